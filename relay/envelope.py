@@ -1,0 +1,142 @@
+"""What a client handed over: the envelope, and the content that came after DATA.
+
+Content is never held whole in memory once it is large: it flows into a file as it arrives, and is
+read from a map of that file.
+"""
+
+import hashlib
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+# Smaller content stays in memory and in the spool's row; larger content goes to a file.
+IN_MEMORY = 64 * 1024
+
+Buffer = bytes | memoryview | mmap.mmap
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What MAIL and RCPT said. The message may say otherwise."""
+
+    reverse_path: str  # "" is the null reverse-path; never answer it, RFC 5321 §4.5.5
+    forward_paths: tuple[str, ...]  # in RCPT order, duplicates kept
+    arrival_date: datetime  # aware, UTC; RFC 3464 §2.2.5
+    client_address: str = ""  # the peer's IP address; "" for a message put in by a command
+    helo: str = ""
+    user: str | None = None  # None: the client did not log in
+    listener: str = ""  # the address of the listener that took it
+    tls: str = ""  # protocol version and cipher; "" without TLS
+    session: str = ""  # the session's id, the thread through the log
+    delivery_options: bool = False  # NOTIFY, RET, ENVID or ORCPT were given (RFC 3461)
+
+    @property
+    def source(self) -> str:
+        """Who shares a budget: the SMTP user, else the client's address."""
+        return self.user or self.client_address
+
+
+@dataclass(slots=True)
+class Content:
+    """The octets of one message, in memory or in a file.
+
+    Line ends are CRLF, dots are unstuffed. Whoever holds it last calls `discard`.
+    """
+
+    size: int  # octets
+    sha256: str  # hex, of the octets
+    data: bytes | None = None  # in memory, when there is no path
+    path: Path | None = None
+
+    @contextmanager
+    def map(self) -> Iterator[Buffer]:
+        """The octets as a bytes-like object, for as long as the context lasts.
+
+        Raises:
+            OSError: the file is gone or cannot be read.
+        """
+        if self.path is None:
+            yield self.data or b""
+            return
+        if not self.size:
+            yield b""
+            return
+        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped
+
+    def discard(self) -> None:
+        """Remove the file, if there is one."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass(slots=True)
+class ContentWriter:
+    """Takes content block by block; beyond `threshold` octets it goes to a file in `directory`."""
+
+    directory: Path
+    threshold: int = IN_MEMORY
+    size: int = 0
+    _head: bytearray = field(default_factory=bytearray)
+    _fd: int = -1
+    _path: Path | None = None
+    _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def write(self, block: bytes | bytearray | memoryview) -> None:
+        """Add a block.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self.size += len(block)
+        self._digest.update(block)
+        if self._fd < 0 and self.size <= self.threshold:
+            self._head += block
+            return
+        if self._fd < 0:
+            self._fd, name = tempfile.mkstemp(prefix="in-", dir=self.directory)
+            self._path = Path(name)
+            self._write_all(self._head)
+            self._head = bytearray()
+        self._write_all(block)
+
+    def _write_all(self, block: bytes | bytearray | memoryview) -> None:
+        rest = memoryview(block)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+
+    def finish(self) -> Content:
+        """Close, and give the content; its file is flushed by the spool, not here.
+
+        Raises:
+            OSError: closing reported a write that failed.
+        """
+        if self._fd < 0:
+            return Content(self.size, self._digest.hexdigest(), data=bytes(self._head))
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+        path, self._path = self._path, None
+        return Content(self.size, self._digest.hexdigest(), path=path)
+
+    def discard(self) -> None:
+        """Throw away what was written; harmless after `finish`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+        self._head = bytearray()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One message as it was handed over: envelope and content."""
+
+    envelope: Envelope
+    content: Content

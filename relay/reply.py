@@ -1,0 +1,86 @@
+"""Every reply that the relay gives, by name.
+
+A reply is what the client hears: a reply code (RFC 5321 §4.2), an enhanced status code (RFC 3463)
+and one sentence that a person at a printer's panel can use. The two codes always agree. No text of
+an exception and no text of the API ever gets into one.
+"""
+
+import re
+from dataclasses import dataclass
+
+# A reply line is at most 512 octets with its code and CRLF (RFC 5321 §4.5.3.1.5).
+_LONGEST_TEXT = 450
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One SMTP reply.
+
+    Raises:
+        ValueError: the reply code and the enhanced status code disagree.
+    """
+
+    code: int  # RFC 5321 §4.2.1
+    enhanced: str  # class.subject.detail, RFC 3463 §2; "" where the code has none (354)
+    text: str
+
+    def __post_init__(self) -> None:
+        # A 4yz reply that carries 5.x.x tells the client two different things.
+        if self.enhanced and self.enhanced[0] != str(self.code)[0]:
+            raise ValueError(f"{self.code} cannot carry {self.enhanced}")
+
+    def __str__(self) -> str:
+        # Replies are ASCII in one line (RFC 5321 §4.2): a line break would be a second reply.
+        text = _UNPRINTABLE.sub(" ", self.text)[:_LONGEST_TEXT]
+        return f"{self.code} {self.enhanced} {text}" if self.enhanced else f"{self.code} {text}"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the reply takes responsibility for the message (RFC 5321 §6.1)."""
+        return self.code // 100 == 2
+
+
+class Rejected(Exception):  # noqa: N818 - a decision, not an error
+    """A check said no; the reply is what the client hears."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+def queued(queue_id: str) -> Reply:
+    """The message lies on stable storage and will be tried until it is taken."""
+    return Reply(250, "2.0.0", f"queued, id={queue_id}")
+
+
+def relayed(queue_id: str) -> Reply:
+    """Works has taken the message."""
+    return Reply(250, "2.0.0", f"relayed, id={queue_id}")
+
+
+def refused(status: str, reason: str) -> Reply:
+    """Nothing was sent and nothing will be; `status` is an enhanced status code of class 5."""
+    return Reply(552 if status == "5.3.4" else 554, status, reason)
+
+
+OK = Reply(250, "2.0.0", "OK")
+NETWORK_NOT_ALLOWED = Reply(554, "5.7.1", "this address may not connect here; ask for its network to be added")
+NO_ACCOUNT = Reply(550, "5.7.1", "no Works account sends for this address; name one, or set a default account")
+LOGIN_REQUIRED = Reply(530, "5.7.0", "log in first: set the device's SMTP user name and password")
+TLS_REQUIRED = Reply(530, "5.7.0", "start TLS first: choose STARTTLS in the device's settings")
+LOGIN_REFUSED = Reply(535, "5.7.8", "user name or password is wrong")
+SENDER_NOT_ALLOWED = Reply(550, "5.7.1", "this user may not send as this address; see may_send_as")
+BAD_REVERSE_PATH = Reply(553, "5.1.7", "the sender's address is not one that mail can carry")
+BAD_FORWARD_PATH = Reply(553, "5.1.3", "the recipient's address is not one that mail can carry")
+ONE_ADDRESS = Reply(501, "5.1.3", "one address is expected in each RCPT TO")
+NO_DOMAIN = Reply(501, "5.1.3", "the recipient's address needs a domain: name@example.com")
+TOO_LARGE = Reply(552, "5.3.4", "the message is larger than this relay takes; scan with fewer pages or less dpi")
+TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients in one message")
+TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors, closing")
+TOO_MANY_SESSIONS = Reply(421, "4.7.0", "too many sessions, try again later")
+IDLE_TOO_LONG = Reply(421, "4.4.2", "nothing was heard for too long, closing")
+SHUTTING_DOWN = Reply(421, "4.3.2", "the relay is stopping, send it again later")
+SPOOL_FULL = Reply(452, "4.3.1", "no room to keep the message, send it again later")
+SPOOL_UNAVAILABLE = Reply(451, "4.3.0", "the message could not be kept, send it again later")
+INTERNAL = Reply(451, "4.3.0", "the relay had a fault of its own, send it again later")
