@@ -20,7 +20,9 @@ class Leaf:
 
     start: int  # offset of the first octet in the content
     end: int  # offset after the last one
-    encoding: str  # the content-transfer-encoding, lower case: base64, quoted-printable, 7bit, 8bit, binary, …
+    encoding: (
+        str  # the content-transfer-encoding, lower case: base64, quoted-printable, 7bit, 8bit, binary, …
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Reply:
     @property
     def accepted(self) -> bool:
         """Whether the reply takes responsibility for the message (RFC 5321 §6.1)."""
-        return self.code // 100 == 2
+        return str(self.code).startswith("2")
 
 
 class Rejected(Exception):  # noqa: N818 - a decision, not an error
@@ -65,8 +65,12 @@ def refused(status: str, reason: str) -> Reply:
 
 
 OK = Reply(250, "2.0.0", "OK")
-NETWORK_NOT_ALLOWED = Reply(554, "5.7.1", "this address may not connect here; ask for its network to be added")
-NO_ACCOUNT = Reply(550, "5.7.1", "no Works account sends for this address; name one, or set a default account")
+NETWORK_NOT_ALLOWED = Reply(
+    554, "5.7.1", "this address may not connect here; ask for its network to be added"
+)
+NO_ACCOUNT = Reply(
+    550, "5.7.1", "no Works account sends for this address; name one, or set a default account"
+)
 LOGIN_REQUIRED = Reply(530, "5.7.0", "log in first: set the device's SMTP user name and password")
 TLS_REQUIRED = Reply(530, "5.7.0", "start TLS first: choose STARTTLS in the device's settings")
 LOGIN_REFUSED = Reply(535, "5.7.8", "user name or password is wrong")
@@ -75,7 +79,9 @@ BAD_REVERSE_PATH = Reply(553, "5.1.7", "the sender's address is not one that mai
 BAD_FORWARD_PATH = Reply(553, "5.1.3", "the recipient's address is not one that mail can carry")
 ONE_ADDRESS = Reply(501, "5.1.3", "one address is expected in each RCPT TO")
 NO_DOMAIN = Reply(501, "5.1.3", "the recipient's address needs a domain: name@example.com")
-TOO_LARGE = Reply(552, "5.3.4", "the message is larger than this relay takes; scan with fewer pages or less dpi")
+TOO_LARGE = Reply(
+    552, "5.3.4", "the message is larger than this relay takes; scan with fewer pages or less dpi"
+)
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients in one message")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors, closing")
 TOO_MANY_SESSIONS = Reply(421, "4.7.0", "too many sessions, try again later")

@@ -1,0 +1,102 @@
+"""The commands. Each is a module of its own, imported only when it is asked for.
+
+Exit codes are those of sysexits.h: 64 usage, 65 bad data, 69 unavailable, 73 cannot create,
+75 temporary failure, 77 no permission, 78 configuration.
+"""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from relay import __version__
+
+# Name of the command, and what `relay --help` says of it: no import of the module for the help.
+_COMMANDS = {
+    "serve": "Run the relay.",
+    "sandbox": "Try the whole relay against a simulated Works; no account needed.",
+    "check": "Check configuration, spool, grants and reachability.",
+    "login": "Consent: let the relay send as an account.",
+    "accounts": "Show the accounts and their grants.",
+    "explain": "Show what a message would become, and what it would lose.",
+    "send": "Put a message into the relay.",
+    "queue": "Look at the queue and work on it.",
+    "passwd": "Hash a password for [[user]].",
+}
+
+EX_USAGE, EX_DATAERR, EX_UNAVAILABLE, EX_OSERR = 64, 65, 69, 71
+EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 73, 75, 77, 78
+
+
+class _Stub(click.Command):
+    """A line of the help; the module behind it is not imported."""
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"relay.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+class Failure(click.ClickException):
+    """A plain sentence on standard error, and an exit code of sysexits."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class and reads the instance
+
+    def show(self, file: Any = None) -> None:
+        """Print the sentence, each line with the command's name before it."""
+        for line in self.format_message().splitlines():
+            click.echo(f"relay: {line}", file=file or sys.stderr, err=True)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="relay")
+def group() -> None:
+    """An SMTP-to-API relay gateway for LINE WORKS and NAVER WORKS.
+
+    Try it without an account: relay sandbox
+    """
+
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    help="The configuration; else $RELAY_CONFIG, else /etc/relay/relay.toml.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def main() -> None:
+    """Run the command line, and exit."""
+    try:
+        group.main(prog_name="relay", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(EX_USAGE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("relay: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,249 @@
+"""relay.toml: every key declared once, with its type, default, unit and meaning.
+
+The models are the declaration; `relay.toml` at the top of the project is the commented reference,
+held to the models by a test. Reading and reporting stand in `load`.
+"""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from relay.mail import Policy
+from relay.units import Schedule, parse_duration, parse_size
+
+Network = IPv4Network | IPv6Network
+_HIGHEST_PORT = 65535
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+# Base64 with its line ends takes 1.37 times the octets; the rest is for texts and fields.
+_WIRE_FACTOR, _WIRE_EXTRA = 1.37, 2 * 1024 * 1024
+
+
+def _not_bool(value: object) -> object:
+    # bool is an int to Python, not to whoever wrote the file.
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _split(value: object) -> object:
+    # The environment has no lists.
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _network(value: object) -> Network:
+    try:
+        return ip_network(str(value), strict=False)
+    except ValueError:
+        raise ValueError('expected a network such as "192.168.0.0/16" or "::1/128"') from None
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+        raise ValueError("expected an https URL (http only to a loopback address)")
+    return value.rstrip("/")
+
+
+def _host_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise ValueError('expected ADDRESS:PORT, such as "127.0.0.1:2525" or "[::]:25"')
+    if not host:
+        raise ValueError('expected an address before the port; "0.0.0.0:25" means every one')
+    return value
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """Host and port of ADDRESS:PORT, brackets of IPv6 taken off."""
+    host, _, port = value.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _address(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    if not local or not at or not domain or any(c.isspace() or c in "<>;," for c in value):
+        raise ValueError('expected an address such as "scanner@example.com"')
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Networks = Annotated[
+    tuple[Annotated[Network, BeforeValidator(_network)], ...],
+    BeforeValidator(_split),
+]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+HostPort = Annotated[str, AfterValidator(_host_port)]
+MailAddress = Annotated[str, AfterValidator(_address)]
+Retries = Annotated[Schedule, BeforeValidator(Schedule.parse)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Section(BaseModel):
+    """A table of relay.toml: unknown keys are errors, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Works(Section):
+    """The app, as the Works Developer Console shows it."""
+
+    client_id: str = Field("", description="the app's client ID")
+    client_secret: SecretStr = Field(SecretStr(""), description="the app's client secret")
+    client_secret_file: str = Field("", description="a file that holds the client secret")
+    api_url: BaseUrl = Field("https://www.worksapis.com/v1.0", description="where the API is")
+    auth_url: BaseUrl = Field("https://auth.worksmobile.com/oauth2/v2.0", description="where OAuth is")
+    redirect_url: str = Field("http://localhost:8484/callback", description="registered with the app")
+    scope: str = Field("mail", description="what consent is asked for")
+    requests_per_minute: Count = Field(240, description="the plan's limit for the domain; 0: no limit")
+    recipients_per_mail: Count = Field(500, description="in one request; 0: no limit")
+    attachment_limit: Size = Field(parse_size("20MB"), description="decoded, all together; 0: no limit")
+    concurrency: Annotated[Count, Field(ge=1, le=1000)] = Field(20, description="requests under way at once")
+    connect_timeout: Duration = Field(10.0, description="to reach the API")
+    read_timeout: Duration = Field(180.0, description="for the answer, after the body; short ones duplicate")
+
+
+class Account(Section):
+    """A Works mailbox that consented, or will."""
+
+    name: Name = Field(description="what the relay calls it")
+    address: MailAddress = Field(description="the mailbox's address")
+    default: bool = Field(default=False, description="sends what no other account matches")
+    user_id: str = Field("me", min_length=1, description='"me", or the member\'s ID or login ID')
+    user_name: str = Field("", description="the sender's display name; empty: the From's")
+    save_sent: bool = Field(default=True, description="keep a copy in Sent")
+    tracking: bool = Field(default=False, description="read tracking")
+    send_separately: bool = Field(default=False, description="one message for each recipient")
+    security_level: Literal["", "General", "Restricted", "Confidential", "Non-business"] = ""
+    mails_per_minute: Count = Field(60, description="the mailbox's limit; 0: no limit")
+    recipients_per_day: Count = Field(20_000, description="in 24 hours; 0: no limit")
+
+
+class Listener(Section):
+    """An address where clients may speak SMTP."""
+
+    address: HostPort = Field("127.0.0.1:2525", description="ADDRESS:PORT")
+    tls: Literal["none", "starttls", "implicit"] = "none"
+    tls_profile: Literal["modern", "legacy"] = "modern"
+    auth: Literal["off", "optional", "required"] = "off"
+    networks: Networks = Field(tuple(ip_network(n) for n in _LOOPBACK), description="who may connect")
+    certificate_file: str = Field("", description="PEM, for starttls and implicit")
+    private_key_file: str = Field("", description="PEM; empty: in certificate_file")
+    auth_without_tls: bool = Field(default=False, description="AUTH in plain text, for these networks")
+    message_limit: Size | Literal[""] = Field("", description="the SIZE advertised")
+
+    @model_validator(mode="after")
+    def _check(self) -> "Listener":
+        if self.tls != "none" and not self.certificate_file:
+            raise ValueError(f'certificate_file is needed for tls = "{self.tls}"')
+        if self.tls == "none" and self.auth == "required" and not self.auth_without_tls:
+            raise ValueError('auth = "required" needs tls, or auth_without_tls = true')
+        wide = [str(n) for n in self.networks if not (n.is_loopback or n.is_private)]
+        if self.auth != "required" and wide:
+            raise ValueError(
+                f'anybody in {", ".join(wide)} could send (an open relay): set auth = "required", '
+                "or name only loopback or private networks"
+            )
+        return self
+
+
+class User(Section):
+    """Somebody who logs in by SMTP AUTH."""
+
+    name: str = Field(min_length=1, max_length=255)
+    password_hash: str = Field(min_length=1, description="made by `relay passwd`")
+    account: str = Field("", description="the account that sends; empty: chosen by address")
+    may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
+
+
+class Delivery(Section):
+    """How long, how often, and who is told."""
+
+    wait: Duration = Field(10.0, description="the session waits so long for the outcome; 0: never")
+    retry: Retries = Field(Schedule.parse(["1m", "5m*2", "30m", "1h*6", "4h*"]), description="± 10 %")
+    give_up_after: Duration = Field(5 * 86400.0, description="from the arrival")
+    on_unknown: Literal["retry", "hold"] = "retry"
+    notify: Literal[""] | MailAddress = Field("", description="who hears of failures")
+    no_subject: str = Field("(no subject)", min_length=1, max_length=180)
+
+
+class Spool(Section):
+    """Where messages wait."""
+
+    url: Literal["sqlite"] = Field("sqlite", description="the engine")
+
+
+class Console(Section):
+    """The web page for the operator, /metrics, /healthz and /readyz."""
+
+    address: Literal[""] | HostPort = Field("127.0.0.1:8580", description="empty: no console")
+    hosts: Words = Field((), description="further names the page may be asked by")
+
+
+class Log(Section):
+    """What is written to standard error."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section):
+    """The whole of relay.toml."""
+
+    hostname: str = Field("", description="said in the banner; empty: the machine's name")
+    state_dir: Path = Field(Path("/var/lib/relay"), description="spool, grants, control socket")
+    works: Works = Works()
+    account: tuple[Account, ...] = ()
+    listener: tuple[Listener, ...] = (Listener(),)
+    user: tuple[User, ...] = ()
+    delivery: Delivery = Delivery()
+    losses: dict[str, Policy] = Field(
+        {}, description="what to do about each loss: keep, drop, reject, attach"
+    )
+    spool: Spool = Spool()
+    console: Console = Console()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Config":
+        problems = [*_repeated("account", "name", [a.name for a in self.account])]
+        problems += _repeated("account", "address", [a.address.lower() for a in self.account])
+        problems += _repeated("user", "name", [u.name for u in self.user])
+        problems += _repeated(
+            "listener", "address", [x.address for x in self.listener if not x.address.endswith(":0")]
+        )
+        if sum(a.default for a in self.account) > 1:
+            problems.append("account: only one can be the default")
+        names = {a.name for a in self.account}
+        problems += [
+            f"user[{i}].account: expected the name of an account, found {u.account!r}"
+            for i, u in enumerate(self.user)
+            if u.account and u.account not in names
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def message_limit(self, listener: Listener) -> int:
+        """The SIZE that a listener advertises, in octets (RFC 1870)."""
+        if listener.message_limit != "":
+            return listener.message_limit
+        return int(self.works.attachment_limit * _WIRE_FACTOR) + _WIRE_EXTRA
+
+    def find_account(self, name: str) -> Account | None:
+        """The account of that name, if there is one."""
+        return next((a for a in self.account if a.name == name), None)
+
+
+def _repeated(table: str, key: str, values: list[str]) -> list[str]:
+    return [
+        f"{table}[{i}].{key}: {value!r} is there twice"
+        for i, value in enumerate(values)
+        if value in values[:i]
+    ]

@@ -1,0 +1,213 @@
+"""Find relay.toml, read it and the environment, and report every problem at once.
+
+The environment overrides the file: RELAY_WORKS__CLIENT_ID is `client_id` of `[works]`,
+RELAY_ACCOUNT__0__USER_ID the first account's `user_id`, and NAME_FILE names a file that holds the
+value. A variable without a double underscore that is no top-level key is left alone: Kubernetes
+sets RELAY_PORT and the like for a service of that name.
+"""
+
+import difflib
+import os
+import socket
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from relay.config import Config
+
+SYSTEM_PATH = Path("/etc/relay/relay.toml")
+_PREFIX = "RELAY_"
+_SECRET_KEYS = frozenset({"client_secret", "password_hash"})
+# The names of pydantic's complaints, in words for whoever wrote the file.
+_EXPECTED = {
+    "missing": "is missing",
+    "int_parsing": "expected a whole number",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+    "string_type": "expected a text in quotes",
+    "tuple_type": "expected a list",
+    "model_type": "expected a table",
+    "string_pattern_mismatch": "expected letters, digits, dots, hyphens and underscores",
+}
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; one line for each problem.
+
+    The commands print the lines and exit with 78 (EX_CONFIG of sysexits).
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def find(path: str | os.PathLike[str] | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The configuration's path: as given, else $RELAY_CONFIG, else /etc/relay/relay.toml."""
+    return Path(path or environ.get("RELAY_CONFIG") or SYSTEM_PATH)
+
+
+def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the configuration.
+
+    Raises:
+        ConfigError: it cannot be read, or something in it is wrong.
+    """
+    where = find(path, environ)
+    try:
+        tree = tomllib.loads(where.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            [f"{where}: cannot be read ({error.strerror}); name another with --config"]
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{where}: is not TOML: {error}"]) from None
+    return build(tree, environ)
+
+
+def build(tree: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Config:
+    """Make the configuration of the file's tree and the environment.
+
+    Raises:
+        ConfigError: something is wrong; all of it is in `problems`.
+    """
+    problems: list[str] = []
+    _override(tree, environ, problems)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        problems += [line for e in error.errors() for line in _plain(e)]
+    if problems:
+        raise ConfigError(problems)
+    return _with_defaults(_with_secret(config, environ))
+
+
+def _override(tree: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
+    for name, value in sorted(environ.items()):
+        if not name.startswith(_PREFIX) or name == "RELAY_CONFIG":
+            continue
+        keys = name.removeprefix(_PREFIX).lower().split("__")
+        if len(keys) == 1 and keys[0].removesuffix("_file") not in Config.model_fields:
+            continue
+        if keys[-1].endswith("_file") and not _declared(keys):
+            keys[-1] = keys[-1].removesuffix("_file")
+            try:
+                value = Path(value).read_text(encoding="utf-8").strip()  # noqa: PLW2901
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(f"{name}: {value}: cannot be read ({error})")
+                continue
+        if not _set(tree, keys, value):
+            problems.append(f"{name}: no such key, or an index out of order")
+
+
+def _declared(keys: list[str]) -> bool:
+    model: Any = Config
+    for key in keys:
+        if key.isdecimal():
+            continue
+        if not isinstance(model, type) or not issubclass(model, BaseModel) or key not in model.model_fields:
+            return False
+        annotation = model.model_fields[key].annotation
+        model = next((a for a in get_args(annotation) if isinstance(a, type)), annotation)
+    return True
+
+
+def _set(tree: dict[str, Any], keys: list[str], value: str) -> bool:
+    node: Any = tree
+    for key, following in zip(keys, [*keys[1:], ""], strict=True):
+        last = not following
+        if isinstance(node, list):
+            if not key.isdecimal() or int(key) > len(node):
+                return False
+            if int(key) == len(node):
+                node.append({})
+            if last:
+                node[int(key)] = value
+            node = node[int(key)]
+        elif isinstance(node, dict):
+            if last:
+                node[key] = value
+            else:
+                node = node.setdefault(key, [] if following.isdecimal() else {})
+        else:
+            return False
+    return True
+
+
+def _plain(error: ErrorDetails) -> list[str]:
+    where = _path(error["loc"])
+    kind, found = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return [f"{where}: no such key{_nearest(error['loc'])}"]
+    if kind == "missing":
+        return [f"{where}: is missing"]
+    if kind == "value_error":
+        text = str(error["ctx"]["error"])
+        if not where:
+            return text.splitlines()
+        # A check over several keys says itself what it found.
+        return [
+            f"{where}: {text}" + ("" if isinstance(found, dict) else f", found {_shown(error['loc'], found)}")
+        ]
+    expected = _EXPECTED.get(kind) or error["msg"].replace("Input should be", "expected")
+    return [f"{where}: {expected}, found {_shown(error['loc'], found)}"]
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for step in loc:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif "[" not in step and "-" not in step:  # the inner names of unions say nothing to people
+            text += f".{step}" if text else step
+    return text
+
+
+def _shown(loc: tuple[int | str, ...], value: object) -> str:
+    hidden = isinstance(value, SecretStr) or any(step in _SECRET_KEYS for step in loc)
+    return "(a secret, not shown)" if hidden else repr(value)[:200]
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str:
+    model: Any = Config
+    for step in loc[:-1]:
+        if isinstance(step, str):
+            annotation = model.model_fields[step].annotation
+            model = next((a for a in get_args(annotation) if isinstance(a, type)), annotation)
+    close = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _with_secret(config: Config, environ: Mapping[str, str]) -> Config:
+    works = config.works
+    if works.client_secret.get_secret_value():
+        return config
+    path = Path(works.client_secret_file) if works.client_secret_file else _credential(environ)
+    if path is None:
+        return config
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"works.client_secret_file: {path}: cannot be read ({error})"]) from None
+    if not secret:
+        raise ConfigError([f"works.client_secret_file: {path}: is empty"])
+    return config.model_copy(update={"works": works.model_copy(update={"client_secret": SecretStr(secret)})})
+
+
+def _credential(environ: Mapping[str, str]) -> Path | None:
+    # systemd's LoadCredential= puts files there (systemd.exec(5)).
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder, "client_secret") if folder else None
+    return path if path is not None and path.exists() else None
+
+
+def _with_defaults(config: Config) -> Config:
+    return (
+        config if config.hostname else config.model_copy(update={"hostname": socket.getfqdn() or "localhost"})
+    )
