@@ -1,0 +1,134 @@
+"""Faults on demand: what is in force, and for how much longer."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from relay.sandbox.settings import Clock
+
+KINDS = (
+    "latency",  # the answer waits `seconds`
+    "429",  # refused by the rate limit; with `seconds`, all requests of that time
+    "500",  # INTERNAL_SERVER_ERROR; with "accepted": true the message was taken all the same
+    "503",  # SERVICE_UNAVAILABLE; likewise
+    "cut-before",  # the connection is reset before the body is read
+    "cut-in",  # … in the middle of the body
+    "cut-after",  # … after the message was taken, without an answer
+    "no-answer",  # the message is taken, then silence for `seconds`
+    "wrong-content-type",  # `status` with a page of HTML, as a proxy on the way would send it
+    "token-death",  # the grant that the request uses dies, for good
+)
+# For these, `seconds` is how long the fault is in force; for the others how long the answer waits.
+_WINDOWS = ("429", "500", "503", "cut-before", "cut-in", "cut-after", "wrong-content-type", "token-death")
+# Which requests can meet a fault: those of one endpoint, or any of the API's and the auth server's.
+PLACES = ("mail", "token", "any")
+SILENCE = 60.0  # seconds of a "no-answer" that does not say how many
+
+
+@dataclass(slots=True)
+class Fault:
+    """One kind of trouble.
+
+    It ends after `times` requests have met it, or after `seconds` where these mean a time in force,
+    whichever comes first. `times` 0 means: until it is deleted or its time is over. When neither is
+    given the next request alone meets it; with a time in force alone, every request of that time.
+    """
+
+    kind: str
+    times: int = 1
+    seconds: float = 0.0
+    at: str = "mail"
+    accepted: bool = False  # 500, 503, wrong-content-type: the message was taken all the same
+    status: int = 500  # of wrong-content-type
+    account: str = ""  # only requests for this login ID in the URL, or of its token; "": any
+    access_only: bool = False  # token-death: the refresh token lives on
+    until: float = math.inf  # epoch seconds
+    met: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields; no `until` where there is no end."""
+        fields = asdict(self)
+        if self.until == math.inf:
+            del fields["until"]
+        return fields
+
+
+class Faults:
+    """The faults in force; the oldest that fits a request is the one it meets."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._faults: list[Fault] = []
+
+    def add(self, wish: Any) -> Fault:
+        """Put a fault in force.
+
+        Raises:
+            ValueError: the wish is not one; the text says what was expected.
+        """
+        fault = _read(wish)
+        if fault.kind in _WINDOWS and fault.seconds:
+            fault.until = self._clock.now() + fault.seconds
+            if "times" not in wish:
+                fault.times = 0
+        if fault.kind == "token-death" and "at" not in wish:
+            fault.at = "any"
+        self._faults.append(fault)
+        return fault
+
+    def clear(self, kind: str = "") -> None:
+        """Remove all faults, or all of a kind."""
+        self._faults = [fault for fault in self._faults if kind and fault.kind != kind]
+
+    def standing(self) -> list[Fault]:
+        """The faults in force, oldest first."""
+        now = self._clock.now()
+        self._faults = [one for one in self._faults if now < one.until and not 0 < one.times <= one.met]
+        return self._faults
+
+    def meet(self, place: str, account: str = "", *kinds: str) -> Fault | None:
+        """The fault that a request at `place` meets now; it is counted."""
+        if not self._faults:
+            return None
+        for fault in self.standing():
+            fits = fault.at in (place, "any") and (not kinds or fault.kind in kinds)
+            if fits and (not fault.account or fault.account.lower() == account.lower()):
+                fault.met += 1
+                return fault
+        return None
+
+    def seconds_left(self, fault: Fault) -> float:
+        """How long a fault stays in force; a minute when only its count ends it."""
+        return 60.0 if fault.until == math.inf else max(0.0, fault.until - self._clock.now())
+
+
+_EXPECTED: dict[str, tuple[type, ...]] = {
+    "kind": (str,),
+    "times": (int,),
+    "seconds": (int, float),
+    "at": (str,),
+    "accepted": (bool,),
+    "status": (int,),
+    "account": (str,),
+    "access_only": (bool,),
+}
+
+
+def _read(wish: Any) -> Fault:
+    if not isinstance(wish, dict):
+        raise ValueError("a fault is a JSON object")  # noqa: TRY004 - an answer to a client
+    if isinstance(wish.get("kind"), int):
+        wish["kind"] = str(wish["kind"])
+    for name, value in wish.items():
+        types = _EXPECTED.get(name)
+        if types is None:
+            raise ValueError(f"unknown property: {name}")
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise ValueError(f"{name} has the wrong type")
+    if wish.get("kind") not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+    if wish.get("at", "mail") not in PLACES:
+        raise ValueError(f"at must be one of {', '.join(PLACES)}")
+    if wish.get("times", 0) < 0 or not 0 <= wish.get("seconds", 0) < math.inf:
+        raise ValueError("times and seconds must not be negative")
+    return Fault(**wish)
