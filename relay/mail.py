@@ -23,6 +23,7 @@ class Leaf:
     encoding: (
         str  # the content-transfer-encoding, lower case: base64, quoted-printable, 7bit, 8bit, binary, …
     )
+    clean_end: int = 0  # up to here the Base64 is strictly valid: whole quanta, no padding; 0: none of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Mail:
     subject: str
     body: str
     content_type: str  # "text" or "html", as the API says it
+    user_name: str = ""  # the sender's display name in the request
     originator: Address | None = None  # the first mailbox of From
     reply_to: tuple[Address, ...] = ()
     to: tuple[Address, ...] = ()
@@ -102,4 +104,5 @@ class Conversion:
     attachment_limit: int = 20 * 1024 * 1024  # decoded octets, all together; 0: no limit
     no_subject: str = "(no subject)"
     losses: Mapping[str, Policy] = field(default_factory=lambda: MappingProxyType({}))
+    delivery_options: bool = False  # the envelope's: NOTIFY, RET, ENVID or ORCPT were given (RFC 3461)
     bcc_only_to_account: bool = False  # several Bcc and nobody else: `to` is the account's own address

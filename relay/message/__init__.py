@@ -1,0 +1,14 @@
+"""From the octets of a message to the API's requests; pure: no sockets, no clock, no logging.
+
+structure    the tree of parts, as ranges of the content
+body         which parts are the body, which are files
+parse        both put together: a Mail
+recipients   envelope and destination fields → to, cc, bcc of each request
+convert      the losses settled as the configuration says, the requests made
+payload      the JSON body as a stream of known length
+"""
+
+from relay.message.convert import Converted, Request, convert, originator, originators
+from relay.message.payload import Payload
+
+__all__ = ["Converted", "Payload", "Request", "convert", "originator", "originators"]

@@ -1,0 +1,148 @@
+"""Mailboxes of originator and destination fields (RFC 5322 §3.4), read as people write them.
+
+Semicolons between mailboxes, missing brackets, groups, comments, route addresses, encoded-words anywhere: all
+mailboxes are found, in time linear in the field. What is no mailbox is passed over.
+"""
+
+import re
+from collections.abc import Iterable
+
+from relay.mail import Address
+from relay.message import charsets, limits
+from relay.message.encoded_words import decode_words, has_words
+
+_TOKEN = re.compile(
+    r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)
+    |(?P<word>=\?[^?\s]+\?[BbQq]\?[^?\r\n]*\?=)
+    |(?P<angle><(?:[^<>"]|"(?:[^"\\]|\\.)*"?)*>?)
+    |(?P<literal>\[[^\[\]\s]*\])
+    |(?P<special>[,;:()])
+    |(?P<blank>\s+)
+    |(?P<atom>[^\s,;:()<>"\[\]=]+|[^\s])""",
+    re.VERBOSE | re.DOTALL,
+)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\u2028\u2029]")
+_LOOSE = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
+_DEEPEST_COMMENT = 50
+
+
+def read_addresses(raw: Iterable[bytes]) -> tuple[Address, ...]:
+    """All mailboxes of the fields, in order; those of groups included.
+
+    Raises:
+        Unconvertible: there are more than a message may have (5.6.0).
+    """
+    found: list[Address] = []
+    for field in raw:
+        found += _Reader(re.sub(r"\r?\n", "", charsets.decode_field(field))).read()
+        if len(found) > limits.ADDRESSES:
+            raise limits.refuse("addresses", limits.ADDRESSES)
+    return tuple(found)
+
+
+class _Reader:
+    """Reads one field's text."""
+
+    def __init__(self, text: str, *, nested: bool = False) -> None:
+        self._text = text
+        self._nested = nested
+        self._found: list[Address] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._words: list[str] = []  # what may be a display name or a bare addr-spec, with its blanks
+        self._comment: list[str] = []
+        self._angle: str | None = None
+
+    def read(self) -> list[Address]:
+        depth = 0
+        for token in _TOKEN.finditer(self._text):
+            kind, text = token.lastgroup, token[0]
+            if kind == "special" and text == "(" and depth < _DEEPEST_COMMENT:
+                depth += 1
+            elif depth:
+                depth -= text == ")"
+                if depth:
+                    self._comment.append(text)
+            elif kind == "special":
+                self._take_special(text)
+            elif kind == "angle":
+                self._take_angle(text)
+            else:
+                self._words.append(text)
+        self._finish()
+        return self._found
+
+    def _take_special(self, text: str) -> None:
+        if text in ",;":
+            self._finish()
+        elif text == ":" and self._angle is None and "@" not in "".join(self._words):
+            self._start()  # a group's name
+        elif text == ":":
+            self._words.append(text)
+
+    def _take_angle(self, text: str) -> None:
+        if self._angle:  # "<a@b> <c@d>": two mailboxes without a comma
+            self._finish()
+        self._angle = text.strip("<>").strip()
+
+    def _finish(self) -> None:
+        words, comment, angle = self._words, self._comment, self._angle
+        self._start()
+        name = "".join(words).strip()
+        if angle is None:
+            self._finish_bare(name, "".join(comment))
+        else:
+            spec = clean_addr_spec(angle)
+            if "@" not in spec and (loose := _LOOSE.search(decode_words(name))):
+                spec = clean_addr_spec(loose[0])
+            self._add(_display(name) or _display("".join(comment)), spec)
+
+    def _finish_bare(self, name: str, comment: str) -> None:
+        """A mailbox without angle brackets, or words that are none."""
+        if "@" not in name and has_words(name) and not self._nested:
+            inner = _Reader(decode_words(name), nested=True).read()
+            self._found += [one for one in inner if "@" in one.addr_spec]
+            return
+        spec = clean_addr_spec(name)
+        if " " in name and '"' not in name:  # `John Doe john@example.com`, or `a@b c@d`
+            loose = _LOOSE.findall(name)
+            if len(loose) > 1 or (loose and name.rsplit(maxsplit=1)[-1] == loose[-1]):
+                display = _display(name[: name.index(loose[0])])
+                self._found += [
+                    Address(display if not number else "", clean_addr_spec(one))
+                    for number, one in enumerate(loose)
+                ]
+                return
+        self._add(_display(comment), spec)
+
+    def _add(self, name: str, spec: str) -> None:
+        if spec:
+            self._found.append(Address(name, spec))
+
+
+def _display(text: str) -> str:
+    """A display name: unquoted, decoded, in one line."""
+    pieces = []
+    for token in _TOKEN.finditer(text.strip()):
+        piece = token[0]
+        if token.lastgroup == "quoted":
+            piece = _QUOTED_PAIR.sub(r"\1", piece[1:].removesuffix('"'))
+        pieces.append(piece)
+    return " ".join(decode_words("".join(pieces)).split())
+
+
+def clean_addr_spec(text: str) -> str:
+    """An addr-spec without route, blanks and needless quotes; "" when it cannot be one."""
+    text = text.strip().strip("<>").strip()
+    if text.lower().startswith("mailto:"):
+        text = text[7:]
+    if text.startswith("@") and ":" in text:  # a source route, RFC 5322 §4.4
+        text = text.rpartition(":")[2]
+    if has_words(text):
+        text = decode_words(text)
+    if text.startswith('"') and '"@' in text:
+        local, _, domain = text.rpartition("@")
+        return f"{local}@{_UNSAFE.sub('', domain)}"
+    return _UNSAFE.sub("", text).strip("'\"")

@@ -1,0 +1,100 @@
+"""The message's own fields: who, to whom, about what, and what of it cannot be carried."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from relay.mail import Address
+from relay.message import limits
+from relay.message.addresses import read_addresses
+from relay.message.encoded_words import decode_unstructured
+from relay.message.fields import Fields
+from relay.message.names import make_one_line
+
+_CARRIED = {"from", "sender", "to", "cc", "bcc", "subject", "reply-to", "mime-version"}
+_RESENT = {
+    "resent-date",
+    "resent-from",
+    "resent-sender",
+    "resent-to",
+    "resent-cc",
+    "resent-bcc",
+    "resent-message-id",
+}
+_RECEIPT = {
+    "disposition-notification-to",
+    "return-receipt-to",
+    "x-confirm-reading-to",
+    "generate-delivery-report",
+}
+_RECEIPT |= {"disposition-notification-options", "x-pmrqc"}
+_PRIORITY = {"x-priority", "importance", "priority", "x-msmail-priority", "sensitivity"}
+_NORMAL = {"3", "normal", "non-urgent", "", "personal-no", "company-none", "none"}
+_NAMED = {"date": "date", "message-id": "message-id", "in-reply-to": "threading", "references": "threading"}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the fields say, decoded."""
+
+    subject: str
+    originators: tuple[Address, ...]
+    sender: tuple[Address, ...]
+    reply_to: tuple[Address, ...]
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    bcc: tuple[Address, ...]
+    lost: tuple[tuple[str, str, str], ...]  # name of the loss, detail, a line that could be kept
+
+
+def read_header(fields: Fields) -> Header:
+    """Read the fields.
+
+    Raises:
+        Unconvertible: there are more addresses than a message may have (5.6.0).
+    """
+    names = ("from", "sender", "reply-to", "to", "cc", "bcc")
+    found = {name: read_addresses(fields.every(name)) for name in names}
+    if sum(map(len, found.values())) > limits.ADDRESSES:
+        raise limits.refuse("addresses", limits.ADDRESSES)
+    subject = make_one_line(decode_unstructured(fields.first("subject") or b""))
+    return Header(
+        subject=subject,
+        originators=found["from"],
+        sender=found["sender"],
+        reply_to=found["reply-to"],
+        to=found["to"],
+        cc=found["cc"],
+        bcc=found["bcc"],
+        lost=tuple(_find_losses(fields)),
+    )
+
+
+def _find_losses(fields: Fields) -> Iterable[tuple[str, str, str]]:
+    gathered: dict[str, list[str]] = {}
+    lines: dict[str, list[str]] = {}
+    for field in fields:
+        name = _classify(field.name, field.value)
+        if not name:
+            continue
+        gathered.setdefault(name, []).append(field.name)
+        if name != "other-fields":
+            lines.setdefault(name, []).append(
+                f"{field.name.title()}: {make_one_line(decode_unstructured(field.value))}"
+            )
+    for name, names in gathered.items():
+        yield name, ", ".join(dict.fromkeys(names))[:200], "; ".join(lines.get(name, ()))[:1000]
+
+
+def _classify(name: str, value: bytes) -> str:
+    if name in _CARRIED or name.startswith("content-"):
+        return ""
+    if name in _NAMED:
+        return _NAMED[name]
+    if name in _RESENT:
+        return "resent-fields"
+    if name in _RECEIPT:
+        return "receipt-request"
+    if name in _PRIORITY:
+        words = value.decode("latin-1").lower().split()
+        return "" if (words[0] if words else "") in _NORMAL else "priority"
+    return "list-fields" if name.startswith("list-") else "other-fields"

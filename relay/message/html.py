@@ -1,0 +1,71 @@
+"""HTML bodies: what they refer to, and text put beside or into them. Their own octets stay as they are."""
+
+import html
+import re
+from collections.abc import Callable
+from urllib.parse import unquote
+
+_CID = re.compile(r"(?i)(?<![A-Za-z0-9_-])cid:([^\s\"'<>)\\]*)")
+_REFERENCE = re.compile(
+    r"""(?i)((?:\b(?:src|background|poster|data|href|srcset)\s*=\s*|url\(\s*))(["']?)([^"'<>\s)]+)"""
+)
+_BODY_TAG = re.compile(r"<body(?:\s[^>]{0,4096})?>", re.IGNORECASE)
+_HTML_TAG = re.compile(r"<(?:html|!doctype)(?:\s[^>]{0,4096})?>", re.IGNORECASE)
+_HEAD_END = re.compile(r"</head\s{0,100}>", re.IGNORECASE)
+_TAGS = re.compile(
+    r"<!--.*?-->|<(?:style|script|head|title)\b.*?</(?:style|script|head|title)\s*>|<[^>]*>",
+    re.IGNORECASE | re.DOTALL,
+)
+_SHOWN = re.compile(
+    r"<(?:img|video|audio|object|embed|iframe|svg|input|table|hr)\b|background", re.IGNORECASE
+)
+
+
+def is_empty(text: str) -> bool:
+    """Whether nothing of it would be seen."""
+    if _SHOWN.search(text):
+        return False
+    return not html.unescape(_TAGS.sub("", text)).replace("\u200b", "").replace("\ufeff", "").strip()
+
+
+def from_text(text: str) -> str:
+    """Plain text as HTML, its lines and spaces kept."""
+    return f'<div style="white-space: pre-wrap">{html.escape(text, quote=False)}</div>'
+
+
+def rewrite_references(text: str, find: Callable[[str, bool], str]) -> str:
+    """Replace each reference to a part by `cid:TOKEN`.
+
+    Args:
+        text: the HTML.
+        find: gives the token for a reference, "" when it is to none of the message's parts; the flag
+            says whether it was written as cid: (otherwise it is a location).
+    """
+
+    def replace_cid(found: re.Match[str]) -> str:
+        raw = html.unescape(found[1])
+        for one in (raw, unquote(raw)):
+            if token := find(one, True):
+                return f"cid:{token}"
+        return found[0]
+
+    def replace_location(found: re.Match[str]) -> str:
+        raw = html.unescape(found[3])
+        if raw.lower().startswith(("cid:", "data:", "#", "mailto:")):
+            return found[0]
+        token = find(raw, False)
+        return f"{found[1]}{found[2]}cid:{token}" if token else found[0]
+
+    return _REFERENCE.sub(replace_location, _CID.sub(replace_cid, text))
+
+
+def insert_first(text: str, addition: str) -> str:
+    """Put an element before everything that is seen."""
+    body = _BODY_TAG.search(text) or _HEAD_END.search(text) or _HTML_TAG.search(text)
+    at = body.end() if body else 0
+    return text[:at] + addition + text[at:]
+
+
+def note(line: str) -> str:
+    """A line of ours, as an element."""
+    return f"<div>{html.escape(line, quote=False)}</div>"

@@ -1,0 +1,146 @@
+"""File names and subjects that are safe in JSON, in a log, on a page and on a disk."""
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+LONGEST_FILENAME = 250  # characters, Works API §1; counted in UTF-16 units to be on the safe side
+LONGEST_SUBJECT = 180  # UTF-16 code units, Works API §1
+_LINE_BREAKS = re.compile(r"[\r\n\t\v\f\x85\u2028\u2029]+")
+_FORBIDDEN = re.compile(r'[<>:"|?*]')
+# Controls, and the marks that turn the direction of text: "exe.fdp" would be read backwards.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
+_DEVICES = re.compile(r"(?i)(?:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:\.|\Z)")
+_EXTENSIONS = {
+    "application/gzip": ".gz",
+    "application/json": ".json",
+    "application/msword": ".doc",
+    "application/pdf": ".pdf",
+    "application/pgp-encrypted": ".asc",
+    "application/pgp-keys": ".asc",
+    "application/pgp-signature": ".asc",
+    "application/pkcs7-mime": ".p7m",
+    "application/pkcs7-signature": ".p7s",
+    "application/postscript": ".ps",
+    "application/rtf": ".rtf",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.ms-powerpoint": ".ppt",
+    "application/vnd.ms-tnef": ".dat",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/x-pkcs7-mime": ".p7m",
+    "application/x-pkcs7-signature": ".p7s",
+    "application/x-zip-compressed": ".zip",
+    "application/xml": ".xml",
+    "application/zip": ".zip",
+    "audio/mpeg": ".mp3",
+    "audio/wav": ".wav",
+    "image/bmp": ".bmp",
+    "image/gif": ".gif",
+    "image/jpeg": ".jpg",
+    "image/jpg": ".jpg",
+    "image/png": ".png",
+    "image/svg+xml": ".svg",
+    "image/tiff": ".tif",
+    "image/webp": ".webp",
+    "message/delivery-status": ".txt",
+    "message/disposition-notification": ".txt",
+    "message/external-body": ".txt",
+    "message/global": ".eml",
+    "message/partial": ".eml",
+    "message/rfc822": ".eml",
+    "text/calendar": ".ics",
+    "text/css": ".css",
+    "text/csv": ".csv",
+    "text/directory": ".vcf",
+    "text/html": ".html",
+    "text/plain": ".txt",
+    "text/rfc822-headers": ".txt",
+    "text/richtext": ".rtx",
+    "text/rtf": ".rtf",
+    "text/vcard": ".vcf",
+    "text/x-vcard": ".vcf",
+    "text/xml": ".xml",
+    "video/mp4": ".mp4",
+}
+
+
+def extension_of(media_type: str) -> str:
+    """The usual extension of a media type, with its dot; `.bin` where there is none."""
+    return _EXTENSIONS.get(media_type.partition(";")[0].strip(), ".bin")
+
+
+def count_units(text: str) -> int:
+    """The length in UTF-16 code units, as the API's limits are counted."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def cut_units(text: str, most: int) -> str:
+    """The beginning of the text, at most so many UTF-16 code units; no character, with its marks, is
+    split.
+    """
+    if count_units(text) <= most:
+        return text
+    kept: list[str] = []
+    length = 0
+    for character in text:
+        length += 1 + (character > "\uffff")
+        if length > most:
+            break
+        kept.append(character)
+    following = text[len(kept)]
+    while kept and (unicodedata.combining(following) or following in "\u200d\ufe0f" or kept[-1] == "\u200d"):
+        following = kept.pop()
+    return "".join(kept)
+
+
+def make_one_line(text: str) -> str:
+    """Text in one line, without controls: an encoded-word may have decoded to CR LF."""
+    return _UNPRINTABLE.sub("", _LINE_BREAKS.sub(" ", text)).strip()
+
+
+def make_filename(name: str, media_type: str, fallback: str = "attachment") -> str:
+    """A safe file name.
+
+    Only what stands behind the last slash or backslash is kept; controls and what Windows forbids
+    are replaced; a name too long keeps its extension; no name at all is made from the type.
+    """
+    base = re.split(r"[/\\]", make_one_line(name))[-1]
+    base = _FORBIDDEN.sub("_", base).strip().rstrip(". ")
+    if not base.strip("._ "):
+        return fallback + extension_of(media_type)
+    if _DEVICES.match(base):
+        base = "_" + base
+    return _shorten(base, LONGEST_FILENAME)
+
+
+def _shorten(name: str, most: int) -> str:
+    if count_units(name) <= most:
+        return name
+    suffix = PurePosixPath(name).suffix
+    suffix = suffix if count_units(suffix) <= 20 else ""
+    return cut_units(name.removesuffix(suffix), most - count_units(suffix)).rstrip() + suffix
+
+
+def keep_apart(names: list[str]) -> list[str]:
+    """The names, with a number put into those that stand there already (without regard to case)."""
+    taken = {name.casefold() for name in names}
+    seen: set[str] = set()
+    counts: dict[str, int] = {}
+    kept = []
+    for name in names:
+        one = name
+        while one.casefold() in seen:
+            counts[name] = counts.get(name, 1) + 1
+            suffix = PurePosixPath(name).suffix
+            mark = f" ({counts[name]})"
+            stem = cut_units(name.removesuffix(suffix), LONGEST_FILENAME - count_units(suffix) - len(mark))
+            one = f"{stem}{mark}{suffix}"
+            if one.casefold() in taken:
+                seen.add(one.casefold())
+        seen.add(one.casefold())
+        kept.append(one)
+    return kept

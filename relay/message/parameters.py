@@ -1,0 +1,106 @@
+"""Structured fields: a value and its parameters (RFC 2045 §5.1, RFC 2183, RFC 2231).
+
+Tolerant of what is sent: spaces in unquoted values, a quote that never closes, encoded-words in
+quotes (RFC 2047 §5 forbids them, everybody sends them), raw octets, Windows paths.
+"""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from relay.message import charsets
+from relay.message.encoded_words import decode_words, has_words
+from relay.message.labels import find_codec
+
+_VALUE = re.compile(r"[^;]*")
+_PARAMETER = re.compile(
+    r"""[;\s]*([^=;\s"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?[^;]*|((?:=\?[^?]*\?[BbQq]\?[^?]*\?=|[^;])*))""",
+    re.DOTALL,
+)
+_SKIP = re.compile(r"[;\s]*[^;]*")
+_SECTION = re.compile(r"(.+?)\*(?:(\d{1,4})(\*?))?\Z")
+_QUOTED_PAIR = re.compile(r'\\(["\\])')
+_EXTENDED = re.compile(r"([A-Za-z0-9_.:-]*)'([A-Za-z0-9-]*)'(.*)\Z", re.DOTALL)
+_COMMENT = re.compile(r"\([^()]*\)")
+_MOST_PARAMETERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """A structured field's value, in lower case, and its parameters, decoded, by name in lower case."""
+
+    value: str
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+def read_structured(raw: bytes) -> Structured:
+    """Read a Content-Type or Content-Disposition; any octets are readable, if only as an empty value."""
+    text = re.sub(r"\r?\n", "", charsets.decode_field(raw))
+    if "(" in text:
+        text = _drop_comments(text)
+    head = _VALUE.match(text)
+    value = "".join((head[0] if head else "").split()).strip("\"'").lower()
+    if "=" in value:  # "Content-Type: charset=utf-8": no value at all
+        return Structured("", _read_parameters(text, 0))
+    return Structured(value, _read_parameters(text, head.end() if head else 0))
+
+
+def _drop_comments(text: str) -> str:
+    """Take comments out, outside quoted strings."""
+    pieces = re.split(r'("(?:[^"\\]|\\.)*")', text, flags=re.DOTALL)
+    # A parenthesis in an unquoted file name is no comment: `name=scan (2).pdf`.
+    return "".join(
+        piece if piece.startswith('"') or "=" in piece else _COMMENT.sub(" ", piece) for piece in pieces
+    )
+
+
+def _read_parameters(text: str, at: int) -> dict[str, str]:
+    plain: dict[str, str] = {}
+    sections: dict[str, dict[int, tuple[str, bool]]] = {}
+    for _ in range(_MOST_PARAMETERS):
+        found = _PARAMETER.match(text, at)
+        if found is None:
+            skipped = _SKIP.match(text, at)
+            if skipped is None or skipped.end() <= at:
+                break
+            at = skipped.end()
+            continue
+        at = found.end()
+        name = found[1].lower()
+        value = _QUOTED_PAIR.sub(r"\1", found[2]) if found[2] is not None else found[3].strip().strip('"')
+        if numbered := _SECTION.match(name):
+            extended = numbered[2] is None or bool(numbered[3])
+            sections.setdefault(numbered[1], {}).setdefault(int(numbered[2] or 0), (value, extended))
+        else:
+            plain.setdefault(name, value)
+    decoded = {name: _decode_plain(value) for name, value in plain.items()}
+    # RFC 2231 wins over the plain form (RFC 6266 §4.3 says so for HTTP, and every mail program does it).
+    decoded.update({name: _join(parts) for name, parts in sections.items()})
+    return decoded
+
+
+def _decode_plain(value: str) -> str:
+    if has_words(value):
+        return decode_words(value)
+    extended = _EXTENDED.match(value)
+    if extended and extended[1] and "%" in extended[3] and find_codec(extended[1]):
+        return charsets.decode(unquote_to_bytes(extended[3]), extended[1]).text
+    return value
+
+
+def _join(parts: dict[int, tuple[str, bool]]) -> str:
+    """Put the sections of RFC 2231 §3 together; octets are decoded only when all are there."""
+    charset = ""
+    octets = bytearray()
+    is_extended = False
+    for number in sorted(parts):
+        value, extended = parts[number]
+        if extended and not is_extended:
+            is_extended = True
+            if head := _EXTENDED.match(value):
+                charset, value = head[1], head[3]
+        octets += unquote_to_bytes(value) if extended else value.encode("utf-8", "surrogatepass")
+    if not is_extended:
+        return _decode_plain(octets.decode("utf-8", "replace"))
+    text = charsets.decode(bytes(octets), charset).text
+    return decode_words(text) if has_words(text) else text

@@ -1,0 +1,152 @@
+"""The JSON body of the send-mail call as a stream of known length (Works API §1).
+
+Attachments are not in it: a segment names a range of the content and how it is encoded there. Valid Base64 is
+passed on with its line ends removed; anything else is decoded and encoded anew, block by block.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pybase64
+
+from relay.envelope import Buffer
+from relay.mail import Attachment, Conversion, Leaf, Mail
+from relay.message.recipients import Destinations
+from relay.message.transfer import BLANKS, BLOCK, decode_base64_blocks, decode_blocks, read_blocks
+
+_SEND = 64 * 1024
+_MEMBER = len(b'"data":""')
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """One attachment's `data`: where its octets come from."""
+
+    source: Leaf | bytes
+    size: int  # decoded octets
+
+    @property
+    def length(self) -> int:
+        """Octets of the JSON member, without its name."""
+        return (self.size + 2) // 3 * 4
+
+    def encode(self, content: Buffer) -> Iterator[bytes]:
+        """The Base64, in blocks."""
+        if isinstance(self.source, bytes):
+            yield from _encode(self.source[at : at + BLOCK] for at in range(0, len(self.source), BLOCK))
+            return
+        leaf = self.source
+        if leaf.encoding != "base64":
+            yield from _encode(decode_blocks(content, leaf))
+            return
+        for block in read_blocks(content, leaf.start, leaf.clean_end, _SEND):
+            yield block.translate(None, BLANKS)
+        start = max(leaf.start, leaf.clean_end)
+        yield from _encode(decode_base64_blocks(read_blocks(content, start, leaf.end)))
+
+    def decode(self, content: Buffer) -> Iterator[bytes]:
+        """The octets of the file, in blocks."""
+        return iter([self.source]) if isinstance(self.source, bytes) else decode_blocks(content, self.source)
+
+
+def _encode(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Base64 of octets that come in blocks of any size."""
+    rest = b""
+    for block in blocks:
+        octets = rest + block if rest else block
+        keep = len(octets) // 3 * 3
+        rest = octets[keep:]
+        for at in range(0, keep, BLOCK):
+            yield pybase64.b64encode(octets[at : min(keep, at + BLOCK)])
+    yield pybase64.b64encode(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One request's body; picklable, and without any hold on the content."""
+
+    segments: tuple[bytes | Data, ...]
+    length: int  # octets: the Content-Length
+
+    def blocks(self, content: Buffer) -> Iterator[bytes]:
+        """The body in blocks of about 64 KiB; their lengths add up to `length`.
+
+        Raises:
+            ValueError: the content is not what this payload was made from; the request must not be ended.
+        """
+        pending = bytearray()
+        sent = 0
+        for piece in self._pieces(content):
+            pending += piece
+            if len(pending) >= _SEND:
+                sent += len(pending)
+                yield bytes(pending)
+                pending.clear()
+        sent += len(pending)
+        if sent != self.length:
+            raise ValueError(f"{sent} octets came out, {self.length} were announced")
+        yield bytes(pending)
+
+    def _pieces(self, content: Buffer) -> Iterator[bytes]:
+        for segment in self.segments:
+            if isinstance(segment, Data):
+                yield b'"data":"'
+                yield from segment.encode(content)
+                yield b'"'
+            else:
+                yield from (segment[at : at + _SEND] for at in range(0, len(segment), _SEND))
+
+    def describe(self, content: Buffer) -> Iterator[bytes]:
+        """The same body with `size` and `sha256` of each attachment in place of its `data`."""
+        for segment in self.segments:
+            if isinstance(segment, Data):
+                digest = hashlib.sha256()
+                for block in segment.decode(content):
+                    digest.update(block)
+                yield f'"size":{segment.size},"sha256":"{digest.hexdigest()}"'.encode()
+            else:
+                yield segment
+
+
+def make_payload(mail: Mail, destinations: Destinations, conversion: Conversion) -> Payload:
+    """The request that sends the mail to those destinations."""
+    request: dict[str, str | bool] = {"to": "; ".join(destinations.to)}
+    if destinations.cc:
+        request["cc"] = "; ".join(destinations.cc)
+    if destinations.bcc:
+        request["bcc"] = "; ".join(destinations.bcc)
+    request["subject"] = mail.subject
+    request["body"] = mail.body
+    request["contentType"] = mail.content_type
+    if mail.user_name:
+        request["userName"] = mail.user_name
+    request["isSaveSentMail"] = conversion.save_sent
+    request["isSaveTracking"] = conversion.tracking
+    request["isSendSeparately"] = conversion.send_separately or destinations.separately
+    if conversion.security_level:
+        request["securityLevel"] = conversion.security_level
+    segments: list[bytes | Data] = [_dump(request)[:-1]]
+    for number, attachment in enumerate(mail.attachments):
+        segments.append(b",{" if number else b',"attachments":[{')
+        segments.append(Data(attachment.source, attachment.size))
+        segments.append(b"," + _dump(_members(attachment))[1:])
+    segments.append(b"]}" if mail.attachments else b"}")
+    length = sum(one.length + _MEMBER if isinstance(one, Data) else len(one) for one in segments)
+    return Payload(tuple(segments), length)
+
+
+def _members(attachment: Attachment) -> dict[str, str | bool]:
+    members: dict[str, str | bool] = {"filename": attachment.filename, "fileType": attachment.media_type}
+    if attachment.inline:
+        members |= {"cid": attachment.cid, "inline": True}
+    return members
+
+
+def _dump(value: dict[str, str | bool]) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # No lone surrogate may reach the wire; none should have got here.
+    return _SURROGATES.sub("\ufffd", text).encode()

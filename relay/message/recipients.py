@@ -1,0 +1,148 @@
+"""Envelope and destination fields → to, cc, bcc of each request.
+
+Mail goes to the envelope's recipients, to all of them and to nobody else; the fields only say in which of
+the three places each is shown. A Bcc is never shown.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from relay.mail import Address, Conversion
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """The recipients of one request."""
+
+    to: tuple[str, ...]
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()  # the envelope's recipients that this request reaches, duplicates included
+    separately: bool = False  # each must get a message of its own, so that no Bcc is shown
+
+
+def fold_domain(domain: str) -> str:
+    """A domain in one form for comparison: lower case, without the root's dot, internationalised labels in
+    ASCII.
+    """
+    domain = domain.lower().rstrip(".")
+    if domain.isascii():
+        return domain
+    try:
+        return domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return domain
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Local part, unquoted where quotes are not needed, and the folded domain."""
+    local, _, domain = spec.rpartition("@")
+    if local.startswith('"') and local.endswith('"') and len(local) > 1:
+        local = local[1:-1].replace("\\", "")
+    return local, fold_domain(domain)
+
+
+class _Envelope:
+    """The envelope's recipients, to be claimed by the fields: exactly first, then without case."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.order: dict[tuple[str, str], str] = {}  # first spelling of each mailbox
+        self._loose: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        self.claimed: set[tuple[str, str]] = set()
+        for path in paths:
+            key = split_spec(path)
+            self.order.setdefault(key, path)
+            self._loose.setdefault((key[0].casefold(), key[1]), set()).add(key)
+
+    def claim(self, addresses: Iterable[Address]) -> list[str]:
+        """The envelope's spelling of those addresses that are in it and that no earlier field claimed."""
+        found: list[str] = []
+        for address in addresses:
+            key = self._find(split_spec(address.addr_spec))
+            if key is not None and key not in self.claimed:
+                self.claimed.add(key)
+                found.append(self.order[key])
+        return found
+
+    def _find(self, key: tuple[str, str]) -> tuple[str, str] | None:
+        if key in self.order:
+            return key
+        # The local part without case only when that leaves one mailbox (RFC 5321 §2.4).
+        loose = self._loose.get((key[0].casefold(), key[1]), set())
+        return next(iter(loose)) if len(loose) == 1 else None
+
+    def rest(self) -> list[str]:
+        return [path for key, path in self.order.items() if key not in self.claimed]
+
+
+def assign(
+    to: Iterable[Address], cc: Iterable[Address], forward_paths: Sequence[str], conversion: Conversion
+) -> list[Destinations]:
+    """Who stands where, in as many requests as the API needs."""
+    envelope = _Envelope(forward_paths)
+    shown_to = envelope.claim(to)
+    shown_cc = envelope.claim(cc)
+    hidden = envelope.rest()
+    if not shown_to:
+        shown_to, shown_cc = shown_cc, []
+    spellings = _spellings(forward_paths)
+    most = conversion.recipients_per_mail or max(1, len(envelope.order) + 1)
+    if shown_to:
+        return _split(shown_to, shown_cc, hidden, most, spellings)
+    if len(hidden) > 1 and conversion.bcc_only_to_account and conversion.account_address:
+        return _split_hidden(hidden, most, spellings, conversion.account_address)
+    return [
+        _serving(spellings, Destinations(tuple(some), separately=len(some) > 1))
+        for some in _chunks(hidden, most)
+    ] or [Destinations(())]
+
+
+def _spellings(paths: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    spellings: dict[tuple[str, str], list[str]] = {}
+    for path in paths:
+        spellings.setdefault(split_spec(path), []).append(path)
+    return spellings
+
+
+def _serving(spellings: dict[tuple[str, str], list[str]], one: Destinations) -> Destinations:
+    served = (path for spec in (*one.to, *one.cc, *one.bcc) for path in spellings.get(split_spec(spec), ()))
+    return Destinations(one.to, one.cc, one.bcc, tuple(served), one.separately)
+
+
+def _chunks(paths: list[str], most: int) -> list[list[str]]:
+    return [paths[at : at + most] for at in range(0, len(paths), most)]
+
+
+def _split(
+    to: list[str], cc: list[str], bcc: list[str], most: int, spellings: dict[tuple[str, str], list[str]]
+) -> list[Destinations]:
+    """Requests of at most `most` recipients; each needs somebody in `to`.
+
+    Those shown come first, To before Cc. When only Cc are left they stand in `to` (nobody is shown who was
+    hidden); when only Bcc are left they go as a Bcc-only message does.
+    """
+    tagged = [*((path, 0) for path in to), *((path, 1) for path in cc), *((path, 2) for path in bcc)]
+    requests = []
+    for at in range(0, len(tagged), most):
+        places: tuple[list[str], list[str], list[str]] = ([], [], [])
+        for path, place in tagged[at : at + most]:
+            places[place].append(path)
+        shown_to, shown_cc, hidden = places
+        if not shown_to and shown_cc:
+            shown_to, shown_cc = shown_cc, []
+        separately = not shown_to and len(hidden) > 1
+        if not shown_to:
+            shown_to, hidden = hidden, []
+        one = Destinations(tuple(shown_to), tuple(shown_cc), tuple(hidden), separately=separately)
+        requests.append(_serving(spellings, one))
+    return requests
+
+
+def _split_hidden(
+    hidden: list[str], most: int, spellings: dict[tuple[str, str], list[str]], account: str
+) -> list[Destinations]:
+    """Bcc-only, with the account's own address in `to`; it gets a copy of each request."""
+    return [
+        _serving(spellings, Destinations((account,), bcc=tuple(some)))
+        for some in _chunks(hidden, max(1, most - 1))
+    ]

@@ -1,0 +1,265 @@
+"""The tree of parts, found in the octets themselves (RFC 2046 §5.1).
+
+One pass over the content looks for lines that begin with two hyphens and compares them with the
+boundaries of the multiparts that are open. No other line is looked at, nothing is copied but the field
+sections: a leaf is a range of octets. That is why the standard library's parser, which makes an object of
+each line, is not used for structure.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from relay.envelope import Buffer
+from relay.mail import Leaf
+from relay.message import limits
+from relay.message.fields import Fields, find_start, read_fields
+from relay.message.parameters import Structured, read_structured
+
+_BLOCK = 1024 * 1024
+_DENSE = 4096  # candidates in one block, from which on the regular expression is faster
+_LONGEST_DELIMITER = 4096
+_ENCODINGS = {"base64", "quoted-printable", "7bit", "8bit", "binary", "x-uuencode", "x-yencode"}
+_ENCODING_ALIASES = {
+    "uuencode": "x-uuencode",
+    "x-uue": "x-uuencode",
+    "uue": "x-uuencode",
+    "base-64": "base64",
+}
+_ENCODING_ALIASES |= {"quoted_printable": "quoted-printable", "quotedprintable": "quoted-printable"}
+_GUESSED_BOUNDARY = re.compile(
+    rb"(?:\A|\n)--([^\r\n]{1,200}?)[ \t]*\r?\n(?=(?:content-|mime-)[!-9;-~]+[ \t]*:)", re.IGNORECASE
+)
+
+
+@dataclass(slots=True)
+class Part:
+    """One part: its fields, and where its body lies."""
+
+    fields: Fields
+    start: int  # offset of the body's first octet
+    end: int  # offset after its last one
+    content_type: Structured
+    disposition: Structured
+    encoding: str  # lower case; 7bit when absent or not understood
+    declared: bool = True  # whether a Content-Type was there and had the form type/subtype
+    children: list["Part"] = field(default_factory=list)
+    closed: bool = False  # whether the close-delimiter was seen
+
+    @property
+    def media_type(self) -> str:
+        """type/subtype, lower case."""
+        return self.content_type.value
+
+    @property
+    def leaf(self) -> Leaf:
+        """The body as a range of the content."""
+        return Leaf(self.start, self.end, self.encoding)
+
+    @property
+    def is_multipart(self) -> bool:
+        """Whether it has parts of its own."""
+        return bool(self.children)
+
+
+def read_structure(content: Buffer) -> Part:
+    """The message's tree of parts; the root is the message itself.
+
+    Raises:
+        Unconvertible: a limit is passed (5.6.0).
+    """
+    return _Reader(content).read(find_start(content), len(content))
+
+
+class _Reader:
+    """Reads the tree; counts the parts."""
+
+    def __init__(self, content: Buffer) -> None:
+        self._content = content
+        self._parts = 0
+
+    def read(self, start: int, end: int) -> Part:
+        root = self._open(start, end, (), "text/plain")
+        self._read_children(root, 0)
+        return root
+
+    def _open(self, start: int, end: int, delimiters: tuple[bytes, ...], default: str) -> Part:
+        self._parts += 1
+        if self._parts > limits.PARTS:
+            raise limits.refuse("parts", limits.PARTS)
+        fields, body = read_fields(self._content, start, end, delimiters)
+        return make_part(fields, body, end, default)
+
+    def _read_children(self, top: Part, depth: int) -> None:
+        """Find the parts of a multipart, and theirs, in one pass."""
+        if not _boundary_of(top):
+            self._guess(top, depth)
+            return
+        stack = [top]
+        self._scan(stack, depth)
+        for part in _childless(top):
+            self._guess(part, depth)
+
+    def _scan(self, stack: list[Part], depth: int) -> None:
+        """The one pass; `stack` holds the open multiparts, and above them the open leaf, if there is one."""
+        top = stack[0]
+        resume = top.start
+        boundaries = {_boundary_of(top): [0]}
+        for at in _find_candidates(self._content, top.start, top.end, boundaries):
+            if at < resume:
+                continue
+            line, behind = self._line(at, top.end)
+            level, closing = _match(line, boundaries)
+            if level < 0:
+                continue
+            self._close(stack, level + 1, at)
+            _forget(boundaries, level + 1)
+            resume = behind
+            if closing:
+                stack[level].closed = True
+                self._close(stack, level, behind)
+                _forget(boundaries, level)
+                if not stack:
+                    return
+                continue
+            parent = stack[level]
+            if depth + len(stack) > limits.DEPTH:
+                raise limits.refuse("levels of nesting", limits.DEPTH)
+            default = "message/rfc822" if parent.media_type == "multipart/digest" else "text/plain"
+            lines = tuple(b"--" + name + tail for name in boundaries for tail in (b"", b"--"))
+            child = self._open(behind, top.end, lines, default)
+            parent.children.append(child)
+            stack.append(child)
+            if name := _boundary_of(child):
+                boundaries.setdefault(name, []).append(len(stack) - 1)
+            resume = child.start
+        self._close(stack, 0, top.end)
+
+    def _line(self, at: int, end: int) -> tuple[bytes, int]:
+        """The line at `at` without its line end, and the offset behind it."""
+        octets = bytes(self._content[at : min(end, at + _LONGEST_DELIMITER)])
+        cut = octets.find(b"\n")
+        if cut < 0:
+            return octets.rstrip(), at + len(octets)
+        return octets[:cut].rstrip(), at + cut + 1
+
+    def _close(self, stack: list[Part], level: int, at: int) -> None:
+        """End all open parts from `level` up before the line at `at`; its line end belongs to the
+        delimiter.
+        """
+        while len(stack) > level:
+            part = stack.pop()
+            if not part.closed:
+                before = bytes(self._content[max(part.start, at - 2) : at]) if at < part.end else b""
+                part.end = max(part.start, at - (2 if before == b"\r\n" else before.endswith(b"\n")))
+
+    def _guess(self, part: Part, depth: int) -> None:
+        """A multipart whose boundary is missing or never comes: take the first line that looks like one.
+
+        Nothing found: the body is read as text, so that it is seen.
+        """
+        if not part.media_type.startswith("multipart/"):
+            return
+        head = bytes(self._content[part.start : min(part.end, part.start + _BLOCK)])
+        found = _GUESSED_BOUNDARY.search(head)
+        if found is None or found[1] == part.content_type.parameters.get("boundary", "").encode(
+            "utf-8", "replace"
+        ):
+            part.content_type = Structured("text/plain", part.content_type.parameters)
+            return
+        boundary = found[1].decode("latin-1")
+        part.content_type = Structured(
+            part.media_type, {**part.content_type.parameters, "boundary": boundary}
+        )
+        self._scan([part], depth)
+        for child in _childless(part):
+            child.content_type = Structured("text/plain", child.content_type.parameters)
+
+
+def make_part(fields: Fields, start: int, end: int, default: str = "text/plain") -> Part:
+    """A part, from its fields and the range of its body."""
+    raw = fields.first("content-type")
+    content_type = read_structured(raw or b"")
+    declared = content_type.value.count("/") == 1 and not content_type.value.endswith("/")
+    if not declared:
+        content_type = Structured(default, content_type.parameters)
+    disposition = read_structured(fields.first("content-disposition") or b"")
+    return Part(fields, start, end, content_type, disposition, _read_encoding(fields), declared)
+
+
+def _read_encoding(fields: Fields) -> str:
+    raw = (fields.first("content-transfer-encoding") or b"").decode("latin-1")
+    words = re.split(r"[\s;,(]+", raw.strip().strip("\"'").lower(), maxsplit=1)
+    word = _ENCODING_ALIASES.get(words[0], words[0])
+    return word if word in _ENCODINGS else "7bit"
+
+
+def _boundary_of(part: Part) -> bytes:
+    if not part.media_type.startswith("multipart/"):
+        return b""
+    return part.content_type.parameters.get("boundary", "").rstrip().encode("utf-8", "surrogateescape")
+
+
+def _match(line: bytes, boundaries: dict[bytes, list[int]]) -> tuple[int, bool]:
+    """The level of the multipart that the line delimits, or -1; and whether it closes it."""
+    name = line[2:]
+    if name in boundaries:
+        return boundaries[name][-1], False
+    if name.endswith(b"--") and name[:-2].rstrip() in boundaries:
+        return boundaries[name[:-2].rstrip()][-1], True
+    return -1, False
+
+
+def _forget(boundaries: dict[bytes, list[int]], level: int) -> None:
+    """Drop the boundaries of the multiparts from `level` up: they are closed."""
+    for name in [name for name, levels in boundaries.items() if levels[-1] >= level]:
+        boundaries[name] = [one for one in boundaries[name] if one < level]
+        if not boundaries[name]:
+            del boundaries[name]
+
+
+def _childless(part: Part) -> Iterator[Part]:
+    """All multiparts in the tree that turned out to have no parts."""
+    pending = [part]
+    while pending:
+        one = pending.pop()
+        if one.media_type.startswith("multipart/") and not one.children:
+            yield one
+        pending.extend(one.children)
+
+
+def _find_candidates(
+    content: Buffer, start: int, end: int, boundaries: Mapping[bytes, list[int]]
+) -> Iterator[int]:
+    """Offsets of the lines that begin with two hyphens, from `start` (a line's beginning) on.
+
+    Where such lines are dense (a table drawn in hyphens, an attack), only those that go on with an open
+    boundary.
+    """
+    if bytes(content[start : start + 2]) == b"--":
+        yield start
+    for at in range(start, end, _BLOCK):
+        # Two octets of overlap, so that no candidate is cut in two.
+        block = bytes(content[at : min(end, at + _BLOCK + 2)])
+        if block.count(b"\n--") > _DENSE:
+            block = bytes(content[at : min(end, at + _BLOCK + _LONGEST_DELIMITER)])
+            yield from (at + found for found in _find_dense(block, boundaries))
+            continue
+        found = block.find(b"\n--")
+        while found >= 0:
+            yield at + found + 1
+            found = block.find(b"\n--", found + 1)
+
+
+def _find_dense(block: bytes, boundaries: Mapping[bytes, list[int]]) -> Iterator[int]:
+    """The same within one block, by a regular expression made anew when the open boundaries change."""
+    found = 0
+    while boundaries:
+        names = tuple(boundaries)
+        pattern = re.compile(rb"\n--(?:" + b"|".join(map(re.escape, names)) + rb")")
+        while tuple(boundaries) == names:
+            match = pattern.search(block, found)
+            if match is None or match.start() >= _BLOCK:
+                return
+            found = match.start() + 1
+            yield found

@@ -1,0 +1,144 @@
+"""Content-transfer-encodings, decoded as mail programs decode them: whatever can be read is read.
+
+Everything works block by block, so that a leaf of any size passes in bounded memory.
+"""
+
+import binascii
+import re
+from collections.abc import Iterable, Iterator
+
+import pybase64
+
+from relay.envelope import Buffer
+from relay.mail import Leaf
+
+BLOCK = 64 * 1024 // 4 * 3  # octets; a multiple of three, so that Base64 of blocks can be joined
+_READ = 256 * 1024
+_TAIL = 1024  # octets at the end of Base64 that are always decoded
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+BLANKS = b"\r\n \t"
+_NOT_IN_ALPHABET = bytes(octet for octet in range(256) if octet not in ALPHABET and octet != 0x3D)
+_GROUP = re.compile(rb"[^=]+=*|=+")
+_QP_LINE_END = re.compile(rb"[ \t]+(\r?\n)")
+_QP_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
+
+
+def decode_leaf(content: Buffer, leaf: Leaf) -> bytes:
+    """All octets of a leaf, decoded."""
+    return b"".join(decode_blocks(content, leaf))
+
+
+def decode_blocks(content: Buffer, leaf: Leaf) -> Iterator[bytes]:
+    """The octets of a leaf, decoded, in blocks of no fixed size."""
+    raw = read_blocks(content, leaf.start, leaf.end)
+    if leaf.encoding == "base64":
+        return decode_base64_blocks(raw)
+    if leaf.encoding == "quoted-printable":
+        return _decode_qp_blocks(raw)
+    return raw
+
+
+def read_blocks(content: Buffer, start: int, end: int, size: int = _READ) -> Iterator[bytes]:
+    """A range of the content in blocks."""
+    for at in range(start, end, size):
+        yield bytes(content[at : min(end, at + size)])
+
+
+def decode_base64(data: bytes) -> bytes:
+    """Base64 with junk, without padding, with padding in the middle, with text behind it."""
+    return b"".join(decode_base64_blocks([data]))
+
+
+def decode_base64_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
+    """Decode Base64 as mail programs do.
+
+    What is not of the alphabet is skipped. Padding ends a quantum, not the data: what follows is read on
+    (two files' worth of Base64 run together are sent by real programs), unless it is plainly text.
+    """
+    rest = b""
+    for block in raw:
+        clean = rest + block.translate(None, _NOT_IN_ALPHABET)
+        if b"=" not in clean:
+            keep = len(clean) // 4 * 4
+            rest = clean[keep:]
+            yield pybase64.b64decode(clean[:keep])
+            continue
+        groups = _GROUP.findall(clean)
+        rest = b""
+        if not groups[-1].endswith(b"="):
+            last = groups.pop()
+            keep = len(last) // 4 * 4
+            rest = last[keep:]
+            groups.append(last[:keep])
+        yield b"".join(map(_decode_group, groups))
+    yield _decode_group(rest)
+
+
+def _decode_group(group: bytes) -> bytes:
+    """Decode a run of the alphabet with the padding behind it, if there is any."""
+    data = group.rstrip(b"=")
+    if len(data) % 4 == 1:
+        data = data[:-1]  # six bits make no octet
+    return pybase64.b64decode(data + b"=" * (-len(data) % 4))
+
+
+def _decode_qp_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
+    """Decode quoted-printable, line by line as far as blocks are concerned."""
+    rest = b""
+    for block in raw:
+        rest += block
+        cut = rest.rfind(b"\n") + 1
+        if not cut and len(rest) > 4 * _READ:
+            # One endless line: cut it where no escape is cut.
+            cut = rest.rfind(b"=", 0, -2)
+            cut = cut if cut > 0 else len(rest) - 2
+        if cut:
+            yield decode_quoted_printable(rest[:cut])
+            rest = rest[cut:]
+    if rest:
+        yield decode_quoted_printable(rest)
+
+
+def decode_quoted_printable(data: bytes, *, in_field: bool = False) -> bytes:
+    """Quoted-printable; an equals sign that begins no escape stands for itself (RFC 2045 §6.7)."""
+    if not in_field:
+        data = _QP_LINE_END.sub(rb"\1", data)
+    data = _QP_BROKEN.sub(b"=3D", data)
+    return binascii.a2b_qp(data)
+
+
+def measure(content: Buffer, leaf: Leaf) -> tuple[Leaf, int]:
+    """The leaf with what is known of its Base64, and its size in decoded octets.
+
+    One pass, block by block. Base64 that is strictly valid as far as the block goes needs no decoding at all.
+    """
+    if leaf.encoding in {"7bit", "8bit", "binary"}:
+        return leaf, leaf.end - leaf.start
+    if leaf.encoding != "base64":
+        return leaf, sum(map(len, decode_blocks(content, leaf)))
+    clean_end, characters = _find_clean(content, leaf)
+    rest = decode_base64_blocks(read_blocks(content, clean_end, leaf.end))
+    measured = Leaf(leaf.start, leaf.end, leaf.encoding, clean_end)
+    return measured, characters // 4 * 3 + sum(map(len, rest))
+
+
+def _find_clean(content: Buffer, leaf: Leaf) -> tuple[int, int]:
+    """The offset up to which there is nothing but the alphabet and blanks, and how many characters of the
+    alphabet.
+
+    The last octets stay outside: padding is decoded and encoded anew, so that its spare bits are zero.
+    """
+    at, characters = leaf.start, 0
+    end = leaf.end - _TAIL
+    while at < end:
+        block = bytes(content[at : min(end, at + _READ)])
+        if block.translate(None, ALPHABET + BLANKS):
+            break
+        characters += len(block.translate(None, BLANKS))
+        at += len(block)
+    for _ in range(characters % 4):
+        characters -= 1
+        at -= 1
+        while content[at] in BLANKS:
+            at -= 1
+    return at, characters
