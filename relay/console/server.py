@@ -45,6 +45,7 @@ class Server:
             log_level="error",
             access_log=False,
             lifespan="off",
+            http="h11",
             ws="none",
             server_header=False,
             timeout_keep_alive=30,

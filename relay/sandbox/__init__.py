@@ -23,6 +23,7 @@ from relay.sandbox.api import Api
 from relay.sandbox.control import Control
 from relay.sandbox.faults import Fault, Faults
 from relay.sandbox.grants import Grants
+from relay.sandbox.inbox import Inbox
 from relay.sandbox.messages import Message, Messages
 from relay.sandbox.oauth import Auth
 from relay.sandbox.settings import Clock, Settings
@@ -63,7 +64,9 @@ class Sandbox:
         control = Control(
             messages=self._kept, faults=self.faults, grants=self.grants, clock=self.clock, counts=self.counts
         )
-        app = Starlette(routes=[*self._api.routes(), *auth.routes(), *control.routes()])
+        app = Starlette(
+            routes=[*self._api.routes(), *auth.routes(), *control.routes(), *Inbox(self._kept).routes()]
+        )
         return FaultyWay(app, self.faults, self._account_of)
 
     def _account_of(self, scope: Scope) -> str:

@@ -1,0 +1,177 @@
+"""The inbox: each accepted message as a recipient would see it, beside the JSON that the API was given."""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+from urllib.parse import quote, unquote
+
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from relay.sandbox.messages import Message, Messages
+from relay.sandbox.pages import page, show_octets
+from relay.sandbox.rules import addresses, shown_subject
+
+_LISTED = 200  # messages in the list
+_SHOWN_BODY = 4000  # characters of the body in the JSON
+# Types that a browser may show from here; everything else is only for saving.
+_IMAGES = re.compile(r"image/(png|jpeg|gif|webp|bmp|svg\+xml)")
+_CID = re.compile(r"""(?i)\bcid:([^"'\s<>()]+)""")
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?')
+# A message is shown without scripts, forms or anything from elsewhere; its own images are from here.
+_MESSAGE_POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+_FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+
+
+class Inbox:
+    """The routes under /inbox."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
+    def routes(self) -> list[Route]:
+        """What is served."""
+        return [
+            Route("/", _to_inbox),
+            Route("/inbox", self._newest),
+            Route("/inbox/{id:int}", self._chosen),
+            Route("/inbox/{id:int}/body", self._body),
+            Route("/inbox/{id:int}/attachments/{number:int}", self._file),
+        ]
+
+    async def _newest(self, _: Request) -> Response:
+        whole = list(self._messages.whole())
+        return self._page(whole[-1] if whole else None, chosen=False)
+
+    async def _chosen(self, request: Request) -> Response:
+        message = self._messages.find(request.path_params["id"])
+        return self._page(message, chosen=True)
+
+    def _page(self, message: Message | None, *, chosen: bool) -> Response:
+        listed = islice(reversed(list(self._messages.whole())), _LISTED)
+        shown = self._show(message) if message else None
+        return page(
+            "inbox.html",
+            404 if chosen and message is None else 200,
+            script="live.js",
+            listed=[(one, shown_subject(one.subject)) for one in listed],
+            total=self._messages.total,
+            chosen=chosen,
+            shown=shown,
+        )
+
+    def _show(self, message: Message) -> dict[str, Any]:
+        request = self._messages.request(message.id)
+        subject = shown_subject(message.subject)
+        return {
+            "message": message,
+            "request": request,
+            "subject": subject,
+            "cut": subject != message.subject,
+            "fields": [
+                (label, addresses(getattr(message, label.lower())))
+                for label in ("To", "Cc", "Bcc")
+                if getattr(message, label.lower())
+            ],
+            "attachments": list(enumerate(request.get("attachments", []))),
+            "json": _colour(json.dumps(self._abbreviate(message.id, request), ensure_ascii=False, indent=2)),
+        }
+
+    def _abbreviate(self, message_id: int, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request as it came, in its own order, with the beginnings of what is long."""
+        short = dict(request)
+        body = short.get("body", "")
+        if len(body) > _SHOWN_BODY:
+            short["body"] = f"{body[:_SHOWN_BODY]}… ({len(body):,} characters)"
+        if "attachments" in short:
+            short["attachments"] = [
+                {
+                    **_without(attachment, "size", "sha256"),
+                    "data": self._beginning(message_id, number, attachment),
+                }
+                for number, attachment in enumerate(short["attachments"])
+            ]
+        return short
+
+    def _beginning(self, message_id: int, number: int, attachment: Mapping[str, Any]) -> str:
+        with self._messages.file(message_id, number).open("rb") as file:
+            start = base64.b64encode(file.read(24)).decode()
+        return f"{start}… (Base64 of {show_octets(attachment['size'])})"
+
+    async def _body(self, request: Request) -> Response:
+        message = self._messages.find(request.path_params["id"])
+        if message is None:
+            return page("gone.html", 404)
+        mail = self._messages.request(message.id)
+        # Not saying what it is means html (Works API §1).
+        content_type = mail.get("contentType", "html")
+        body = mail.get("body", "")
+        answer = page("message.html", text=body if content_type == "text" else "", html=_show_html(mail))
+        answer.headers["content-security-policy"] = _MESSAGE_POLICY
+        return answer
+
+    async def _file(self, request: Request) -> Response:
+        message_id, number = request.path_params["id"], request.path_params["number"]
+        message = self._messages.find(message_id)
+        attachments = self._messages.request(message_id).get("attachments", []) if message else []
+        if number >= len(attachments):
+            return page("gone.html", 404)
+        attachment = attachments[number]
+        media_type = attachment["fileType"].partition(";")[0].strip().lower()
+        headers = {
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(attachment['filename'], safe='')}",
+            "content-security-policy": _FILE_POLICY,
+            "x-content-type-options": "nosniff",
+            "cache-control": "no-store",
+        }
+        shown_type = media_type if _IMAGES.fullmatch(media_type) else "application/octet-stream"
+        return FileResponse(self._messages.file(message_id, number), media_type=shown_type, headers=headers)
+
+
+async def _to_inbox(_: Request) -> Response:
+    return RedirectResponse("/inbox", 307)
+
+
+def _without(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name not in names}
+
+
+def _show_html(mail: Mapping[str, Any]) -> Markup:
+    """The html body, its inline images pointing to where they are served."""
+    if mail.get("contentType", "html") == "text":
+        return Markup()
+    # The frame around it is sandboxed, and its policy lets nothing run: so it may stand as it came.
+    return Markup(_CID.sub(_locate(mail), mail.get("body", "")))  # noqa: S704
+
+
+def _locate(mail: Mapping[str, Any]) -> Any:
+    numbers = {one["cid"]: number for number, one in enumerate(mail.get("attachments", [])) if one.get("cid")}
+
+    def replace(match: re.Match[str]) -> str:
+        token = html.unescape(match[1])
+        number = numbers.get(token, numbers.get(unquote(token)))
+        return match[0] if number is None else f"attachments/{number}"
+
+    return replace
+
+
+def _colour(text: str) -> Markup:
+    """JSON with its names and strings marked, everything escaped."""
+    pieces, last = [], 0
+    for match in _STRING.finditer(text):
+        kind = "name" if match[2] else "string"
+        pieces += [
+            escape(text[last : match.start()]),
+            Markup('<span class="{}">{}</span>').format(kind, match[1]),
+        ]
+        last = match.end(1)
+    return Markup().join([*pieces, escape(text[last:])])
