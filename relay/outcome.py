@@ -46,3 +46,11 @@ class Outcome:
     code: str = ""  # the API's own code, if it has the form [A-Z_]{1,40}
     diagnostic: str = ""  # the API's description, shortened; for the trace only
     retry_after: float | None = None  # seconds, when the answer said so
+    # What is in trouble when a second, different message meets the same at once after this one: one
+    # message's refusal may be its own, two are the account's or the API's.
+    if_repeated: Scope | None = None
+
+    @property
+    def may_have_been_taken(self) -> bool:
+        """Whether sending the message again could make a second mail of it."""
+        return self.action in (Action.RELAYED, Action.UNKNOWN)

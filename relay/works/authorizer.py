@@ -1,0 +1,281 @@
+"""A live access token for each account: refreshed ahead, one refresh at a time, never lost.
+
+With rotation on, a refresh kills the old refresh token at once (Works API §2), so:
+
+- "a refresh has started" is durable before the request, and the new tokens are before they are used;
+- a refresh is a task of its own, which no caller's cancellation reaches, and one lock for each account
+  lets one process at a time do it;
+- it happens at half of the access token's life, also for accounts that send nothing. If the relay
+  dies between the request and the storing, the next start tries the stored refresh token once; if
+  that is dead, the account sends with the stored access token while it lives, and the operator
+  has been told meanwhile; then it is held until somebody logs in.
+
+A grant that `relay login` writes is picked up while this runs.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from relay.works.diagnosis import Failure
+from relay.works.grants import Grant, GrantError, GrantStore, TokenError
+from relay.works.oauth import AuthServer, Tokens
+
+_MARGIN = 30.0  # seconds; a token that dies while the request is on its way is as good as dead
+_POLL = 2.0  # seconds between looks at the store: `relay login` is noticed so soon
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds after a refresh that could not be done
+_LOCK_PATIENCE, _LOCK_POLL = 30.0, 0.05  # seconds
+_NOTE_USE_EVERY = 3600.0  # seconds
+
+OnTrouble = Callable[[str, Failure | None], None]
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one account beside its grant."""
+
+    grant: Grant | None = None
+    version: object = None
+    read: bool = False
+    rejected: str = ""  # an access token that the API has refused
+    refused: str = ""  # a refresh token that the authorization server has refused: not tried again
+    trouble: Failure | None = None
+    diagnostic: str = ""
+    pause: float = 0.0  # seconds; grows while the authorization server is not well
+    again_at: float = 0.0  # no refresh before, by the clock
+    used_at: float = 0.0
+    refreshing: asyncio.Task[None] | None = None
+
+
+class Authorizer:
+    """Gives access tokens and keeps grants alive."""
+
+    def __init__(
+        self,
+        server: AuthServer,
+        store: GrantStore,
+        on_trouble: OnTrouble | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Args:
+        server: the authorization server.
+        store: where grants are kept.
+        on_trouble: told of an account's trouble when it changes; None: it is over.
+        clock: seconds since the epoch.
+        """
+        self._server = server
+        self._store = store
+        self._on_trouble = on_trouble
+        self._clock = clock
+        self._states: dict[str, _State] = {}
+
+    async def token(self, account: str, rejected: str = "") -> str:
+        """A live access token.
+
+        Args:
+            account: the account's name.
+            rejected: a token that the API has just answered 401 to. However many callers come with the
+                same one, one refresh is done.
+
+        Raises:
+            TokenError: there is none, and its `failure` says why.
+        """
+        state = await self._look(account)
+        if rejected:
+            state.rejected = rejected
+        if not self._lives(state):
+            await self._refresh(account, state)
+        if state.grant is None or not self._lives(state):
+            raise TokenError(state.trouble or Failure.TOKEN_UNAVAILABLE, state.diagnostic)
+        state.used_at = self._clock()
+        return state.grant.access_token
+
+    def trouble(self, account: str) -> Failure | None:
+        """What is wrong with the account's grant as far as it is known; None: nothing."""
+        state = self._states.get(account)
+        return state.trouble if state else None
+
+    def grant(self, account: str) -> Grant | None:
+        """The account's grant as it was last read, with the time of its last use."""
+        state = self._states.get(account)
+        if state is None or state.grant is None:
+            return None
+        return replace(state.grant, used_at=max(state.used_at, state.grant.used_at or 0.0) or None)
+
+    async def keep_alive(self, accounts: Iterable[str]) -> None:
+        """Refresh what is due, for ever; notice new grants. Cancel it to end it, then `aclose`."""
+        names = list(accounts)
+        while True:
+            for name in names:
+                with contextlib.suppress(TokenError):
+                    await self.check(name)
+            await asyncio.sleep(_POLL)
+
+    async def check(self, account: str) -> None:
+        """Look at one account: read a new grant, refresh one that is due.
+
+        Raises:
+            TokenError: there is no usable grant.
+        """
+        state = await self._look(account)
+        if self._due(state):
+            await self._refresh(account, state)
+        await self._note_use(account, state)
+        if state.grant is None:
+            raise TokenError(Failure.NO_GRANT)
+
+    async def aclose(self) -> None:
+        """Wait for the refreshes under way: a rotated token is not thrown away."""
+        tasks = [state.refreshing for state in self._states.values() if state.refreshing]
+        if tasks:
+            await asyncio.wait(tasks)
+        for account, state in self._states.items():
+            await self._note_use(account, state, at_once=True)
+
+    def _lives(self, state: _State) -> bool:
+        grant = state.grant
+        return (
+            grant is not None
+            and grant.access_token != state.rejected
+            and self._clock() < grant.expires_at - _MARGIN
+        )
+
+    def _due(self, state: _State) -> bool:
+        grant = state.grant
+        if grant is None:
+            return False
+        # A clock that was set back must not keep a token past its life: issued in the future is due too.
+        now = self._clock()
+        due = (
+            now >= grant.half_life_at
+            or now < grant.issued_at - _MARGIN
+            or grant.refresh_started_at is not None
+        )
+        return (due or grant.access_token == state.rejected) and self._may_refresh(state)
+
+    def _may_refresh(self, state: _State) -> bool:
+        grant = state.grant
+        if grant is None or grant.refresh_token == state.refused:
+            return False
+        wait = state.again_at - self._clock()
+        return not 0 < wait <= _LONGEST_PAUSE  # longer: the clock was set back
+
+    async def _look(self, account: str) -> _State:
+        """The account's state, its grant read again if somebody stored one."""
+        state = self._states.setdefault(account, _State())
+        version = self._store.version(account)
+        if state.read and version == state.version:
+            return state
+        try:
+            grant = await asyncio.to_thread(self._store.load, account)
+        except GrantError as error:
+            self._tell(account, state, Failure.NO_GRANT, str(error))
+            state.grant, state.version, state.read = None, version, True
+            return state
+        if grant is None:
+            self._tell(account, state, Failure.NO_GRANT)
+        elif state.grant is None or grant.consented_at != state.grant.consented_at:
+            self._tell(account, state, None)
+            state.pause = state.again_at = 0.0
+        state.grant, state.version, state.read = grant, version, True
+        return state
+
+    def _tell(self, account: str, state: _State, trouble: Failure | None, diagnostic: str = "") -> None:
+        state.diagnostic = diagnostic
+        if trouble is state.trouble:
+            return
+        state.trouble = trouble
+        if self._on_trouble is not None:
+            self._on_trouble(account, trouble)
+
+    async def _refresh(self, account: str, state: _State) -> None:
+        """Take part in the one refresh of this account, or begin it."""
+        if state.refreshing is None:
+            if not self._may_refresh(state):
+                return
+            state.refreshing = asyncio.create_task(
+                self._run_refresh(account, state), name=f"refresh {account}"
+            )
+        # Who waits may be cancelled; the refresh may not.
+        await asyncio.shield(state.refreshing)
+
+    async def _run_refresh(self, account: str, state: _State) -> None:
+        try:
+            await self._locked_refresh(account, state)
+        except TokenError as error:
+            self._give_up(account, state, error)
+        except GrantError as error:
+            # A new token that cannot be stored is not used (a crash would lose it).
+            self._give_up(account, state, TokenError(Failure.TOKEN_UNAVAILABLE, str(error)))
+        finally:
+            state.refreshing = None
+
+    def _give_up(self, account: str, state: _State, error: TokenError) -> None:
+        if error.final and state.grant is not None:
+            state.refused = state.grant.refresh_token
+        state.pause = min(state.pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+        state.again_at = self._clock() + state.pause
+        self._tell(account, state, error.failure, error.diagnostic)
+
+    async def _locked_refresh(self, account: str, state: _State) -> None:
+        until = time.monotonic() + _LOCK_PATIENCE
+        while True:
+            with self._store.lock(account) as ours:
+                if ours:
+                    await self._renew(account, state)
+                    return
+            if time.monotonic() > until:
+                raise TokenError(Failure.TOKEN_UNAVAILABLE, "another process holds the grant")
+            await asyncio.sleep(_LOCK_POLL)
+
+    async def _renew(self, account: str, state: _State) -> None:
+        before = state.grant
+        await self._look(account)
+        grant = state.grant
+        if grant is None or (before is not None and grant.access_token != before.access_token):
+            return  # another process was faster, or somebody logged in
+        started = replace(grant, refresh_started_at=self._clock())
+        await self._keep(account, state, started)
+        try:
+            tokens = await self._server.refresh(grant.refresh_token)
+        except TokenError as error:
+            # The answer is known: the next start need not wonder.
+            if error.failure is not Failure.TOKEN_UNAVAILABLE:
+                await self._keep(account, state, replace(grant, refresh_started_at=None))
+            raise
+        await self._keep(account, state, renew(grant, tokens, self._clock()))
+        state.pause = state.again_at = 0.0
+        self._tell(account, state, None)
+
+    async def _keep(self, account: str, state: _State, grant: Grant) -> None:
+        """Store a grant, and only then know it."""
+        await asyncio.to_thread(self._store.store, account, grant)
+        state.grant, state.version = grant, self._store.version(account)
+
+    async def _note_use(self, account: str, state: _State, *, at_once: bool = False) -> None:
+        grant = state.grant
+        if grant is None or state.refreshing is not None or state.used_at <= (grant.used_at or 0.0):
+            return
+        if not at_once and state.used_at - (grant.used_at or 0.0) < _NOTE_USE_EVERY:
+            return
+        with contextlib.suppress(GrantError), self._store.lock(account) as ours:
+            if ours and state.version == self._store.version(account):
+                await self._keep(account, state, replace(grant, used_at=state.used_at))
+
+
+def renew(grant: Grant, tokens: Tokens, now: float) -> Grant:
+    """The grant after a refresh at `now`."""
+    rotated = tokens.refresh_token is not None and tokens.refresh_token != grant.refresh_token
+    return replace(
+        grant,
+        access_token=tokens.access_token,
+        expires_at=now + tokens.lives,
+        issued_at=now,
+        refresh_token=tokens.refresh_token or grant.refresh_token,
+        refresh_issued_at=now if rotated else grant.refresh_issued_at,
+        scope=tokens.scope or grant.scope,
+        rotation=rotated,
+        refresh_started_at=None,
+    )

@@ -1,0 +1,222 @@
+"""The send-mail call: one message's attempt, and what is known about it at its end.
+
+Whatever the network does comes back as an Outcome. A request is repeated here, once, only where it
+certainly was not taken: after a 401 with a fresh token, after a 307 to another instance, and at once
+after a connection that broke before the whole request had left.
+"""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+import httpx2 as httpx
+
+from relay import __version__
+from relay.envelope import Content
+from relay.outcome import Outcome
+from relay.works.body import Payload, stream_blocks
+from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
+from relay.works.exchange import Exchanges, OnStatus, Request, Timeouts
+from relay.works.grants import TokenError
+
+_UNAUTHORIZED = 401
+_TEMPORARY_REDIRECT = 307
+
+
+class Account(Protocol):
+    """What the call needs to know of an account (config.Account is one)."""
+
+    @property
+    def name(self) -> str:
+        """What the relay calls it."""
+
+    @property
+    def user_id(self) -> str:
+        """`me`, or the member's ID or login ID."""
+
+
+class Works(Protocol):
+    """Where the API is (config.Works is one)."""
+
+    @property
+    def api_url(self) -> str:
+        """Such as https://www.worksapis.com/v1.0."""
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds to reach the API."""
+
+    @property
+    def read_timeout(self) -> float:
+        """Seconds for the answer, after the body."""
+
+
+class Tokens(Protocol):
+    """Where access tokens come from (authorizer.Authorizer is one)."""
+
+    async def token(self, account: str, rejected: str = "") -> str:
+        """A live access token; not `rejected`, which the API has just refused."""
+
+
+class Budget(Protocol):
+    """What every request takes part of, and every answer tells of (pacing.Slot is one)."""
+
+    async def again(self) -> None:
+        """Wait for another request's share."""
+
+    def answered(self, answer: Answer) -> None:
+        """Learn from an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One message's request, as often as it is made."""
+
+    request: Request
+    on_status: OnStatus | None
+    budget: Budget | None
+
+
+class Client:
+    """Sends messages through the Works API.
+
+    Made and used inside a running event loop; `aclose` at the end.
+    """
+
+    def __init__(
+        self,
+        works: Works,
+        tokens: Tokens,
+        *,
+        timeouts: Timeouts | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._api_url = works.api_url
+        self._tokens = tokens
+        limits = timeouts or Timeouts(connect=works.connect_timeout, read=works.read_timeout)
+        # trust_env=False: no proxy, key log or certificate of the environment for a bearer token.
+        self._exchanges = Exchanges(tls or httpx.create_ssl_context(trust_env=False), limits)
+
+    async def send(
+        self,
+        account: Account,
+        payload: Payload,
+        content: Content,
+        on_status: Callable[[int], Awaitable[None]] | None = None,
+        budget: Budget | None = None,
+    ) -> Outcome:
+        """Make the call for one message.
+
+        Args:
+            account: whose mailbox sends.
+            payload: the JSON body.
+            content: the octets that the payload's attachments are ranges of.
+            on_status: awaited with the HTTP status as soon as its line is there, before anything else is
+                done: a 202 is to be recorded first. A 401 or a 307 that is followed is not reported.
+            budget: the slot that was taken for this message.
+
+        Raises:
+            OSError: the content's file is gone or cannot be read.
+            Exception: what the payload or `on_status` raised.
+        """
+        try:
+            token = await self._tokens.token(account.name)
+            url = urlsplit(f"{self._api_url}/users/{quote(account.user_id, safe='')}/mail")
+            call = _Call(_ask(url, token, payload, content), _final_only(on_status), budget)
+            end = await self._follow(call)
+            if isinstance(end, Answer) and end.status == _UNAUTHORIZED:
+                token = await self._tokens.token(account.name, rejected=token)
+                call = replace(call, request=_ask(url, token, payload, content))
+                await _again(budget)
+                end = await self._follow(call)
+        except TokenError as error:
+            return diagnose_failure(error.failure, error.diagnostic)
+        return diagnose(end) if isinstance(end, Answer) else diagnose_failure(end)
+
+    async def _follow(self, call: _Call) -> Answer | Failure:
+        """The end of one request, sent once more to where a 307 points."""
+        end = await self._try(call)
+        if not isinstance(end, Answer) or end.status != _TEMPORARY_REDIRECT:
+            return end
+        target = _other_instance(call.request.url, end.headers.get("location", ""))
+        if target is None:
+            return end
+        await _again(call.budget)
+        return await self._try(replace(call, request=_redirect(call.request, target)))
+
+    async def _try(self, call: _Call) -> Answer | Failure:
+        """The end of one request, sent once more if it never left this machine."""
+        end = await self._exchanges.exchange(call.request, call.on_status)
+        if end is Failure.CUT_BEFORE:
+            await _again(call.budget)
+            end = await self._exchanges.exchange(call.request, call.on_status)
+        if call.budget is not None and isinstance(end, Answer):
+            call.budget.answered(end)
+        return end
+
+    async def aclose(self) -> None:
+        """Close the idle connections."""
+        await self._exchanges.aclose()
+
+
+async def _again(budget: Budget | None) -> None:
+    if budget is not None:
+        await budget.again()
+
+
+def _final_only(on_status: OnStatus | None) -> OnStatus | None:
+    """Spare the caller the statuses after which the request is made again."""
+    if on_status is None:
+        return None
+
+    async def report(status: int) -> None:
+        if status not in (_UNAUTHORIZED, _TEMPORARY_REDIRECT):
+            await on_status(status)
+
+    return report
+
+
+def _ask(url: SplitResult, token: str, payload: Payload, content: Content) -> Request:
+    headers = [
+        (b"Host", url.netloc.encode()),
+        (b"Authorization", b"Bearer " + token.encode()),
+        (b"Content-Type", b"application/json"),
+        (b"Content-Length", b"%d" % payload.length),
+        (b"Accept", b"application/json"),
+        (b"User-Agent", b"relay/" + __version__.encode()),
+    ]
+    return Request(url, headers, payload.length, lambda: stream_blocks(payload, content))
+
+
+def _redirect(request: Request, target: SplitResult) -> Request:
+    headers = [
+        (name, target.netloc.encode() if name == b"Host" else value) for name, value in request.headers
+    ]
+    return replace(request, url=target, headers=headers)
+
+
+def _other_instance(url: SplitResult, location: str) -> SplitResult | None:
+    """Where a 307 may take the bearer token: an https host of the API's own domain (Works API §4)."""
+    try:
+        target = urlsplit(urljoin(url.geturl(), location))
+        host, port = (target.hostname or "").lower(), target.port
+        whole = target.geturl().isascii() and target.path.startswith("/")
+    except ValueError:
+        return None
+    ours = (url.hostname or "").lower()
+    domain = _own_domain(ours)
+    inside = host == ours or (bool(domain) and (host == domain or host.endswith("." + domain)))
+    if not location or target.scheme != "https" or target.username is not None or not inside or not whole:
+        return None
+    return target._replace(netloc=host if port is None else f"{host}:{port}", fragment="")
+
+
+def _own_domain(host: str) -> str:
+    """`worksapis.com` of `www.worksapis.com`; "" for an address and a name too short to tell."""
+    labels = host.split(".")
+    domain = labels[1:]
+    # Not co.jp or go.kr: everybody is under those.
+    public = len(domain) == 2 and len(domain[0]) <= 3 and len(domain[1]) == 2  # noqa: PLR2004 - labels, letters
+    return "" if len(domain) < 2 or public or labels[-1].isdecimal() else ".".join(domain)  # noqa: PLR2004 - labels
