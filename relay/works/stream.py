@@ -179,7 +179,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             async with asyncio.timeout_at(self._until(timeout)):
                 await draining
         except TimeoutError:
-            if not draining.done():
+            if draining.cancelled():  # else it was drained in the same moment
                 raise httpcore.WriteTimeout from None
         if self._lost:
             raise httpcore.WriteError

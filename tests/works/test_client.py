@@ -1,0 +1,372 @@
+"""The send-mail call against the simulated Works and against a peer that breaks by the byte."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from tests_works import ACCEPTED, ACCOUNT, FAST, Body, FixedTokens, Peer, content_of, mail, reset, works_at
+
+from relay.outcome import Action, Blame, Scope
+from relay.works.client import Client
+
+SMALL = mail()
+LARGE = b"x" * 4_000_000
+
+
+async def attempt(peer, payload=None, **options):
+    client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+    try:
+        return await client.send(ACCOUNT, payload or mail(), content_of(), **options)
+    finally:
+        await client.aclose()
+
+
+async def accept(peer, reader, writer):
+    while True:
+        await peer.read_request(reader)
+        writer.write(ACCEPTED)
+
+
+async def test_a_request_is_the_documented_one():
+    async with Peer(accept).running() as peer:
+        outcome = await attempt(peer)
+    assert outcome.action is Action.RELAYED
+    assert outcome.http_status == 202
+    lines = peer.requests[0].split(b"\r\n")
+    assert lines[0] == b"POST /v1.0/users/me/mail HTTP/1.1"
+    assert b"Authorization: Bearer token-1" in lines
+    assert b"Content-Type: application/json" in lines
+    assert b"Content-Length: %d" % SMALL.length in lines
+    assert peer.bodies == [SMALL.octets]
+
+
+async def test_the_user_id_cannot_leave_its_place_in_the_path():
+    async with Peer(accept).running() as peer:
+        client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+        account = SimpleNamespace(name="a", user_id="a b/../c@example.com")
+        await client.send(account, mail(), content_of())
+        await client.aclose()
+    assert peer.requests[0].startswith(b"POST /v1.0/users/a%20b%2F..%2Fc%40example.com/mail ")
+
+
+async def test_a_large_body_arrives_whole_and_in_order():
+    body = Body(bytes(range(256)) * 20_000)
+    async with Peer(accept).running() as peer:
+        outcome = await attempt(peer, body)
+    assert outcome.action is Action.RELAYED
+    assert peer.bodies == [body.octets]
+
+
+async def test_connections_are_used_again():
+    async with Peer(accept).running() as peer:
+        client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+        for _ in range(5):
+            await client.send(ACCOUNT, mail(), content_of())
+        await client.aclose()
+    assert peer.connections == 1
+    assert len(peer.bodies) == 5
+
+
+async def test_the_202_is_reported_before_its_body_is_read():
+    """What is recorded late is sent twice after a crash."""
+    release = asyncio.Event()
+    seen = []
+
+    async def slow_body(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\n")
+        await release.wait()
+        writer.write(b"hello")
+
+    async def note(status):
+        seen.append(status)
+        release.set()
+
+    async with Peer(slow_body).running() as peer:
+        outcome = await attempt(peer, on_status=note)
+    assert seen == [202]
+    assert outcome.action is Action.RELAYED
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: 50\r\n\r\nhalf",
+        b"HTTP/1.1 202 Accepted\r\nContent-Le",
+        b"HTTP/1.1 202 Accepted\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nX: y\r\n",
+    ],
+    ids=["body cut", "header cut", "status line alone", "after an interim answer"],
+)
+async def test_a_whole_status_line_is_the_verdict(tail):
+    """202 and then a cut is accepted: to send it again would make two of it."""
+    seen = []
+
+    async def cut(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(tail)
+        await writer.drain()
+
+    async def note(status):
+        seen.append(status)
+
+    async with Peer(cut).running() as peer:
+        outcome = await attempt(peer, on_status=note)
+    assert outcome.action is Action.RELAYED
+    assert seen == [202]
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"",
+        b"HTTP/1.1 20",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"\x00\xff garbage\r\n\r\n",
+        b"SSH-2.0-OpenSSH\r\n",
+    ],
+    ids=["nothing", "half a status line", "100 Continue only", "garbage", "another protocol"],
+)
+@pytest.mark.parametrize("close", ["close", "reset"])
+async def test_broken_after_the_body_is_unknown(tail, close):
+    async def cut(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(tail)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        if close == "reset":
+            reset(writer)
+
+    async with Peer(cut).running() as peer:
+        outcome = await attempt(peer)
+    assert outcome.action is Action.UNKNOWN
+    assert outcome.may_have_been_taken
+    assert outcome.http_status is None
+    assert peer.connections == 1  # never sent again here
+
+
+async def test_silence_after_the_body_is_unknown():
+    async def silent(peer, reader, writer):
+        await peer.read_request(reader)
+        await reader.read()
+
+    async with Peer(silent).running() as peer:
+        outcome = await attempt(peer)
+    assert outcome.action is Action.UNKNOWN
+    assert "did not answer in time" in outcome.reason
+
+
+async def test_a_dripping_answer_ends():
+    """A byte now and then resets a timeout for each read; a deadline for the answer does not care."""
+
+    async def drip(peer, reader, writer):
+        await peer.read_request(reader)
+        for octet in b"HTTP/1.1 202 Accepted\r\nX: " + b"y" * 1000:
+            writer.write(bytes([octet]))
+            await writer.drain()
+            await asyncio.sleep(0.3)
+
+    async with Peer(drip).running() as peer:
+        outcome = await attempt(peer)
+    assert outcome.action is Action.UNKNOWN
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_broken_in_the_body_is_certain_and_tried_again_at_once(how):
+    """The kernel never took all of it, so the peer cannot have: no duplicate is possible."""
+
+    async def cut(peer, reader, writer):
+        await peer.read_head(reader)
+        if len(peer.requests) > 1:
+            await accept_rest(reader, writer)
+            return
+        await reader.readexactly(1000)
+        if how == "reset":
+            reset(writer)
+
+    async def accept_rest(reader, writer):
+        await reader.readexactly(len(LARGE))
+        writer.write(ACCEPTED)
+
+    async with Peer(cut).running() as peer:
+        outcome = await attempt(peer, Body(LARGE))
+    assert outcome.action is Action.RELAYED
+    assert peer.connections == 2
+
+
+async def test_broken_in_the_body_twice_is_delayed():
+    async def cut(peer, reader, writer):
+        await peer.read_head(reader)
+        reset(writer)
+
+    async with Peer(cut).running() as peer:
+        outcome = await attempt(peer, Body(LARGE))
+    assert outcome.action is Action.DELAYED
+    assert not outcome.may_have_been_taken
+    assert outcome.blame is Blame.REMOTE
+    assert peer.connections == 2
+
+
+async def test_a_peer_that_stops_reading_is_delayed():
+    async def stuck(peer, reader, writer):
+        await peer.read_head(reader)
+        reader._transport.pause_reading()
+        await asyncio.sleep(5)
+
+    async with Peer(stuck).running() as peer:
+        outcome = await attempt(peer, Body(LARGE * 4))
+    assert outcome.action is Action.DELAYED
+    assert "stopped reading" in outcome.reason
+
+
+async def test_an_early_413_is_heard_and_the_rest_is_not_sent():
+    async def refuse(peer, reader, writer):
+        await peer.read_head(reader)
+        writer.write(b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        await reader.read()  # linger: reading on, as a server must to be heard
+
+    body = Body(LARGE * 8)
+    async with Peer(refuse).running() as peer:
+        outcome = await attempt(peer, body)
+    assert (outcome.action, outcome.status) == (Action.FAILED, "5.3.4")
+    assert body.made < len(body.octets) // body.block
+
+
+async def test_refused_connections_are_delayed():
+    async with Peer(accept).running() as peer:
+        pass
+    outcome = await attempt(peer)
+    assert (outcome.action, outcome.status) == (Action.DELAYED, "4.4.1")
+    assert outcome.if_repeated is Scope.API
+
+
+async def test_an_unknown_host_is_delayed():
+    client = Client(works_at(1, api_url="http://no-such-host.invalid/v1.0"), FixedTokens(), timeouts=FAST)
+    outcome = await client.send(ACCOUNT, mail(), content_of())
+    assert (outcome.action, outcome.status) == (Action.DELAYED, "4.4.3")
+
+
+async def test_plain_text_where_tls_is_expected_is_delayed():
+    async def talk(peer, reader, writer):
+        writer.write(b"220 hello\r\n")
+        await reader.read()
+
+    async with Peer(talk).running() as peer:
+        client = Client(
+            works_at(1, api_url=f"https://127.0.0.1:{peer.port}/v1.0"), FixedTokens(), timeouts=FAST
+        )
+        outcome = await client.send(ACCOUNT, mail(), content_of())
+    assert (outcome.action, outcome.status) == (Action.DELAYED, "4.7.5")
+
+
+async def test_a_connection_closed_while_idle_is_not_used():
+    """A request that meets a closing connection is the one nobody can know the fate of."""
+
+    async def one_each(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(ACCEPTED)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+    async with Peer(one_each).running() as peer:
+        client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+        for _ in range(3):
+            outcome = await client.send(ACCOUNT, mail(), content_of())
+            assert outcome.action is Action.RELAYED
+            await asyncio.sleep(0.2)
+        await client.aclose()
+    assert peer.connections == 3
+
+
+async def test_an_endless_answer_is_not_read_to_its_end():
+    async def flood(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            await writer.drain()
+
+    async with Peer(flood).running() as peer:
+        outcome = await attempt(peer)
+    assert outcome.action is Action.UNKNOWN
+    assert outcome.http_status == 500
+
+
+async def test_an_endless_head_is_not_read_to_its_end():
+    async def flood(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(b"HTTP/1.1 202 Accepted\r\n")
+        while True:
+            writer.write(b"X: " + b"y" * 65536)
+            await writer.drain()
+
+    async with Peer(flood).running() as peer:
+        outcome = await attempt(peer)
+    assert outcome.action is Action.RELAYED
+
+
+async def test_one_401_is_answered_with_a_fresh_token():
+    async def once(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        await accept(peer, reader, writer)
+
+    seen = []
+
+    async def note(status):
+        seen.append(status)
+
+    async with Peer(once).running() as peer:
+        outcome = await attempt(peer, on_status=note)
+    assert outcome.action is Action.RELAYED
+    assert b"Bearer token-1\r\n" in peer.requests[0]
+    assert b"Bearer token-2\r\n" in peer.requests[1]
+    assert seen == [202]
+
+
+async def test_a_second_401_holds_the_account():
+    async def never(peer, reader, writer):
+        while True:
+            await peer.read_request(reader)
+            writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+
+    async with Peer(never).running() as peer:
+        outcome = await attempt(peer)
+    assert (outcome.action, outcome.scope, outcome.blame) == (Action.HELD, Scope.ACCOUNT, Blame.GATEWAY)
+    assert len(peer.requests) == 2
+
+
+async def test_what_the_payload_raises_is_raised_and_nothing_is_finished():
+    """A content that is not what the payload was made from must never become a mail."""
+
+    class Broken(Body):
+        def blocks(self, _):
+            yield self.octets[:10]
+            raise ValueError("not the content")
+
+    async with Peer(accept).running() as peer:
+        with pytest.raises(ValueError, match="not the content"):
+            await attempt(peer, Broken(b"x" * 100))
+        await asyncio.sleep(0.05)
+    assert peer.bodies == []
+
+
+@pytest.mark.parametrize("size", [100, 3_000_000])
+async def test_cancelling_closes_the_connection_and_the_client_goes_on(size):
+    async def slow_once(peer, reader, writer):
+        if peer.connections == 1:
+            await peer.read_head(reader)
+            await asyncio.sleep(1)
+            return
+        await accept(peer, reader, writer)
+
+    async with Peer(slow_once).running() as peer:
+        client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.send(ACCOUNT, Body(b"x" * size), content_of())
+        outcome = await client.send(ACCOUNT, Body(b"x" * size), content_of())
+        await client.aclose()
+    assert outcome.action is Action.RELAYED
+    assert peer.connections == 2
