@@ -1,0 +1,111 @@
+"""`relay queue`: the operator's verbs."""
+
+from typing import Any
+
+import click
+
+from relay.cli import EX_DATAERR, config_option, json_option
+from relay.cli.startup import ask, print_json, read_config
+
+_STATES = ("queued", "sending", "delayed", "held", "failed", "relayed", "discarded")
+_WAITING = ("queued", "sending", "delayed", "held", "failed")
+
+
+@click.group()
+def command() -> None:
+    """Look at the queue and work on it, beside a running relay or without one."""
+
+
+@command.command("list")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated."
+)
+@click.option("--limit", default=100, show_default=True, help="At most so many messages.")
+@config_option
+@json_option
+def list_(states: tuple[str, ...], limit: int, config_path: str | None, *, as_json: bool) -> None:
+    """List what waits and what failed, oldest first."""
+    answer = ask(read_config(config_path), "queue_list", states=list(states or _WAITING), limit=limit)
+    if as_json:
+        print_json(answer)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if answer["messages"]:
+        table = Table(
+            "id", "state", "arrival", "account", "from", "to", "attempts", "next attempt", "last status"
+        )
+        for m in answer["messages"]:
+            table.add_row(*_columns(m))
+        console.print(table)
+    counts = ", ".join(f"{n} {state}" for state, n in answer["counts"].items() if n)
+    console.print(counts or "the queue is empty")
+
+
+def _columns(message: dict[str, Any]) -> list[str]:
+    to = message["forward_paths"]
+    return [
+        message["queue_id"],
+        message["state"],
+        message["arrival"][:19],
+        message["account"],
+        message["reverse_path"] or "<>",
+        to[0] + (f" +{len(to) - 1}" if len(to) > 1 else ""),
+        str(message["attempts"]),
+        (message["next_attempt"] or "")[:19],
+        f"{message['status']} {message['reason']}".strip(),
+    ]
+
+
+@command.command()
+@click.argument("queue_id")
+@config_option
+@json_option
+def show(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
+    """Show one message."""
+    answer = ask(read_config(config_path), "queue_show", queue_id=queue_id)
+    if as_json:
+        print_json(answer)
+        return
+    for key, value in answer.items():
+        if key == "losses":
+            value = "; ".join(f"{x['loss']} ({x['detail']})" for x in value)  # noqa: PLW2901
+        elif isinstance(value, list):
+            value = ", ".join(value)  # noqa: PLW2901
+        click.echo(f"{key.replace('_', ' '):>14}  {value if value not in (None, '') else '-'}")
+
+
+@command.command()
+@click.argument("queue_ids", nargs=-1, required=True)
+@config_option
+@json_option
+def retry(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
+    """Try messages now: delayed, held or failed ones."""
+    _each("queue_retry", queue_ids, config_path, "queued again", as_json=as_json)
+
+
+@command.command()
+@click.argument("queue_ids", nargs=-1, required=True)
+@config_option
+@json_option
+@click.confirmation_option(prompt="Throw these messages away for good?")
+def discard(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
+    """Throw messages away for good."""
+    _each("queue_discard", queue_ids, config_path, "discarded", as_json=as_json)
+
+
+def _each(
+    verb: str, queue_ids: tuple[str, ...], config_path: str | None, done: str, *, as_json: bool
+) -> None:
+    answer = ask(read_config(config_path), verb, queue_ids=list(queue_ids))
+    if as_json:
+        print_json(answer)
+    else:
+        for queue_id in answer["done"]:
+            click.echo(f"{queue_id} {done}")
+        for problem in answer["problems"]:
+            click.echo(f"relay: {problem}", err=True)
+    if answer["problems"]:
+        raise click.exceptions.Exit(EX_DATAERR)

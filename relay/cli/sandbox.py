@@ -1,0 +1,229 @@
+"""`relay sandbox`: the whole relay against a simulated Works on loopback; no account needed."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from relay.cli import EX_CANTCREAT, EX_SOFTWARE, EX_UNAVAILABLE, Failure
+from relay.cli.startup import print_json
+
+if TYPE_CHECKING:
+    from relay.console.server import Server as HttpServer
+    from relay.sandbox import Sandbox
+    from relay.service import Service
+    from relay.works.grants import Grant
+    from relay.works.oauth import Tokens
+
+_HOST = "127.0.0.1"
+_SMTP_PORT, _HTTP_PORT, _API_PORT = 2525, 8580, 8581
+_ADDRESSES = {"scanner": "scanner@example.com", "erp": "erp@example.com"}
+_SAMPLE_RECIPIENTS = ["yamada@example.com", "soumu@example.com", "archive@example.com"]
+_ONCE_PATIENCE = 9.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    smtp_port: int
+    http_port: int
+    once: bool
+    api_only: bool
+
+
+@click.command()
+@click.option(
+    "--smtp-port", type=int, help=f"Where to take mail; {_SMTP_PORT} by default, 0 for any free port."
+)
+@click.option(
+    "--http-port", type=int, help=f"Console and inbox; {_HTTP_PORT}, or {_API_PORT} with --api-only."
+)
+@click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep everything here.")
+@click.option("--once", is_flag=True, help="Send one sample scan through, print the request, exit.")
+@click.option(
+    "--api-only", is_flag=True, help="Only the simulated Works, for a relay that is configured to use it."
+)
+def command(
+    smtp_port: int | None, http_port: int | None, state_dir: Path | None, *, once: bool, api_only: bool
+) -> None:
+    """Try the relay in a minute: a simulated Works, a relay before it, and an inbox to look at.
+
+    Needs no Works account and no root. What is sent goes nowhere but the inbox page.
+    """
+    usual_smtp, usual_http = (0, 0) if once else (_SMTP_PORT, _API_PORT if api_only else _HTTP_PORT)
+    options = _Options(
+        usual_smtp if smtp_port is None else smtp_port,
+        usual_http if http_port is None else http_port,
+        once,
+        api_only,
+    )
+    from relay import logs
+    from relay.config import Log
+    from relay.service import run
+    from relay.smtp.server import ListenError
+    from relay.spool import SpoolError
+
+    logs.set_up(Log(level="warning" if once else "info"))
+    try:
+        with _folder(state_dir) as folder:
+            run(_main(options, folder))
+    except (ListenError, SpoolError) as error:
+        raise Failure(f"{error}; choose another with --smtp-port or --state-dir", EX_UNAVAILABLE) from None
+    except OSError as error:
+        raise Failure(_remedy(error, options), EX_CANTCREAT) from None
+
+
+def _remedy(error: OSError, options: _Options) -> str:
+    if error.filename:
+        return f"{error.filename}: {error.strerror}; name a writable --state-dir"
+    return (
+        f"port {options.http_port} cannot be used: {error.strerror or error}; choose another with --http-port"
+    )
+
+
+@contextlib.contextmanager
+def _folder(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="relay-") as name:
+        yield Path(name)
+
+
+async def _main(options: _Options, folder: Path) -> None:
+    if options.api_only:
+        async with _simulated(options, folder) as (sandbox, http):
+            secret = sandbox.settings.client_secret
+            _say(f"simulated Works   {http.url}/v1.0 and {http.url}/oauth2/v2.0")
+            _say(f"its app           client_id {sandbox.settings.client_id}, client_secret {secret}")
+            _say(f"inbox             {http.url}/inbox")
+            await _until_told()
+        return
+    async with (
+        _simulated(options, folder) as (sandbox, http),
+        _relay(options, folder, sandbox, http) as service,
+    ):
+        host, port = service.server.addresses[0]
+        if options.once:
+            await _send_sample(sandbox, host, port)
+            return
+        _say(f"SMTP      {host}:{port}   no login needed; any sender, any recipient")
+        _say(f"inbox     {http.url}/inbox   what was sent, as its recipients would see it")
+        _say(f"console   {http.url}/")
+        _say(f"try it    swaks --server {host}:{port} --to a@example.com --attach @file.pdf")
+        _say("Ctrl-C stops it")
+        await _until_told()
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+async def _until_told() -> None:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
+
+
+@asynccontextmanager
+async def _simulated(options: _Options, folder: Path) -> "AsyncIterator[tuple[Sandbox, HttpServer]]":
+    from relay.console.server import serving
+    from relay.sandbox import Sandbox, Settings
+
+    sandbox = Sandbox(Settings(members=tuple(_ADDRESSES.values())), state_dir=folder / "works")
+    try:
+        async with serving(sandbox.app, _HOST, options.http_port) as http:
+            yield sandbox, http
+    finally:
+        sandbox.close()
+
+
+@asynccontextmanager
+async def _relay(
+    options: _Options, folder: Path, sandbox: "Sandbox", http: "HttpServer"
+) -> "AsyncIterator[Service]":
+    from relay.load import build
+    from relay.service import Service
+    from relay.works.grants import FileGrants
+    from relay.works.oauth import AuthServer
+
+    accounts = [{"name": name, "address": address} for name, address in _ADDRESSES.items()]
+    config = build(
+        {
+            "hostname": "localhost",
+            "state_dir": str(folder),
+            "works": {
+                "client_id": sandbox.settings.client_id,
+                "client_secret": sandbox.settings.client_secret,
+                "api_url": f"{http.url}/v1.0",
+                "auth_url": f"{http.url}/oauth2/v2.0",
+            },
+            "account": [{**accounts[0], "default": True}, *accounts[1:]],
+            "listener": [{"address": f"{_HOST}:{options.smtp_port}"}],
+            "console": {"address": ""},
+        },
+        environ={},
+    )
+    grants = FileGrants(config.state_dir)
+    for name, address in _ADDRESSES.items():
+        # Consent, with the clicking done here: the code is real, and so is what follows.
+        member = sandbox.grants.admit(address)
+        code = sandbox.grants.issue_code(member, ("mail",), config.works.redirect_url)
+        grants.store(name, _consented(await AuthServer(config.works).redeem(code)))
+    service = Service(config)
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+
+
+def _consented(tokens: "Tokens") -> "Grant":
+    from relay.works.grants import Grant
+
+    now = time.time()
+    return Grant(
+        access_token=tokens.access_token,
+        expires_at=now + tokens.lives,
+        refresh_token=tokens.refresh_token or "",
+        consented_at=now,
+        issued_at=now,
+        refresh_issued_at=now,
+        scope=tokens.scope,
+    )
+
+
+async def _send_sample(sandbox: "Sandbox", host: str, port: int) -> None:
+    content = Path(__file__).parents[1].joinpath("sandbox", "sample.eml").read_bytes()
+    _say(f"sending a sample scan of {len(content)} octets to {host}:{port}")
+    try:
+        reply = await asyncio.to_thread(_submit, host, port, content)
+    except TimeoutError:
+        raise Failure(f"the relay gave no answer in {_ONCE_PATIENCE:.0f} s", EX_SOFTWARE) from None
+    _say(f"the relay answered: {reply}")
+    if not sandbox.messages:
+        raise Failure("the simulated Works was given nothing; the log above says why", EX_SOFTWARE)
+    print_json(sandbox.request(sandbox.messages[-1].id))
+    sys.stdout.flush()
+
+
+def _submit(host: str, port: int, content: bytes) -> str:
+    import smtplib
+
+    with smtplib.SMTP(host, port, timeout=_ONCE_PATIENCE) as client:
+        client.ehlo()
+        client.mail("scanner@example.com")
+        for recipient in _SAMPLE_RECIPIENTS:  # the last one is in no field: a Bcc
+            client.rcpt(recipient)
+        code, text = client.data(content)
+        return f"{code} {text.decode('ascii', 'replace')}"

@@ -1,0 +1,58 @@
+"""What several commands begin with: the configuration, the running service, or the spool."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, Failure
+from relay.config import Config
+
+
+def read_config(path: str | None) -> Config:
+    """The configuration; ends the command with exit code 78 and every problem if it cannot be used."""
+    from relay.load import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise Failure(str(error), EX_CONFIG) from None
+
+
+def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
+    """Have the running service do it, or do it with the spool itself if no service runs."""
+    from relay import control
+    from relay.spool import SpoolError
+
+    try:
+        return asyncio.run(_ask(config, verb, arguments))
+    except control.Refused as error:
+        raise Failure(str(error), EX_DATAERR) from None
+    except SpoolError as error:
+        raise Failure(str(error), EX_CANTCREAT) from None
+
+
+async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    from relay import control
+    from relay.spool.sqlite import SqliteSpool
+
+    try:
+        return await control.call(config.state_dir / "control.sock", verb, **arguments)
+    except control.NotRunning:
+        pass
+    spool = SqliteSpool(config.state_dir / "spool")
+    if not spool.exists():
+        raise control.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
+    await spool.open()
+    try:
+        answer: dict[str, Any] = await getattr(control.Verbs(spool, lambda: None), verb)(**arguments)
+        return answer
+    finally:
+        await spool.close()
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

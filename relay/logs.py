@@ -1,0 +1,44 @@
+"""Logs: one event a line on standard error, JSON for machines or text for people.
+
+Every line of a message's life carries its `queue_id`, every line of a session its `session`. Secrets,
+tokens, subjects and contents are never given to a logger; foreign libraries speak from warning up.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from relay.config import Log
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+# They log commands, addresses and DATA lines below warning.
+_FOREIGN = ("mail.log", "mail.debug", "httpx", "httpx2", "httpcore", "httpcore2", "uvicorn", "asyncio")
+
+
+def set_up(log: Log) -> None:
+    """Send structlog's and the foreign libraries' lines to standard error."""
+    people = log.format == "console" or (log.format == "auto" and sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _drop_nothing,
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+            if people
+            else structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log.level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    for name in _FOREIGN:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _drop_nothing(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    # A field that has no value says nothing; leaving it out keeps lines short.
+    return {key: value for key, value in event.items() if value is not None}

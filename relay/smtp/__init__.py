@@ -1,0 +1,1 @@
+"""The front door: SMTP as devices really speak it, made into Submissions."""

@@ -1,0 +1,72 @@
+"""The grammar of reverse-paths and forward-paths: what is checked is exactly what the API is given.
+
+Stricter than RFC 5321 where the API would misread an address (it splits on semicolons), and laxer
+where real mailboxes need it (repeated and trailing dots of older Japanese mobile addresses).
+"""
+
+import re
+
+from relay import reply
+from relay.reply import Rejected
+
+# RFC 5322 atext, and UTF-8 (RFC 6531 §3.3), with dots anywhere.
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
+_LOCAL_PART = re.compile(rf"[{_ATEXT}.\u0080-\U0010ffff]+")
+_LABEL = r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9_\-\u0080-\U0010ffff]*[A-Za-z0-9\u0080-\U0010ffff])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LITERAL = re.compile(r"\[[0-9A-Fa-f:.]+\]")
+_LONGEST_LOCAL_PART, _LONGEST_PATH = 64, 254  # RFC 5321 §4.5.3.1.1, §4.5.3.1.3 less the brackets
+_PATH = re.compile(r"\s*<([^<>]*)>\s*(.*)", re.DOTALL)
+_BARE = re.compile(r"\s*(\S+)\s*(.*)", re.DOTALL)
+
+
+def split_path(argument: str) -> tuple[str, str]:
+    """The path and the parameters of what follows FROM: or TO:.
+
+    Raises:
+        Rejected: there is no path.
+    """
+    found = _PATH.fullmatch(argument) or _BARE.fullmatch(argument)
+    if found is None or "<" in found[1] or ">" in found[1]:
+        raise Rejected(reply.BAD_PATH_SYNTAX)
+    return found[1].strip(), found[2]
+
+
+def check_reverse_path(path: str, hostname: str) -> str:
+    """The reverse-path, qualified with `hostname` if it has no domain; "" is the null one.
+
+    Raises:
+        Rejected: 553 5.1.7.
+    """
+    if path and "@" not in path:
+        path = f"{path}@{hostname}"
+    if path and not _is_address(path):
+        raise Rejected(reply.BAD_REVERSE_PATH)
+    return path
+
+
+def check_forward_path(path: str) -> str:
+    """The forward-path.
+
+    Raises:
+        Rejected: 501 or 553 5.1.3, with the reason.
+    """
+    if ";" in path or "," in path:
+        raise Rejected(reply.ONE_ADDRESS)
+    if path and "@" not in path:
+        raise Rejected(reply.NO_DOMAIN)
+    if not _is_address(path):
+        raise Rejected(reply.BAD_FORWARD_PATH)
+    return path
+
+
+def _is_address(path: str) -> bool:
+    local, _, domain = path.rpartition("@")
+    return (
+        len(path.encode()) <= _LONGEST_PATH
+        and len(local.encode()) <= _LONGEST_LOCAL_PART
+        and "=?" not in path
+        and path.isprintable()
+        and _LOCAL_PART.fullmatch(local) is not None
+        and (_DOMAIN.fullmatch(domain) or _LITERAL.fullmatch(domain)) is not None
+    )

@@ -1,0 +1,165 @@
+"""The spool's contract, held against every engine."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from relay.envelope import ContentWriter, Envelope, Submission
+from relay.outcome import Action, Blame, Outcome
+from relay.spool import NoSuchMessage, Settlement, SpoolLocked, State
+from relay.spool.sqlite import SqliteSpool
+
+TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
+LATER = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down")
+
+
+@pytest.fixture(params=[SqliteSpool], ids=["sqlite"])
+def engine(request, tmp_path):
+    return lambda: request.param(tmp_path / "spool")
+
+
+@pytest.fixture
+async def spool(engine):
+    spool = engine()
+    await spool.open()
+    yield spool
+    await spool.close()
+
+
+def submission(spool, content=b"Subject: a\r\n\r\nb\r\n", source="192.0.2.1", rcpt=("a@example.com",)):
+    writer: ContentWriter = spool.writer()
+    writer.write(content)
+    envelope = Envelope("s@example.com", tuple(rcpt), datetime.now(UTC), client_address=source)
+    return Submission(envelope, writer.finish())
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 300_000])
+async def test_what_is_put_is_claimed_as_it_was(spool, size):
+    content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    queue_id = await spool.put(submission(spool, content), "scanner")
+    claim = await spool.claim(["scanner"], 0)
+    assert claim.entry.queue_id == queue_id
+    with claim.content.map() as octets:
+        assert bytes(octets) == content
+
+
+async def test_a_claim_is_exclusive_and_only_of_these_accounts(spool):
+    await spool.put(submission(spool), "scanner")
+    assert await spool.claim(["erp"], 0) is None
+    assert await spool.claim(["scanner"], 0) is not None
+    assert await spool.claim(["scanner"], 0) is None
+
+
+async def test_an_abandoned_claim_can_be_claimed_again(spool):
+    await spool.put(submission(spool), "scanner")
+    await spool.abandon(await spool.claim(["scanner"], 0))
+    assert await spool.claim(["scanner"], 0) is not None
+
+
+async def test_a_delayed_message_comes_back_when_it_is_due(spool):
+    await spool.put(submission(spool), "scanner")
+    claim = await spool.claim(["scanner"], 0)
+    await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=1000.0))
+    assert await spool.next_due(["scanner"]) == 1000.0
+    assert await spool.claim(["scanner"], 999.0) is None
+    again = await spool.claim(["scanner"], 1000.0)
+    assert (again.entry.attempts, again.attempt) == (1, 2)
+
+
+async def test_settled_recipients_are_remembered(spool):
+    """None of several requests is repeated when another one has to be."""
+    await spool.put(submission(spool, rcpt=("a@example.com", "b@example.com")), "scanner")
+    claim = await spool.claim(["scanner"], 0)
+    await spool.start(claim, 0, ["a@example.com"])
+    await spool.record(claim, 0, TAKEN)
+    await spool.start(claim, 1, ["b@example.com"])
+    await spool.record(claim, 1, LATER)
+    await spool.settle(claim, Settlement(State.DELAYED, LATER))
+    again = await spool.claim(["scanner"], 1.0)
+    assert again.entry.relayed == {"a@example.com"}
+    assert again.entry.refused == frozenset()
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_relayed_content_is_gone_and_the_row_is_history(spool, tmp_path, size):
+    queue_id = await spool.put(submission(spool, b"x" * size), "scanner")
+    claim = await spool.claim(["scanner"], 0)
+    await spool.settle(claim, Settlement(State.RELAYED, TAKEN))
+    assert (await spool.show(queue_id)).state is State.RELAYED
+    assert [p for p in (tmp_path / "spool").rglob("*") if p.parent.name in ("content", "incoming")] == []
+
+
+async def test_a_restart_keeps_what_waits(engine):
+    first = engine()
+    await first.open()
+    ids = [await first.put(submission(first, b"x" * n), "scanner") for n in (5, 100_000)]
+    await first.close()
+    second = engine()
+    await second.open()
+    claims = [await second.claim(["scanner"], 0) for _ in ids]
+    assert [claim.entry.queue_id for claim in claims] == ids
+    await second.close()
+
+
+async def test_started_without_an_outcome_is_unknown_after_a_restart(engine):
+    first = engine()
+    await first.open()
+    queue_id = await first.put(submission(first), "scanner")
+    claim = await first.claim(["scanner"], 0)
+    await first.start(claim, 0, ["a@example.com"])
+    await first.close()
+    second = engine()
+    await second.open()
+    entry = await second.show(queue_id)
+    assert entry.unknowns == 1
+    assert entry.state is not State.SENDING
+    await second.close()
+
+
+async def test_a_second_owner_is_refused(engine, spool):
+    with pytest.raises(SpoolLocked):
+        await engine().open()
+
+
+async def test_sources_share_the_turns(spool):
+    """One message of a quiet source waits for one slot of the noisy one, however long its queue."""
+    for _ in range(50):
+        await spool.put(submission(spool, source="192.0.2.1"), "scanner")
+    for _ in range(3):
+        await spool.claim(["scanner"], 0)
+    quiet = await spool.put(submission(spool, source="192.0.2.2"), "scanner")
+    following = [(await spool.claim(["scanner"], 0)).entry.queue_id for _ in range(2)]
+    assert quiet in following
+
+
+async def test_puts_at_once_are_all_kept(spool):
+    ids = await asyncio.gather(*(spool.put(submission(spool, b"x" * 10), "scanner") for _ in range(200)))
+    assert len(set(ids)) == 200
+    assert (await spool.counts())[State.QUEUED] == 200
+
+
+async def test_retry_and_discard(spool):
+    queue_id = await spool.put(submission(spool), "scanner")
+    claim = await spool.claim(["scanner"], 0)
+    with pytest.raises(NoSuchMessage):
+        await spool.discard(queue_id)  # it is being sent
+    await spool.settle(claim, Settlement(State.FAILED, LATER))
+    await spool.retry(queue_id)
+    assert (await spool.show(queue_id)).state is State.QUEUED
+    await spool.discard(queue_id)
+    assert (await spool.show(queue_id)).state is State.DISCARDED
+    with pytest.raises(NoSuchMessage):
+        await spool.retry(queue_id)
+    with pytest.raises(NoSuchMessage):
+        await spool.show("NOSUCH")
+
+
+async def test_a_damaged_put_takes_nothing_with_it(spool):
+    """An operation that fails inside a shared commit leaves the others of that commit whole."""
+    broken = submission(spool)
+    good = [spool.put(submission(spool), "scanner") for _ in range(5)]
+    bad = spool.put(Submission(broken.envelope, broken.content), None)  # NOT NULL
+    results = await asyncio.gather(*good, bad, return_exceptions=True)
+    assert [type(r) is str for r in results] == [True] * 5 + [False]
+    assert (await spool.counts())[State.QUEUED] == 5
