@@ -1,0 +1,75 @@
+"""The console's one page: its template, and how values are said on it."""
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+
+import jinja2
+from markupsafe import Markup
+from starlette.responses import HTMLResponse
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_KILOBYTE, _MEGABYTE = 1024, 1024 * 1024
+# Two of a unit are told in the smaller one: 90 minutes, 36 hours.
+_UNITS = ((2 * _DAY, _DAY, "d"), (2 * _HOUR, _HOUR, "h"), (2 * _MINUTE, _MINUTE, "min"), (0, 1, "s"))
+
+
+def show_span(seconds: float) -> str:
+    """A span of time for people: 47 s, 90 min, 36 h, 12 d."""
+    seconds = max(0.0, seconds)
+    size, unit = next((size, unit) for least, size, unit in _UNITS if seconds >= least)
+    return f"{int(seconds / size)} {unit}"
+
+
+def show_moment(seconds: float) -> str:
+    """Epoch seconds as a date and time in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def show_octets(size: int) -> str:
+    """A size for people: 1.4 MB; a MB is 1,048,576 octets as in relay.toml."""
+    if size < _KILOBYTE:
+        return f"{size} B"
+    if size < _MEGABYTE:
+        return f"{size / _KILOBYTE:.0f} KB"
+    return f"{size / _MEGABYTE:.1f} MB"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("relay.console"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(span=show_span, moment=show_moment, octets=show_octets)
+    return environment
+
+
+@cache
+def _read(name: str) -> str:
+    return files("relay.console").joinpath("templates", name).read_text("utf-8")
+
+
+@cache
+def _policy() -> str:
+    """Nothing from elsewhere; the page's own style and script by their hashes (CSP level 3 §2.3.1)."""
+    style, script = (
+        "'sha256-" + base64.b64encode(hashlib.sha256(_read(name).encode()).digest()).decode() + "'"
+        for name in ("console.css", "console.js")
+    )
+    return (
+        f"default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def page(template: str, status: int = 200, **context: object) -> HTMLResponse:
+    """A page; all of `context` is escaped."""
+    own = {"style": Markup(_read("console.css")), "script": Markup(_read("console.js"))}  # noqa: S704 - files of ours
+    body = _environment().get_template(template).render(own | context)
+    return HTMLResponse(body, status, headers={"content-security-policy": _policy()})

@@ -1,0 +1,94 @@
+"""What the relay counts, each series declared once, here.
+
+Whoever does a thing counts it: `ATTEMPTS.labels(action).inc()`. Every series that has a closed set of
+labels is born at zero, so that a first failure is a rise and not an appearance. What is a state and
+not an event (the queue, the grants) is read when somebody asks; see `console.gauges`. No label ever
+holds an address, a subject or an id.
+"""
+
+from collections.abc import Iterable
+
+import prometheus_client as prometheus
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from relay.outcome import Action
+
+# A series for the moment of birth of each counter says nothing here and doubles the page.
+prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY = CollectorRegistry()
+
+MESSAGES = Counter(
+    "relay_messages",
+    "Messages whose content came to its end, by what the client was told",
+    ["reply"],  # relayed | queued | refused (5yz) | deferred (4yz)
+    registry=REGISTRY,
+)
+REPLY_SECONDS = Histogram(
+    "relay_reply_seconds",
+    "From the end of the content to its reply",
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+    registry=REGISTRY,
+)
+ATTEMPTS = Counter(
+    "relay_attempts",
+    "Attempts to send that ended, by action; each unknown one is a possible duplicate",
+    ["action"],  # outcome.Action
+    registry=REGISTRY,
+)
+LOSSES = Counter(
+    "relay_losses",
+    "Losses of messages that were relayed, by name",
+    ["loss"],  # the closed list of message.losses
+    registry=REGISTRY,
+)
+API_SECONDS = Histogram(
+    "relay_api_seconds",
+    "Calls of the send-mail API, by the class of their answer",
+    ["answer"],  # 2xx | 4xx | 429 | 5xx | none
+    buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300),
+    registry=REGISTRY,
+)
+REFRESHES = Counter(
+    "relay_token_refreshes",
+    "Refreshes of access tokens",
+    ["result"],  # granted | refused | unavailable
+    registry=REGISTRY,
+)
+SESSIONS = Gauge("relay_sessions", "SMTP sessions that are open", registry=REGISTRY)
+CONNECTIONS = Counter(
+    "relay_connections",
+    "Connections to the listeners",
+    ["result"],  # accepted | refused (network, or too many sessions)
+    registry=REGISTRY,
+)
+LOGINS = Counter(
+    "relay_logins",
+    "Attempts to log in by SMTP AUTH",
+    ["result"],  # accepted | refused
+    registry=REGISTRY,
+)
+
+_CLOSED: tuple[tuple[Counter | Histogram, Iterable[str]], ...] = (
+    (MESSAGES, ("relayed", "queued", "refused", "deferred")),
+    (ATTEMPTS, (action.value for action in Action)),
+    (API_SECONDS, ("2xx", "4xx", "429", "5xx", "none")),
+    (REFRESHES, ("granted", "refused", "unavailable")),
+    (CONNECTIONS, ("accepted", "refused")),
+    (LOGINS, ("accepted", "refused")),
+)
+for _series, _values in _CLOSED:
+    for _value in _values:
+        _series.labels(_value)
+
+
+def declare_losses(names: Iterable[str]) -> None:
+    """Let the losses' counters be born at zero; their list belongs to a room above this one."""
+    for name in names:
+        LOSSES.labels(name)
+
+
+def answer_class(http_status: int | None) -> str:
+    """The label of API_SECONDS for a status; None: no status line was read."""
+    if http_status is None:
+        return "none"
+    return "429" if http_status == 429 else f"{http_status // 100}xx"  # noqa: PLR2004 - RFC 6585 §4

@@ -1,0 +1,266 @@
+"""The console at its socket: what it shows, whom it answers, and what it never lets through."""
+
+import asyncio
+import html
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import httpx2 as httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from relay import metrics
+from relay.console.app import build
+from relay.console.server import serving
+from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview
+from relay.message.losses import KINDS
+
+NOW = 1_800_000_000.0
+DAY = 86400.0
+OVERVIEW = Overview(
+    hostname="relay.example.com",
+    version="0.1.0",
+    now=NOW,
+    started=NOW - 90 * 60,
+    listeners=(ListenerStatus("127.0.0.1:2525", "none", "off", ("127.0.0.0/8", "::1/128"), 3),),
+    accounts=(
+        AccountStatus(
+            "scanner", "scanner@example.com", True, NOW - 40 * DAY, NOW + 50.5 * DAY, False, NOW - 30
+        ),
+        AccountStatus("erp", "erp@example.com", held="the grant is dead"),
+    ),
+    queue={"queued": 2, "delayed": 1, "held": 0, "failed": 0, "relayed": 1234},
+    oldest=NOW - 600,
+    messages=(
+        MessageStatus(
+            queue_id="q1",
+            arrival=NOW - 600,
+            account="scanner",
+            client="192.0.2.7",
+            reverse_path="",
+            recipients=3,
+            size=3 * 1024 * 1024,
+            state="delayed",
+            attempts=2,
+            status="4.3.0",
+            reason="Works is not available",
+            next_attempt=NOW + 300,
+            losses=("reply-to", "date"),
+        ),
+    ),
+    links={"inbox": "/inbox"},
+)
+
+
+@dataclass
+class Relay:
+    """A status that a test can set; the service has the real one."""
+
+    seen: Overview = OVERVIEW
+    troubles: tuple[str, ...] = ()
+    living: bool = True
+    broken: bool = False
+    asked: list[int] = field(default_factory=list)
+
+    async def overview(self, messages):
+        self.asked.append(messages)
+        if self.broken:
+            raise OSError("secret-detail")
+        return self.seen
+
+    async def problems(self):
+        if self.broken:
+            raise OSError("secret-detail")
+        return self.troubles
+
+    def alive(self):
+        return self.living
+
+
+@asynccontextmanager
+async def console(relay, **options):
+    async with (
+        serving(build(relay, **options)) as server,
+        httpx.AsyncClient(base_url=server.url, trust_env=False) as http,
+    ):
+        yield http
+
+
+async def test_the_page_says_it_in_the_designs_words():
+    async with console(Relay()) as http:
+        page = await http.get("/")
+    assert page.status_code == 200
+    text = html.unescape(page.text)
+    for words in (
+        "relay.example.com",
+        "127.0.0.0/8, ::1/128",
+        "40 d</time> old",
+        ">50</span>",
+        "none: relay login erp",
+        "the grant is dead",
+        "1,234",
+        "10 min</time> ago",
+        "Works is not available",
+        "next in 5 min",
+        "3.0 MB",
+        "reply-to",
+        "/inbox",
+        "Up for 90 min",
+    ):
+        assert words in text, words
+
+
+async def test_everything_is_escaped():
+    """A reverse-path, a HELO or a user comes from whoever connects."""
+    evil = "<script>alert(1)</script>\"'"
+    message = replace(
+        OVERVIEW.messages[0], client=evil, reverse_path=evil, reason=evil, account=evil, losses=(evil,)
+    )
+    seen = replace(OVERVIEW, messages=(message,), hostname=evil, links={})
+    async with console(Relay(seen, troubles=(evil,))) as http:
+        page = (await http.get("/")).text
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert(1)") >= 7
+
+
+async def test_the_page_has_fifty_messages_and_the_metrics_none():
+    relay = Relay()
+    async with console(relay) as http:
+        await http.get("/")
+        await http.get("/metrics")
+    assert relay.asked == [50, 0]
+
+
+async def test_metrics_are_what_prometheus_reads_and_are_born_at_zero():
+    async with console(Relay()) as http:
+        answer = await http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    assert samples["relay_queue_messages", "relayed"] == 1234
+    assert samples["relay_queue_messages", "held"] == 0
+    assert samples["relay_queue_oldest_seconds",] == 600
+    assert samples["relay_grant_days_left", "scanner"] == 50.5
+    assert samples["relay_grant_days_left", "erp"] == 0
+    assert (samples["relay_account_held", "erp"], samples["relay_account_held", "scanner"]) == (1, 0)
+    for action in ("relayed", "delayed", "failed", "held", "unknown"):
+        assert ("relay_attempts_total", action) in samples
+    for loss in KINDS:
+        assert ("relay_losses_total", loss) in samples
+    for name in ("relay_messages_total", "relay_logins_total", "relay_connections_total"):
+        assert (name, "refused") in samples
+    assert not any(name.endswith("_created") for name, *_ in samples)
+
+
+async def test_what_is_counted_is_seen():
+    async with console(Relay()) as http:
+        before = (await http.get("/metrics")).text
+        metrics.ATTEMPTS.labels("unknown").inc()
+        after = (await http.get("/metrics")).text
+
+    def value(text):
+        (line,) = (
+            line for line in text.splitlines() if line.startswith('relay_attempts_total{action="unknown"}')
+        )
+        return float(line.split()[1])
+
+    assert value(after) == value(before) + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "label"), [(202, "2xx"), (429, "429"), (404, "4xx"), (503, "5xx"), (None, "none")]
+)
+def test_the_class_of_an_answer(status, label):
+    assert metrics.answer_class(status) == label
+
+
+async def test_health_and_readiness_are_two_questions():
+    """A held account is not healed by a restart, so it is never a matter of health."""
+    relay = Relay(troubles=("no account has a grant",))
+    async with console(relay) as http:
+        assert (await http.get("/healthz")).text == "ok\n"
+        answer = await http.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "no account has a grant\n")
+        assert "no account has a grant" in (await http.get("/")).text
+        relay.troubles, relay.living = (), False
+        assert (await http.get("/readyz")).text == "ready\n"
+        assert (await http.get("/healthz")).status_code == 503
+
+
+async def test_a_spool_that_does_not_answer_is_told_without_its_reasons():
+    async with console(Relay(broken=True)) as http:
+        page, counted, ready = [await http.get(path) for path in ("/", "/metrics", "/readyz")]
+    assert (page.status_code, counted.status_code, ready.status_code) == (503, 200, 503)
+    assert "secret-detail" not in page.text + counted.text + ready.text
+    assert "relay_attempts_total" in counted.text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8580", 200),
+        ("[::1]:8580", 200),
+        ("localhost", 200),
+        ("LOCALHOST.:8580", 200),
+        ("192.0.2.1", 200),
+        ("relay.example.com", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.1", 421),
+        ("[::1", 200),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz"])
+async def test_it_answers_to_its_own_names_only(host, status, path):
+    """DNS rebinding: a page elsewhere has its own name point to this address."""
+    async with console(Relay(), hosts=("relay.example.com",)) as http:
+        answer = await http.get(path, headers={"host": host})
+    assert answer.status_code == status
+    assert ("relay" in answer.text and status == 421) <= ("hosts" in answer.text)
+
+
+@pytest.mark.parametrize("fields", [b"", b"Host: 127.0.0.1\r\nHost: evil.example\r\n"])
+async def test_no_host_and_two_hosts_are_refused(fields):
+    async with serving(build(Relay())) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.0\r\n" + fields + b"\r\n")
+        answer = await reader.read()
+        writer.close()
+    assert answer.split()[1] in (b"400", b"421")
+    assert b"scanner" not in answer
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/readyz", "/nothing"])
+async def test_every_answer_carries_the_security_fields(path):
+    async with console(Relay()) as http:
+        answer = await http.get(path)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "server" not in answer.headers
+
+
+async def test_nothing_can_be_changed_here():
+    async with console(Relay()) as http:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            assert (await http.request(method, "/")).status_code == 405
+
+
+async def test_the_page_lets_nothing_of_elsewhere_in():
+    async with console(Relay()) as http:
+        policy = (await http.get("/")).headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+
+
+async def test_a_stop_with_an_idle_client_is_bounded():
+    began = time.monotonic()
+    async with serving(build(Relay())) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    assert time.monotonic() - began < 30
+    writer.close()
