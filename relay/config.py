@@ -210,26 +210,6 @@ class Config(Section):
     console: Console = Console()
     log: Log = Log()
 
-    @model_validator(mode="after")
-    def _check(self) -> "Config":
-        problems = [*_repeated("account", "name", [a.name for a in self.account])]
-        problems += _repeated("account", "address", [a.address.lower() for a in self.account])
-        problems += _repeated("user", "name", [u.name for u in self.user])
-        problems += _repeated(
-            "listener", "address", [x.address for x in self.listener if not x.address.endswith(":0")]
-        )
-        if sum(a.default for a in self.account) > 1:
-            problems.append("account: only one can be the default")
-        names = {a.name for a in self.account}
-        problems += [
-            f"user[{i}].account: expected the name of an account, found {u.account!r}"
-            for i, u in enumerate(self.user)
-            if u.account and u.account not in names
-        ]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
     def message_limit(self, listener: Listener) -> int:
         """The SIZE that a listener advertises, in octets (RFC 1870)."""
         if listener.message_limit != "":
@@ -239,11 +219,3 @@ class Config(Section):
     def find_account(self, name: str) -> Account | None:
         """The account of that name, if there is one."""
         return next((a for a in self.account if a.name == name), None)
-
-
-def _repeated(table: str, key: str, values: list[str]) -> list[str]:
-    return [
-        f"{table}[{i}].{key}: {value!r} is there twice"
-        for i, value in enumerate(values)
-        if value in values[:i]
-    ]

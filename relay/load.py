@@ -79,6 +79,7 @@ def build(tree: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Conf
     """
     problems: list[str] = []
     _override(tree, environ, problems)
+    problems += _between(tree)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -138,6 +139,37 @@ def _set(tree: dict[str, Any], keys: list[str], value: str) -> bool:
         else:
             return False
     return True
+
+
+def _between(tree: dict[str, Any]) -> list[str]:
+    """What is wrong between tables, each of which may be right; looks at the tree as it was written."""
+    accounts, users = _rows(tree, "account"), _rows(tree, "user")
+    listeners = [row for row in _rows(tree, "listener") if not str(row.get("address", "")).endswith(":0")]
+    problems = _repeated("account", "name", accounts) + _repeated("account", "address", accounts)
+    problems += _repeated("user", "name", users) + _repeated("listener", "address", listeners)
+    if sum(row.get("default") in (True, "true") for row in accounts) > 1:
+        problems.append("account: only one can be the default")
+    names = {row.get("name") for row in accounts}
+    problems += [
+        f"user[{i}].account: expected the name of an account, found {row['account']!r}"
+        for i, row in enumerate(users)
+        if row.get("account") and row["account"] not in names
+    ]
+    return problems
+
+
+def _rows(tree: dict[str, Any], table: str) -> list[dict[str, Any]]:
+    rows = tree.get(table)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _repeated(table: str, key: str, rows: list[dict[str, Any]]) -> list[str]:
+    values = [str(row.get(key, "")).lower() for row in rows]
+    return [
+        f"{table}[{i}].{key}: {value!r} is there twice"
+        for i, value in enumerate(values)
+        if value and value in values[:i]
+    ]
 
 
 def _plain(error: ErrorDetails) -> list[str]:

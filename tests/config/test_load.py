@@ -1,0 +1,130 @@
+"""Every problem of a configuration is reported at once, in words."""
+
+import pytest
+
+from relay.load import ConfigError, build, load
+
+GOOD = {"account": [{"name": "a", "address": "a@example.com"}]}
+
+
+def problems(tree, environ=None):
+    with pytest.raises(ConfigError) as caught:
+        build(tree, environ or {})
+    return caught.value.problems
+
+
+def test_all_problems_at_once_each_with_key_wish_and_find():
+    found = problems(
+        {
+            "works": {"requests_per_minute": True, "api_url": "http://api.example.com"},
+            "listener": [{"tls": "ssl", "prot": 1}],
+            "delivery": {"wait": "5x", "retry": ["4h*", "1m"]},
+            "user": [{"name": "u", "account": "nobody"}],
+        }
+    )
+    text = "\n".join(found)
+    assert "works.requests_per_minute: expected a whole number, found True" in text
+    assert "works.api_url: expected an https URL" in text
+    assert "listener[0].tls: expected 'none', 'starttls' or 'implicit', found 'ssl'" in text
+    assert "listener[0].prot: no such key" in text
+    assert "delivery.wait: expected a duration" in text
+    assert "only the last step can be without end" in text
+    assert "user[0].password_hash: is missing" in text
+    assert "user[0].account: expected the name of an account, found 'nobody'" in text
+    assert len(found) == 8
+
+
+def test_a_key_that_is_nearly_right_is_guessed():
+    assert problems({"delivery": {"retries": []}}) == ["delivery.retries: no such key; did you mean retry?"]
+
+
+def test_problems_between_keys():
+    text = "\n".join(
+        problems(
+            {
+                "account": [
+                    {"name": "a", "address": "a@example.com", "default": True},
+                    {"name": "a", "address": "A@example.com", "default": True},
+                ],
+                "user": [{"name": "u", "password_hash": "x", "account": "nobody"}],
+            }
+        )
+    )
+    assert "account[1].name: 'a' is there twice" in text
+    assert "account[1].address: 'a@example.com' is there twice" in text
+    assert "only one can be the default" in text
+    assert "user[0].account: expected the name of an account, found 'nobody'" in text
+
+
+@pytest.mark.parametrize("auth", ["off", "optional"])
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "8.8.8.0/24", "2001:db8::/16"])
+def test_an_open_relay_is_refused(auth, network):
+    (problem,) = problems({"listener": [{"auth": auth, "networks": ["10.0.0.0/8", network]}]})
+    assert "open relay" in problem
+    assert 'auth = "required"' in problem
+
+
+def test_a_secret_is_never_shown():
+    text = "\n".join(problems({"works": {"client_secret": ["hunter2"]}, "user": [{"password_hash": 7}]}))
+    assert "hunter2" not in text
+    assert "7" not in text
+
+
+def test_the_environment_overrides_by_name_and_index(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    config = build(
+        {"account": [{"name": "a", "address": "a@example.com"}]},
+        {
+            "RELAY_HOSTNAME": "relay.example.com",
+            "RELAY_WORKS__CLIENT_ID": "id",
+            "RELAY_WORKS__CLIENT_SECRET_FILE": str(secret),
+            "RELAY_ACCOUNT__0__USER_ID": "b@example.com",
+            "RELAY_ACCOUNT__1__NAME": "c",
+            "RELAY_ACCOUNT__1__ADDRESS": "c@example.com",
+            "RELAY_LISTENER__0__NETWORKS": "10.0.0.0/8, 127.0.0.0/8",
+            "RELAY_DELIVERY__RETRY": "1m, 2m*3, 1h*",
+            "RELAY_DELIVERY__WAIT": "0",
+        },
+    )
+    assert config.hostname == "relay.example.com"
+    assert config.works.client_secret.get_secret_value() == "s3cret"
+    assert [a.user_id for a in config.account] == ["b@example.com", "me"]
+    assert [str(n) for n in config.listener[0].networks] == ["10.0.0.0/8", "127.0.0.0/8"]
+    assert config.delivery.wait == 0
+
+
+def test_any_key_can_come_from_a_file(tmp_path):
+    name = tmp_path / "name"
+    name.write_text("relay.example.com\n")
+    assert build({}, {"RELAY_HOSTNAME_FILE": str(name)}).hostname == "relay.example.com"
+
+
+def test_a_misspelt_variable_is_an_error_but_kubernetes_is_left_alone():
+    """A service called relay gives every pod RELAY_PORT=tcp://…"""
+    build({}, {"RELAY_PORT": "tcp://10.0.0.1:25", "RELAY_SERVICE_HOST": "10.0.0.1"})
+    assert problems({}, {"RELAY_WORKS__CLIENT_IT": "x"}) == [
+        "works.client_it: no such key; did you mean client_id?"
+    ]
+
+
+def test_a_systemd_credential_is_the_secret(tmp_path):
+    (tmp_path / "client_secret").write_text("s3cret")
+    config = build({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert config.works.client_secret.get_secret_value() == "s3cret"
+
+
+def test_a_file_that_is_not_there_or_not_toml(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "none.toml", {})
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[works\n")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load(broken, {})
+
+
+def test_the_configuration_is_found_by_option_then_environment(tmp_path):
+    path = tmp_path / "relay.toml"
+    path.write_text('hostname = "a.example.com"\n')
+    assert load(None, {"RELAY_CONFIG": str(path)}).hostname == "a.example.com"
+    assert load(path, {"RELAY_CONFIG": "/nowhere"}).hostname == "a.example.com"
