@@ -23,7 +23,8 @@ from relay.works.diagnosis import Failure
 from relay.works.grants import Grant, GrantError, GrantStore, TokenError
 from relay.works.oauth import AuthServer, Tokens
 
-_MARGIN = 30.0  # seconds; a token that dies while the request is on its way is as good as dead
+# A token that dies while the request is on its way is as good as dead.
+_MARGIN, _MARGIN_SHARE = 30.0, 0.1  # seconds, and at most this share of its life
 _POLL = 2.0  # seconds between looks at the store: `relay login` is noticed so soon
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds after a refresh that could not be done
 _LOCK_PATIENCE, _LOCK_POLL = 30.0, 0.05  # seconds
@@ -136,11 +137,10 @@ class Authorizer:
 
     def _lives(self, state: _State) -> bool:
         grant = state.grant
-        return (
-            grant is not None
-            and grant.access_token != state.rejected
-            and self._clock() < grant.expires_at - _MARGIN
-        )
+        if grant is None or grant.access_token == state.rejected:
+            return False
+        margin = min(_MARGIN, _MARGIN_SHARE * (grant.expires_at - grant.issued_at))
+        return self._clock() < grant.expires_at - margin
 
     def _due(self, state: _State) -> bool:
         grant = state.grant

@@ -18,7 +18,7 @@ from relay.works.diagnosis import Failure
 from relay.works.grants import TokenError
 
 _ERROR = re.compile(r"[A-Za-z0-9_. -]{1,60}")
-_SHORTEST_LIFE, _USUAL_LIFE, _LONGEST_LIFE = 60.0, 3600.0, 30 * 86400.0  # seconds
+_SHORTEST_LIFE, _USUAL_LIFE, _LONGEST_LIFE = 1.0, 3600.0, 30 * 86400.0  # seconds
 _LONGEST_ANSWER = 64 * 1024  # octets
 # The server may rotate the refresh token and answer slowly: giving up early locks the account out.
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)

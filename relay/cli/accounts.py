@@ -1,0 +1,96 @@
+"""`relay accounts`: the accounts and their grants."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from relay import cli
+from relay.config import Account
+from relay.load import ConfigError, load
+from relay.works.grants import FileGrants, Grant, GrantError
+
+_DAY = 86400.0
+
+
+@click.command()
+@cli.config_option
+@cli.json_option
+def command(config_path: str | None, *, as_json: bool) -> None:
+    """Show the accounts and their grants: whose, age, days left, rotation, last use."""
+    try:
+        config = load(config_path)
+    except ConfigError as error:
+        raise cli.Failure(str(error), cli.EX_CONFIG) from None
+    store, now = FileGrants(config.state_dir), time.time()
+    rows = [_describe(account, store, now) for account in config.account]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print(rows)
+
+
+def _describe(account: Account, store: FileGrants, now: float) -> dict[str, Any]:
+    try:
+        grant = store.load(account.name)
+        problem = None if grant else f"nobody has consented; run: relay login {account.name}"
+    except GrantError as error:
+        grant, problem = None, str(error)
+    return {
+        "name": account.name,
+        "address": account.address,
+        "user_id": account.user_id,
+        "default": account.default,
+        "grant": _describe_grant(grant, now) if grant else None,
+        "problem": _problem(account, grant, now) if grant else problem,
+    }
+
+
+def _describe_grant(grant: Grant, now: float) -> dict[str, Any]:
+    return {
+        "whose": grant.whose or None,
+        "scope": grant.scope,
+        "consented_at": _moment(grant.consented_at),
+        "age_days": round((now - grant.consented_at) / _DAY, 1),
+        "dies_at": _moment(grant.refresh_expires_at),
+        "days_left": round(max(0.0, grant.refresh_expires_at - now) / _DAY, 1),
+        "rotation": grant.rotation,
+        "last_used_at": _moment(grant.used_at) if grant.used_at else None,
+        "refreshed_at": _moment(grant.issued_at),
+        "access_token_expires_at": _moment(grant.expires_at),
+        "refresh_interrupted": grant.refresh_started_at is not None,
+    }
+
+
+def _problem(account: Account, grant: Grant, now: float) -> str | None:
+    if now >= grant.refresh_expires_at and now >= grant.expires_at:
+        return f"the grant is dead; run: relay login {account.name}"
+    return None
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for title in ("account", "address", "consented", "days left", "rotation", "last use", ""):
+        table.add_column(title, no_wrap=title in ("account", "address"))
+    for row in rows:
+        grant = row["grant"] or {}
+        rotation = {True: "on", False: "off", None: "not seen yet"}[grant.get("rotation")] if grant else ""
+        days = "" if not grant else f"{grant['days_left']:.0f}"
+        cells = [f"{grant['age_days']:.0f} days ago" if grant else "never", days, rotation]
+        used = (grant.get("last_used_at") or "") if grant else ""
+        table.add_row(
+            row["name"] + (" (default)" if row["default"] else ""),
+            row["address"],
+            *cells,
+            used,
+            row["problem"] or "",
+        )
+    Console(soft_wrap=True, markup=False, emoji=False, highlight=False).print(table)

@@ -1,0 +1,118 @@
+"""`relay login ACCOUNT`: consent."""
+
+import asyncio
+import os
+import sys
+import webbrowser
+
+import click
+
+from relay import cli
+from relay.config import Account, Config
+from relay.load import ConfigError, load
+from relay.works.consent import ConsentError, complete, keep, make_state, read_redirect
+from relay.works.grants import FileGrants, Grant, GrantError
+from relay.works.oauth import AuthServer
+from relay.works.redirect import RedirectServer
+
+
+@click.command()
+@click.argument("account")
+@click.option("--paste", is_flag=True, help="No browser here: print the URL, read the redirected one.")
+@click.option("--no-browser", is_flag=True, help="Print the URL, and do not open it.")
+@click.option(
+    "--wait", default=600, show_default=True, metavar="SECONDS", help="How long to wait for consent."
+)
+@click.option("--any-mailbox", is_flag=True, help="Take the consent of another address than the account's.")
+@cli.config_option
+def command(
+    account: str, config_path: str | None, wait: int, *, paste: bool, no_browser: bool, any_mailbox: bool
+) -> None:
+    """Consent: let the relay send as ACCOUNT, a name from relay.toml.
+
+    The member who owns the mailbox opens the URL, logs in and agrees. A running relay notices the
+    new grant by itself within seconds and sends what was held.
+    """
+    config = _load(config_path)
+    chosen = _choose(config, account)
+    server = AuthServer(config.works)
+    store = FileGrants(config.state_dir)
+    try:
+        _check_state_dir(config)
+        code = _paste(server) if paste else _browse(config, server, wait, opening=not no_browser)
+        grant = asyncio.run(complete(config.works, server, code))
+        _check_mailbox(chosen, grant, any_mailbox=any_mailbox)
+        keep(store, account, grant)
+    except ConsentError as error:
+        raise cli.Failure(str(error), cli.EX_UNAVAILABLE) from None
+    except GrantError as error:
+        raise cli.Failure(str(error), cli.EX_CANTCREAT) from None
+    click.echo(f"relay: {account} may send now" + (f", as {grant.whose}" if grant.whose else ""), err=True)
+
+
+def _load(path: str | None) -> Config:
+    try:
+        config = load(path)
+    except ConfigError as error:
+        raise cli.Failure(str(error), cli.EX_CONFIG) from None
+    works = config.works
+    needed = {"client_id": works.client_id, "client_secret": works.client_secret.get_secret_value()}
+    if missing := [
+        f"works.{name}: is missing; the Developer Console shows it" for name, v in needed.items() if not v
+    ]:
+        raise cli.Failure("\n".join(missing), cli.EX_CONFIG)
+    return config
+
+
+def _choose(config: Config, name: str) -> Account:
+    for account in config.account:
+        if account.name == name:
+            return account
+    known = ", ".join(account.name for account in config.account) or "none"
+    raise cli.Failure(f"no account is called {name}; there is: {known}", cli.EX_USAGE)
+
+
+def _check_state_dir(config: Config) -> None:
+    # Made here by root, it would be root's, and the service could not refresh.
+    if not config.state_dir.is_dir():
+        raise GrantError(
+            f"{config.state_dir}: no such directory; create it, owned by the user that runs the relay"
+        )
+    if not os.access(config.state_dir, os.W_OK):
+        raise cli.Failure(
+            f"{config.state_dir}: may not be written by this user; run as its owner, or as root",
+            cli.EX_NOPERM,
+        )
+
+
+def _paste(server: AuthServer) -> str:
+    state = make_state()
+    click.echo("Open this URL in any browser, log in as the mailbox's owner, and agree:", err=True)
+    click.echo(server.authorize_url(state))
+    click.echo("Then paste the address that the browser ended at (or the code in it):", err=True)
+    line = sys.stdin.readline()
+    if not line.strip():
+        raise ConsentError("nothing was pasted")
+    return read_redirect(line, state, bare_code=True)
+
+
+def _browse(config: Config, server: AuthServer, wait: int, *, opening: bool) -> str:
+    state = make_state()
+    url = server.authorize_url(state)
+    with RedirectServer(config.works.redirect_url, state).running() as redirect:
+        click.echo(
+            "Open this URL in a browser on this machine, log in as the mailbox's owner, and agree:", err=True
+        )
+        click.echo(url)
+        # Without a display a text browser would take over the terminal.
+        if opening and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            webbrowser.open(url)
+        return redirect.wait(wait)
+
+
+def _check_mailbox(account: Account, grant: Grant, *, any_mailbox: bool) -> None:
+    if grant.whose and grant.whose.lower() != account.address.lower() and not any_mailbox:
+        raise ConsentError(
+            f"{grant.whose} consented, but the account's address is {account.address}: "
+            "log in as that member, or use --any-mailbox if this is meant"
+        )

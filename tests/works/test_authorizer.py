@@ -1,0 +1,425 @@
+"""Grants against the simulated Works' token endpoint: refreshed ahead, once, and never lost."""
+
+import asyncio
+import contextlib
+import json
+import stat
+import time
+from dataclasses import replace
+
+import pytest
+from tests_works import grant_of, works_at
+
+from relay.console.server import serving
+from relay.sandbox import Sandbox, Settings
+from relay.works.authorizer import Authorizer
+from relay.works.diagnosis import Failure
+from relay.works.grants import FileGrants, Grant, GrantError, TokenError
+from relay.works.oauth import AuthServer, read_life
+
+HOUR = 3600.0
+
+
+class Setting:
+    """A simulated Works, a store in a directory, and an authorizer between them."""
+
+    def __init__(self, sandbox, port, directory):
+        self.sandbox = sandbox
+        self.works = works_at(port)
+        self.store = FileGrants(directory)
+        self.file = directory / "grants" / "scanner.json"
+        self.told = []
+        self.shift = 0.0  # seconds that the relay's clock is ahead
+
+    def clock(self):
+        return time.time() + self.shift
+
+    def start(self):
+        """A relay that starts: it knows what is stored and nothing else."""
+        note = lambda account, trouble: self.told.append((account, trouble))  # noqa: E731
+        return Authorizer(AuthServer(self.works), self.store, note, self.clock)
+
+    def consent(self, **more):
+        grant = grant_of(self.sandbox.issue_grant("scanner@example.com"), now=self.clock(), **more)
+        self.store.store("scanner", grant)
+        return grant
+
+    def works_takes(self, token):
+        from relay.sandbox.answers import Refusal
+
+        try:
+            self.sandbox.grants.authenticate(f"Bearer {token}")
+        except Refusal:
+            return False
+        return True
+
+
+@contextlib.asynccontextmanager
+async def setting(directory, **settings):
+    sandbox = Sandbox(Settings(**settings))
+    try:
+        async with serving(sandbox.app) as server:
+            yield Setting(sandbox, server.port, directory)
+    finally:
+        sandbox.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_live_token_is_given_without_asking_anybody(tmp_path):
+    async with setting(tmp_path) as one:
+        grant = one.consent()
+        one.works.auth_url = "http://127.0.0.1:1"
+        assert await one.start().token("scanner") == grant.access_token
+
+
+async def test_without_a_consent(tmp_path):
+    async with setting(tmp_path) as one:
+        with pytest.raises(TokenError) as caught:
+            await one.start().token("scanner")
+        assert caught.value.failure is Failure.NO_GRANT
+        assert caught.value.refused
+        assert one.told == [("scanner", Failure.NO_GRANT)]
+
+
+@pytest.mark.parametrize("rotation", [False, True])
+async def test_an_expired_token_is_refreshed_and_stored_before_use(tmp_path, rotation):
+    async with setting(tmp_path, rotation=rotation) as one:
+        before = one.consent(expires_at=time.time() - 5)
+        token = await one.start().token("scanner")
+        stored = one.store.load("scanner")
+        assert stored.access_token == token != before.access_token
+        assert one.works_takes(token)
+        assert stored.rotation is rotation
+        assert (stored.refresh_token != before.refresh_token) is rotation
+        assert (stored.refresh_issued_at > before.refresh_issued_at) is rotation
+        assert stored.consented_at == before.consented_at
+        assert stored.refresh_started_at is None
+
+
+@pytest.mark.parametrize("callers", [20])
+async def test_twenty_simultaneous_401s_make_one_refresh(tmp_path, callers):
+    async with setting(tmp_path, rotation=True) as one:
+        grant = one.consent()
+        authorizer = one.start()
+        tokens = await asyncio.gather(
+            *[authorizer.token("scanner", rejected=grant.access_token) for _ in range(callers)]
+        )
+        assert len(set(tokens)) == 1
+        assert tokens[0] != grant.access_token
+        assert [g.refreshes for g in one.sandbox.grants.grants] == [1]
+        # One who comes late with the old token does not make another.
+        assert await authorizer.token("scanner", rejected=grant.access_token) == tokens[0]
+        assert [g.refreshes for g in one.sandbox.grants.grants] == [1]
+
+
+async def test_a_cancelled_caller_does_not_cancel_the_refresh(tmp_path):
+    """With rotation on, an answer thrown away locks the account out."""
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent(expires_at=time.time() - 5)
+        one.sandbox.add_fault("latency", seconds=0.3, at="token")
+        authorizer = one.start()
+        caller = asyncio.create_task(authorizer.token("scanner"))
+        await asyncio.sleep(0.1)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        await authorizer.aclose()
+        assert one.works_takes(one.store.load("scanner").access_token)
+        assert one.store.load("scanner").refresh_started_at is None
+
+
+async def test_started_is_durable_before_the_request(tmp_path):
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent(expires_at=time.time() - 5)
+        one.sandbox.add_fault("latency", seconds=0.3, at="token")
+        authorizer = one.start()
+        caller = asyncio.create_task(authorizer.token("scanner"))
+        await asyncio.sleep(0.15)
+        assert one.store.load("scanner").refresh_started_at is not None
+        await caller
+
+
+async def test_refreshed_at_half_of_its_life(tmp_path):
+    async with setting(tmp_path) as one:
+        before = one.consent()
+        authorizer = one.start()
+        one.shift = 11 * HOUR
+        await authorizer.check("scanner")
+        assert one.store.load("scanner").access_token == before.access_token
+        one.shift = 13 * HOUR
+        await authorizer.check("scanner")
+        assert one.store.load("scanner").access_token != before.access_token
+
+
+async def test_an_idle_account_with_rotation_lives_on_for_a_year(tmp_path):
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent()
+        authorizer = one.start()
+        for _ in range(10):
+            one.shift += 36 * 86400
+            one.sandbox.clock.move(36 * 86400)
+            await authorizer.check("scanner")
+        assert one.works_takes(await authorizer.token("scanner"))
+        assert one.store.load("scanner").refresh_expires_at > one.clock() + 89 * 86400
+
+
+async def test_interrupted_before_the_request_costs_nothing(tmp_path):
+    """ "Refresh has started" is found at the start, and the refresh token is still good."""
+    async with setting(tmp_path, rotation=True) as one:
+        before = one.consent(refresh_started_at=time.time() - 1)
+        authorizer = one.start()
+        await authorizer.check("scanner")
+        assert one.store.load("scanner").access_token != before.access_token
+        assert one.told == []
+
+
+async def test_interrupted_after_the_request_the_access_token_carries_on(tmp_path):
+    """The rotated refresh token died with the process: tried once, then the access token while it lives."""
+    async with setting(tmp_path, rotation=True) as one:
+        before = one.consent(refresh_started_at=time.time() - 1)
+        one.sandbox.grants.refresh(before.refresh_token)  # its answer was never stored
+        authorizer = one.start()
+        await authorizer.check("scanner")
+        assert one.told == [("scanner", Failure.TOKEN_REFUSED)]
+        assert await authorizer.token("scanner") == before.access_token
+        assert one.works_takes(before.access_token)
+        # The dead refresh token is not tried over and over.
+        one.sandbox.close()
+        one.works.auth_url = "http://127.0.0.1:1"
+        one.shift = 100.0
+        await authorizer.check("scanner")
+        assert authorizer.trouble("scanner") is Failure.TOKEN_REFUSED
+        one.shift = 25 * HOUR
+        with pytest.raises(TokenError) as caught:
+            await authorizer.token("scanner")
+        assert caught.value.failure is Failure.TOKEN_REFUSED
+
+
+async def test_a_login_mends_a_dead_grant_while_the_relay_runs(tmp_path):
+    async with setting(tmp_path, rotation=True) as one:
+        dead = one.consent(expires_at=time.time() - 5)
+        one.sandbox.grants.kill(one.sandbox.grants.of_refresh_token(dead.refresh_token))
+        authorizer = one.start()
+        with pytest.raises(TokenError):
+            await authorizer.token("scanner")
+        fresh = one.consent()
+        await authorizer.check("scanner")
+        assert one.told == [("scanner", Failure.TOKEN_REFUSED), ("scanner", None)]
+        assert await authorizer.token("scanner") == fresh.access_token
+
+
+async def test_a_login_during_a_refresh_is_not_overwritten(tmp_path):
+    async with setting(tmp_path, rotation=True) as one:
+        from relay.works.consent import keep
+
+        one.consent(expires_at=time.time() - 5)
+        one.sandbox.add_fault("latency", seconds=0.3, at="token")
+        authorizer = one.start()
+        caller = asyncio.create_task(authorizer.token("scanner"))
+        await asyncio.sleep(0.1)
+        fresh = grant_of(one.sandbox.issue_grant("scanner@example.com"))
+        await asyncio.to_thread(keep, one.store, "scanner", fresh)
+        await caller
+        assert one.store.load("scanner") == fresh
+        assert await authorizer.token("scanner") == fresh.access_token
+
+
+async def test_two_processes_refresh_once(tmp_path):
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent(expires_at=time.time() - 5)
+        first, second = await asyncio.gather(one.start().token("scanner"), one.start().token("scanner"))
+        assert first == second
+        assert [g.refreshes for g in one.sandbox.grants.grants] == [1]
+
+
+async def test_an_auth_server_that_is_down_is_not_a_dead_grant(tmp_path):
+    async with setting(tmp_path) as one:
+        one.consent(expires_at=time.time() - 5)
+        one.sandbox.add_fault("503", at="token", times=1)
+        authorizer = one.start()
+        with pytest.raises(TokenError) as caught:
+            await authorizer.token("scanner")
+        assert caught.value.failure is Failure.TOKEN_UNAVAILABLE
+        assert not caught.value.refused
+        one.shift = 3.0  # it is not asked again at once
+        assert one.works_takes(await authorizer.token("scanner"))
+        assert one.told == [("scanner", Failure.TOKEN_UNAVAILABLE), ("scanner", None)]
+
+
+async def test_while_the_auth_server_is_down_a_live_token_goes_on(tmp_path):
+    async with setting(tmp_path) as one:
+        grant = one.consent()
+        one.shift = 13 * HOUR
+        one.works.auth_url = "http://127.0.0.1:1"
+        authorizer = one.start()
+        await authorizer.check("scanner")
+        assert await authorizer.token("scanner") == grant.access_token
+
+
+@pytest.mark.parametrize("return_codes", [False, True])
+@pytest.mark.parametrize(
+    ("wrong", "failure"), [("client_secret", Failure.APP_REFUSED), ("refresh_token", Failure.TOKEN_REFUSED)]
+)
+async def test_refusals_in_both_shapes(tmp_path, return_codes, wrong, failure):
+    async with setting(tmp_path, return_code_errors=return_codes) as one:
+        more = {"refresh_token": "no-such"} if wrong == "refresh_token" else {}
+        one.consent(expires_at=time.time() - 5, **more)
+        if wrong == "client_secret":
+            from pydantic import SecretStr
+
+            one.works.client_secret = SecretStr("wrong-secret")
+        with pytest.raises(TokenError) as caught:
+            await one.start().token("scanner")
+        assert caught.value.refused
+        if not return_codes:
+            assert caught.value.failure is failure
+        assert "wrong-secret" not in f"{caught.value!r} {caught.value.diagnostic}"
+        assert "no-such" not in f"{caught.value!r} {caught.value.diagnostic}"
+
+
+async def test_the_clock_set_back_does_not_stop_refreshing(tmp_path):
+    async with setting(tmp_path) as one:
+        before = one.consent()
+        one.shift = -5 * 86400
+        authorizer = one.start()
+        await authorizer.check("scanner")
+        assert one.store.load("scanner").access_token != before.access_token
+
+
+async def test_the_clock_set_forth_refreshes(tmp_path):
+    async with setting(tmp_path) as one:
+        one.consent()
+        one.shift = 5 * 86400
+        assert one.works_takes(await one.start().token("scanner"))
+
+
+async def test_short_lives_do_not_make_a_refresh_for_every_message(tmp_path):
+    async with setting(tmp_path, access_token_life=20) as one:
+        one.consent()
+        authorizer = one.start()
+        for _ in range(5):
+            await authorizer.token("scanner")
+        assert [g.refreshes for g in one.sandbox.grants.grants] == [0]
+
+
+async def test_the_last_use_is_remembered(tmp_path):
+    async with setting(tmp_path) as one:
+        one.consent()
+        authorizer = one.start()
+        await authorizer.token("scanner")
+        assert authorizer.grant("scanner").used_at == pytest.approx(time.time(), abs=5)
+        await authorizer.aclose()
+        assert one.store.load("scanner").used_at == pytest.approx(time.time(), abs=5)
+
+
+async def test_a_store_that_cannot_be_written_uses_no_new_token(tmp_path):
+    """What is not stored is lost in a crash: with rotation the account would be locked out."""
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent(expires_at=time.time() - 5)
+
+        class Full(FileGrants):
+            def store(self, account, grant):
+                raise GrantError("no room")
+
+        authorizer = Authorizer(AuthServer(one.works), Full(tmp_path))
+        with pytest.raises(TokenError) as caught:
+            await authorizer.token("scanner")
+        assert caught.value.failure is Failure.TOKEN_UNAVAILABLE
+        assert [g.refreshes for g in one.sandbox.grants.grants] == [0]
+
+
+async def test_keep_alive_notices_and_refreshes(tmp_path):
+    async with setting(tmp_path) as one:
+        authorizer = one.start()
+        keeper = asyncio.create_task(authorizer.keep_alive(["scanner"]))
+        await asyncio.sleep(0.1)
+        before = one.consent(refresh_started_at=time.time())
+        async with asyncio.timeout(5):
+            while one.store.load("scanner").access_token == before.access_token:  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.1)
+        keeper.cancel()
+        await authorizer.aclose()
+        assert one.told == [("scanner", Failure.NO_GRANT), ("scanner", None)]
+
+
+def some_grant(**more):
+    tokens = {"access_token": "AAA-secret", "refresh_token": "RRR-secret", "expires_in": "86400"}
+    return grant_of(tokens, now=1000.0, **more)
+
+
+def test_no_token_in_a_repr():
+    assert "secret" not in repr(some_grant())
+    assert "secret" not in repr(TokenError(Failure.TOKEN_REFUSED, "HTTP 400"))
+
+
+def test_a_grant_file_is_private_and_whole(tmp_path):
+    store = FileGrants(tmp_path)
+    store.store("scanner", some_grant())
+    path = tmp_path / "grants" / "scanner.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert store.load("scanner") == some_grant()
+    assert sorted(p.name for p in path.parent.iterdir()) == ["scanner.json"]
+
+
+def test_a_later_version_of_the_file_can_have_more_keys(tmp_path):
+    store = FileGrants(tmp_path)
+    store.store("scanner", some_grant())
+    path = tmp_path / "grants" / "scanner.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"new_key": 1}))
+    assert store.load("scanner") == some_grant()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "{}", '{"access_token": 5}', "\xff", "null"])
+def test_a_damaged_file_is_a_sentence_without_its_content(tmp_path, text):
+    store = FileGrants(tmp_path)
+    store.store("scanner", some_grant())
+    (tmp_path / "grants" / "scanner.json").write_text(text)
+    with pytest.raises(GrantError, match="relay login scanner"):
+        store.load("scanner")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "", "a\0b"])
+def test_a_name_cannot_leave_the_directory(tmp_path, name):
+    with pytest.raises(GrantError):
+        FileGrants(tmp_path).store(name, some_grant())
+
+
+def test_what_root_writes_belongs_to_the_owner_of_the_state_directory(tmp_path):
+    """root runs `relay login`; the service runs as somebody else and must be able to refresh."""
+    import os
+
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give a file away")
+    os.chown(tmp_path, 65534, 65534)
+    FileGrants(tmp_path).store("scanner", some_grant())
+    with FileGrants(tmp_path).lock("scanner"):
+        owners = {path.stat().st_uid for path in tmp_path.rglob("*")}
+    assert owners == {65534}
+
+
+@pytest.mark.parametrize(
+    ("said", "life"),
+    [
+        ("86400", 86400.0),
+        (86400, 86400.0),
+        (3600.0, 3600.0),
+        ("", 3600.0),
+        (None, 3600.0),
+        ("soon", 3600.0),
+        (True, 3600.0),
+        (-1, 3600.0),
+        ("9" * 30, 3600.0),
+        (10**12, 30 * 86400.0),
+        (float("nan"), 3600.0),
+    ],
+)
+def test_expires_in_is_a_string_or_a_number(said, life):
+    assert read_life(said) == life
+
+
+def test_half_life_and_death():
+    grant = replace(some_grant(), refresh_issued_at=1000.0)
+    assert grant.half_life_at == 1000.0 + 43200
+    assert grant.refresh_expires_at == 1000.0 + 90 * 86400
+    assert isinstance(grant, Grant)
