@@ -335,7 +335,7 @@ async def test_keep_alive_notices_and_refreshes(tmp_path):
         await asyncio.sleep(0.1)
         before = one.consent(refresh_started_at=time.time())
         async with asyncio.timeout(5):
-            while one.store.load("scanner").access_token == before.access_token:  # noqa: ASYNC110 - a file
+            while one.store.load("scanner").access_token == before.access_token:
                 await asyncio.sleep(0.1)
         keeper.cancel()
         await authorizer.aclose()
