@@ -18,7 +18,7 @@ ORDER = [
     {"courier", "notices"},
     {"intake"},
     {"smtp", "control"},
-    {"service"},
+    {"service", "check"},
     {"console", "sandbox", "cli", "__main__"},
 ]
 # They meet in the spool, and nowhere else.

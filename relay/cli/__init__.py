@@ -84,9 +84,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def main() -> None:
     """Run the command line, and exit."""
     try:
-        group.main(prog_name="relay", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # click gives the code of an Exit back, and a command's own value, which here is always None.
+        sys.exit(group.main(prog_name="relay", standalone_mode=False))
     except click.UsageError as error:
         error.show()
         sys.exit(EX_USAGE)

@@ -8,7 +8,7 @@ convert      the losses settled as the configuration says, the requests made
 payload      the JSON body as a stream of known length
 """
 
-from relay.message.convert import Converted, Request, convert, originator, originators
+from relay.message.convert import Converted, Request, convert, destinations, originator, originators
 from relay.message.payload import Payload
 
-__all__ = ["Converted", "Payload", "Request", "convert", "originator", "originators"]
+__all__ = ["Converted", "Payload", "Request", "convert", "destinations", "originator", "originators"]

@@ -68,6 +68,12 @@ def originators(content: Buffer) -> tuple[Address, ...]:
     return (*_read_quietly(fields, "from"), *_read_quietly(fields, "sender"))
 
 
+def destinations(content: Buffer) -> tuple[Address, ...]:
+    """All mailboxes of To, Cc and Bcc, for who has no envelope; never raises."""
+    fields = _read_own_fields(content)
+    return tuple(address for name in ("to", "cc", "bcc") for address in _read_quietly(fields, name))
+
+
 def _read_own_fields(content: Buffer) -> Fields:
     try:
         return read_fields(content, find_start(content), len(content))[0]

@@ -1,0 +1,238 @@
+"""Everything that `relay serve` needs, looked at without listening: what is wrong, and what to do.
+
+Each check gives findings; one that cannot be made because an earlier one failed says nothing.
+"""
+
+import asyncio
+import os
+import shutil
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from relay import control
+from relay.config import Account, Config
+from relay.smtp.server import ListenError, tls_context
+from relay.spool import SpoolError, SpoolLocked
+from relay.spool.sqlite import SqliteSpool
+from relay.works.authorizer import Authorizer
+from relay.works.diagnosis import Failure
+from relay.works.grants import FileGrants, Grant, GrantError, TokenError
+from relay.works.oauth import AuthServer
+
+# The first release of each line with the fixes of header injection in `email` (CVE-2026-1299 among them).
+_GOOD_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12}
+_LITTLE_SPACE = 1024**3  # octets
+_PATIENCE = 15.0  # seconds
+_DAY = 86400.0
+_WARN_DAYS = 30
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+async def check(config: Config) -> AsyncIterator[Finding]:
+    """Look at everything, in the order in which `serve` would meet it."""
+    yield _python()
+    for finding in (*_state_dir(config), *_listeners(config)):
+        yield finding
+    yield await _spool(config)
+    yield _app(config)
+    for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
+        yield await _reach(name, url)
+    if not config.account:
+        yield Finding(
+            "accounts",
+            Level.PROBLEM,
+            "there is no [[account]], so nothing can be sent",
+            "add one to relay.toml",
+        )
+    for account in config.account:
+        yield await _account(config, account)
+
+
+def _python() -> Finding:
+    version = sys.version_info
+    wanted = _GOOD_PYTHON.get((version.major, version.minor), 0)
+    text = f"Python {version.major}.{version.minor}.{version.micro}"
+    if version.micro < wanted:
+        return Finding(
+            "python",
+            Level.WARNING,
+            f"{text} lacks fixes in the email library",
+            f"update to {version.major}.{version.minor}.{wanted} or later (or a patched one)",
+        )
+    return Finding("python", Level.OK, text)
+
+
+def _state_dir(config: Config) -> Iterator[Finding]:
+    folder = config.state_dir
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield Finding(
+            "state_dir",
+            Level.PROBLEM,
+            f"{folder} cannot be written by this user",
+            "run this as the relay's own user, or `chown` the directory to it",
+        )
+        return
+    if folder.exists() and folder.stat().st_mode & 0o077:
+        yield Finding(
+            "state_dir",
+            Level.WARNING,
+            f"{folder} can be entered by other users; it holds tokens and mail",
+            f"chmod 700 {folder}",
+        )
+    free = shutil.disk_usage(existing).free
+    level = Level.WARNING if free < _LITTLE_SPACE else Level.OK
+    yield Finding("state_dir", level, f"{folder}, {free / 1024**3:.1f} GB free")
+
+
+def _listeners(config: Config) -> Iterator[Finding]:
+    for listener in config.listener:
+        subject = f"listener {listener.address}"
+        try:
+            tls_context(listener)
+        except ListenError as error:
+            yield Finding(subject, Level.PROBLEM, str(error), "see certificate_file and private_key_file")
+            continue
+        text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
+        if listener.tls_profile == "legacy":
+            yield Finding(
+                subject, Level.WARNING, f"{text}; takes TLS 1.0", "keep it for the printers that need it"
+            )
+        elif listener.auth_without_tls and listener.tls == "none":
+            yield Finding(subject, Level.WARNING, f"{text}; passwords cross the network in plain text")
+        else:
+            yield Finding(subject, Level.OK, text)
+
+
+async def _spool(config: Config) -> Finding:
+    try:
+        answer = await control.call(
+            config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1
+        )
+    except control.NotRunning:
+        return await _own_spool(config)
+    except control.Refused as error:
+        return Finding("spool", Level.PROBLEM, str(error))
+    return Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
+
+
+async def _own_spool(config: Config) -> Finding:
+    spool = SqliteSpool(config.state_dir / "spool")
+    if not spool.exists():
+        return Finding("spool", Level.OK, "there is none yet; `relay serve` makes it")
+    try:
+        await spool.open()
+    except SpoolLocked as error:
+        return Finding("spool", Level.PROBLEM, str(error), "end the other process, or use its control socket")
+    except SpoolError as error:
+        return Finding("spool", Level.PROBLEM, f"cannot be opened: {error}", "see docs/durability.md")
+    try:
+        counts = await spool.counts()
+    finally:
+        await spool.close()
+    return Finding("spool", Level.OK, _tell({state.value: n for state, n in counts.items()}))
+
+
+def _tell(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "empty"
+
+
+def _app(config: Config) -> Finding:
+    works = config.works
+    if not works.client_id or not works.client_secret.get_secret_value():
+        missing = "client_id" if not works.client_id else "client_secret"
+        return Finding(
+            "app",
+            Level.PROBLEM,
+            f"works.{missing} is missing",
+            "copy it from the app's page in the Works Developer Console; the README says where",
+        )
+    path = Path(works.client_secret_file) if works.client_secret_file else None
+    if path is not None and path.stat().st_mode & 0o077:
+        return Finding("app", Level.WARNING, f"{path} can be read by other users", f"chmod 600 {path}")
+    return Finding("app", Level.OK, f"client_id {works.client_id}, secret present")
+
+
+async def _reach(name: str, url: str) -> Finding:
+    parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(
+                host, port, ssl=ssl.create_default_context() if secure else None
+            )
+            writer.close()
+    except TimeoutError:
+        problem, remedy = "does not answer", "a firewall may drop it: allow outgoing TCP to this host"
+    except ssl.SSLCertVerificationError as error:
+        problem = f"its certificate is not trusted ({error.verify_message})"
+        remedy = "a proxy that opens TLS? install its authority on this machine"
+    except ssl.SSLError as error:
+        problem, remedy = f"no TLS: {error.reason}", "check the URL, and for a proxy in between"
+    except OSError as error:
+        problem, remedy = str(error.strerror or error), "check the URL, DNS and the firewall"
+    else:
+        return Finding(name, Level.OK, f"{host}:{port} can be reached")
+    return Finding(name, Level.PROBLEM, f"{host}:{port}: {problem}", remedy)
+
+
+async def _account(config: Config, account: Account) -> Finding:
+    subject, login = f"account {account.name}", f"relay login {account.name}"
+    store = FileGrants(config.state_dir)
+    try:
+        grant = store.load(account.name)
+    except GrantError as error:
+        return Finding(subject, Level.PROBLEM, str(error), login)
+    if grant is None:
+        return Finding(subject, Level.PROBLEM, f"nobody has consented for {account.address} yet", login)
+    authorizer = Authorizer(AuthServer(config.works), store)
+    try:
+        await authorizer.token(account.name)
+    except TokenError as error:
+        if error.failure is Failure.TOKEN_UNAVAILABLE:
+            return Finding(subject, Level.WARNING, "its grant could not be tried now", "see auth_url above")
+        if error.failure is Failure.APP_REFUSED:
+            return Finding(
+                subject,
+                Level.PROBLEM,
+                "Works refuses the app",
+                "compare client_id and client_secret with the console",
+            )
+        return Finding(subject, Level.PROBLEM, "its grant is dead: its mail is held", login)
+    finally:
+        await authorizer.aclose()
+    return _age(subject, account, grant, login)
+
+
+def _age(subject: str, account: Account, grant: Grant, login: str) -> Finding:
+    days = int((grant.refresh_expires_at - time.time()) / _DAY)
+    text = f"may send as {account.address}"
+    if grant.rotation:
+        return Finding(subject, Level.OK, f"{text}; its grant renews itself")
+    level = Level.WARNING if days <= _WARN_DAYS else Level.OK
+    remedy = login if level is Level.WARNING else ""
+    return Finding(subject, level, f"{text}; consent is needed again in {days} days", remedy)

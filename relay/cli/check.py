@@ -1,0 +1,50 @@
+"""`relay check`: what is wrong, and what to do, before a printer finds out."""
+
+from typing import Any
+
+import click
+
+from relay.cli import EX_UNAVAILABLE, config_option, json_option
+from relay.cli.startup import print_json, read_config
+
+_MARKS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "problem": ("red", "PROBLEM")}
+
+
+@click.command()
+@config_option
+@json_option
+def command(config_path: str | None, *, as_json: bool) -> None:
+    """Check configuration, state directory, spool, certificates, reachability and grants.
+
+    Everything that `relay serve` does except listen. Sends no mail. Exits with 0 when mail can be relayed
+    (there may be warnings), with 78 when the configuration cannot be used, else with 69.
+    """
+    config = read_config(config_path)
+    import asyncio
+    from dataclasses import asdict
+
+    from relay.check import Finding, Level, check
+
+    async def collect() -> list[Finding]:
+        found = []
+        async for finding in check(config):
+            found.append(finding)
+            if not as_json:
+                _print(asdict(finding))
+        return found
+
+    findings = asyncio.run(collect())
+    bad = any(finding.level is Level.PROBLEM for finding in findings)
+    if as_json:
+        print_json({"ready": not bad, "findings": [asdict(finding) for finding in findings]})
+    else:
+        click.echo("\nMail cannot be relayed yet." if bad else "\nReady: mail can be relayed.")
+    if bad:
+        raise click.exceptions.Exit(EX_UNAVAILABLE)
+
+
+def _print(finding: dict[str, Any]) -> None:
+    colour, mark = _MARKS[finding["level"]]
+    click.echo(f"{click.style(f'{mark:>8}', fg=colour)}  {finding['subject']}: {finding['text']}")
+    if finding["remedy"]:
+        click.echo(f"{'':>8}  → {finding['remedy']}")
