@@ -10,7 +10,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import from those before it, never from those after it.
 ORDER = [
-    {"__init__", "reply", "envelope", "mail", "outcome", "units", "passwords"},
+    {"__init__", "reply", "envelope", "mail", "outcome", "units", "passwords", "certificate"},
     {"config", "load"},
     {"message"},
     {"spool", "works"},
@@ -38,6 +38,7 @@ DOORS = {
     "starlette": {"console", "sandbox"},
     "uvicorn": {"console", "sandbox"},
     "jinja2": {"console", "sandbox"},
+    "cryptography": {"certificate"},
     "click": {"cli"},
     "rich": {"cli"},
 }

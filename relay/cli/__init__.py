@@ -24,6 +24,7 @@ _COMMANDS = {
     "send": "Put a message into the relay.",
     "queue": "Look at the queue and work on it.",
     "passwd": "Hash a password for [[user]].",
+    "certificate": "Make a self-signed certificate for a listener.",
 }
 
 EX_USAGE, EX_DATAERR, EX_UNAVAILABLE, EX_SOFTWARE = 64, 65, 69, 70
