@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from relay import metrics
 from relay.config import Account, Config
 from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request, convert
@@ -82,6 +83,11 @@ class Courier:
     def held(self) -> frozenset[str]:
         """Accounts whose mail waits for a person."""
         return frozenset(self._held)
+
+    @property
+    def working(self) -> bool:
+        """Whether it runs; it never ends by itself but by a fault of ours."""
+        return self._loop_task is not None and not self._loop_task.done()
 
     async def expect(self, queue_id: str, account: str, seconds: float) -> Outcome | None:
         """Wake the courier and wait for a verdict: relayed or failed; None when there is none in time."""
@@ -198,6 +204,10 @@ class Courier:
             reason=outcome.reason,
             losses=[loss.loss for loss in settlement.losses],
         )
+        metrics.ATTEMPTS.labels(outcome.action.value).inc()
+        if settlement.state is State.RELAYED:
+            for loss in settlement.losses:
+                metrics.LOSSES.labels(loss.loss).inc()
         self.wake()
 
     async def _deliver(self, claim: Claim, slot: Slot) -> Settlement:

@@ -1,10 +1,11 @@
 """A submission's way in: the account is chosen, the spool keeps it, the outcome is waited for a little."""
 
 import asyncio
+import time
 
 import structlog
 
-from relay import reply
+from relay import metrics, reply
 from relay.config import Account, Config, User
 from relay.courier import Courier
 from relay.envelope import ContentWriter, Submission
@@ -35,6 +36,13 @@ class Intake:
 
     async def accept(self, submission: Submission, user: User | None) -> Reply:
         """Keep the message, wait a little for its outcome, and say what became of it."""
+        began = time.monotonic()
+        answer = await self._accept(submission, user)
+        relayed = answer.text.startswith("relayed")
+        metrics.count_reply(answer.code, relayed=relayed, seconds=time.monotonic() - began)
+        return answer
+
+    async def _accept(self, submission: Submission, user: User | None) -> Reply:
         account = await asyncio.to_thread(self._choose, submission, user)
         if account is None:
             submission.content.discard()

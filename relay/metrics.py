@@ -81,6 +81,13 @@ for _series, _values in _CLOSED:
         _series.labels(_value)
 
 
+def count_reply(code: int, *, relayed: bool, seconds: float) -> None:
+    """A message's content came to its end, and this was the reply (RFC 5321 §4.2.1)."""
+    by_class = {2: "relayed" if relayed else "queued", 5: "refused"}
+    MESSAGES.labels(by_class.get(code // 100, "deferred")).inc()
+    REPLY_SECONDS.observe(seconds)
+
+
 def declare_losses(names: Iterable[str]) -> None:
     """Let the losses' counters be born at zero; their list belongs to a room above this one."""
     for name in names:

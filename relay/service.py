@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import structlog
@@ -35,6 +37,7 @@ class Service:
         self.config = config
         self._listen = listen
         self._stack = AsyncExitStack()
+        self.started = time.time()  # seconds since the epoch
         self.spool: Spool = SqliteSpool(config.state_dir / "spool")
         self.grants = FileGrants(config.state_dir)
 
@@ -84,8 +87,15 @@ class Service:
         await self._stack.aclose()
 
 
-async def serve(config: Config) -> None:
+Beside = Callable[["Service"], AbstractAsyncContextManager[object]]
+
+
+async def serve(config: Config, beside: Sequence[Beside] = ()) -> None:
     """Run until SIGTERM or SIGINT.
+
+    Args:
+        config: of what.
+        beside: what else runs while the service does, and ends before it: the console.
 
     Raises:
         SpoolError, ListenError, OSError: as Service.start.
@@ -97,10 +107,13 @@ async def serve(config: Config) -> None:
     service = Service(config)
     await service.start()
     watchdog = asyncio.create_task(systemd.watch())
-    systemd.notify("READY=1")
-    log.info("serving", accounts=[account.name for account in config.account])
     try:
-        await stopping.wait()
+        async with AsyncExitStack() as others:
+            for other in beside:
+                await others.enter_async_context(other(service))
+            systemd.notify("READY=1")
+            log.info("serving", accounts=[account.name for account in config.account])
+            await stopping.wait()
     finally:
         log.info("stopping")
         systemd.notify("STOPPING=1")

@@ -10,7 +10,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import from those before it, never from those after it.
 ORDER = [
-    {"__init__", "reply", "envelope", "mail", "outcome", "units", "passwords", "certificate"},
+    {
+        "__init__",
+        "reply",
+        "envelope",
+        "mail",
+        "outcome",
+        "units",
+        "passwords",
+        "certificate",
+        "metrics",
+    },
     {"config", "load"},
     {"message"},
     {"spool", "works"},
@@ -39,6 +49,7 @@ DOORS = {
     "uvicorn": {"console", "sandbox"},
     "jinja2": {"console", "sandbox"},
     "cryptography": {"certificate"},
+    "prometheus_client": {"metrics", "console"},
     "click": {"cli"},
     "rich": {"cli"},
 }

@@ -18,6 +18,7 @@ from relay.cli import EX_CANTCREAT, EX_SOFTWARE, EX_UNAVAILABLE, Failure
 from relay.cli.startup import print_json
 
 if TYPE_CHECKING:
+    from relay.console.server import Front
     from relay.console.server import Server as HttpServer
     from relay.sandbox import Sandbox
     from relay.service import Service
@@ -101,7 +102,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 async def _main(options: _Options, folder: Path) -> None:
     if options.api_only:
-        async with _simulated(options, folder) as (sandbox, http):
+        async with _simulated(options, folder) as (sandbox, _, http):
             secret = sandbox.settings.client_secret
             _say(f"simulated Works   {http.url}/v1.0 and {http.url}/oauth2/v2.0")
             _say(f"its app           client_id {sandbox.settings.client_id}, client_secret {secret}")
@@ -109,9 +110,10 @@ async def _main(options: _Options, folder: Path) -> None:
             await _until_told()
         return
     async with (
-        _simulated(options, folder) as (sandbox, http),
+        _simulated(options, folder) as (sandbox, front, http),
         _relay(options, folder, sandbox, http) as service,
     ):
+        _add_console(front, service, sandbox)
         host, port = service.server.addresses[0]
         if options.once:
             await _send_sample(sandbox, host, port)
@@ -136,16 +138,25 @@ async def _until_told() -> None:
 
 
 @asynccontextmanager
-async def _simulated(options: _Options, folder: Path) -> "AsyncIterator[tuple[Sandbox, HttpServer]]":
-    from relay.console.server import serving
+async def _simulated(options: _Options, folder: Path) -> "AsyncIterator[tuple[Sandbox, Front, HttpServer]]":
+    from relay.console.server import Front, serving
     from relay.sandbox import Sandbox, Settings
 
     sandbox = Sandbox(Settings(members=tuple(_ADDRESSES.values())), state_dir=folder / "works")
     try:
-        async with serving(sandbox.app, _HOST, options.http_port) as http:
-            yield sandbox, http
+        front = Front(sandbox.app)
+        async with serving(front, _HOST, options.http_port) as http:
+            yield sandbox, front, http
     finally:
         sandbox.close()
+
+
+def _add_console(front: "Front", service: "Service", sandbox: "Sandbox") -> None:
+    """The console and the simulated Works on one port."""
+    from relay.console.app import build
+    from relay.console.service import ServiceStatus
+
+    front.app = build(ServiceStatus(service, {"inbox": "/inbox"}), beside=sandbox.app)
 
 
 @asynccontextmanager

@@ -14,12 +14,13 @@ def command(config_path: str | None) -> None:
     """Run the relay until it is told to stop (SIGTERM or Ctrl-C)."""
     config = read_config(config_path)
     from relay import logs, service
+    from relay.console.service import open_console
     from relay.smtp.server import ListenError
     from relay.spool import SpoolError, SpoolLocked
 
     logs.set_up(config.log)
     try:
-        service.run(service.serve(config))
+        service.run(service.serve(config, [open_console]))
     except SpoolLocked as error:
         raise Failure(f"{error}; stop it first, or give this one another state_dir", EX_UNAVAILABLE) from None
     except SpoolError as error:

@@ -8,7 +8,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from relay import metrics
 from relay.console.gauges import read_gauges
@@ -21,21 +22,22 @@ log = structlog.get_logger("console")
 _LISTED = 50  # messages on the page
 
 
-def build(status: Status, *, hosts: Iterable[str] = (), beside: Iterable[BaseRoute] = ()) -> Starlette:
+def build(status: Status, *, hosts: Iterable[str] = (), beside: ASGIApp | None = None) -> Starlette:
     """The application.
 
-    `hosts` are further names that it may be asked by; `beside` are routes that are served with it,
-    under the same guard (the sandbox's).
+    `hosts` are further names that it may be asked by; `beside` is an application that answers for all
+    other paths under the same guard (the sandbox's).
     """
     metrics.declare_losses(KINDS)
     console = _Console(status)
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/", console.overview),
         Route("/metrics", console.metrics),
         Route("/healthz", console.health),
         Route("/readyz", console.readiness),
-        *beside,
     ]
+    if beside is not None:
+        routes.append(Mount("/", app=beside))
     return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=tuple(hosts))])
 
 

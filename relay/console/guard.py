@@ -6,17 +6,11 @@ only when it is asked by an address, by `localhost`, or by a name of the configu
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -34,7 +28,7 @@ _REFUSED = PlainTextResponse(
 class Guard:
     """Checks the Host field, and puts security fields on every answer."""
 
-    def __init__(self, app: App, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = ()) -> None:
         self._app = app
         self._hosts = frozenset(host.lower().rstrip(".") for host in (*hosts, "localhost"))
 
@@ -44,7 +38,7 @@ class Guard:
             return
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         # One Host field and no other (RFC 9112 §3.2).
-        app: App = self._app if len(hosts) == 1 and self._knows(hosts[0]) else _REFUSED
+        app: ASGIApp = self._app if len(hosts) == 1 and self._knows(hosts[0]) else _REFUSED
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":

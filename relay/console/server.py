@@ -9,9 +9,9 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 # How long a started answer may still take once the server is told to stop, in seconds.
 GRACE = 2.0
@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
 class Server:
     """One listening socket and the application behind it."""
 
-    def __init__(self, app: Any, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
         self._socket = _bind(host, port)
         # log_config=None: logging is the relay's business. Only what is an error is let through.
         config = uvicorn.Config(
@@ -107,8 +107,19 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Front:
+    """An application that can be replaced while it is served: the sandbox is up before the relay is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        await self.app(scope, receive, send)
+
+
 @asynccontextmanager
-async def serving(app: Any, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Server]:
+async def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Server]:
     """Serve `app` for as long as the context lasts.
 
     Raises:

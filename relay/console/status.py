@@ -68,6 +68,7 @@ class Overview:
     oldest: float | None  # arrival of the oldest message that still waits, epoch seconds
     messages: tuple[MessageStatus, ...]  # the newest ones, newest first
     links: Mapping[str, str]  # further pages beside this one: name → path
+    warnings: tuple[str, ...] = ()  # what needs a person soon, in sentences
 
 
 class Status(Protocol):
@@ -77,7 +78,7 @@ class Status(Protocol):
         """Everything, with the newest `messages` messages. May raise: the page then says so."""
 
     async def problems(self) -> tuple[str, ...]:
-        """Why mail would not be taken or not go out now, in sentences; none: the relay is ready."""
+        """Why mail would not be taken now, in sentences; none: the relay is ready."""
 
     def alive(self) -> bool:
         """Whether the relay works at all; when not, a restart is the remedy."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import Scope
 
 from relay.sandbox.answers import Refusal
 from relay.sandbox.api import Api
@@ -27,7 +28,7 @@ from relay.sandbox.inbox import Inbox
 from relay.sandbox.messages import Message, Messages
 from relay.sandbox.oauth import Auth
 from relay.sandbox.settings import Clock, Settings
-from relay.sandbox.transport import FaultyWay, Scope
+from relay.sandbox.transport import FaultyWay
 
 __all__ = ["Clock", "Sandbox", "Settings"]
 

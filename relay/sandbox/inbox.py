@@ -117,6 +117,7 @@ class Inbox:
         body = mail.get("body", "")
         answer = page("message.html", text=body if content_type == "text" else "", html=_show_html(mail))
         answer.headers["content-security-policy"] = _MESSAGE_POLICY
+        answer.headers["x-frame-options"] = "SAMEORIGIN"
         return answer
 
     async def _file(self, request: Request) -> Response:
@@ -132,6 +133,8 @@ class Inbox:
             "content-security-policy": _FILE_POLICY,
             "x-content-type-options": "nosniff",
             "cache-control": "no-store",
+            # The sandboxed frame that shows the message is of no origin at all, for the browser.
+            "cross-origin-resource-policy": "cross-origin",
         }
         shown_type = media_type if _IMAGES.fullmatch(media_type) else "application/octet-stream"
         return FileResponse(self._messages.file(message_id, number), media_type=shown_type, headers=headers)

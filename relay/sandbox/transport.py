@@ -9,16 +9,11 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.sandbox.faults import KINDS, SILENCE, Fault, Faults
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # token-death is the auth server's affair, not the way's.
 _HERE = tuple(kind for kind in KINDS if kind != "token-death")
@@ -33,7 +28,7 @@ _PAGE = b"<html><head><title>Error</title></head><body><h1>Something went wrong<
 class FaultyWay:
     """Lets requests through to `app`, unless a fault is in force."""
 
-    def __init__(self, app: App, faults: Faults, account_of: Callable[[Scope], str]) -> None:
+    def __init__(self, app: ASGIApp, faults: Faults, account_of: Callable[[Scope], str]) -> None:
         self._app = app
         self._faults = faults
         self._account_of = account_of

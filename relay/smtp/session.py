@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 from aiosmtpd.smtp import SMTP
 
-from relay import reply
+from relay import metrics, reply
 from relay.config import Config, Listener, User
 from relay.envelope import ContentWriter, Envelope, Submission
 from relay.reply import Rejected, Reply
@@ -114,11 +114,16 @@ class Session(SMTP):
         self._secure = self.transport.get_extra_info("ssl_object") is not None
         if not policy.may_connect(self._door.listener, self._peer):
             self._log.info("session refused", client=self._peer, reason="network")
+            metrics.CONNECTIONS.labels("refused").inc()
             await self._say(reply.NETWORK_NOT_ALLOWED)
             self._writer.close()
             return
         self._log.debug("session opened", client=self._peer)
-        with contextlib.suppress(Close, ConnectionError, asyncio.IncompleteReadError):
+        metrics.CONNECTIONS.labels("accepted").inc()
+        with (
+            metrics.SESSIONS.track_inprogress(),
+            contextlib.suppress(Close, ConnectionError, asyncio.IncompleteReadError),
+        ):
             await self._say(Reply(220, "", f"{self._door.config.hostname} ESMTP relay"))
             while True:
                 await self._one_command(await self._line())
@@ -202,6 +207,7 @@ class Session(SMTP):
         name, password = await credentials(argument, self._challenge)
         self._user = await policy.login(self._door.config, name, password)
         self._log.info("login", client=self._peer, user=name, accepted=self._user is not None)
+        metrics.LOGINS.labels("accepted" if self._user else "refused").inc()
         return reply.LOGGED_IN if self._user else reply.LOGIN_REFUSED
 
     async def _challenge(self, text: bytes) -> bytes:

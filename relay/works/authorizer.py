@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from relay import metrics
 from relay.works.diagnosis import Failure
 from relay.works.grants import Grant, GrantError, GrantStore, TokenError
 from relay.works.oauth import AuthServer, Tokens
@@ -204,7 +205,9 @@ class Authorizer:
     async def _run_refresh(self, account: str, state: _State) -> None:
         try:
             await self._locked_refresh(account, state)
+            metrics.REFRESHES.labels("granted").inc()
         except TokenError as error:
+            metrics.REFRESHES.labels("refused" if error.refused else "unavailable").inc()
             self._give_up(account, state, error)
         except GrantError as error:
             # A new token that cannot be stored is not used (a crash would lose it).

@@ -6,6 +6,7 @@ after a connection that broke before the whole request had left.
 """
 
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -13,7 +14,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import httpx2 as httpx
 
-from relay import __version__
+from relay import __version__, metrics
 from relay.envelope import Content
 from relay.outcome import Outcome
 from relay.works.body import Payload, stream_blocks
@@ -148,12 +149,19 @@ class Client:
 
     async def _try(self, call: _Call) -> Answer | Failure:
         """The end of one request, sent once more if it never left this machine."""
-        end = await self._exchanges.exchange(call.request, call.on_status)
+        end = await self._exchange(call)
         if end is Failure.CUT_BEFORE:
             await _again(call.budget)
-            end = await self._exchanges.exchange(call.request, call.on_status)
+            end = await self._exchange(call)
         if call.budget is not None and isinstance(end, Answer):
             call.budget.answered(end)
+        return end
+
+    async def _exchange(self, call: _Call) -> Answer | Failure:
+        began = time.monotonic()
+        end = await self._exchanges.exchange(call.request, call.on_status)
+        status = end.status if isinstance(end, Answer) else None
+        metrics.API_SECONDS.labels(metrics.answer_class(status)).observe(time.monotonic() - began)
         return end
 
     async def aclose(self) -> None:

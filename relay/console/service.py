@@ -1,0 +1,166 @@
+"""The console of a running service: what it is asked, answered from the service's parts."""
+
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+
+import structlog
+
+from relay import __version__
+from relay.config import Account, Listener, split_address
+from relay.console.app import build
+from relay.console.server import Server
+from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview
+from relay.mail import Weight
+from relay.service import Service
+from relay.smtp.server import ListenError
+from relay.spool import WAITING, Entry, SpoolError, State
+from relay.works.diagnosis import diagnose_failure
+
+log = structlog.get_logger("console")
+_DAY = 86400
+# So many days before a grant ends somebody should know.
+_GRANT_WARNING = 14
+
+
+class ServiceStatus:
+    """`console.status.Status`, of a Service that has started."""
+
+    def __init__(self, service: Service, links: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._service = service
+        self._links = links
+
+    async def overview(self, messages: int) -> Overview:
+        """Everything, with the newest `messages` messages.
+
+        Raises:
+            SpoolError: the spool cannot be read.
+        """
+        service, spool = self._service, self._service.spool
+        accounts = tuple(self._account(account) for account in service.config.account)
+        oldest = await spool.list(WAITING, 1)
+        listed = await spool.list(tuple(State), messages, newest=True) if messages else []
+        now = time.time()
+        return Overview(
+            hostname=service.config.hostname,
+            version=__version__,
+            now=now,
+            started=service.started,
+            listeners=tuple(_listener(listener) for listener in service.config.listener),
+            accounts=accounts,
+            queue={state.value: count for state, count in (await spool.counts()).items()},
+            oldest=oldest[0].arrival if oldest else None,
+            messages=tuple(_message(entry) for entry in listed),
+            links=self._links,
+            warnings=tuple(_warn(accounts, now)),
+        )
+
+    async def problems(self) -> tuple[str, ...]:
+        """Why mail would not be taken now."""
+        service = self._service
+        found = []
+        try:
+            await service.spool.counts()
+        except SpoolError:
+            found.append("the spool cannot be used; the log says why")
+        room = shutil.disk_usage(service.config.state_dir).free
+        if room < max((service.config.message_limit(one) for one in service.config.listener), default=0):
+            found.append(f"{service.config.state_dir} has no room for a message of the largest size")
+        if not service.config.account:
+            found.append("no account is configured")
+        if not service.courier.working:
+            found.append("nothing is sent any more; the log says why")
+        return tuple(found)
+
+    def alive(self) -> bool:
+        """Whether the courier works; that the loop turns is shown by the answer itself."""
+        return self._service.courier.working
+
+    def _account(self, account: Account) -> AccountStatus:
+        grant = self._service.authorizer.grant(account.name)
+        trouble = self._service.authorizer.trouble(account.name)
+        held = diagnose_failure(trouble).reason if trouble else ""
+        if not held and account.name in self._service.courier.held:
+            held = "its last attempts say why"
+        return AccountStatus(
+            name=account.name,
+            address=account.address,
+            default=account.default,
+            granted=grant.consented_at if grant else None,
+            expires=grant.refresh_expires_at if grant else None,
+            rotation=grant.rotation if grant else None,
+            last_used=grant.used_at if grant else None,
+            held=held,
+        )
+
+
+def _listener(listener: Listener) -> ListenerStatus:
+    remarks = []
+    if listener.tls_profile == "legacy":
+        remarks.append("TLS 1.0 is allowed")
+    if listener.auth != "off" and listener.auth_without_tls:
+        remarks.append("passwords may come in plain text")
+    return ListenerStatus(
+        address=listener.address,
+        tls=listener.tls,
+        auth=listener.auth,
+        networks=tuple(str(network) for network in listener.networks),
+        remark="; ".join(remarks),
+    )
+
+
+def _message(entry: Entry) -> MessageStatus:
+    envelope = entry.envelope
+    losses = sorted(entry.losses, key=lambda loss: loss.weight is Weight.USUAL)
+    return MessageStatus(
+        queue_id=entry.queue_id,
+        arrival=entry.arrival,
+        account=entry.account,
+        client=envelope.source,
+        reverse_path=envelope.reverse_path,
+        recipients=len(envelope.forward_paths),
+        size=entry.size,
+        state=entry.state.value,
+        attempts=entry.attempts,
+        status=entry.status,
+        reason=entry.reason,
+        next_attempt=entry.next_attempt,
+        losses=tuple(dict.fromkeys(loss.loss for loss in losses)),
+    )
+
+
+def _warn(accounts: Iterable[AccountStatus], now: float) -> Iterable[str]:
+    for account in accounts:
+        if account.granted is None:
+            yield f"account {account.name} has no grant, and its mail waits: relay login {account.name}"
+        elif account.held:
+            yield f"account {account.name}: {account.held}"
+        elif account.expires is not None and account.expires - now < _GRANT_WARNING * _DAY:
+            days = max(0, int((account.expires - now) / _DAY))
+            yield f"account {account.name} must consent again in {days} days: relay login {account.name}"
+
+
+@asynccontextmanager
+async def open_console(service: Service) -> AsyncIterator[Server | None]:
+    """Serve the service's console where its configuration says; None where it says nowhere.
+
+    Raises:
+        ListenError: the address cannot be listened on.
+    """
+    console = service.config.console
+    if not console.address:
+        yield None
+        return
+    app = build(ServiceStatus(service), hosts=console.hosts)
+    try:
+        server = Server(app, *split_address(console.address))
+    except OSError as error:
+        raise ListenError(f"[console] {console.address}: cannot listen: {error.strerror or error}") from error
+    try:
+        await server.start()
+        log.info("console", url=server.url)
+        yield server
+    finally:
+        await server.stop()
