@@ -1,0 +1,72 @@
+"""Django's own SMTP EMAIL_BACKEND, with the settings that the README gives."""
+
+import asyncio
+import hashlib
+from email.mime.image import MIMEImage
+
+import django
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.core.mail import EmailMultiAlternatives
+
+BOSS = "boss@example.com"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c4944415408d763f8cfc000000301010018dd8db00000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def connection(whole):
+    if not settings.configured:
+        settings.configure(DEFAULT_FROM_EMAIL="app@example.com", USE_TZ=True)
+        django.setup()
+    host, port = whole.smtp
+    return mail.get_connection(
+        "django.core.mail.backends.smtp.EmailBackend", host=host, port=port, timeout=30, fail_silently=False
+    )
+
+
+async def test_bcc_attachment_and_inline_image(whole, connection):
+    message = EmailMultiAlternatives(
+        "【重要】月次レポート",
+        "本文です",
+        "経理システム <keiri@example.com>",
+        ["a@example.com"],
+        bcc=[BOSS],
+        cc=["b@example.com"],
+        reply_to=["support@example.com"],
+        connection=connection,
+    )
+    message.attach_alternative('<p>本文です <img src="cid:logo"></p>', "text/html")
+    message.attach("月次レポート.csv", "日付,金額\n", "text/csv")
+    logo = MIMEImage(PNG)
+    logo.add_header("Content-ID", "<logo>")
+    message.attach(logo)
+    assert await asyncio.to_thread(message.send) == 1
+    request = whole.last()
+    assert [request[key] for key in ("to", "cc", "bcc")] == ["a@example.com", "b@example.com", BOSS]
+    assert request["subject"] == "【重要】月次レポート"
+    assert request["userName"] == "経理システム"
+    assert request["contentType"] == "html"
+    assert "support@example.com" in request["body"], "a Reply-To that cannot be carried is noted in the body"
+    inline = [a for a in request["attachments"] if a.get("inline")]
+    files = [a for a in request["attachments"] if not a.get("inline")]
+    assert f"cid:{inline[0]['cid']}" in request["body"]
+    assert inline[0]["sha256"] == hashlib.sha256(PNG).hexdigest()
+    assert [a["filename"] for a in files] == ["月次レポート.csv"]
+
+
+async def test_only_bcc(whole, connection):
+    """Nobody but the recipients is told, and none of them sees another."""
+    message = EmailMultiAlternatives(
+        "news", "text", "app@example.com", bcc=["a@example.com", "b@example.com"], connection=connection
+    )
+    assert await asyncio.to_thread(message.send) == 1
+    requests = [whole.sandbox.request(m.id) for m in whole.sandbox.messages]
+    assert {a for r in requests for a in r["to"].split("; ")} == {"a@example.com", "b@example.com"}
+    for request in requests:
+        assert ";" not in request["to"] or request["isSendSeparately"] is True
+        assert "cc" not in request
+        assert "bcc" not in request
