@@ -86,7 +86,10 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep no octet back: a write is over when the kernel has it."""
         self._transport = transport  # type: ignore[assignment]  # a Protocol is given a Transport
-        self._transport.set_write_buffer_limits(0)
+        # With a limit of 0 asyncio's TLS transport pauses although nothing waits, and never resumes.
+        self._transport.set_write_buffer_limits(
+            high=1 if transport.get_extra_info("ssl_object") else 0, low=0
+        )
         sock = transport.get_extra_info("socket")
         for level, name, value in _KEEPALIVE:
             if sock is not None and hasattr(socket, name):
