@@ -82,6 +82,7 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 MailAddress = Annotated[str, AfterValidator(_address)]
 Retries = Annotated[Schedule, BeforeValidator(Schedule.parse)]
+Priority = Literal["urgent", "normal", "bulk"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -137,6 +138,7 @@ class Listener(Section):
     private_key_file: str = Field("", description="PEM; empty: in certificate_file")
     auth_without_tls: bool = Field(default=False, description="AUTH in plain text, for these networks")
     message_limit: Size | Literal[""] = Field("", description="the SIZE advertised")
+    priority: Priority = Field("normal", description="of its mail, among sources that wait")
 
     @model_validator(mode="after")
     def _check(self) -> "Listener":
@@ -160,6 +162,7 @@ class User(Section):
     password_hash: str = Field(min_length=1, description="made by `relay passwd`")
     account: str = Field("", description="the account that sends; empty: chosen by address")
     may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
+    priority: Literal[""] | Priority = Field("", description="of its mail; empty: the listener's")
 
 
 class Delivery(Section):
@@ -169,7 +172,14 @@ class Delivery(Section):
     retry: Retries = Field(Schedule.parse(["1m", "5m*2", "30m", "1h*6", "4h*"]), description="± 10 %")
     give_up_after: Duration = Field(5 * 86400.0, description="from the arrival")
     on_unknown: Literal["retry", "hold"] = "retry"
-    notify: Literal[""] | MailAddress = Field("", description="who hears of failures")
+    notify: Literal[""] | MailAddress = Field("", description="who hears of failures and of trouble")
+    notify_every: Duration = Field(
+        12 * 3600.0, description="mail about one trouble at most once in this time"
+    )
+    notice_domains: Words = Field((), description="senders who may be told; empty: the accounts' domains")
+    notice_language: Literal["auto", "en", "ja", "ko"] = Field("auto", description="auto: the message's own")
+    notice_original: Size = Field(1024 * 1024, description="a larger original is not attached to a notice")
+    fallback: Literal[""] | HostPort = Field("", description="an SMTP host for mail about our own trouble")
     no_subject: str = Field("(no subject)", min_length=1, max_length=180)
 
 
@@ -177,6 +187,8 @@ class Spool(Section):
     """Where messages wait."""
 
     url: Literal["sqlite"] = Field("sqlite", description="the engine")
+    keep_failed: Duration = Field(30 * 86400.0, description="what was given up, with its content")
+    keep_history: Duration = Field(30 * 86400.0, description="for `relay trace`, without content")
 
 
 class Console(Section):

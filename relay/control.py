@@ -17,7 +17,8 @@ import structlog
 
 from relay.envelope import Envelope, Submission
 from relay.intake import Intake
-from relay.spool import Entry, Spool, SpoolError, State
+from relay.spool import Spool, SpoolError, State
+from relay.trace import describe, describe_life
 
 log = structlog.get_logger("control")
 _LONGEST_LINE = 4 * 1024 * 1024  # twenty thousand recipients fit
@@ -31,34 +32,6 @@ class Refused(Exception):  # noqa: N818 - the service's word
 
 class NotRunning(Exception):  # noqa: N818 - a state, not an error
     """No service listens on this socket."""
-
-
-def describe(entry: Entry) -> Answer:
-    """A message as `relay queue --json` shows it."""
-    envelope = entry.envelope
-    return {
-        "queue_id": entry.queue_id,
-        "state": entry.state.value,
-        "account": entry.account,
-        "arrival": _iso(entry.arrival),
-        "reverse_path": envelope.reverse_path,
-        "forward_paths": list(envelope.forward_paths),
-        "client": envelope.client_address,
-        "user": envelope.user,
-        "size": entry.size,
-        "attempts": entry.attempts,
-        "unknowns": entry.unknowns,
-        "next_attempt": _iso(entry.next_attempt) if entry.next_attempt else None,
-        "status": entry.status,
-        "reason": entry.reason,
-        "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
-        "relayed": sorted(entry.relayed),
-        "refused": sorted(entry.refused),
-    }
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 class Verbs:
@@ -84,9 +57,23 @@ class Verbs:
         """Try these messages now."""
         return await self._each(queue_ids, self._spool.retry)
 
+    async def queue_hold(self, queue_ids: list[str]) -> Answer:
+        """Let these messages wait for a person."""
+        return await self._each(queue_ids, self._spool.hold)
+
+    async def queue_release(self, queue_ids: list[str]) -> Answer:
+        """Let these held messages go."""
+        return await self._each(queue_ids, self._spool.release)
+
     async def queue_discard(self, queue_ids: list[str]) -> Answer:
         """Throw these messages away."""
         return await self._each(queue_ids, self._spool.discard)
+
+    async def trace(self, queue_id: str) -> Answer:
+        """One message's life."""
+        entry = await self._spool.show(queue_id)
+        attempts = await self._spool.attempts(queue_id)
+        return describe_life(entry, attempts)
 
     async def _each(self, queue_ids: list[str], verb: Callable[[str], Awaitable[None]]) -> Answer:
         done, problems = [], []

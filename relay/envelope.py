@@ -34,11 +34,17 @@ class Envelope:
     tls: str = ""  # protocol version and cipher; "" without TLS
     session: str = ""  # the session's id, the thread through the log
     delivery_options: bool = False  # NOTIFY, RET, ENVID or ORCPT were given (RFC 3461)
+    priority: str = "normal"  # urgent | normal | bulk: the user's, else the listener's
 
     @property
     def source(self) -> str:
         """Who shares a budget: the SMTP user, else the client's address."""
         return self.user or self.client_address
+
+    @property
+    def line(self) -> str:
+        """The line it stands in: a source's urgent mail does not wait behind its own bulk."""
+        return self.source if self.priority == "normal" else f"{self.priority} {self.source}"
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ ORDER = [
     {"config", "load"},
     {"message"},
     {"spool", "works"},
-    {"logs", "systemd"},
+    {"logs", "systemd", "trace"},
     {"courier", "notices"},
     {"intake"},
     {"smtp", "control"},

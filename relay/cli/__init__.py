@@ -23,6 +23,7 @@ _COMMANDS = {
     "explain": "Show what a message would become, and what it would lose.",
     "send": "Put a message into the relay.",
     "queue": "Look at the queue and work on it.",
+    "trace": "Tell what happened to one message.",
     "passwd": "Hash a password for [[user]].",
     "certificate": "Make a self-signed certificate for a listener.",
 }

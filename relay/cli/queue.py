@@ -90,6 +90,24 @@ def retry(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool)
 @click.argument("queue_ids", nargs=-1, required=True)
 @config_option
 @json_option
+def hold(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
+    """Let messages wait until they are released."""
+    _each("queue_hold", queue_ids, config_path, "held", as_json=as_json)
+
+
+@command.command()
+@click.argument("queue_ids", nargs=-1, required=True)
+@config_option
+@json_option
+def release(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
+    """Let held messages go."""
+    _each("queue_release", queue_ids, config_path, "queued again", as_json=as_json)
+
+
+@command.command()
+@click.argument("queue_ids", nargs=-1, required=True)
+@config_option
+@json_option
 @click.confirmation_option(prompt="Throw these messages away for good?")
 def discard(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
     """Throw messages away for good."""

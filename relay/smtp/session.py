@@ -293,6 +293,7 @@ class Session(SMTP):
             tls=f"{tls.version()} {tls.cipher()[0]}" if tls else "",
             session=self._id,
             delivery_options=transaction.delivery_options,
+            priority=(self._user.priority if self._user else "") or self._door.listener.priority,
         )
 
     async def _rset(self, _: str) -> Reply:

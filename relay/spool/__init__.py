@@ -15,7 +15,7 @@ row after it. A claim is a lease: one engine keeps it in memory because one proc
 another would keep it in the row. Only `start` makes an attempt real.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -97,6 +97,28 @@ class Settlement:
     spent: bool = True  # whether it counts as an attempt
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request of one attempt, as it was recorded."""
+
+    attempt: int
+    request: int
+    recipients: tuple[str, ...]
+    started: float  # seconds since the epoch
+    ended: float | None  # None: it is under way
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One request of the last day, for what a start has to know about it."""
+
+    started: float  # seconds since the epoch
+    account: str
+    recipients: int
+    outcome: Outcome | None
+
+
 class Spool(Protocol):
     """What every engine can do. All of it raises SpoolError when the storage will not."""
 
@@ -124,8 +146,10 @@ class Spool(Protocol):
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
         """Record durably how this request ended."""
 
-    async def settle(self, claim: Claim, settlement: Settlement) -> None:
-        """End the claim."""
+    async def settle(
+        self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
+    ) -> None:
+        """End the claim; `ended` records a request's end in the same commit, as `record` does."""
 
     async def abandon(self, claim: Claim) -> None:
         """End a claim under which nothing was started; the message is as before."""
@@ -144,3 +168,21 @@ class Spool(Protocol):
 
     async def discard(self, queue_id: str) -> None:
         """Throw a waiting or failed message away. Raises NoSuchMessage."""
+
+    async def hold(self, queue_id: str) -> None:
+        """Let a queued or delayed message wait for a person. Raises NoSuchMessage."""
+
+    async def release(self, queue_id: str) -> None:
+        """Make a held message queued again. Raises NoSuchMessage."""
+
+    async def attempts(self, queue_id: str) -> Sequence[Attempt]:
+        """Every request that was made for a message, oldest first."""
+
+    async def history(self, since: float) -> Sequence[Past]:
+        """The requests that were started after `since`, oldest first."""
+
+    async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
+        """How many messages are queued, by account and source; `most` are looked at."""
+
+    async def purge(self, relayed_before: float, failed_before: float) -> int:
+        """Forget messages that arrived before: history, and failed ones with their content."""

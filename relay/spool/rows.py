@@ -9,7 +9,7 @@ from typing import Any
 from relay.envelope import Envelope
 from relay.mail import Loss, Weight
 from relay.outcome import Action, Blame, Outcome, Scope
-from relay.spool import Entry, State
+from relay.spool import Attempt, Entry, Past, State
 
 COLUMNS = (
     "queue_id, state, account, envelope, size, sha256, arrival, next_attempt, attempts, unknowns, "
@@ -78,4 +78,25 @@ def load_entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
         losses=load_losses(row[12]),
         relayed=frozenset(done[Action.RELAYED]),
         refused=frozenset(done[Action.FAILED]),
+    )
+
+
+def load_attempt(row: tuple[Any, ...]) -> Attempt:
+    """One request of an attempt, of attempt, number, recipients, started, ended and outcome."""
+    attempt, number, recipients, started, ended, outcome = row
+    return Attempt(
+        attempt,
+        number,
+        tuple(json.loads(recipients)),
+        started,
+        ended,
+        None if outcome is None else load_outcome(outcome),
+    )
+
+
+def load_past(row: tuple[Any, ...]) -> Past:
+    """One request of the past, of started, account, recipients and outcome."""
+    started, account, recipients, outcome = row
+    return Past(
+        started, account, len(json.loads(recipients)), None if outcome is None else load_outcome(outcome)
     )

@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +19,11 @@ from relay.envelope import Content, ContentWriter, Submission
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import (
     WAITING,
+    Attempt,
     Claim,
     Entry,
     NoSuchMessage,
+    Past,
     Settlement,
     SpoolError,
     SpoolLocked,
@@ -29,13 +31,23 @@ from relay.spool import (
 )
 from relay.spool.fairness import Ranks
 from relay.spool.files import Files, translate
-from relay.spool.rows import COLUMNS, dump_envelope, dump_losses, dump_outcome, load_entry
+from relay.spool.rows import (
+    COLUMNS,
+    dump_envelope,
+    dump_losses,
+    dump_outcome,
+    load_attempt,
+    load_entry,
+    load_past,
+)
 from relay.spool.schema import migrate
 from relay.spool.writer import Writer
 
 T = TypeVar("T")
 # Crockford's alphabet: no I, L, O, U to misread over the telephone.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# Forgetting more at once would keep everybody else waiting.
+_MOST_PURGED = 500
 _INTERRUPTED = Outcome(
     Action.UNKNOWN, "4.4.2", Blame.GATEWAY, "the relay was interrupted while it was sending"
 )
@@ -139,7 +151,7 @@ class SqliteSpool:
 
     def _insert(self, c: sqlite3.Connection, queue_id: str, submission: Submission, account: str) -> None:
         envelope, content = submission.envelope, submission.content
-        source = envelope.source
+        source = envelope.line
         if not self._ranks.known(source):
             query = "SELECT MAX(rank) FROM message WHERE state = 'queued' AND source = ?"
             self._ranks.remember(source, c.execute(query, (source,)).fetchone()[0] or 0.0)
@@ -149,7 +161,7 @@ class SqliteSpool:
                 queue_id,
                 account,
                 source,
-                self._ranks.rank(source),
+                self._ranks.rank(source, envelope.priority),
                 envelope.arrival_date.timestamp(),
                 dump_envelope(envelope),
                 content.size,
@@ -218,22 +230,19 @@ class SqliteSpool:
 
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
         """Record durably how this request ended."""
+        await self._run(lambda c: _end_request(c, claim, request, outcome))
 
-        def write(c: sqlite3.Connection) -> None:
-            c.execute(
-                "UPDATE request SET ended = ?, outcome = ? WHERE queue_id = ? AND number = ? AND attempt = ?",
-                (time.time(), dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
-            )
-
-        await self._run(write)
-
-    async def settle(self, claim: Claim, settlement: Settlement) -> None:
+    async def settle(
+        self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
+    ) -> None:
         """End the claim; content that nobody needs any more goes with it."""
         queue_id = claim.entry.queue_id
         done = settlement.state in (State.RELAYED, State.DISCARDED)
         outcome = settlement.outcome
 
         def write(c: sqlite3.Connection) -> None:
+            if ended is not None:
+                _end_request(c, claim, *ended)
             c.execute(
                 "UPDATE message SET state = ?, next_attempt = ?, attempts = attempts + ?,"
                 " unknowns = unknowns + ?, status = ?, reason = ?, losses = ? WHERE queue_id = ?",
@@ -316,6 +325,81 @@ class SqliteSpool:
         await self._change(queue_id, states, State.DISCARDED)
         await asyncio.to_thread(self._files.remove, queue_id)
 
+    async def hold(self, queue_id: str) -> None:
+        """Let a message wait for a person.
+
+        Raises:
+            NoSuchMessage: there is none of this id that waits, or it is being sent.
+        """
+        if queue_id in self._claimed:
+            raise NoSuchMessage(f"{queue_id} is being sent at this moment")
+        await self._change(queue_id, (State.QUEUED, State.DELAYED), State.HELD)
+
+    async def release(self, queue_id: str) -> None:
+        """Make a held message queued again.
+
+        Raises:
+            NoSuchMessage: there is none of this id that is held.
+        """
+        await self._change(queue_id, (State.HELD,), State.QUEUED)
+
+    async def attempts(self, queue_id: str) -> Sequence[Attempt]:
+        """Every request that was made for a message, oldest first."""
+
+        def read(c: sqlite3.Connection) -> Sequence[Attempt]:
+            query = (
+                "SELECT attempt, number, recipients, started, ended, outcome FROM request"
+                " WHERE queue_id = ? ORDER BY attempt, number"
+            )
+            return [load_attempt(row) for row in c.execute(query, (queue_id,))]
+
+        return await self._run(read)
+
+    async def history(self, since: float) -> Sequence[Past]:
+        """The requests that were started after `since`, oldest first."""
+
+        def read(c: sqlite3.Connection) -> Sequence[Past]:
+            query = (
+                "SELECT request.started, message.account, request.recipients, request.outcome"
+                " FROM request JOIN message USING (queue_id) WHERE request.started > ?"
+                " ORDER BY request.started"
+            )
+            return [load_past(row) for row in c.execute(query, (since,))]
+
+        return await self._run(read)
+
+    async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
+        """How many messages are queued, by account and source."""
+
+        def read(c: sqlite3.Connection) -> Mapping[tuple[str, str], int]:
+            query = (
+                "SELECT account, source, COUNT(*) FROM"
+                " (SELECT account, source FROM message WHERE state = 'queued' LIMIT ?)"
+                " GROUP BY account, source"
+            )
+            return {(account, source): n for account, source, n in c.execute(query, (most,))}
+
+        return await self._run(read)
+
+    async def purge(self, relayed_before: float, failed_before: float) -> int:
+        """Forget messages that arrived before."""
+
+        def write(c: sqlite3.Connection) -> Sequence[str]:
+            rows = c.execute(
+                "SELECT queue_id FROM message WHERE state IN ('relayed', 'discarded') AND arrival < ?"
+                " UNION ALL SELECT queue_id FROM message WHERE state = 'failed' AND arrival < ? LIMIT ?",
+                (relayed_before, failed_before, _MOST_PURGED),
+            )
+            ids = [row[0] for row in rows if row[0] not in self._claimed]
+            for table in ("message", "content", "request"):
+                c.executemany(f"DELETE FROM {table} WHERE queue_id = ?", [(i,) for i in ids])  # noqa: S608
+            return ids
+
+        ids = await self._run(write)
+        for queue_id in ids:
+            await asyncio.to_thread(self._files.remove, queue_id)
+        return len(ids)
+
     async def _change(self, queue_id: str, states: Sequence[State], state: State) -> None:
         def write(c: sqlite3.Connection) -> None:
             marks = ", ".join("?" * len(states))
@@ -329,6 +413,13 @@ class SqliteSpool:
                 c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
 
         await self._run(write)
+
+
+def _end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outcome) -> None:
+    c.execute(
+        "UPDATE request SET ended = ?, outcome = ? WHERE queue_id = ? AND number = ? AND attempt = ?",
+        (time.time(), dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
+    )
 
 
 def _settle_interrupted(c: sqlite3.Connection) -> None:

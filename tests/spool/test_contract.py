@@ -1,6 +1,7 @@
 """The spool's contract, held against every engine."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -163,3 +164,64 @@ async def test_a_damaged_put_takes_nothing_with_it(spool):
     results = await asyncio.gather(*good, bad, return_exceptions=True)
     assert [type(r) is str for r in results] == [True] * 5 + [False]
     assert (await spool.counts())[State.QUEUED] == 5
+
+
+async def test_a_held_message_waits_for_its_release(spool):
+    queue_id = await spool.put(submission(spool), "scanner")
+    await spool.hold(queue_id)
+    assert await spool.claim(["scanner"], 0) is None
+    with pytest.raises(NoSuchMessage):
+        await spool.hold(queue_id)
+    await spool.release(queue_id)
+    assert (await spool.claim(["scanner"], 0)).entry.queue_id == queue_id
+    with pytest.raises(NoSuchMessage, match="being sent"):
+        await spool.hold(queue_id)
+
+
+async def test_the_attempts_of_a_message_are_told_one_by_one(spool):
+    queue_id = await spool.put(submission(spool), "scanner")
+    claim = await spool.claim(["scanner"], 0)
+    await spool.start(claim, 0, ["a@example.com"])
+    (open_one,) = await spool.attempts(queue_id)
+    assert (open_one.ended, open_one.outcome) == (None, None)
+    await spool.settle(claim, Settlement(State.RELAYED, TAKEN), ended=(0, TAKEN))
+    (one,) = await spool.attempts(queue_id)
+    assert (one.attempt, one.request, one.recipients, one.outcome) == (1, 0, ("a@example.com",), TAKEN)
+    assert one.ended >= one.started
+    (past,) = await spool.history(0.0)
+    assert (past.account, past.recipients, past.outcome) == ("scanner", 1, TAKEN)
+    assert await spool.history(one.started) == []
+
+
+async def test_the_backlog_is_counted_by_account_and_source(spool):
+    for source in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        await spool.put(submission(spool, source=source), "scanner")
+    assert await spool.backlog(100) == {("scanner", "192.0.2.1"): 2, ("scanner", "192.0.2.2"): 1}
+
+
+async def test_what_is_over_is_forgotten_in_time(spool, tmp_path):
+    """History and failures have their own times; what waits is never forgotten."""
+    ids = [await spool.put(submission(spool, b"x" * 100_000), "scanner") for _ in range(3)]
+    relayed, failed = await spool.claim(["scanner"], 0), await spool.claim(["scanner"], 0)
+    await spool.settle(relayed, Settlement(State.RELAYED, TAKEN))
+    await spool.settle(failed, Settlement(State.FAILED, LATER))
+    assert await spool.purge(0, 0) == 0
+    later = 1e12
+    assert await spool.purge(later, 0) == 1
+    assert await spool.purge(later, later) == 1
+    for queue_id in ids[:2]:
+        with pytest.raises(NoSuchMessage):
+            await spool.show(queue_id)
+    assert (await spool.show(ids[2])).state is State.QUEUED
+    assert len([p for p in (tmp_path / "spool").rglob("*") if p.parent.name == "content"]) == 1
+
+
+@pytest.mark.parametrize(("priority", "first"), [("urgent", True), ("normal", False), ("bulk", False)])
+async def test_an_urgent_message_does_not_wait_behind_its_sources_own(spool, priority, first):
+    for _ in range(3):
+        await spool.put(submission(spool), "scanner")
+    plain = submission(spool)
+    late = Submission(replace(plain.envelope, priority=priority), plain.content)
+    queue_id = await spool.put(late, "scanner")
+    claim = await spool.claim(["scanner"], 0)
+    assert (claim.entry.queue_id == queue_id) is first

@@ -1,0 +1,95 @@
+"""A message as the operator sees it: one entry of the queue, or its whole life, as plain values for JSON."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from relay.spool import Attempt, Entry
+
+Answer = dict[str, Any]
+
+
+def describe(entry: Entry) -> Answer:
+    """A message as `relay queue --json` shows it."""
+    envelope = entry.envelope
+    return {
+        "queue_id": entry.queue_id,
+        "state": entry.state.value,
+        "account": entry.account,
+        "arrival": _iso(entry.arrival),
+        "reverse_path": envelope.reverse_path,
+        "forward_paths": list(envelope.forward_paths),
+        "client": envelope.client_address,
+        "user": envelope.user,
+        "size": entry.size,
+        "attempts": entry.attempts,
+        "unknowns": entry.unknowns,
+        "next_attempt": _iso(entry.next_attempt) if entry.next_attempt else None,
+        "status": entry.status,
+        "reason": entry.reason,
+        "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
+        "relayed": sorted(entry.relayed),
+        "refused": sorted(entry.refused),
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def describe_life(entry: Entry, attempts: Sequence[Attempt]) -> Answer:
+    """One message's life, from the connection that brought it to the last answer."""
+    envelope = entry.envelope
+    return {
+        "queue_id": entry.queue_id,
+        "session": {
+            "id": envelope.session,
+            "client": envelope.client_address,
+            "helo": envelope.helo,
+            "listener": envelope.listener,
+            "tls": envelope.tls,
+            "user": envelope.user,
+        },
+        "envelope": {
+            "reverse_path": envelope.reverse_path,
+            "forward_paths": list(envelope.forward_paths),
+            "delivery_options": envelope.delivery_options,
+            "priority": envelope.priority,
+        },
+        "content": {"size": entry.size, "sha256": entry.sha256},
+        "arrival": _iso(entry.arrival),
+        "account": entry.account,
+        "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
+        "attempts": [_describe_attempt(one) for one in attempts],
+        "outcome": {
+            "state": entry.state.value,
+            "status": entry.status,
+            "reason": entry.reason,
+            "attempts": entry.attempts,
+            "unknowns": entry.unknowns,
+            "next_attempt": _iso(entry.next_attempt) if entry.next_attempt else None,
+            "relayed": sorted(entry.relayed),
+            "refused": sorted(entry.refused),
+        },
+    }
+
+
+def _describe_attempt(one: Attempt) -> Answer:
+    outcome = one.outcome
+    answer: Answer = {
+        "attempt": one.attempt,
+        "request": one.request,
+        "recipients": list(one.recipients),
+        "started": _iso(one.started),
+        "seconds": None if one.ended is None else round(one.ended - one.started, 3),
+    }
+    if outcome is not None:
+        answer |= {
+            "action": outcome.action.value,
+            "status": outcome.status,
+            "http_status": outcome.http_status,
+            "code": outcome.code,
+            "reason": outcome.reason,
+            "diagnostic": outcome.diagnostic,
+        }
+    return answer
