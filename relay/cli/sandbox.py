@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from relay.console.server import Front
     from relay.console.server import Server as HttpServer
     from relay.sandbox import Sandbox
+    from relay.sandbox.faults import Wish
     from relay.service import Service
     from relay.works.grants import Grant
     from relay.works.oauth import Tokens
@@ -30,6 +31,7 @@ _SMTP_PORT, _HTTP_PORT, _API_PORT = 2525, 8580, 8581
 _ADDRESSES = {"scanner": "scanner@example.com", "erp": "erp@example.com"}
 _SAMPLE_RECIPIENTS = ["yamada@example.com", "soumu@example.com", "archive@example.com"]
 _ONCE_PATIENCE = 9.0  # seconds
+_AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(min=1), click.IntRange(min=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,23 @@ class _Options:
     http_port: int
     once: bool
     api_only: bool
+    faults: "list[Wish]"
+    settings: dict[str, int | bool]
+
+
+def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> "list[Wish]":
+    if not texts:
+        return []
+    from relay.sandbox import Clock
+    from relay.sandbox.faults import Faults, parse_fault
+
+    try:
+        wishes = [parse_fault(text) for text in texts]
+        for wish in wishes:
+            Faults(Clock()).add(wish)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return wishes
 
 
 @click.command()
@@ -52,8 +71,27 @@ class _Options:
 @click.option(
     "--api-only", is_flag=True, help="Only the simulated Works, for a relay that is configured to use it."
 )
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    callback=_read_faults,
+    metavar="KIND[:NAME=VALUE,…]",
+    help="Begin with a fault, such as 503, 429:seconds=30 or cut-after:times=2; may be repeated.",
+)
+@click.option("--rotation", is_flag=True, help="Each refresh gives a new refresh token; the old one dies.")
+@click.option("--access-token-life", type=_AT_LEAST_ONE, help="Seconds; 86400 by default, as Works has it.")
+@click.option("--requests-per-minute", type=_NOT_NEGATIVE, help="Of the domain; 240 by default, 0: no limit.")
+@click.option("--mails-per-minute", type=_NOT_NEGATIVE, help="Of each mailbox; 60 by default, 0: no limit.")
 def command(
-    smtp_port: int | None, http_port: int | None, state_dir: Path | None, *, once: bool, api_only: bool
+    *,
+    smtp_port: int | None,
+    http_port: int | None,
+    state_dir: Path | None,
+    once: bool,
+    api_only: bool,
+    faults: "list[Wish]",
+    **settings: int | bool | None,
 ) -> None:
     """Try the relay in a minute: a simulated Works, a relay before it, and an inbox to look at.
 
@@ -65,6 +103,8 @@ def command(
         usual_http if http_port is None else http_port,
         once,
         api_only,
+        faults,
+        {name: value for name, value in settings.items() if value is not None},
     )
     from relay import logs
     from relay.config import Log
@@ -142,8 +182,11 @@ async def _simulated(options: _Options, folder: Path) -> "AsyncIterator[tuple[Sa
     from relay.console.server import Front, serving
     from relay.sandbox import Sandbox, Settings
 
-    sandbox = Sandbox(Settings(members=tuple(_ADDRESSES.values())), state_dir=folder / "works")
+    settings = replace(Settings(members=tuple(_ADDRESSES.values())), **options.settings)  # type: ignore[arg-type]
+    sandbox = Sandbox(settings, state_dir=folder / "works")
     try:
+        for wish in options.faults:
+            sandbox.faults.add(wish)
         front = Front(sandbox.app)
         async with serving(front, _HOST, options.http_port) as http:
             yield sandbox, front, http

@@ -48,7 +48,7 @@ class ServiceStatus:
             version=__version__,
             now=now,
             started=service.started,
-            listeners=tuple(_listener(listener) for listener in service.config.listener),
+            listeners=tuple(self._listeners()),
             accounts=accounts,
             queue={state.value: count for state, count in (await spool.counts()).items()},
             oldest=oldest[0].arrival if oldest else None,
@@ -78,6 +78,13 @@ class ServiceStatus:
         """Whether the courier works; that the loop turns is shown by the answer itself."""
         return self._service.courier.working
 
+    def _listeners(self) -> Iterable[ListenerStatus]:
+        listeners, real = self._service.config.listener, self._service.server.addresses
+        for number, listener in enumerate(listeners):
+            # A port of 0 was chosen by the system; several addresses of one name cannot be told apart.
+            known = listener.address.endswith(":0") and len(real) == len(listeners)
+            yield _listener(listener, ":".join(map(str, real[number])) if known else listener.address)
+
     def _account(self, account: Account) -> AccountStatus:
         grant = self._service.authorizer.grant(account.name)
         trouble = self._service.authorizer.trouble(account.name)
@@ -96,14 +103,14 @@ class ServiceStatus:
         )
 
 
-def _listener(listener: Listener) -> ListenerStatus:
+def _listener(listener: Listener, address: str) -> ListenerStatus:
     remarks = []
     if listener.tls_profile == "legacy":
         remarks.append("TLS 1.0 is allowed")
     if listener.auth != "off" and listener.auth_without_tls:
         remarks.append("passwords may come in plain text")
     return ListenerStatus(
-        address=listener.address,
+        address=address,
         tls=listener.tls,
         auth=listener.auth,
         networks=tuple(str(network) for network in listener.networks),

@@ -56,17 +56,17 @@ class Sandbox:
         self._api = Api(
             self.settings, self.clock, self.grants, self.faults, self._kept, directory=self._directory
         )
+        self.control = Control(
+            messages=self._kept, faults=self.faults, grants=self.grants, clock=self.clock, counts=self.counts
+        )
         self._way = self._build()
         # The faulty way is the outermost piece; a Starlette application may hold it beside others.
         self.app = Starlette(routes=[Mount("/", app=self._way)])
 
     def _build(self) -> FaultyWay:
         auth = Auth(self.settings, self.grants, self.faults)
-        control = Control(
-            messages=self._kept, faults=self.faults, grants=self.grants, clock=self.clock, counts=self.counts
-        )
         app = Starlette(
-            routes=[*self._api.routes(), *auth.routes(), *control.routes(), *Inbox(self._kept).routes()]
+            routes=[*self._api.routes(), *auth.routes(), *self.control.routes(), *Inbox(self._kept).routes()]
         )
         return FaultyWay(app, self.faults, self._account_of)
 

@@ -1,5 +1,6 @@
 """Faults on demand: what is in force, and for how much longer."""
 
+import contextlib
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +24,10 @@ _WINDOWS = ("429", "500", "503", "cut-before", "cut-in", "cut-after", "wrong-con
 # Which requests can meet a fault: those of one endpoint, or any of the API's and the auth server's.
 PLACES = ("mail", "token", "any")
 SILENCE = 60.0  # seconds of a "no-answer" that does not say how many
+
+
+# A fault as it is wished for: the JSON object of POST /sandbox/faults.
+Wish = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -100,6 +105,31 @@ class Faults:
     def seconds_left(self, fault: Fault) -> float:
         """How long a fault stays in force; a minute when only its count ends it."""
         return 60.0 if fault.until == math.inf else max(0.0, fault.until - self._clock.now())
+
+
+def parse_fault(text: str) -> Wish:
+    """A wish as it is written on a command line: `503`, `429:seconds=30`, `cut-after:times=2,at=token`.
+
+    Raises:
+        ValueError: a property without a value. Whether the wish is one says `Faults.add`.
+    """
+    kind, _, rest = text.partition(":")
+    wish: Wish = {"kind": kind}
+    for pair in filter(None, rest.split(",")):
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"expected name=value, found {pair!r}")
+        wish[name.strip()] = _read_value(value.strip())
+    return wish
+
+
+def _read_value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return number(text)
+    return text
 
 
 _EXPECTED: dict[str, tuple[type, ...]] = {

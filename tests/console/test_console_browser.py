@@ -1,19 +1,47 @@
 """A real browser looks at the console: its style and script are let in, and it follows what changes."""
 
+import base64
 import shutil
 
+import httpx2 as httpx
 import pytest
 from playwright.async_api import async_playwright
 from test_console import OVERVIEW, Relay
 
 from relay.console.app import build
 from relay.console.server import serving
+from relay.sandbox import Sandbox
 
+# One pixel.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to run these tests"),
 ]
+
+
+async def test_inline_images_load_behind_the_consoles_guard_too():
+    """A sandboxed frame is of no origin: a resource policy of same-origin would keep its images out."""
+    sandbox = Sandbox()
+    token = sandbox.issue_grant("scanner@example.com")["access_token"]
+    image = {"filename": "a.png", "fileType": "image/png", "cid": "a1", "inline": True}
+    attachments = [image | {"data": base64.b64encode(PNG).decode()}]
+    mail = {"to": "a@example.com", "subject": "a", "body": "<img src='cid:a1'>", "attachments": attachments}
+    app = build(Relay(OVERVIEW), beside=sandbox.app)
+    async with serving(app) as server, async_playwright() as playwright:
+        async with httpx.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {token}"}) as http:
+            answer = await http.post(f"{server.url}/v1.0/users/me/mail", json=mail)
+            assert answer.status_code == 202
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page()
+        await page.goto(f"{server.url}/inbox", wait_until="networkidle")
+        images = page.frame_locator("iframe").locator("img")
+        assert await images.evaluate_all("all => all.map(one => one.naturalWidth)") == [1]
+        await browser.close()
+    sandbox.close()
 
 
 async def test_the_page_is_styled_and_follows_what_changes():

@@ -1,0 +1,45 @@
+"""`relay sandbox --api-only`: the simulated Works for somebody else's program, with faults by option."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import httpx2 as httpx
+
+
+def test_api_only_begins_with_the_faults_and_limits_it_is_given():
+    options = ["--api-only", "--fault", "503:times=2", "--requests-per-minute", "7", "--rotation"]
+    command = [sys.executable, "-m", "relay", "sandbox", "--http-port", "0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as works:
+        try:
+            url = next(
+                found[0] for line in works.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line))
+            )
+            with httpx.Client(base_url=url, trust_env=False) as http:
+                (fault,) = http.get("/sandbox/faults").json()
+                assert (fault["kind"], fault["times"]) == ("503", 2)
+                tokens = http.post("/sandbox/grants", json={"login_id": "scanner@example.com"}).json()
+                mail = {"to": "a@example.com", "subject": "a"}
+                headers = {"authorization": f"Bearer {tokens['access_token']}"}
+                answers = [http.post("/v1.0/users/me/mail", json=mail, headers=headers) for _ in range(3)]
+                assert [answer.status_code for answer in answers] == [503, 503, 202]
+                assert answers[2].headers["ratelimit-limit"] == "7"
+                form = {
+                    "client_id": "sandbox",
+                    "client_secret": "sandbox-secret",
+                    "grant_type": "refresh_token",
+                }
+                form["refresh_token"] = tokens["refresh_token"]
+                assert "refresh_token" in http.post("/oauth2/v2.0/token", data=form).json()
+        finally:
+            works.send_signal(signal.SIGINT)
+        assert works.wait(20) == 0
+
+
+def test_a_fault_that_is_none_is_said_and_nothing_starts():
+    command = [sys.executable, "-m", "relay", "sandbox", "--fault", "flood"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 64
+    assert "kind must be one of latency, 429" in done.stderr
+    assert "Traceback" not in done.stderr
