@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from relay.config import Config
+from relay.message.losses import KINDS
 
 SYSTEM_PATH = Path("/etc/relay/relay.toml")
 _PREFIX = "RELAY_"
@@ -84,6 +85,8 @@ def build(tree: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Conf
         config = Config.model_validate(tree)
     except ValidationError as error:
         problems += [line for e in error.errors() for line in _plain(e)]
+    else:
+        problems += _losses(config)
     if problems:
         raise ConfigError(problems)
     return _with_defaults(_with_secret(config, environ))
@@ -170,6 +173,19 @@ def _repeated(table: str, key: str, rows: list[dict[str, Any]]) -> list[str]:
         for i, value in enumerate(values)
         if value and value in values[:i]
     ]
+
+
+def _losses(config: Config) -> list[str]:
+    problems = []
+    for name, policy in config.losses.items():
+        kind = KINDS.get(name.replace("_", "-"))
+        if kind is None:
+            close = difflib.get_close_matches(name, [known.replace("-", "_") for known in KINDS], n=1)
+            problems.append(f"losses.{name}: no such loss" + (f"; did you mean {close[0]}?" if close else ""))
+        elif policy not in kind.policies:
+            wish = ", ".join(sorted(kind.policies))
+            problems.append(f"losses.{name}: expected one of {wish}, found {policy.value!r}")
+    return problems
 
 
 def _plain(error: ErrorDetails) -> list[str]:
