@@ -64,6 +64,15 @@ def test_an_open_relay_is_refused(auth, network):
     assert 'auth = "required"' in problem
 
 
+def test_losses_are_a_closed_list_each_with_its_policies():
+    assert problems({"losses": {"replyto": "keep"}}) == [
+        "losses.replyto: no such loss; did you mean reply_to?"
+    ]
+    assert problems({"losses": {"threading": "keep"}}) == [
+        "losses.threading: expected one of attach, drop, reject, found 'keep'"
+    ]
+
+
 def test_a_secret_is_never_shown():
     text = "\n".join(problems({"works": {"client_secret": ["hunter2"]}, "user": [{"password_hash": 7}]}))
     assert "hunter2" not in text

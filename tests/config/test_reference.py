@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from relay.config import Account, Config, Listener, User
 from relay.load import build
+from relay.message.losses import KINDS
 
 TEXT = (Path(__file__).parents[2] / "relay.toml").read_text(encoding="utf-8")
 UNCOMMENTED = re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", TEXT)
@@ -68,6 +69,12 @@ def test_every_key_stands_in_the_reference(key):
         tree = tree[table]
         tree = tree[0] if isinstance(tree, list) else tree
     assert name in tree, f"{key} is missing in relay.toml"
+
+
+def test_every_loss_stands_in_the_reference_with_its_default():
+    assert as_written().losses == {
+        name.replace("-", "_"): kind.default for name, kind in KINDS.items() if len(kind.policies) > 1
+    }
 
 
 def test_every_default_is_the_models():
