@@ -15,6 +15,7 @@ from relay.sandbox.grants import Grants
 from relay.sandbox.messages import FIELDS, Message, Messages
 from relay.sandbox.settings import Clock
 
+_FARTHEST = 100 * 366 * 86400.0  # seconds
 _AT_A_TIME = 500  # items
 _LARGEST_WISH = 64 * 1024  # octets
 
@@ -59,7 +60,10 @@ class Control:
         if request.method == "DELETE":
             self._messages.clear()
             return Response(status_code=204)
-        after = int(request.query_params.get("after", "0") or 0)
+        asked = request.query_params.get("after", "0")
+        if not (asked.isascii() and asked.isdigit()):
+            return JSONResponse({"error": "after must be an id"}, 400)
+        after = int(asked[:18])
         fields = [name for name in request.query_params.get("fields", "").split(",") if name]
         if unknown := set(fields) - set(FIELDS):
             return JSONResponse({"error": f"unknown field: {min(unknown)}"}, 400)
@@ -108,8 +112,11 @@ class Control:
         """GET: the time; POST `{"seconds": s}`: move it on (or back)."""
         if request.method == "POST":
             try:
-                wish = await _read_json(request)
-                self._clock.move(float(wish["seconds"]))
+                seconds = float((await _read_json(request))["seconds"])
+                # A wall clock beyond these years is no date any more.
+                if not abs(self._clock.offset + seconds) < _FARTHEST:
+                    raise ValueError(seconds)  # noqa: TRY301 - one answer to all that is wrong
+                self._clock.move(seconds)
             except (ValueError, KeyError, TypeError):
                 return JSONResponse({"error": 'expected {"seconds": number}'}, 400)
         return JSONResponse({"now": self._clock.now(), "offset": self._clock.offset})

@@ -23,6 +23,7 @@ KINDS = (
 _WINDOWS = ("429", "500", "503", "cut-before", "cut-in", "cut-after", "wrong-content-type", "token-death")
 # Which requests can meet a fault: those of one endpoint, or any of the API's and the auth server's.
 PLACES = ("mail", "token", "any")
+_STATUSES = range(200, 600)
 SILENCE = 60.0  # seconds of a "no-answer" that does not say how many
 
 
@@ -45,7 +46,7 @@ class Fault:
     at: str = "mail"
     accepted: bool = False  # 500, 503, wrong-content-type: the message was taken all the same
     status: int = 500  # of wrong-content-type
-    account: str = ""  # only requests for this login ID in the URL, or of its token; "": any
+    account: str = ""  # only requests with the token of this login ID; "": any
     access_only: bool = False  # token-death: the refresh token lives on
     until: float = math.inf  # epoch seconds
     met: int = 0
@@ -161,4 +162,6 @@ def _read(wish: Any) -> Fault:
         raise ValueError(f"at must be one of {', '.join(PLACES)}")
     if wish.get("times", 0) < 0 or not 0 <= wish.get("seconds", 0) < math.inf:
         raise ValueError("times and seconds must not be negative")
+    if wish.get("status", 500) not in _STATUSES:
+        raise ValueError("status must be a status code from 200 to 599")
     return Fault(**wish)

@@ -1,14 +1,15 @@
 """Members, consents and tokens of the simulated Works (Works API §2)."""
 
 import base64
+import re
 import secrets
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from relay.sandbox.answers import AuthError, unauthorized
 from relay.sandbox.settings import Clock, Settings
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# No fragment (RFC 6749 §3.1.2), and nothing that means something in a header field.
+_LOOPBACK_URL = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?(/[\w.~/?&=%+-]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,7 @@ class Grants:
         """Whether the Developer Console would know this redirect URL."""
         if self._settings.redirect_urls:
             return url in self._settings.redirect_urls
-        parts = urlsplit(url)
-        return parts.scheme == "http" and parts.hostname in _LOOPBACK and not parts.fragment
+        return _LOOPBACK_URL.fullmatch(url) is not None
 
     def issue_code(self, member: Member, scopes: tuple[str, ...], redirect_url: str) -> str:
         """A fresh authorization code."""

@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,9 @@ class Messages:
 
     def whole(self) -> Iterator[Message]:
         """The messages that are kept whole, oldest first."""
-        first = next(iter(self._whole), None)
-        if first is not None:
-            # They are the latest ones, and ids have no gaps.
-            skip = len(self.summaries) - len(self._whole)
-            yield from (message for number, message in enumerate(self.summaries) if number >= skip)
+        # They are the latest ones, and ids have no gaps.
+        latest = list(islice(reversed(self.summaries), len(self._whole)))
+        yield from reversed(latest)
 
     def find(self, message_id: int) -> Message | None:
         """The whole message with this id."""

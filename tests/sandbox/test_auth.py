@@ -79,6 +79,10 @@ async def test_a_no_and_a_wrong_scope_go_back_to_the_client(works):
         {"redirect_uri": "http://evil.example/callback"},
         {"redirect_uri": "javascript:alert(1)//localhost"},
         {"redirect_uri": "http://localhost@evil.example/"},
+        {"redirect_uri": "http://localhost.evil.example/"},
+        {"redirect_uri": "http://localhost:80;script-src */"},
+        {"redirect_uri": "http://localhost/\r\nSet-Cookie: a=b"},
+        {"redirect_uri": "http://localhost/#fragment"},
     ],
     ids=str,
 )

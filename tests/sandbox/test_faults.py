@@ -152,6 +152,7 @@ async def test_faults_are_listed_and_deleted(works):
         {"kind": "500", "seconds": -0.1},
         {"kind": "500", "at": "moon"},
         {"kind": "500", "tmies": 1},
+        {"kind": "wrong-content-type", "status": 99999},
     ],
     ids=str,
 )

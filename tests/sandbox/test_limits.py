@@ -1,5 +1,6 @@
 """The domain's requests a minute, the mailbox's mails and recipients."""
 
+import pytest
 from tests_sandbox import MAIL, running
 
 from relay.sandbox import Settings
@@ -30,6 +31,14 @@ async def test_refused_mails_count_as_requests_and_all_accounts_share_one_limit(
         assert limits(await works.send()) == (3, 1, 2)
         works.token = "unknown"
         assert "ratelimit-limit" not in (await works.send()).headers
+
+
+@pytest.mark.parametrize(
+    "wish", [b'{"seconds": NaN}', b'{"seconds": 1e300}', b"{}", b"[]", b'{"seconds": "x"}', b"x"]
+)
+async def test_a_clock_that_cannot_be_moved_so(works, wish):
+    assert (await works.http.post("/sandbox/clock", content=wish)).status_code == 400
+    assert (await works.http.get("/sandbox/clock")).json()["offset"] == 0
 
 
 async def test_no_limit_no_fields():

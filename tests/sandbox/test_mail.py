@@ -192,7 +192,8 @@ async def test_the_oldest_whole_messages_make_room_and_the_counts_stay():
         assert (counts["accepted"], counts["by_account"]) == (5, {LOGIN: 5})
         assert (await works.http.get("/sandbox/messages/4")).json()["subject"] == "3"
         assert (await works.http.get("/sandbox/messages/1")).status_code == 404
-        assert (await works.http.get("/sandbox/messages?fields=secret")).status_code == 400
+        for wrong in ("fields=secret", "after=x", "after=-1", "after=²"):
+            assert (await works.http.get(f"/sandbox/messages?{wrong}")).status_code == 400
         await works.http.delete("/sandbox/messages")
         assert await works.accepted(fields="id") == []
 
