@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+import structlog
+
 from relay import metrics
 from relay.works.diagnosis import Failure
 from relay.works.grants import Grant, GrantError, GrantStore, TokenError
@@ -30,6 +32,8 @@ _POLL = 2.0  # seconds between looks at the store: `relay login` is noticed so s
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds after a refresh that could not be done
 _LOCK_PATIENCE, _LOCK_POLL = 30.0, 0.05  # seconds
 _NOTE_USE_EVERY = 3600.0  # seconds
+
+log = structlog.get_logger(__name__)
 
 OnTrouble = Callable[[str, Failure | None], None]
 
@@ -111,8 +115,13 @@ class Authorizer:
         names = list(accounts)
         while True:
             for name in names:
-                with contextlib.suppress(TokenError):
+                try:
                     await self.check(name)
+                except TokenError:
+                    continue  # told already, by `on_trouble` and in the log
+                except Exception:
+                    # A fault of ours in one account must not let the other grants die.
+                    log.exception("grant not looked at", account=name)
             await asyncio.sleep(_POLL)
 
     async def check(self, account: str) -> None:
@@ -188,6 +197,10 @@ class Authorizer:
         if trouble is state.trouble:
             return
         state.trouble = trouble
+        if trouble is None:
+            log.info("grant in order", account=account)
+        else:
+            log.error("grant in trouble", account=account, trouble=trouble.name, diagnostic=diagnostic)
         if self._on_trouble is not None:
             self._on_trouble(account, trouble)
 
@@ -250,6 +263,7 @@ class Authorizer:
             raise
         await self._keep(account, state, renew(grant, tokens, self._clock()))
         state.pause = state.again_at = 0.0
+        log.info("grant refreshed", account=account, rotation=state.grant.rotation if state.grant else None)
         self._tell(account, state, None)
 
     async def _keep(self, account: str, state: _State, grant: Grant) -> None:

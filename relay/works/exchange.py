@@ -206,7 +206,7 @@ class _Attempt:
             return Failure.STUCK if isinstance(error, httpcore.TimeoutException) else Failure.CUT_BEFORE
         if isinstance(error, httpcore.TimeoutException):
             return Failure.NO_ANSWER
-        return Failure.NOT_HTTP if self._stream.answered else Failure.CUT_AFTER
+        return Failure.CUT_AFTER if self._stream.speaks_http else Failure.NOT_HTTP
 
 
 async def _read(response: httpcore.Response) -> bytes:

@@ -66,7 +66,13 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     @property
     def answered(self) -> bool:
         """Whether an answer, not an interim one, has begun to come."""
-        return bool(self._head) and not _INTERIM.match(self._head)
+        head = self._final_head()
+        return bool(head) and not _INTERIM.match(head)
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether what came, if anything did, begins as an answer does."""
+        return self._final_head()[:5] == b"HTTP/"[: len(self._final_head())]
 
     @property
     def ended(self) -> bool:
@@ -75,11 +81,15 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def find_status(self) -> int | None:
         """The status of this exchange's answer as soon as its line is whole; None before."""
+        head = self._final_head()
+        match = _STATUS_LINE.match(head)
+        return int(match[1]) if match and b"\n" in head else None
+
+    def _final_head(self) -> bytes:
         head = bytes(self._head)
         while _INTERIM.match(head) and (end := head.find(b"\r\n\r\n")) >= 0:
             head = head[end + 4 :]
-        match = _STATUS_LINE.match(head)
-        return int(match[1]) if match and b"\n" in head else None
+        return head
 
     # asyncio.Protocol
 

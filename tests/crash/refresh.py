@@ -23,7 +23,9 @@ from types import SimpleNamespace
 
 from pydantic import SecretStr
 
+from relay.config import Log
 from relay.console.server import serving
+from relay.logs import set_up
 from relay.sandbox import Sandbox, Settings
 from relay.sandbox.answers import Refusal
 from relay.works.authorizer import Authorizer
@@ -135,6 +137,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--child", nargs=2, metavar=("PORT", "DIRECTORY"), help=argparse.SUPPRESS)
     wish = parser.parse_args()
+    set_up(Log(format="json", level="error"))  # to standard error; the figures alone are on standard output
     if wish.child:
         asyncio.run(refresh_for_ever(int(wish.child[0]), Path(wish.child[1])))
     sys.exit(asyncio.run(run(wish.kills, wish.seed)))

@@ -4,7 +4,19 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from tests_works import ACCEPTED, ACCOUNT, FAST, Body, FixedTokens, Peer, content_of, mail, reset, works_at
+from tests_works import (
+    ACCEPTED,
+    ACCOUNT,
+    FAST,
+    HASTY,
+    Body,
+    FixedTokens,
+    Peer,
+    content_of,
+    mail,
+    reset,
+    works_at,
+)
 
 from relay.outcome import Action, Blame, Scope
 from relay.works.client import Client
@@ -13,8 +25,8 @@ SMALL = mail()
 LARGE = b"x" * 4_000_000
 
 
-async def attempt(peer, payload=None, **options):
-    client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+async def attempt(peer, payload=None, timeouts=FAST, **options):
+    client = Client(works_at(peer.port), FixedTokens(), timeouts=timeouts)
     try:
         return await client.send(ACCOUNT, payload or mail(), content_of(), **options)
     finally:
@@ -151,7 +163,7 @@ async def test_silence_after_the_body_is_unknown():
         await reader.read()
 
     async with Peer(silent).running() as peer:
-        outcome = await attempt(peer)
+        outcome = await attempt(peer, timeouts=HASTY)
     assert outcome.action is Action.UNKNOWN
     assert "did not answer in time" in outcome.reason
 
@@ -164,10 +176,10 @@ async def test_a_dripping_answer_ends():
         for octet in b"HTTP/1.1 202 Accepted\r\nX: " + b"y" * 1000:
             writer.write(bytes([octet]))
             await writer.drain()
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.1)
 
     async with Peer(drip).running() as peer:
-        outcome = await attempt(peer)
+        outcome = await attempt(peer, timeouts=HASTY)
     assert outcome.action is Action.UNKNOWN
 
 
@@ -214,7 +226,7 @@ async def test_a_peer_that_stops_reading_is_delayed():
         await asyncio.sleep(5)
 
     async with Peer(stuck).running() as peer:
-        outcome = await attempt(peer, Body(LARGE * 4))
+        outcome = await attempt(peer, Body(LARGE * 4), HASTY)
     assert outcome.action is Action.DELAYED
     assert "stopped reading" in outcome.reason
 

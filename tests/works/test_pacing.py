@@ -2,8 +2,12 @@
 
 import asyncio
 import heapq
+import json
 import random
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -381,3 +385,17 @@ def test_a_day_of_a_busy_mailbox_costs_constant_time_and_little_memory():
         window.end(number * 0.5, 3)
         window.room_in(number * 0.5, 10, 10**9)
     assert window.used(99_999.5) == 3 * (2 * 86400)
+
+
+def test_a_backlog_against_the_simulated_works_own_counting():
+    """The short form of tests/bench/drain.py; its exit code says whether every limit held."""
+    script = Path(__file__).parents[1] / "bench" / "drain.py"
+    done = subprocess.run(
+        [sys.executable, script, "--messages", "300", "--accounts", "3"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["answers"] == {"202": 300}

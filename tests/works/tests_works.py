@@ -16,7 +16,8 @@ from relay.envelope import Content
 from relay.works.exchange import Timeouts
 from relay.works.grants import Grant
 
-FAST = Timeouts(connect=2, write=2, read=2, read_per_megabyte=0)
+FAST = Timeouts(connect=5, write=5, read=5, read_per_megabyte=0)
+HASTY = Timeouts(connect=5, write=0.5, read=0.5, read_per_megabyte=0)  # where the time runs out
 ACCOUNT = SimpleNamespace(name="scanner", user_id="me", mails_per_minute=0, recipients_per_day=0)
 
 
