@@ -15,7 +15,8 @@ _HEAD_END = re.compile(r"</head\s{0,100}>", re.IGNORECASE)
 _SHOWN = re.compile(
     r"<(?:img|video|audio|object|embed|iframe|svg|input|table|hr)\b|background", re.IGNORECASE
 )
-_TAG = re.compile(r"<(!--|/?[a-z]*)[^<>]*>?|-->", re.IGNORECASE)
+# An opening bracket begins a tag only before these; otherwise it is text.
+_TAG = re.compile(r"<(!--|/?[a-z]+|(?=[!?/]))[^<>]*>?|-->", re.IGNORECASE)
 _HIDING = {"style": "/style", "script": "/script", "head": "/head", "title": "/title"}
 _INVISIBLE = str.maketrans("", "", "\u200b\u200c\u200d\u00a0\ufeff")
 

@@ -258,7 +258,7 @@ def _find_dense(block: bytes, boundaries: Mapping[bytes, list[int]]) -> Iterator
     found = 0
     while boundaries:
         names = tuple(boundaries)
-        pattern = re.compile(rb"\n--(?:" + b"|".join(map(re.escape, names)) + rb")")
+        pattern = re.compile(rb"\n--(?:" + b"|".join(map(re.escape, names)) + rb")(?:--)?[ \t]*\r?(?:\n|\Z)")
         while tuple(boundaries) == names:
             match = pattern.search(block, found)
             if match is None or match.start() >= _BLOCK:

@@ -21,6 +21,12 @@ _DOWN_42 = bytes((octet - 42) % 256 for octet in range(256))
 
 
 @dataclass(frozen=True, slots=True)
+class _Ends:
+    base64: int  # offset of the last end of begin-base64, -1 for none
+    yenc: int  # of the last =yend
+
+
+@dataclass(frozen=True, slots=True)
 class TextFile:
     """A file that stood in a text."""
 
@@ -35,10 +41,12 @@ def extract_files(text: bytes) -> tuple[bytes, list[TextFile]]:
     kept: list[bytes] = []
     files: list[TextFile] = []
     at = 0
+    # Where the last ends are: behind them no search through the rest of the text is needed.
+    last = _Ends(text.rfind(b"\n===="), text.rfind(b"\n=yend"))
     for begin in _BEGIN.finditer(text):
         if begin.start() < at or len(files) >= _MOST_FILES:
             continue
-        octets, end = _read(text, begin)
+        octets, end = _read(text, begin, last)
         if end < 0:
             continue
         files.append(TextFile(begin[2] or begin[3], octets))
@@ -56,17 +64,17 @@ def decode_uuencoded(octets: bytes) -> bytes:
     return _decode_lines(text.split(b"\n"))
 
 
-def _read(text: bytes, begin: re.Match[bytes]) -> tuple[bytes, int]:
+def _read(text: bytes, begin: re.Match[bytes], last: _Ends) -> tuple[bytes, int]:
     """The file's octets and the offset behind it; -1 when it is no file."""
     start = text.find(b"\n", begin.end()) + 1
     if not start:
         return b"", -1
     if begin[3]:
-        return _read_yenc(text, start)
+        return _read_yenc(text, start) if start <= last.yenc + 1 else (b"", -1)
     if begin[1]:
-        end = text.find(b"\n====", start - 1)
-        if end < 0:
+        if start > last.base64 + 1:
             return b"", -1
+        end = text.find(b"\n====", start - 1)
         return pybase64.b64decode(text[start : end + 1]), _line_end(text, end + 1)
     return _read_uu(text, start)
 
@@ -118,8 +126,6 @@ def _decode_lines(lines: list[bytes]) -> bytes:
 
 def _read_yenc(text: bytes, start: int) -> tuple[bytes, int]:
     end = text.find(b"\n=yend", start - 1)
-    if end < 0:
-        return b"", -1
     data = text[start : end + 1]
     if data.startswith(b"=ypart"):
         data = data[_line_end(data, 0) :]
