@@ -62,7 +62,9 @@ class Intake:
             recipients=len(envelope.forward_paths),
             size=submission.content.size,
         )
-        outcome = await self._courier.expect(queue_id, account.name, self._config.delivery.wait)
+        outcome = await self._courier.expect(
+            queue_id, account.name, self._config.delivery.wait, envelope.line
+        )
         return _reply(queue_id, outcome)
 
     def _choose(self, submission: Submission, user: User | None) -> Account | None:

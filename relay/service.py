@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from relay import control, systemd
+from relay.clock import Clock
 from relay.config import Config
 from relay.courier import Courier
 from relay.intake import Intake
@@ -18,6 +19,7 @@ from relay.spool import Spool
 from relay.spool.sqlite import SqliteSpool
 from relay.works.authorizer import Authorizer
 from relay.works.client import Client
+from relay.works.diagnosis import Failure, diagnose_failure
 from relay.works.grants import FileGrants
 from relay.works.oauth import AuthServer
 from relay.works.pacing import Pacing
@@ -33,8 +35,9 @@ class Service:
     `listen=False` leaves out listeners, console and control socket: the relay of a command.
     """
 
-    def __init__(self, config: Config, *, listen: bool = True) -> None:
+    def __init__(self, config: Config, *, listen: bool = True, clock: Clock | None = None) -> None:
         self.config = config
+        self._clock = clock or Clock()
         self._listen = listen
         self._stack = AsyncExitStack()
         self.started = time.time()  # seconds since the epoch
@@ -59,20 +62,28 @@ class Service:
         config = self.config
         await self.spool.open()
         self._stack.push_async_callback(self.spool.close)
-        self.authorizer = Authorizer(AuthServer(config.works), self.grants)
+        self.authorizer = Authorizer(AuthServer(config.works), self.grants, self._on_grant, self._clock.wall)
         self._stack.push_async_callback(self.authorizer.aclose)
         alive = asyncio.create_task(self.authorizer.keep_alive([a.name for a in config.account]))
         self._stack.callback(alive.cancel)
         self.client = Client(config.works, self.authorizer)
         self._stack.push_async_callback(self.client.aclose)
-        self.pacing = Pacing(config.works.requests_per_minute, {a.name: a for a in config.account})
-        self.courier = Courier(config, self.spool, self.client, self.pacing)
-        self.courier.start()
+        self.pacing = Pacing(
+            config.works.requests_per_minute, {a.name: a for a in config.account}, self._clock.steady
+        )
+        self.courier = Courier(config, self.spool, self.client, self.pacing, self._clock)
+        await self.courier.start()
         self._stack.push_async_callback(self.courier.stop, _GRACE)
         self.intake = Intake(config, self.spool, self.courier)
         self.verbs = control.Verbs(self.spool, self.courier.wake, self.intake)
         if self._listen:
             await self._start_doors()
+
+    def _on_grant(self, account: str, failure: Failure | None) -> None:
+        """The authorizer knows before any message does whether an account can send."""
+        courier = getattr(self, "courier", None)
+        if courier is not None:
+            courier.stop_account(account, None if failure is None else diagnose_failure(failure))
 
     async def _start_doors(self) -> None:
         controls = control.Server(self.config.state_dir / "control.sock", self.verbs)

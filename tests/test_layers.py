@@ -20,6 +20,7 @@ ORDER = [
         "passwords",
         "certificate",
         "metrics",
+        "clock",
     },
     {"config"},
     {"message"},

@@ -1,0 +1,173 @@
+"""One claimed message: converted, and sent in one request or in several.
+
+"Attempt has started" is on disk before each request, and its end is recorded before anything else is
+done; the 202 as soon as its status line is there. What was cut off in between is unknown.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from relay import metrics
+from relay.clock import Clock
+from relay.config import Account, Config
+from relay.courier.rules import DAY_IS_FULL
+from relay.mail import Conversion, Loss, Unconvertible
+from relay.message import Converted, Request, convert
+from relay.outcome import Action, Blame, Outcome
+from relay.spool import Claim, Spool
+from relay.works.client import Client
+from relay.works.diagnosis import Failure, diagnose_failure
+from relay.works.pacing import Pacing, Slot
+
+# Below this a conversion costs less than a thread's hop, and does not hold up the event loop.
+_INLINE = 32 * 1024  # octets
+_ACCEPTED = 202
+_TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works took the message", http_status=_ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every attempt works with."""
+
+    spool: Spool
+    client: Client
+    pacing: Pacing
+    clock: Clock
+    learn: Callable[[str, str, Outcome], Outcome]  # account, message, outcome → what it means
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A claim on its way; what is known of it stays readable when it is cut off."""
+
+    tools: Tools
+    config: Config
+    claim: Claim
+    account: Account
+    outcomes: list[Outcome] = field(default_factory=list)
+    losses: tuple[Loss, ...] = ()
+    _requests: int = 1
+    _served: list[str] = field(default_factory=list)
+    _open: int | None = None  # the request that has started and not ended
+    _taken: bool = False  # its 202 was seen and recorded
+
+    async def run(self, slot: Slot) -> None:
+        """Convert, and send what is to be sent.
+
+        Raises:
+            SpoolError: the spool could not record a start; nothing was sent for it.
+            Exception: a fault of ours.
+        """
+        try:
+            converted = await self._convert()
+        except Unconvertible as error:
+            slot.cancel()
+            self.outcomes = [Outcome(Action.FAILED, error.status, Blame.MESSAGE, error.reason)]
+            return
+        self.losses, self._requests = converted.losses, len(converted.requests)
+        for number, request in enumerate(converted.requests):
+            if number:
+                slot = await self.tools.pacing.slot(self.account.name)
+            with slot:
+                outcome = await self._send(number, request, slot)
+            self.outcomes.append(outcome)
+            if not self._goes_on(outcome):
+                return
+
+    @property
+    def complete(self) -> bool:
+        """Whether every request was made."""
+        return len(self.outcomes) >= self._requests
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        # One unknown outcome does not keep the others' mail back; two in a row are an outage.
+        unknowns = sum(one.action is Action.UNKNOWN for one in self.outcomes)
+        return outcome.action is Action.RELAYED or (outcome.action is Action.UNKNOWN and unknowns == 1)
+
+    async def _convert(self) -> Converted:
+        content = self.claim.content
+        if content.path is None and content.size <= _INLINE:
+            return self._convert_now()
+        return await asyncio.to_thread(self._convert_now)
+
+    def _convert_now(self) -> Converted:
+        envelope = self.claim.entry.envelope
+        with self.claim.content.map() as content:
+            how = conversion(self.config, self.account, delivery_options=envelope.delivery_options)
+            return convert(content, self.recipients, how)
+
+    @property
+    def recipients(self) -> list[str]:
+        """Who is still to be served."""
+        entry = self.claim.entry
+        left = [path for path in entry.envelope.forward_paths if path not in entry.relayed]
+        # When nobody else is left, a person has asked to try those again who were refused.
+        return [path for path in left if path not in entry.refused] or left
+
+    @property
+    def taken_recipients(self) -> frozenset[str]:
+        """Whose request was taken in this attempt."""
+        return frozenset(self._served)
+
+    async def _send(self, number: int, request: Request, slot: Slot) -> Outcome:
+        if wait := slot.bind(len(request.recipients)):
+            return replace(DAY_IS_FULL, retry_after=wait)
+        spool, claim = self.tools.spool, self.claim
+        await spool.start(claim, number, request.recipients)
+        self._open = number
+        began = self.tools.clock.steady()
+        outcome = await self.tools.client.send(
+            self.account, request.payload, claim.content, self._recorder(number), slot
+        )
+        seconds = self.tools.clock.steady() - began
+        metrics.API_SECONDS.labels(metrics.answer_class(outcome.http_status)).observe(max(0.0, seconds))
+        if self._open is not None:
+            await spool.record(claim, number, outcome)
+        self._open, self._taken = None, False
+        if outcome.action is Action.RELAYED:
+            self._served += request.recipients
+        return self.tools.learn(self.account.name, claim.entry.queue_id, outcome)
+
+    def _recorder(self, number: int) -> Callable[[int], Awaitable[None]]:
+        async def record(status: int) -> None:
+            if status == _ACCEPTED:
+                await self.tools.spool.record(self.claim, number, _TAKEN)
+                # Whatever cuts this attempt off from here on, Works has the message.
+                self._open, self._taken = None, True
+
+        return record
+
+    async def cut_off(self) -> bool:
+        """Write down what an interruption leaves; whether anything was begun at all."""
+        if self._taken:
+            self.outcomes.append(_TAKEN)
+        elif self._open is not None:
+            outcome = diagnose_failure(Failure.INTERRUPTED)
+            await self.tools.spool.record(self.claim, self._open, outcome)
+            self.outcomes.append(outcome)
+        self._open, self._taken = None, False
+        return bool(self.outcomes)
+
+
+def conversion(config: Config, account: Account | None, *, delivery_options: bool = False) -> Conversion:
+    """How this account's mail is converted, by the configuration of this moment."""
+    works = config.works
+    common = Conversion(
+        recipients_per_mail=works.recipients_per_mail,
+        attachment_limit=works.attachment_limit,
+        no_subject=config.delivery.no_subject,
+        losses=config.losses,
+        delivery_options=delivery_options,
+    )
+    if account is None:
+        return common
+    return replace(
+        common,
+        account_address=account.address,
+        user_name=account.user_name,
+        save_sent=account.save_sent,
+        tracking=account.tracking,
+        send_separately=account.send_separately,
+        security_level=account.security_level,
+    )

@@ -1,0 +1,344 @@
+"""The loop: a slot, a claim, an attempt, a settlement.
+
+A slot of the budget comes first, and only then is it decided which message goes (late binding), so
+that whose turn it is is judged at the last moment.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from relay import metrics
+from relay.clock import Clock
+from relay.config import Config
+from relay.courier.accounts import Accounts, Trouble
+from relay.courier.attempt import Attempt, Tools
+from relay.courier.backlog import Backlog
+from relay.courier.patience import Patience
+from relay.courier.rules import Rules
+from relay.courier.sessions import Sessions
+from relay.outcome import Action, Blame, Outcome, Scope
+from relay.spool import Claim, Settlement, Spool, SpoolError, State
+from relay.works.client import Client
+from relay.works.pacing import Pacing, Sent, Slot
+
+log = structlog.get_logger("courier")
+# When the spool will not, look again after so many seconds.
+_SPOOL_PATIENCE = 1.0
+_LONGEST_SLEEP = 30.0
+# What is cut off at a stop is written down in so many seconds, or the next start finds it.
+_LAST_WORDS = 1.0
+# At the start so many queued messages are looked at, to know who has how many.
+_MOST_COUNTED = 10_000
+_DAY = 86400.0
+_PARTLY = Outcome(Action.RELAYED, "2.0.0", Blame.MESSAGE, "some recipients were refused; a notice names them")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message that failed after its 250: somebody has to be told."""
+
+    claim: Claim
+    outcome: Outcome
+    refused: tuple[str, ...]  # recipients who will not get it
+    unknown: bool  # whether some of these may have got it all the same
+
+
+OnFailure = Callable[[Failure], Awaitable[None]]
+OnTrouble = Callable[[str, Trouble | None], None]
+
+
+class Courier:
+    """Takes messages out of the spool and gives them to Works."""
+
+    def __init__(
+        self, config: Config, spool: Spool, client: Client, pacing: Pacing, clock: Clock | None = None
+    ) -> None:
+        self._config = config
+        self._clock = clock or Clock()
+        self._spool = spool
+        self._pacing = pacing
+        self._tools = Tools(spool, client, pacing, self._clock, self._learn)
+        self.accounts = Accounts(self._clock, self._change)
+        self.on_failure: OnFailure | None = None  # tells the sender; awaited before the failure is settled
+        self.on_trouble: OnTrouble | None = None  # tells the operator
+        self._patience = Patience(self._clock, config.delivery.give_up_after)
+        self._rules = Rules(config.delivery, self._patience)
+        self._sessions = Sessions()
+        self._backlog = Backlog()
+        self._usual = 0.0  # seconds that an attempt takes, on average of late
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._slots = asyncio.Semaphore(config.works.concurrency)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop_task: asyncio.Task[None] | None = None
+
+    def configure(self, config: Config) -> None:
+        """Go on by another configuration; what is under way ends by the old one."""
+        self._config = config
+        self._rules.delivery = config.delivery
+        self._patience.give_up_after = config.delivery.give_up_after
+        for account in self.accounts.troubles:
+            self.accounts.release(account)  # what was wrong may be corrected now
+        self.wake()
+
+    async def start(self) -> None:
+        """Learn what was sent of late and who waits, and begin.
+
+        Raises:
+            SpoolError: the spool cannot be read.
+        """
+        now = self._clock.wall()
+        past = await self._spool.history(now - _DAY)
+        self._pacing.seed((Sent(one.started, one.account, one.recipients) for one in past), now)
+        backlog = await self._spool.backlog(_MOST_COUNTED)
+        self._backlog.seed(backlog)
+        for name in sorted({account for account, _ in backlog} - set(self._names())):
+            log.error("mail waits for an account that is not in the configuration", account=name)
+        self._loop_task = asyncio.create_task(self._run(), name="courier")
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing more; let what is in flight end for `grace` seconds."""
+        self._stopping = True
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.gather(self._loop_task, return_exceptions=True)
+        self._sessions.dismiss()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_LAST_WORDS)
+
+    def wake(self) -> None:
+        """There may be something to do; the spool knows."""
+        self._wake.set()
+
+    @property
+    def working(self) -> bool:
+        """Whether the loop runs."""
+        return self._loop_task is not None and not self._loop_task.done()
+
+    @property
+    def held(self) -> Mapping[str, Outcome]:
+        """Accounts whose mail waits for a person, and why."""
+        return {name: one.outcome for name, one in self.accounts.troubles.items() if one.held}
+
+    async def expect(self, queue_id: str, account: str, seconds: float, line: str = "") -> Outcome | None:
+        """Wake the courier and wait for a verdict: relayed or failed.
+
+        Returns None when there is none in time; and at once when there is nothing to wait for: the API is
+        known to be down, the account is in trouble, or the queue before it is longer than `seconds`.
+        """
+        ahead = self._backlog.add(account, line)
+        self.wake()
+        if seconds <= 0 or self._stopping or self._forecast(account, ahead) > seconds:
+            return None
+        return await self._sessions.wait(queue_id, account, seconds)
+
+    def _forecast(self, account: str, ahead: int) -> float:
+        """Seconds until a message with so many before it has its turn."""
+        never = float("inf")
+        if self._pacing.circuit.down_since is not None or self.accounts.find(account):
+            return never
+        try:
+            wait = self._pacing.next_free(account, ahead=ahead)
+        except KeyError:
+            return never
+        return max(wait, ahead * self._usual / self._config.works.concurrency)
+
+    def _names(self) -> list[str]:
+        return [account.name for account in self._config.account]
+
+    async def _run(self) -> None:
+        while True:
+            await self._slots.acquire()
+            try:
+                claim, slot = await self._next()
+            except SpoolError as error:
+                log.error("spool unavailable", reason=str(error))
+                self._slots.release()
+                await asyncio.sleep(_SPOOL_PATIENCE)
+                continue
+            except BaseException:
+                self._slots.release()
+                raise
+            task = asyncio.create_task(self._attempt(claim, slot), name=f"attempt {claim.entry.queue_id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if not task.cancelled() and task.exception() is not None:
+            log.error("attempt failed inside", exc_info=task.exception())
+
+    async def _next(self) -> tuple[Claim, Slot]:
+        while True:
+            self._wake.clear()
+            waits = {name: self._wait(name) for name in self._names()}
+            ready = [name for name, wait in waits.items() if wait <= 0]
+            claim = await self._spool.claim(ready, self._clock.wall()) if ready else None
+            if claim is None:
+                for name in ready:
+                    self._backlog.empty(name)
+                await self._sleep(waits, ready)
+                continue
+            slot = self._pacing.take(claim.entry.account)
+            if slot is not None:
+                self._backlog.take(claim.entry.account, claim.entry.envelope.line)
+                return claim, slot
+            # Somebody's further request took the budget's last share meanwhile.
+            await self._spool.abandon(claim)
+
+    def _wait(self, account: str) -> float:
+        return max(self.accounts.wait(account), self._pacing.next_free(account))
+
+    async def _sleep(self, waits: dict[str, float], ready: list[str]) -> None:
+        seconds = min((wait for name, wait in waits.items() if name not in ready), default=_LONGEST_SLEEP)
+        due = await self._spool.next_due(ready)
+        if due is not None:
+            seconds = min(seconds, max(due - self._clock.wall(), 0.0))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), min(seconds, _LONGEST_SLEEP))
+
+    async def _attempt(self, claim: Claim, slot: Slot) -> None:
+        account = self._config.find_account(claim.entry.account)
+        if account is None:
+            slot.cancel()
+            await self._spool.abandon(claim)
+            return
+        probe = self.accounts.find(account.name) is not None
+        self.accounts.take(account.name)
+        attempt = Attempt(self._tools, self._config, claim, account)
+        began = self._clock.steady()
+        try:
+            with slot:
+                await attempt.run(slot)
+        except SpoolError as error:
+            log.error("attempt not begun", queue_id=claim.entry.queue_id, reason=str(error))
+            await self._cut_off(attempt)
+            await asyncio.sleep(_SPOOL_PATIENCE)
+        except asyncio.CancelledError:
+            await self._cut_off(attempt)
+            raise
+        except Exception:
+            log.exception("attempt broke off", queue_id=claim.entry.queue_id)
+            await self._cut_off(attempt, fault=True)
+        else:
+            self._usual += (self._clock.steady() - began - self._usual) / 8
+            await self._settle(attempt, self._conclude(attempt, probe=probe))
+        finally:
+            self.accounts.give_back(account.name)
+
+    async def _cut_off(self, attempt: Attempt, *, fault: bool = False) -> None:
+        """End an attempt that did not come to its end."""
+        if await attempt.cut_off():
+            await self._settle(attempt, self._conclude(attempt))
+        elif fault:
+            await self._settle(attempt, self._rules.settle_fault(attempt.claim, self._clock.wall()))
+        else:
+            await self._spool.abandon(attempt.claim)
+            self._sessions.answer(attempt.claim.entry.queue_id, None)
+
+    def _conclude(self, attempt: Attempt, *, probe: bool = False) -> Settlement:
+        now = self._clock.wall()
+        settlement = self._rules.settle(attempt.claim, attempt.outcomes, attempt.losses, now, probe=probe)
+        if settlement.state is State.RELAYED and not attempt.complete:
+            return replace(settlement, state=State.QUEUED, spent=False)
+        return settlement
+
+    async def _settle(self, attempt: Attempt, settlement: Settlement) -> None:
+        claim, outcome = attempt.claim, settlement.outcome
+        queue_id, answer = claim.entry.queue_id, None
+        if settlement.state in (State.RELAYED, State.FAILED) and self._sessions.bind(queue_id):
+            # From here on the session waits for our word, so what is settled is what it will say.
+            answer = outcome
+        if settlement.state is State.FAILED:
+            taken = claim.entry.relayed or claim.entry.unknowns
+            taken = taken or any(one.may_have_been_taken for one in attempt.outcomes)
+            if answer is not None and not taken:
+                settlement = replace(settlement, state=State.DISCARDED)
+            else:
+                answer = answer and _PARTLY
+                await self._tell_failure(attempt, outcome)
+        await self._write(claim, settlement, answer)
+        self._sessions.answer(queue_id, answer)
+        self._report(attempt, settlement)
+        self.wake()
+
+    async def _tell_failure(self, attempt: Attempt, outcome: Outcome) -> None:
+        if self.on_failure is None:
+            return
+        unknown = any(one.action is Action.UNKNOWN for one in attempt.outcomes)
+        taken = attempt.taken_recipients
+        refused = tuple(path for path in attempt.recipients if path not in taken)
+        refused += tuple(sorted(attempt.claim.entry.refused - set(refused)))
+        unknown = unknown or attempt.claim.entry.unknowns > 0
+        await self.on_failure(Failure(attempt.claim, outcome, refused, unknown))
+
+    async def _write(self, claim: Claim, settlement: Settlement, answer: Outcome | None) -> None:
+        while True:
+            try:
+                await self._spool.settle(claim, settlement)
+            except SpoolError as error:
+                log.error("outcome not recorded yet", queue_id=claim.entry.queue_id, reason=str(error))
+                if settlement.state is State.RELAYED:
+                    # That Works took it is recorded; the session need not wait for the rest.
+                    self._sessions.answer(claim.entry.queue_id, answer)
+                await asyncio.sleep(_SPOOL_PATIENCE)
+            else:
+                return
+
+    def _report(self, attempt: Attempt, settlement: Settlement) -> None:
+        outcome = settlement.outcome
+        metrics.ATTEMPTS.labels(outcome.action.value).inc()
+        if settlement.state is State.RELAYED:
+            for loss in settlement.losses:
+                metrics.LOSSES.labels(loss.loss).inc()
+        log.info(
+            "attempt ended",
+            queue_id=attempt.claim.entry.queue_id,
+            state=settlement.state.value,
+            action=outcome.action.value,
+            status=outcome.status,
+            attempt=attempt.claim.attempt,
+            http_status=outcome.http_status,
+            code=outcome.code or None,
+            reason=outcome.reason,
+            losses=[loss.loss for loss in settlement.losses],
+        )
+
+    def _learn(self, account: str, message: str, outcome: Outcome) -> Outcome:
+        circuit = self._pacing.circuit
+        before = circuit.down_since
+        judged = self._pacing.judge(account, message, outcome)
+        self._patience.learn(outcome)
+        self.accounts.learn(account, judged)
+        if before is None and circuit.down_since is not None:
+            log.error("works is down", status=outcome.status, reason=outcome.reason)
+            self._sessions.dismiss()
+        elif before is not None and circuit.down_since is None:
+            log.warning("works is up again", seconds=round(self._clock.steady() - before))
+        return judged
+
+    def stop_account(self, account: str, outcome: Outcome | None) -> None:
+        """What is known of an account's grant; None: it is well again."""
+        if outcome is None:
+            self.accounts.release(account)
+        elif outcome.scope is Scope.ACCOUNT:
+            self.accounts.stop(account, outcome)
+
+    def _change(self, account: str, trouble: Trouble | None) -> None:
+        self._patience.learn_account(account, in_trouble=trouble is not None)
+        if trouble is None:
+            self._pacing.circuit.release_account(account)
+        else:
+            self._sessions.dismiss(account)
+        if self.on_trouble is not None:
+            self.on_trouble(account, trouble)
+        self.wake()

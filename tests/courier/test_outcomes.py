@@ -1,0 +1,192 @@
+"""What each answer of Works does to a message, from SMTP to the simulated Works and back."""
+
+import asyncio
+
+import pytest
+from tests_courier import relaying, until
+
+from relay.sandbox import Settings
+from relay.spool import State
+
+
+@pytest.fixture
+async def relay(tmp_path):
+    async with relaying(tmp_path / "state") as one:
+        yield one
+
+
+async def test_the_session_hears_that_works_took_it(relay):
+    code, text = await relay.send()
+    assert (code, text.partition(",")[0]) == (250, "2.0.0 relayed")
+    assert relay.subjects() == ["Scan"]
+
+
+async def test_the_session_hears_a_refusal_and_nothing_is_kept(relay):
+    """5yz means that nothing was sent and nothing will be: there is nothing to retry, and no notice."""
+    relay.sandbox.add_fault("wrong-content-type", status=400)
+    code, text = await relay.send()
+    assert (code, text[:5]) == (554, "5.6.0")
+    entry = await relay.entry(text.rpartition("id=")[2].rstrip(")"))
+    assert entry.state is State.DISCARDED
+    assert relay.sandbox.messages == []
+
+
+async def test_413_is_too_large_for_good(relay):
+    relay.sandbox.add_fault("wrong-content-type", status=413)
+    code, text = await relay.send()
+    assert (code, text[:5]) == (552, "5.3.4")
+
+
+@pytest.mark.parametrize("status", [403, 418, 451, 503, 520])
+async def test_an_answer_that_is_not_named_permanent_delays_the_message(relay, status):
+    """The session does not sit through the whole of its wait: the next attempt is a minute away."""
+    relay.sandbox.add_fault("wrong-content-type", status=status)
+    async with asyncio.timeout(3):
+        queue_id = await relay.put()
+    assert (await relay.entry(queue_id)).state is State.DELAYED
+    relay.pass_time(70)
+    assert (await relay.reach(queue_id, State.RELAYED)).attempts == 2
+
+
+@pytest.mark.parametrize("kind", ["cut-before", "cut-in"])
+async def test_broken_before_the_body_had_left_is_tried_again_at_once(relay, kind):
+    """A connection that broke early was not taken: one more try costs nothing but a slot."""
+    relay.sandbox.add_fault(kind)
+    code, text = await relay.send(body="x" * 3_000_000)
+    assert (code, text.partition(",")[0]) == (250, "2.0.0 relayed")
+    assert len(relay.sandbox.messages) == 1
+
+
+async def test_429_stops_the_budget_and_spends_nothing(relay):
+    relay.sandbox.add_fault("429", seconds=30)
+    first = await relay.put(subject="first")
+    second = await relay.put(subject="second")
+    assert [len(await relay.attempts(one)) for one in (first, second)] == [1, 0]
+    assert [(await relay.entry(one)).attempts for one in (first, second)] == [0, 0]
+    relay.pass_time(61)
+    await relay.reach(second, State.RELAYED)
+    assert relay.subjects() == ["first", "second"]
+
+
+@pytest.mark.parametrize("kind", ["500", "cut-after", "no-answer"])
+async def test_unknown_is_sent_again_twice_at_most_then_a_person_decides(tmp_path, kind):
+    wish = {"times": 0, "accepted": True} if kind == "500" else {"times": 0}
+    if kind == "no-answer":
+        wish["seconds"] = 3.0
+    async with relaying(tmp_path / "state", works={"read_timeout": "0.3s"}) as relay:
+        relay.sandbox.add_fault(kind, **wish)
+        queue_id = await relay.put()
+        for unknowns in (1, 2):
+            entry = await relay.reach(queue_id, State.DELAYED)
+            assert entry.unknowns == unknowns
+            relay.pass_time(170)
+            await asyncio.sleep(0.05)
+            assert (await relay.entry(queue_id)).unknowns == unknowns  # minutes apart
+            relay.pass_time(20)
+            await until(lambda n=unknowns: has_unknowns(relay, queue_id, n + 1))
+        entry = await relay.reach(queue_id, State.HELD)
+        assert entry.unknowns == 3
+        relay.pass_time(86400)
+        await asyncio.sleep(0.1)
+        assert len(relay.sandbox.messages) == 3  # the first and two more
+        assert [one["action"] for one in await relay.attempts(queue_id)] == ["unknown"] * 3
+        relay.sandbox.faults.clear()
+        await relay.service.verbs.queue_release([queue_id])
+        await relay.reach(queue_id, State.RELAYED)
+
+
+async def has_unknowns(relay, queue_id, unknowns):
+    return (await relay.entry(queue_id)).unknowns >= unknowns
+
+
+async def test_on_unknown_hold_asks_a_person_at_once(tmp_path):
+    async with relaying(tmp_path / "state", delivery={"on_unknown": "hold"}) as relay:
+        relay.sandbox.add_fault("500")
+        queue_id = await relay.put()
+        assert (await relay.entry(queue_id)).state is State.HELD
+
+
+async def test_401_is_mended_by_one_refresh(relay):
+    relay.sandbox.add_fault("token-death", access_only=True)
+    code, text = await relay.send()
+    assert (code, text.partition(",")[0]) == (250, "2.0.0 relayed")
+
+
+async def test_403_holds_the_account_only_when_a_second_message_meets_it(relay):
+    relay.sandbox.add_fault("wrong-content-type", status=403, times=2)
+    first = await relay.put(subject="first")
+    assert relay.service.courier.held == {}
+    second = await relay.put(subject="second")
+    assert list(relay.service.courier.held) == ["scanner"]
+    assert (await relay.entry(second)).attempts == 0
+    third = await relay.put(subject="third")
+    assert (await relay.entry(third)).state is State.QUEUED
+    relay.pass_time(301)
+    for queue_id in (first, second, third):
+        await relay.reach(queue_id, State.RELAYED)
+    assert relay.service.courier.held == {}
+
+
+async def test_recipients_of_several_requests_are_each_served_once(tmp_path):
+    """The second request meets trouble: the first is not repeated when it is tried again."""
+    async with relaying(tmp_path / "state", works={"recipients_per_mail": 2}) as relay:
+        relay.sandbox.add_fault("latency", times=1, seconds=0.3)
+        to = [f"r{number}@example.net" for number in range(5)]
+        sending = asyncio.create_task(relay.put(*to))
+        await asyncio.sleep(0.15)
+        relay.sandbox.add_fault("503")
+        queue_id = await sending
+        entry = await relay.reach(queue_id, State.DELAYED)
+        assert len(entry.relayed) == 2
+        relay.pass_time(70)
+        await relay.reach(queue_id, State.RELAYED)
+        served = [
+            address
+            for one in relay.sandbox.messages
+            for field in ("to", "cc", "bcc")
+            for address in relay.sandbox.request(one.id).get(field, "").replace(" ", "").split(";")
+            if address
+        ]
+        assert sorted(served) == to
+
+
+async def test_what_has_had_its_250_is_kept_when_it_fails(tmp_path):
+    async with relaying(
+        tmp_path / "state", delivery={"wait": "0s", "retry": ["1m"], "give_up_after": "5m"}
+    ) as relay:
+        relay.sandbox.add_fault("503", times=0)
+        queue_id = await relay.put()
+        for _ in range(6):
+            await relay.reach(queue_id, State.DELAYED, State.FAILED)
+            relay.pass_time(61)
+            await asyncio.sleep(0.1)
+        entry = await relay.reach(queue_id, State.FAILED)
+        assert entry.status == "5.4.7"
+        assert "out of service" in entry.reason
+        relay.sandbox.faults.clear()
+        await relay.service.verbs.queue_retry([queue_id])
+        await relay.reach(queue_id, State.RELAYED)
+
+
+async def test_one_message_that_breaks_us_blocks_nobody(tmp_path):
+    """A fault of our own while a message is handled: the others go on, and it waits for a person."""
+    async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
+        held = await relay.put(content=b"Subject: big\r\n\r\n" + b"x" * 200_000)
+        relay.service.spool._files.path(held).unlink(missing_ok=True)
+        others = [await relay.put(subject=str(number)) for number in range(3)]
+        for queue_id in others:
+            await relay.reach(queue_id, State.RELAYED)
+
+
+async def test_limits_of_works_hold_the_account(tmp_path):
+    """The mailbox's day is used up: its mail waits, nothing bounces, and goes when there is room again."""
+    settings = Settings(recipients_per_day=2)
+    async with relaying(tmp_path / "state", settings) as relay:
+        for number in range(2):
+            await relay.put(subject=str(number))
+        queue_id = await relay.put(subject="one too many")
+        assert list(relay.service.courier.held) == ["scanner"]
+        entry = await relay.entry(queue_id)
+        assert (entry.state, entry.attempts) == (State.QUEUED, 0)
+        relay.pass_time(86400)
+        assert (await relay.reach(queue_id, State.RELAYED)).attempts == 1
