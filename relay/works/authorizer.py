@@ -32,10 +32,13 @@ _POLL = 2.0  # seconds between looks at the store: `relay login` is noticed so s
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds after a refresh that could not be done
 _LOCK_PATIENCE, _LOCK_POLL = 30.0, 0.05  # seconds
 _NOTE_USE_EVERY = 3600.0  # seconds
+_DAY = 86400.0  # seconds
+_WARN_AT = (1, 7, 14, 30)  # days before a grant dies that nothing but a person can renew
 
 log = structlog.get_logger(__name__)
 
 OnTrouble = Callable[[str, Failure | None], None]
+OnWarning = Callable[[str, int], None]
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class _State:
     pause: float = 0.0  # seconds; grows while the authorization server is not well
     again_at: float = 0.0  # no refresh before, by the clock
     used_at: float = 0.0
+    warned: tuple[str, int] = ("", 0)  # of which refresh token, at how many days
     refreshing: asyncio.Task[None] | None = None
 
 
@@ -63,17 +67,20 @@ class Authorizer:
         server: AuthServer,
         store: GrantStore,
         on_trouble: OnTrouble | None = None,
+        on_warning: OnWarning | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Args:
         server: the authorization server.
         store: where grants are kept.
         on_trouble: told of an account's trouble when it changes; None: it is over.
+        on_warning: told, 30, 14, 7 and 1 days before, that a grant dies in at most so many days.
         clock: seconds since the epoch.
         """
         self._server = server
         self._store = store
         self._on_trouble = on_trouble
+        self._on_warning = on_warning
         self._clock = clock
         self._states: dict[str, _State] = {}
 
@@ -136,6 +143,7 @@ class Authorizer:
         await self._note_use(account, state)
         if state.grant is None:
             raise TokenError(Failure.NO_GRANT)
+        self._warn(account, state, state.grant)
 
     async def aclose(self) -> None:
         """Wait for the refreshes under way: a rotated token is not thrown away."""
@@ -203,6 +211,17 @@ class Authorizer:
             log.error("grant in trouble", account=account, trouble=trouble.name, diagnostic=diagnostic)
         if self._on_trouble is not None:
             self._on_trouble(account, trouble)
+
+    def _warn(self, account: str, state: _State, grant: Grant) -> None:
+        """Say once at each mark that the refresh token dies; with rotation on it never comes near one."""
+        left = (grant.refresh_expires_at - self._clock()) / _DAY
+        mark = next((days for days in _WARN_AT if left <= days), None)
+        if mark is None or state.warned == (grant.refresh_token, mark):
+            return
+        state.warned = (grant.refresh_token, mark)
+        log.warning("grant dies soon", account=account, days_left=round(max(0.0, left), 1))
+        if self._on_warning is not None:
+            self._on_warning(account, mark)
 
     async def _refresh(self, account: str, state: _State) -> None:
         """Take part in the one refresh of this account, or begin it."""

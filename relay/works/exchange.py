@@ -80,7 +80,7 @@ class Exchanges:
         """
         try:
             connection, stream = await self._take(request.url)
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):  # a name that IDNA cannot express does not resolve either
             return Failure.NAME_UNKNOWN
         except ssl.SSLError:
             return Failure.TLS

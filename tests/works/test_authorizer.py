@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import json
+import shutil
 import stat
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -29,6 +32,7 @@ class Setting:
         self.store = FileGrants(directory)
         self.file = directory / "grants" / "scanner.json"
         self.told = []
+        self.warned = []
         self.shift = 0.0  # seconds that the relay's clock is ahead
 
     def clock(self):
@@ -37,7 +41,8 @@ class Setting:
     def start(self):
         """A relay that starts: it knows what is stored and nothing else."""
         note = lambda account, trouble: self.told.append((account, trouble))  # noqa: E731
-        return Authorizer(AuthServer(self.works), self.store, note, self.clock)
+        warn = lambda account, days: self.warned.append((account, days))  # noqa: E731
+        return Authorizer(AuthServer(self.works), self.store, note, warn, self.clock)
 
     def consent(self, **more):
         grant = grant_of(self.sandbox.issue_grant("scanner@example.com"), now=self.clock(), **more)
@@ -340,6 +345,45 @@ async def test_keep_alive_notices_and_refreshes(tmp_path):
         keeper.cancel()
         await authorizer.aclose()
         assert one.told == [("scanner", Failure.NO_GRANT), ("scanner", None)]
+
+
+@pytest.mark.parametrize("rotation", [False, True])
+async def test_warnings_before_a_grant_dies_that_cannot_rotate(tmp_path, rotation):
+    async with setting(tmp_path, rotation=rotation) as one:
+        one.consent()
+        authorizer = one.start()
+        for _ in range(88 * 2 + 1):
+            one.shift += 86400 / 2
+            one.sandbox.clock.move(86400 / 2)
+            await authorizer.check("scanner")
+        marks = [] if rotation else [("scanner", days) for days in (30, 14, 7)]
+        assert one.warned == marks
+        one.shift += 86400
+        await authorizer.check("scanner")
+        assert one.warned == (marks if rotation else [*marks, ("scanner", 1)])
+
+
+def test_a_grant_is_flushed_before_it_is_renamed_and_its_directory_after(tmp_path):
+    """A kill proves nothing about a power cut; the order of the system calls does."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    script = (
+        "import sys; from pathlib import Path; from relay.works.grants import FileGrants, Grant; "
+        "FileGrants(Path(sys.argv[1])).store('scanner', Grant('a', 2.0, 'r', 1.0, 1.0, 1.0))"
+    )
+    trace = tmp_path / "trace"
+    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,fchmod"
+    subprocess.run(
+        ["strace", "-f", "-y", "-e", calls, "-o", trace, sys.executable, "-c", script, str(tmp_path)],
+        check=True,
+    )
+    lines = [line for line in trace.read_text().splitlines() if "grants" in line]
+    names = [line.split("(")[0].split()[-1] for line in lines]
+    renamed = next(at for at, name in enumerate(names) if name.startswith("rename"))
+    assert "fsync" in names[:renamed]
+    assert ".new" in next(line for line in lines if "fsync" in line)
+    assert names[renamed + 1] == "fsync"
+    assert "grants>" in lines[renamed + 1]
 
 
 def some_grant(**more):
