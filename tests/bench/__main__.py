@@ -1,0 +1,100 @@
+"""How fast the relay is, and how small, beside aiosmtpd alone and a relay of sixty lines.
+
+    python -m tests.bench            everything, under 10 minutes
+    python -m tests.bench --short    under 60 s
+    python -m tests.bench --json     the figures as one JSON object
+
+docs/performance.md says what is measured.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import measures, report, systems
+from tests.bench.messages import KB, MB
+from tests.bench.systems import NAMES, RELAY, STRAIGHTFORWARD
+
+_ALL = ("matrix", "cpu", "memory", "latency", "lag", "hostile", "conversion", "start")
+
+
+def measure(bench, only, short):
+    """All that is asked for, by name."""
+    found = {"machine": measures.machine()}
+    steps = {
+        "matrix": lambda: measures.matrix(bench, short),
+        "cpu": lambda: cpu(bench, short),
+        "memory": lambda: memory(bench, short),
+        "latency": lambda: {
+            name: measures.latency(bench, name, 0.05, 60 if short else 400) for name in (STRAIGHTFORWARD, RELAY)
+        },
+        "lag": lambda: {
+            name: measures.lag(bench, name, rounds)
+            for name, rounds in ((RELAY, 3 if short else 30), (STRAIGHTFORWARD, 1))
+        },
+        "hostile": lambda: measures.hostile_messages(bench),
+        "conversion": lambda: measures.conversion(bench, 3 if short else 7),
+        "start": lambda: measures.start(bench, 3 if short else 7),
+    }
+    for name in only:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        found[name] = steps[name]()
+    return found
+
+
+def cpu(bench, short):
+    """Seconds of CPU for 1,000 small messages and for 100 MB of scans."""
+    small = measures.throughput(bench, 2 * KB, 20, 100 if short else 1000, 1 if short else 3)
+    size = 18 * MB
+    scans = measures.throughput(bench, size, 4, 4, 1 if short else 3)
+    return {
+        "small": {name: small[name]["cpu_per_message"] * 1000 for name in NAMES},
+        "scans": {name: scans[name]["cpu_per_message"] * 100 * MB / size for name in NAMES},
+    }
+
+
+def memory(bench, short):
+    """By system and number of connections."""
+    found = {f"{RELAY} {n}": measures.memory(bench, RELAY, n) for n in (4, 20)}
+    if not short:
+        found[f"{STRAIGHTFORWARD} 4"] = measures.memory(bench, STRAIGHTFORWARD, 4)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="fewer and smaller runs, under 60 s")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--only", action="append", choices=_ALL, help="one measure; may be repeated")
+    parser.add_argument("--folder", type=Path, help="where spools and messages lie; a file system on a disk")
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder,
+        systems.sink() as sink,
+        systems.load() as load,
+    ):
+        bench = measures.Bench(Path(folder), sink, load)
+        result = measure(bench, arguments.only or _ALL, arguments.short)
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+    else:
+        show(result)
+
+
+def show(result):
+    machine = result["machine"]
+    print("{cores} cores of {cpu}, Python {python}, load {load} at the start".format(**machine))
+    if "matrix" in result:
+        print(*report.matrix(result["matrix"]), sep="\n")
+    if "cpu" in result:
+        print(*report.cpu(result), sep="\n")
+    if all(name in result for name in _ALL):
+        print(*report.table(result), sep="\n")
+    else:
+        print(json.dumps({k: v for k, v in result.items() if k not in ("matrix", "machine")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
