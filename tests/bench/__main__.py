@@ -14,29 +14,30 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import measures, report, systems
+from tests.bench.effort import FULL, LEAST, SHORT
 from tests.bench.messages import KB, MB
 from tests.bench.systems import NAMES, RELAY, STRAIGHTFORWARD
 
 _ALL = ("matrix", "cpu", "memory", "latency", "lag", "hostile", "conversion", "start")
 
 
-def measure(bench, only, short):
+def measure(bench, only, effort):
     """All that is asked for, by name."""
     found = {"machine": measures.machine()}
     steps = {
-        "matrix": lambda: measures.matrix(bench, short),
-        "cpu": lambda: cpu(bench, short),
-        "memory": lambda: memory(bench, short),
+        "matrix": lambda: measures.matrix(bench, effort),
+        "cpu": lambda: cpu(bench, effort),
+        "memory": lambda: memory(bench, effort),
         "latency": lambda: {
-            name: measures.latency(bench, name, 0.05, 60 if short else 400) for name in (STRAIGHTFORWARD, RELAY)
+            name: measures.latency(bench, name, 0.05, effort.latency) for name in (STRAIGHTFORWARD, RELAY)
         },
         "lag": lambda: {
             name: measures.lag(bench, name, rounds)
-            for name, rounds in ((RELAY, 3 if short else 30), (STRAIGHTFORWARD, 1))
+            for name, rounds in ((RELAY, effort.lag), (STRAIGHTFORWARD, 1))
         },
         "hostile": lambda: measures.hostile_messages(bench),
-        "conversion": lambda: measures.conversion(bench, 3 if short else 7),
-        "start": lambda: measures.start(bench, 3 if short else 7),
+        "conversion": lambda: measures.conversion(bench, effort.starts),
+        "start": lambda: measures.start(bench, effort.starts),
     }
     for name in only:
         print(f"{name} …", file=sys.stderr, flush=True)
@@ -44,21 +45,21 @@ def measure(bench, only, short):
     return found
 
 
-def cpu(bench, short):
+def cpu(bench, effort):
     """Seconds of CPU for 1,000 small messages and for 100 MB of scans."""
-    small = measures.throughput(bench, 2 * KB, 20, 100 if short else 1000, 1 if short else 3)
+    small = measures.throughput(bench, 2 * KB, 20, effort.small, min(effort.rounds, 3))
     size = 18 * MB
-    scans = measures.throughput(bench, size, 4, 4, 1 if short else 3)
+    scans = measures.throughput(bench, size, 4, 4, min(effort.rounds, 3))
     return {
         "small": {name: small[name]["cpu_per_message"] * 1000 for name in NAMES},
         "scans": {name: scans[name]["cpu_per_message"] * 100 * MB / size for name in NAMES},
     }
 
 
-def memory(bench, short):
+def memory(bench, effort):
     """By system and number of connections."""
-    found = {f"{RELAY} {n}": measures.memory(bench, RELAY, n) for n in (4, 20)}
-    if not short:
+    found = {f"{RELAY} {n}": measures.memory(bench, RELAY, n) for n in effort.scans}
+    if effort.rounds > 1:
         found[f"{STRAIGHTFORWARD} 4"] = measures.memory(bench, STRAIGHTFORWARD, 4)
     return found
 
@@ -66,6 +67,7 @@ def memory(bench, short):
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="fewer and smaller runs, under 60 s")
+    parser.add_argument("--least", action="store_true", help="the least that exercises all; no figures")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--only", action="append", choices=_ALL, help="one measure; may be repeated")
     parser.add_argument("--folder", type=Path, help="where spools and messages lie; a file system on a disk")
@@ -76,7 +78,8 @@ def main():
         systems.load() as load,
     ):
         bench = measures.Bench(Path(folder), sink, load)
-        result = measure(bench, arguments.only or _ALL, arguments.short)
+        effort = LEAST if arguments.least else SHORT if arguments.short else FULL
+        result = measure(bench, arguments.only or _ALL, effort)
     if arguments.json:
         print(json.dumps(result, indent=1))
     else:

@@ -4,8 +4,8 @@
 
 One job a line, as JSON: port, path (content as it goes over the wire, end mark included), count, connections.
 One result a line: seconds, for each message the seconds from MAIL to the verdict and from the final dot to
-it, and how often each reply code came at the end. Each message has a connection of its own. Commands are sent one by
-one, as devices do, and content by sendfile.
+it, and how often each reply code came at the end. Each message has a connection of its own. Commands are
+sent one by one, as devices do, and content by sendfile.
 """
 
 import json
@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 _COMMANDS = (
     b"EHLO bench.example.com\r\n",
@@ -107,7 +108,7 @@ class Client:
 
 def run(job):
     """All messages of a job, `connections` at a time."""
-    with open(job["path"], "rb") as file, selectors.DefaultSelector() as selector:
+    with Path(job["path"]).open("rb") as file, selectors.DefaultSelector() as selector:
         job |= {"fd": file.fileno(), "length": os.fstat(file.fileno()).st_size}
         began = time.perf_counter()
         active, done, opened = 0, [], 0

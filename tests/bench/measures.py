@@ -1,5 +1,6 @@
 """The measures: each a function that gives figures, none of which judges them."""
 
+import os
 import re
 import statistics
 import subprocess
@@ -13,8 +14,6 @@ from tests.bench import process, systems
 from tests.bench.messages import KB, MB, empty_lines, of_size, one_line, scan, write
 from tests.bench.systems import DISCARD, NAMES, RELAY, STRAIGHTFORWARD
 
-SIZES = (2 * KB, 100 * KB, MB, 10 * MB, 18 * MB)
-CONNECTIONS = (1, 4, 20, 100)
 # (b) holds several copies of each message: above so many octets at once it is left out.
 MOST_AT_ONCE = 400 * MB
 
@@ -89,28 +88,15 @@ def _check(name, bench, came, count, message):
         raise RuntimeError(f"{name}: {requests} requests with {octets} octets for {count} messages")
 
 
-def matrix(bench, short):
-    """All sizes and connections."""
+def matrix(bench, effort):
+    """All sizes and connections of the effort."""
     cells = []
-    sizes, many = (SIZES, CONNECTIONS) if not short else ((2 * KB, MB, 18 * MB), (1, 20))
-    for size in sizes:
-        for connections in many:
-            count, rounds = _effort(size, connections, short)
-            names = [n for n in NAMES if n == RELAY or size * connections <= MOST_AT_ONCE]
-            if short and size * connections > 100 * MB:
-                continue
-            figures = throughput(bench, size, connections, count, rounds, names)
-            cells.append({"size": size, "connections": connections, "figures": figures})
+    for size, connections in effort.cells:
+        count, rounds = effort.plan(size, connections)
+        names = [n for n in NAMES if n == RELAY or size * connections <= MOST_AT_ONCE]
+        figures = throughput(bench, size, connections, count, rounds, names)
+        cells.append({"size": size, "connections": connections, "figures": figures})
     return cells
-
-
-def _effort(size, connections, short):
-    """How many messages a round, and how many rounds."""
-    base = {2 * KB: 300, 100 * KB: 120, MB: 24, 10 * MB: 4, 18 * MB: 4}[size]
-    if short:
-        return max(base // 4, connections), 1
-    count = max(base, connections)
-    return count, 1 if count * size > 300 * MB else 3 if count * size < 80 * MB else 2
 
 
 def memory(bench, name, connections, size=18 * MB):
@@ -172,13 +158,11 @@ def hostile(bench, name, content, label, expect):
 
 
 def hostile_messages(bench):
+    """The two that cost a reader of lines 22 s and 2 GB, and 300 MB."""
+    lines, line = "25 MB of empty lines", "300 MB without a line end"
     return {
-        "25 MB of empty lines": hostile(
-            bench, RELAY, empty_lines(25 * MB), "25 MB of empty lines", expect="250"
-        ),
-        "300 MB without a line end": hostile(
-            bench, RELAY, one_line(300 * MB), "300 MB without a line end", expect="552"
-        ),
+        lines: hostile(bench, RELAY, empty_lines(25 * MB), lines, expect="250"),
+        line: hostile(bench, RELAY, one_line(300 * MB), line, expect="552"),
     }
 
 
@@ -210,7 +194,11 @@ def conversion(bench, rounds):
     path.write_bytes(scan(25 * MB))
     lines = [
         subprocess.run(
-            [sys.executable, "-c", _CONVERT, str(path)], cwd=systems.ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-c", _CONVERT, str(path)],
+            cwd=systems.ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.split()
         for _ in range(rounds)
     ]
@@ -223,7 +211,9 @@ def start(bench, rounds):
     helps, serves = [], []
     for number in range(rounds):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "relay", "--help"], cwd=systems.ROOT, capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "relay", "--help"], cwd=systems.ROOT, capture_output=True, check=True
+        )
         helps.append(time.perf_counter() - began)
         path, port = systems.prepare_relay(bench.sink.url, bench.folder / f"start-{number}")
         command = ["-m", "relay", "serve", "--config", str(path)]
@@ -240,7 +230,7 @@ def machine():
     load = Path("/proc/loadavg").read_text().split()[0]
     return {
         "cpu": model[1] if model else "unknown",
-        "cores": len(__import__("os").sched_getaffinity(0)),
+        "cores": len(os.sched_getaffinity(0)),
         "python": sys.version.split()[0],
         "load": float(load),
         "folder": tempfile.gettempdir(),

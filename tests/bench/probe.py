@@ -17,7 +17,10 @@ _PAUSE = 0.001  # seconds between two
 
 def main():
     seconds = []
-    with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as peer, selectors.DefaultSelector() as waiting:
+    with (
+        socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as peer,
+        selectors.DefaultSelector() as waiting,
+    ):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         waiting.register(sys.stdin, selectors.EVENT_READ)
         peer.recv(4096)

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAUSE = 0.01  # seconds between two looks
@@ -61,7 +62,7 @@ class Peak:
         self._thread = threading.Thread(target=self._watch)
         self.own = self.resident = 0  # octets
 
-    def __enter__(self) -> "Peak":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

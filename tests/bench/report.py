@@ -54,14 +54,20 @@ def rows(result):
         found.append(("18 MB × 4, MB/s", f">= {goal:.0f}", f"{speed[RELAY]:.0f}"))
     if one := by.get((18 * MB, 1)):
         found.append(
-            ("18 MB × 1, MAIL to verdict, p50 ms", f"<= {one[STRAIGHTFORWARD]['p50'] * 1e3 / 7:.0f}", _ms(one[RELAY]["p50"]))
+            (
+                "18 MB × 1, MAIL to verdict, p50 ms",
+                f"<= {one[STRAIGHTFORWARD]['p50'] * 1e3 / 7:.0f}",
+                _ms(one[RELAY]["p50"]),
+            )
         )
     if many := by.get((2 * KB, 20)):
         rate = {name: figures["rate"]["median"] for name, figures in many.items()}
         goal = max(0.6 * rate[DISCARD], 3 * rate[STRAIGHTFORWARD])
         found.append(("2 KB × 20, msg/s", f">= {goal:.0f}", f"{rate[RELAY]:.0f}"))
     scans = result["cpu"]["scans"]
-    found.append(("CPU for 100 MB of scans, s", f"<= {scans[STRAIGHTFORWARD] / 8:.2f}", f"{scans[RELAY]:.2f}"))
+    found.append(
+        ("CPU for 100 MB of scans, s", f"<= {scans[STRAIGHTFORWARD] / 8:.2f}", f"{scans[RELAY]:.2f}")
+    )
     for connections, most in ((4, 100), (20, 140)):
         if memory := result["memory"].get(f"{RELAY} {connections}"):
             text = f"{_mb(memory['peak'])} (RSS {_mb(memory['resident'])})"
@@ -71,9 +77,16 @@ def rows(result):
     found.append(("added latency p50 / p99, ms", "<= 4 / 12", f"{_ms(late['p50'])} / {_ms(late['p99'])}"))
     lag = result["lag"][RELAY]
     found.append(
-        ("NOOP while 4 × 25 MB pass, p99.9 ms", "<= 25", f"{_ms(lag['p999'])} of {lag['count']}, max {_ms(lag['max'])}")
+        (
+            "NOOP while 4 × 25 MB pass, p99.9 ms",
+            "<= 25",
+            f"{_ms(lag['p999'])} of {lag['count']}, max {_ms(lag['max'])}",
+        )
     )
-    for label, goal in (("25 MB of empty lines", "<= 1 s, 10 MB"), ("300 MB without a line end", "<= 1 s, 2 MB")):
+    for label, goal in (
+        ("25 MB of empty lines", "<= 1 s, 10 MB"),
+        ("300 MB without a line end", "<= 1 s, 2 MB"),
+    ):
         one = result["hostile"][label]
         found.append((label, goal, f"{one['cpu']:.2f} s, {_mb(one['memory'])} MB, {one['reply']}"))
     conversion = result["conversion"]

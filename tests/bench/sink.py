@@ -2,8 +2,8 @@
 
     python -m tests.bench.sink
 
-Prints its port. POST: Content-Length octets are read into one buffer that is never looked at. GET /set?latency=0.05
-sets the seconds from a body's end to its answer; GET /stats tells what came, as JSON.
+Prints its port. POST: Content-Length octets are read into one buffer that is never looked at.
+GET /set?latency=0.05 sets the seconds from a body's end to its answer; GET /stats tells what came, as JSON.
 """
 
 import asyncio

@@ -19,7 +19,9 @@ _LARGEST = 64 * 1024 * 1024
 class Relay:
     def __init__(self, url):
         self.url = f"{url}/users/me/mail"
-        self.client = httpx.AsyncClient(timeout=60, trust_env=False, headers={"Authorization": "Bearer token"})
+        self.client = httpx.AsyncClient(
+            timeout=60, trust_env=False, headers={"Authorization": "Bearer token"}
+        )
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
         message = message_from_bytes(envelope.content, policy=policy.default)

@@ -55,7 +55,9 @@ def free_port():
 
 @contextmanager
 def running(command, **kwargs):
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, **kwargs)
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, **kwargs
+    )
     try:
         yield process
     finally:
