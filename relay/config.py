@@ -139,6 +139,9 @@ class Listener(Section):
     auth_without_tls: bool = Field(default=False, description="AUTH in plain text, for these networks")
     message_limit: Size | Literal[""] = Field("", description="the SIZE advertised")
     priority: Priority = Field("normal", description="of its mail, among sources that wait")
+    recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
+    proxy_networks: Networks = Field((), description="balancers whose PROXY header names the client")
+    client_ca_file: str = Field("", description="PEM; certificates of these may stand for a user")
 
     @model_validator(mode="after")
     def _check(self) -> "Listener":
@@ -159,10 +162,19 @@ class User(Section):
     """Somebody who logs in by SMTP AUTH."""
 
     name: str = Field(min_length=1, max_length=255)
-    password_hash: str = Field(min_length=1, description="made by `relay passwd`")
+    password_hash: str = Field("", description="made by `relay passwd`")
+    certificate: str = Field("", description="the common name of a client certificate that stands for it")
     account: str = Field("", description="the account that sends; empty: chosen by address")
     may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
     priority: Literal[""] | Priority = Field("", description="of its mail; empty: the listener's")
+    recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
+    messages_per_hour: Count | None = Field(None, description="absent: as in [limits]; 0: no limit")
+
+    @model_validator(mode="after")
+    def _check(self) -> "User":
+        if not self.password_hash and not self.certificate:
+            raise ValueError("expected password_hash (made by `relay passwd`) or certificate")
+        return self
 
 
 class Delivery(Section):
@@ -181,6 +193,21 @@ class Delivery(Section):
     notice_original: Size = Field(1024 * 1024, description="a larger original is not attached to a notice")
     fallback: Literal[""] | HostPort = Field("", description="an SMTP host for mail about our own trouble")
     no_subject: str = Field("(no subject)", min_length=1, max_length=180)
+
+
+class Limits(Section):
+    """How much clients may ask of the relay; what is over it is told to come back later."""
+
+    sessions: Count = Field(10_000, description="open at once; 0: no limit but file descriptors")
+    sessions_per_address: Count = Field(1_000, description="of one IPv4 address or IPv6 /64; 0: no limit")
+    recipients: Annotated[Count, Field(ge=1, le=20_000)] = Field(1_000, description="of one message")
+    messages_per_hour: Count = Field(0, description="of one user, or address without login; 0: no limit")
+    errors: Annotated[Count, Field(ge=1)] = Field(20, description="refused commands before 421")
+    login_failures: Annotated[Count, Field(ge=1, le=60)] = Field(20, description="an hour, by address")
+    login_delay: Duration = Field(1.0, description="before the first refusal; doubles with each")
+    idle: Duration = Field(300.0, description="without a step forward, before 421")
+    content: Size = Field(parse_size("2GB"), description="of messages that are arriving; 0: no limit")
+    memory: Size = Field(parse_size("128MB"), description="of what sessions hold; 0: no limit")
 
 
 class Spool(Section):
@@ -215,6 +242,7 @@ class Config(Section):
     listener: tuple[Listener, ...] = (Listener(),)
     user: tuple[User, ...] = ()
     delivery: Delivery = Delivery()
+    limits: Limits = Limits()
     losses: dict[str, Policy] = Field(
         {}, description="what to do about each loss: keep, drop, reject, attach"
     )

@@ -24,6 +24,7 @@ class Reply:
     code: int  # RFC 5321 §4.2.1
     enhanced: str  # class.subject.detail, RFC 3463 §2; "" where the code has none (354)
     text: str
+    lines: tuple[str, ...] = ()  # further lines, as EHLO has them (RFC 5321 §4.2.1)
 
     def __post_init__(self) -> None:
         # A 4yz reply that carries 5.x.x tells the client two different things.
@@ -34,6 +35,14 @@ class Reply:
         # Replies are ASCII in one line (RFC 5321 §4.2): a line break would be a second reply.
         text = _UNPRINTABLE.sub(" ", self.text)[:_LONGEST_TEXT]
         return f"{self.code} {self.enhanced} {text}" if self.enhanced else f"{self.code} {text}"
+
+    def encode(self) -> bytes:
+        """The octets on the wire."""
+        first = str(self)
+        if not self.lines:
+            return f"{first}\r\n".encode("ascii")
+        further = [f"{self.code}-{line}" for line in self.lines[:-1]] + [f"{self.code} {self.lines[-1]}"]
+        return "\r\n".join([f"{self.code}-{first[4:]}", *further, ""]).encode("ascii")
 
     @property
     def accepted(self) -> bool:
@@ -74,6 +83,7 @@ RECIPIENT_OK = Reply(250, "2.1.5", "recipient OK")
 CANNOT_VERIFY = Reply(252, "2.5.0", "addresses are not verified; send the message")
 HELP = Reply(214, "2.0.0", "this is an SMTP relay; its administrator can help")
 BAD_SYNTAX = Reply(500, "5.5.2", "this is not an SMTP command")
+NOT_IMPLEMENTED = Reply(502, "5.5.1", "command not implemented")
 UNKNOWN_COMMAND = Reply(500, "5.5.1", "command not recognized")
 LINE_TOO_LONG = Reply(500, "5.5.2", "the command line is too long")
 BAD_ARGUMENT = Reply(501, "5.5.4", "the command's argument is not understood")
@@ -89,6 +99,13 @@ ALREADY_LOGGED_IN = Reply(503, "5.5.1", "already logged in")
 UNKNOWN_MECHANISM = Reply(504, "5.5.4", "log in with PLAIN or LOGIN")
 AUTH_ABORTED = Reply(501, "5.7.0", "login given up")
 AUTH_BAD_BASE64 = Reply(501, "5.5.2", "the login is not in Base64")
+MIXED_DATA = Reply(503, "5.5.1", "the message began with BDAT; end it with BDAT LAST, or RSET")
+CHUNK_TAKEN = Reply(250, "2.0.0", "octets received")
+NO_TLS_NOW = Reply(454, "4.7.0", "TLS is not available now, try again later")
+SPEAK_TLS = Reply(
+    554, "5.7.0", "this port speaks TLS from the first octet: choose SSL/TLS on the device, or another port"
+)
+NOT_HTTP = Reply(554, "5.5.1", "this is SMTP, not HTTP")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "a parameter of this command is not implemented")
 NETWORK_NOT_ALLOWED = Reply(
     554, "5.7.1", "this address may not connect here; ask for its network to be added"
@@ -99,8 +116,19 @@ NO_ACCOUNT = Reply(
 LOGIN_REQUIRED = Reply(530, "5.7.0", "log in first: set the device's SMTP user name and password")
 TLS_REQUIRED = Reply(530, "5.7.0", "start TLS first: choose STARTTLS in the device's settings")
 LOGIN_REFUSED = Reply(535, "5.7.8", "user name or password is wrong")
+LOGIN_LOCKED = Reply(
+    421, "4.7.0", "too many failed logins; wait an hour, or correct the password on the device"
+)
+LOGIN_UNAVAILABLE = Reply(454, "4.7.0", "the login could not be checked, try again later")
+ORIGINATOR_NOT_ALLOWED = Reply(
+    550, "5.7.1", "this user may not send with this From or Sender field; see may_send_as"
+)
+RECIPIENT_NOT_ALLOWED = Reply(
+    550, "5.7.1", "mail to this domain is not allowed from here; see recipient_domains"
+)
 SENDER_NOT_ALLOWED = Reply(550, "5.7.1", "this user may not send as this address; see may_send_as")
 BAD_REVERSE_PATH = Reply(553, "5.1.7", "the sender's address is not one that mail can carry")
+SMTPUTF8_NEEDED = Reply(553, "5.6.7", "an address that is not ASCII needs SMTPUTF8")
 BAD_FORWARD_PATH = Reply(553, "5.1.3", "the recipient's address is not one that mail can carry")
 ONE_ADDRESS = Reply(501, "5.1.3", "one address is expected in each RCPT TO")
 NO_DOMAIN = Reply(501, "5.1.3", "the recipient's address needs a domain: name@example.com")
@@ -110,6 +138,11 @@ TOO_LARGE = Reply(
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients in one message")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors, closing")
 TOO_MANY_SESSIONS = Reply(421, "4.7.0", "too many sessions, try again later")
+TOO_MANY_LOGINS = Reply(421, "4.7.0", "too many failed logins, closing")
+TOO_MANY_MESSAGES = Reply(450, "4.7.1", "this source has sent its messages for this hour, try again later")
+FAR_TOO_LARGE = Reply(421, "4.3.4", "the message goes on beyond twice the limit, closing")
+TOO_BUSY = Reply(452, "4.3.1", "too many messages are arriving at once, send it again later")
+OUT_OF_MEMORY = Reply(421, "4.3.1", "the relay has no room for more input, send it again later")
 IDLE_TOO_LONG = Reply(421, "4.4.2", "nothing was heard for too long, closing")
 SHUTTING_DOWN = Reply(421, "4.3.2", "the relay is stopping, send it again later")
 SPOOL_FULL = Reply(452, "4.3.1", "no room to keep the message, send it again later")

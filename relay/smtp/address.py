@@ -5,6 +5,7 @@ where real mailboxes need it (repeated and trailing dots of older Japanese mobil
 """
 
 import re
+import unicodedata
 
 from relay import reply
 from relay.reply import Rejected
@@ -16,40 +17,50 @@ _LABEL = r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9_\-\u0080-\U0010ffff]*[A-Za-
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _LITERAL = re.compile(r"\[[0-9A-Fa-f:.]+\]")
 _LONGEST_LOCAL_PART, _LONGEST_PATH = 64, 254  # RFC 5321 §4.5.3.1.1, §4.5.3.1.3 less the brackets
-_PATH = re.compile(r"\s*<([^<>]*)>\s*(.*)", re.DOTALL)
-_BARE = re.compile(r"\s*(\S+)\s*(.*)", re.DOTALL)
+# A display name may stand before the brackets: devices send what their address book shows.
+_PATH = re.compile(r"([^<>]*)<([^<>]*)>(.*)", re.DOTALL)
+_BARE = re.compile(r"(\S+)\s*(.*)", re.DOTALL)
 
 
 def split_path(argument: str) -> tuple[str, str]:
     """The path and the parameters of what follows FROM: or TO:.
 
     Raises:
-        Rejected: there is no path.
+        Rejected: there is no path, or more than one.
     """
-    found = _PATH.fullmatch(argument) or _BARE.fullmatch(argument)
+    argument = argument.strip()
+    found = _PATH.fullmatch(argument)
+    if found is not None and "@" not in found[1]:
+        # `<a@b>;<c@d>` comes from address books of devices.
+        if any(mark in found[1] + found[3][:1] for mark in ";,<"):
+            raise Rejected(reply.ONE_ADDRESS)
+        return found[2].strip(), found[3].strip()
+    found = _BARE.fullmatch(argument)
     if found is None or "<" in found[1] or ">" in found[1]:
         raise Rejected(reply.BAD_PATH_SYNTAX)
-    return found[1].strip(), found[2]
+    return found[1], found[2]
 
 
-def check_reverse_path(path: str, hostname: str) -> str:
+def check_reverse_path(path: str, hostname: str, *, utf8: bool = True) -> str:
     """The reverse-path, qualified with `hostname` if it has no domain; "" is the null one.
 
     Raises:
-        Rejected: 553 5.1.7.
+        Rejected: 553 5.1.7, or 5.6.7 where SMTPUTF8 was needed and not said.
     """
     if path and "@" not in path:
         path = f"{path}@{hostname}"
     if path and not _is_address(path):
         raise Rejected(reply.BAD_REVERSE_PATH)
+    if not utf8 and not path.isascii():
+        raise Rejected(reply.SMTPUTF8_NEEDED)
     return path
 
 
-def check_forward_path(path: str) -> str:
+def check_forward_path(path: str, *, utf8: bool = True) -> str:
     """The forward-path.
 
     Raises:
-        Rejected: 501 or 553 5.1.3, with the reason.
+        Rejected: 501 or 553 5.1.3, with the reason; 5.6.7 where SMTPUTF8 was needed and not said.
     """
     if ";" in path or "," in path:
         raise Rejected(reply.ONE_ADDRESS)
@@ -57,16 +68,29 @@ def check_forward_path(path: str) -> str:
         raise Rejected(reply.NO_DOMAIN)
     if not _is_address(path):
         raise Rejected(reply.BAD_FORWARD_PATH)
+    if not utf8 and not path.isascii():
+        raise Rejected(reply.SMTPUTF8_NEEDED)
     return path
 
 
 def _is_address(path: str) -> bool:
+    if "=?" in path or not path.isprintable() or not _fits(path):
+        return False
+    # Whoever folds compatibility characters must read the same: a wide ；is a semicolon to them.
+    return _has_form(path) and (path.isascii() or _has_form(unicodedata.normalize("NFKC", path)))
+
+
+def _fits(path: str) -> bool:
+    try:
+        octets = path.encode()
+    except UnicodeEncodeError:  # not UTF-8 on the wire
+        return False
+    return len(octets) <= _LONGEST_PATH and len(octets.rpartition(b"@")[0]) <= _LONGEST_LOCAL_PART
+
+
+def _has_form(path: str) -> bool:
     local, _, domain = path.rpartition("@")
     return (
-        len(path.encode()) <= _LONGEST_PATH
-        and len(local.encode()) <= _LONGEST_LOCAL_PART
-        and "=?" not in path
-        and path.isprintable()
-        and _LOCAL_PART.fullmatch(local) is not None
+        _LOCAL_PART.fullmatch(local) is not None
         and (_DOMAIN.fullmatch(domain) or _LITERAL.fullmatch(domain)) is not None
     )

@@ -1,14 +1,29 @@
-"""The listeners: sockets, TLS, and the sessions that they open."""
+"""The listeners: opened, watched, reloaded, closed."""
 
 import asyncio
+import contextlib
+import resource
+import socket
 import ssl
 
 import structlog
 
 from relay.config import Config, Listener, split_address
-from relay.smtp.session import Door, Intake, Session
+from relay.smtp.door import Door, Intake
+from relay.smtp.limits import Guard
+from relay.smtp.listener import Listening
+from relay.smtp.tls import Certificate, TlsError
 
 log = structlog.get_logger("smtp")
+# Kept from sessions: the spool, the API, the console, and those that are being turned away.
+_RESERVED_FILES = 200
+# A session that receives large content has its socket and a file.
+_FILES_EACH = 2
+_BACKLOG = 1024
+_SWEEP = 1.0  # seconds between looks at all sessions
+_SWEEPS_PER_LOOK_AT_CERTIFICATES = 10
+# Stopping: content may still arrive for the first, verdicts may still come for the second.
+_GRACE, _LAST_GRACE = 4.0, 3.0
 
 
 class ListenError(Exception):
@@ -21,8 +36,10 @@ class Server:
     def __init__(self, config: Config, intake: Intake) -> None:
         self._config = config
         self._intake = intake
-        self._servers: list[asyncio.Server] = []
-        self._sessions: set[Session] = set()
+        self.guard = Guard(config.limits)
+        self._listening: dict[str, Listening] = {}
+        self._closed: list[Listening] = []  # no longer configured, with sessions that go on
+        self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open every listener, or none.
@@ -30,55 +47,155 @@ class Server:
         Raises:
             ListenError: one cannot be opened.
         """
+        self._count_files()
         try:
             for listener in self._config.listener:
-                self._servers.append(await self._listen(listener))
+                self._open(self._config, listener)
         except BaseException:
             await self.stop()
             raise
+        self._sweeper = asyncio.create_task(self._sweep(), name="smtp sweep")
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens: host and port of each socket."""
-        return [s.getsockname()[:2] for server in self._servers for s in server.sockets]
+        return [listening.sock.getsockname()[:2] for listening in self._listening.values()]
 
-    async def _listen(self, listener: Listener) -> asyncio.Server:
-        context = tls_context(listener)
-        door = Door(self._config, listener, self._intake, context)
-        loop = asyncio.get_running_loop()
-        host, port = split_address(listener.address)
-        try:
-            server = await loop.create_server(
-                lambda: Session(door, loop),
-                host,
-                port,
-                ssl=context if listener.tls == "implicit" else None,
-                backlog=1024,
+    def _count_files(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < hard:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+                soft = hard
+        room = max((soft - _RESERVED_FILES) // _FILES_EACH, 1)
+        wanted = self._config.limits.sessions
+        self.guard.sessions.most = min(wanted, room) if wanted else room
+        if wanted > room:
+            log.warning(
+                "fewer sessions than configured", sessions=room, reason="file descriptors", limit=soft
             )
-        except OSError as error:
-            raise ListenError(f"{listener.address}: cannot listen: {error.strerror or error}") from error
+
+    def _open(self, config: Config, listener: Listener) -> None:
+        door = Door(config, listener, self._intake, self.guard, _certificate(listener))
+        self._listening[listener.address] = Listening(door, bind(listener))
         log.info("listening", address=listener.address, tls=listener.tls, auth=listener.auth)
-        return server
+        if listener.tls_profile == "legacy" and listener.tls != "none":
+            log.warning("old TLS is allowed here", address=listener.address, tls_profile="legacy")
+
+    async def reload(self, config: Config) -> None:
+        """Take another configuration: sessions go on, new ones and new commands obey it.
+
+        Raises:
+            ListenError: a new listener cannot be opened, or a certificate not be used; nothing changed
+                for the others.
+        """
+        wanted = {listener.address: listener for listener in config.listener}
+        kept = wanted.keys() & self._listening.keys()
+        certificates = {address: _certificate(wanted[address]) for address in kept}
+        opened = [address for address in wanted if address not in kept]
+        try:
+            for address in opened:
+                self._open(config, wanted[address])
+        except ListenError:
+            for address in opened:
+                if address in self._listening:
+                    self._listening.pop(address).close()
+            raise
+        for address in self._listening.keys() - wanted.keys():
+            listening = self._listening.pop(address)
+            listening.close()
+            self._closed.append(listening)
+            log.info("no longer listening", address=address)
+        for address in kept:
+            door = self._listening[address].door
+            door.config, door.listener, door.certificate = config, wanted[address], certificates[address]
+        self._config = config
+        self.guard.apply(config.limits)
+        self._count_files()
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn = 0
+        while True:
+            await asyncio.sleep(_SWEEP)
+            turn += 1
+            now, scarce = loop.time(), self.guard.sessions.are_scarce
+            for listening in self._all():
+                for session in list(listening.sessions):
+                    session.expire(now, scarce=scarce)
+            self.guard.notes.settle()
+            if turn % _SWEEPS_PER_LOOK_AT_CERTIFICATES == 0:
+                for listening in self._listening.values():
+                    if listening.door.certificate is not None:
+                        listening.door.certificate.refresh()
+
+    def _all(self) -> list[Listening]:
+        self._closed = [listening for listening in self._closed if listening.tasks]
+        return [*self._listening.values(), *self._closed]
 
     async def stop(self) -> None:
-        """Close the listeners; sessions end by themselves or with the process."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        """Close the listeners; idle sessions hear 421, the others have some seconds to end."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        everything = self._all()
+        for listening in everything:
+            listening.close()
+        tasks = {task for listening in everything for task in listening.tasks}
+        sessions = {session for listening in everything for session in listening.sessions}
+        for at_once, grace in ((False, _GRACE), (True, _LAST_GRACE)):
+            for session in sessions:
+                session.stop(at_once=at_once)
+            if tasks:
+                _, tasks = await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.guard.notes.settle()
+        self._listening.clear()
 
 
 def tls_context(listener: Listener) -> ssl.SSLContext | None:
-    """The listener's certificate and protocol versions.
+    """The listener's TLS as it would be used; None without TLS.
 
     Raises:
         ListenError: the certificate or key cannot be read.
     """
+    certificate = _certificate(listener)
+    return certificate.context if certificate else None
+
+
+def _certificate(listener: Listener) -> Certificate | None:
     if listener.tls == "none":
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(listener.certificate_file, listener.private_key_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ListenError(f"{listener.address}: certificate_file cannot be used: {error}") from error
-    return context
+        return Certificate(listener)
+    except TlsError as error:
+        raise ListenError(str(error)) from error
+
+
+def bind(listener: Listener) -> socket.socket:
+    """A socket that listens on the listener's address.
+
+    Raises:
+        ListenError: it cannot be had.
+    """
+    host, port = split_address(listener.address)
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = infos[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # "[::]:25" means every address, IPv4's too: networks know them in their IPv6 form.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind(address)
+            sock.listen(_BACKLOG)
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as error:
+        raise ListenError(f"{listener.address}: cannot listen: {error.strerror or error}") from error
+    return sock

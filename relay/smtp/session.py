@@ -1,340 +1,487 @@
 """One client's session: its commands, read and answered one by one.
 
-Stands on aiosmtpd's protocol class for the streams; its command loop, its DATA and its address
-grammar are replaced, because stock ones hold whole messages in memory, end them at the wrong
-moment and decode what they should not.
+A subclass of aiosmtpd's protocol. Its streams, command loop, DATA and address grammar are replaced:
+the stock ones hold whole messages in memory, end them at the wrong moment, decode what they should
+not, and inspect the class anew for each connection. Every line is read in `_line`, every reply given
+in `_say`.
 """
 
 import asyncio
-import contextlib
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, ClassVar
 
 import structlog
 from aiosmtpd.smtp import SMTP
 
-from relay import metrics, reply
-from relay.config import Config, Listener, User
-from relay.envelope import ContentWriter, Envelope, Submission
+from relay import reply
+from relay.config import User
+from relay.envelope import Envelope, Submission
 from relay.reply import Rejected, Reply
-from relay.smtp import address, policy
-from relay.smtp.auth import MECHANISMS, credentials
-from relay.smtp.data import DataDecoder
+from relay.smtp import login, policy
+from relay.smtp.auth import MECHANISMS
+from relay.smtp.door import Door
+from relay.smtp.limits import name_source
+from relay.smtp.pace import Pace
+from relay.smtp.receive import Overrun, Receiver, read_chunk_size, skip
+from relay.smtp.stream import LineTooLong, Stream
+from relay.smtp.tls import explain, find_user, looks_like_tls
+from relay.smtp.transaction import Transaction
 
 log = structlog.get_logger("smtp")
 # RFC 5321 §4.5.3.1.4 says 512 octets, RFC 4954 §4 12288 for AUTH; between them, room for all.
 _LONGEST_COMMAND = 12_288
-_BLOCK = 256 * 1024
-_MOST_ERRORS = 20
-_IDLE = 300.0  # seconds, RFC 5321 §4.5.3.2.7
-
-
-class Intake(Protocol):
-    """What the session needs of the other side of the door."""
-
-    def writer(self) -> ContentWriter:
-        """Where content flows."""
-
-    def check_recipient(self, user: User | None, reverse_path: str) -> Reply | None:
-        """A refusal, if no account can send for this sender."""
-
-    async def accept(self, submission: Submission, user: User | None) -> Reply:
-        """Take the message, or say why not."""
-
-
-@dataclass(slots=True)
-class Door:
-    """What all sessions of one listener share."""
-
-    config: Config
-    listener: Listener
-    intake: Intake
-    tls_context: ssl.SSLContext | None
-
-    @property
-    def limit(self) -> int:
-        """The SIZE advertised, in octets."""
-        return self.config.message_limit(self.listener)
-
-
-@dataclass(slots=True)
-class Transaction:
-    """A mail transaction (RFC 5321 §3.3) that MAIL opened."""
-
-    reverse_path: str
-    forward_paths: list[str]
-    delivery_options: bool = False
+_LONGEST_HELO = 255
+# Commands without a step forward that cost nothing; each further one counts as an error.
+_MOST_IDLE_COMMANDS = 100
+_IDLE_COMMANDS = frozenset({"HELO", "EHLO", "NOOP", "RSET", "VRFY", "HELP"})
+# RFC 5321 and others know them, the relay does not do them.
+_NOT_IMPLEMENTED = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BURL", "XCLIENT"})
+# A browser, or a page that makes one speak to this port (ALPACA).
+_HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "TRACE", "PATCH"})
+HANDSHAKE = 30.0  # seconds; a printer's processor takes five
+TLS_SHUTDOWN = 3.0
+_LINGER = 2.0
 
 
 class Close(Exception):  # noqa: N818 - a wish, not an error
     """The session ends after what was said."""
 
 
-class Session(SMTP):
-    """One client's session."""
+class TimedOut(Exception):  # noqa: N818
+    """The client had its time."""
 
-    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(handler=object(), hostname=door.config.hostname, timeout=_IDLE, loop=loop)
-        self._door = door
-        self._id = secrets.token_hex(4)
-        self._log = log.bind(session=self._id)
-        self._peer = ""
-        self._helo = ""
-        self._user: User | None = None
+
+class Stopping(Exception):  # noqa: N818
+    """The relay is stopping."""
+
+
+class Flooded(Exception):  # noqa: N818
+    """All sessions together hold more than they may."""
+
+
+class Session(SMTP):
+    """One client's session.
+
+    Args:
+        door: The listener's.
+        peer: The client's address, as a PROXY header named it where there is one.
+    """
+
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, peer: str) -> None:
+        # Not aiosmtpd's own: it inspects class and handler, and makes streams that are not used.
+        self.loop = loop
+        self.door = door
+        self.id = secrets.token_hex(4)
+        self.peer = peer
+        self.source = name_source(peer)
+        self.helo = ""
+        self.user: User | None = None
+        self.secure = False
+        self.pace = Pace(door.guard.limits.idle, since=loop.time())
+        self.stream = Stream(loop, door.guard.budget.hold)
+        self.failed_logins = 0
         self._transaction: Transaction | None = None
         self._errors = 0
-        self._secure = False
-        self._verbs: dict[str, Callable[[str], Awaitable[Reply | None]]] = {
-            "HELO": self._helo_verb,
-            "EHLO": self._ehlo,
-            "STARTTLS": self._starttls,
-            "AUTH": self._auth,
-            "MAIL": self._mail,
-            "RCPT": self._rcpt,
-            "DATA": self._data,
-            "RSET": self._rset,
-            "NOOP": self._noop,
-            "QUIT": self._quit,
-            "VRFY": self._vrfy,
-            "HELP": self._help,
-        }
+        self._idle_commands = 0
+        self._talked_early = False
 
-    async def _say(self, answer: Reply) -> None:
-        self._writer.write(f"{answer}\r\n".encode("ascii"))
-        await self._writer.drain()
+    # What the transport says.
 
-    async def _handle_client(self) -> None:
-        assert self.transport is not None  # noqa: S101 - aiosmtpd calls this from connection_made
-        self._reader._limit = _BLOCK  # type: ignore[attr-defined]  # blocks, not lines, set the pace
-        self._peer = (self.transport.get_extra_info("peername") or ("",))[0]
-        self._secure = self.transport.get_extra_info("ssl_object") is not None
-        if not policy.may_connect(self._door.listener, self._peer):
-            self._log.info("session refused", client=self._peer, reason="network")
-            metrics.CONNECTIONS.labels("refused").inc()
-            await self._say(reply.NETWORK_NOT_ALLOWED)
-            self._writer.close()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        self.stream.transport = transport  # type: ignore[assignment]
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Octets came."""
+        if self.door.guard.budget.memory_is_full:
+            self.stream.fail(Flooded())
             return
-        self._log.debug("session opened", client=self._peer)
-        metrics.CONNECTIONS.labels("accepted").inc()
-        with (
-            metrics.SESSIONS.track_inprogress(),
-            contextlib.suppress(Close, ConnectionError, asyncio.IncompleteReadError),
-        ):
-            await self._say(Reply(220, "", f"{self._door.config.hostname} ESMTP relay"))
-            while True:
-                await self._one_command(await self._line())
-        self._writer.close()
-        self._log.debug("session closed", client=self._peer)
+        self.stream.feed(data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still be listening, except over TLS."""
+        self.stream.feed_end(EOFError())
+        return not self.secure
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The client is gone; what it has handed over is settled all the same."""
+        self.stream.feed_end(ConnectionResetError("the client is gone"))
+        self.stream.resume_writing()
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self.stream.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self.stream.resume_writing()
+
+    # The session's life.
+
+    async def run(self) -> None:
+        """Hold the session, from the banner to its end."""
+        try:
+            await self._converse()
+        except TimedOut:
+            self._note("session timed out", hint=self._hint())
+            await self._take_leave(reply.IDLE_TOO_LONG)
+        except Stopping:
+            await self._take_leave(reply.SHUTTING_DOWN)
+        except Flooded:
+            self._note("session cut off", reason="no room for input")
+            await self._take_leave(reply.OUT_OF_MEMORY)
+        except (Close, OSError, EOFError):
+            pass
+        finally:
+            await self._end()
+
+    async def _converse(self) -> None:
+        self._identify()
+        self._talked_early = self.stream.pending > 0
+        await self._say(Reply(220, "", f"{self.door.config.hostname} ESMTP relay"))
+        while True:
+            await self._command(await self._line())
+
+    async def _take_leave(self, answer: Reply) -> None:
+        with suppress(OSError, TimedOut, Stopping, Flooded):
+            self.pace.waits = False
+            await asyncio.wait_for(self._say(answer, now=True), _LINGER)
+
+    async def _end(self) -> None:
+        await self._abandon()
+        self.stream.forget()
+        if self.stream.transport is None:
+            return
+        with suppress(OSError, TimeoutError, TimedOut, Stopping, Flooded):
+            await asyncio.wait_for(self.stream.flush(), _LINGER)
+        # Whoever does not take the last reply has no claim on the socket.
+        self.loop.call_later(TLS_SHUTDOWN, self.stream.transport.abort)
+        self.stream.transport.close()
+
+    def expire(self, now: float, *, scarce: bool) -> None:
+        """End the session if the client has had its time."""
+        if self.pace.is_over(now, scarce=scarce):
+            self.stream.fail(TimedOut())
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the session between two messages, or at once."""
+        if self.pace.waits and (at_once or not self.is_receiving):
+            self.stream.fail(Stopping())
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether content is on its way."""
+        return self._transaction is not None and self._transaction.receiver is not None
+
+    def _hint(self) -> str | None:
+        receiver = self._transaction.receiver if self._transaction else None
+        if receiver is not None and receiver.ends_barely:
+            return "it ended its data with a bare line end; only CR LF . CR LF ends data: see its line ends"
+        return None
+
+    def _note(self, event: str, **facts: object) -> None:
+        self.door.guard.notes.write(event, client=self.peer, session=self.id, **facts)
+
+    # Lines in, replies out.
 
     async def _line(self) -> str:
-        self._reset_timeout()
         try:
-            line = await self._reader.readuntil(b"\n")
-        except asyncio.LimitOverrunError:
-            line = b" " * (_LONGEST_COMMAND + 1)
-        if len(line) > _LONGEST_COMMAND:
+            if not self.secure and await self._starts_tls():
+                self._note(
+                    "TLS on a plain port",
+                    listener=self.door.listener.address,
+                    remedy='choose STARTTLS on the device, or give it a listener with tls = "implicit"',
+                )
+                raise Close
+            line = await self.stream.line(_LONGEST_COMMAND)
+        except LineTooLong:
             await self._say(reply.LINE_TOO_LONG)
-            raise Close
-        return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+            raise Close from None
+        return line.decode("utf-8", "surrogateescape")
 
-    async def _one_command(self, line: str) -> None:
-        verb, _, argument = line.strip().partition(" ")
+    async def _starts_tls(self) -> bool:
+        if not self.stream.pending:
+            await self.stream.more()
+        return not self._idle_commands and not self.helo and looks_like_tls(self.stream.peek(3))
+
+    async def _say(self, answer: Reply, *, now: bool = False) -> None:
+        self.stream.put(answer.encode())
+        # Replies to pipelined commands go together; the last one goes before the next wait.
+        if now or not self.stream.pending:
+            await self.stream.flush()
+
+    async def ask(self, challenge: bytes) -> bytes:
+        """Send a challenge of AUTH, already in Base64; gives the client's line, which nobody else sees."""
+        self.stream.put(b"334 " + challenge + b"\r\n")
+        await self.stream.flush()
         try:
-            answer = await self._verbs.get(verb.upper(), self._unknown)(argument.strip())
+            return await self.stream.line(_LONGEST_COMMAND)
+        except LineTooLong:
+            await self._say(reply.LINE_TOO_LONG)
+            raise Close from None
+
+    async def _command(self, line: str) -> None:
+        verb, _, argument = line.strip().partition(" ")
+        verb = verb.upper()
+        try:
+            answer = await self._obey(verb, argument.strip())
         except Rejected as rejected:
             answer = rejected.reply
-        except (Close, ConnectionError, asyncio.IncompleteReadError):
+        except Overrun:
+            answer = reply.FAR_TOO_LARGE
+        except (Close, TimedOut, Stopping, Flooded, ConnectionError, EOFError):
             raise
-        except Exception:  # noqa: BLE001 - logged, answered
+        except Exception:
             # The client hears a fixed sentence; what happened goes to the log.
-            self._log.exception("command failed", verb=verb.upper()[:10])
+            log.exception("command failed", session=self.id, verb=verb if verb in self._VERBS else None)
             answer = reply.INTERNAL
         if answer is not None:
             await self._say(answer)
-            await self._count(answer)
+            await self._weigh(verb, answer)
 
-    async def _count(self, answer: Reply) -> None:
-        self._errors += int(answer.code >= 500)  # noqa: PLR2004 - 5yz, RFC 5321 §4.2.1
-        if self._errors > _MOST_ERRORS:
+    async def _weigh(self, verb: str, answer: Reply) -> None:
+        """Count errors and idle chatter, and note a step forward."""
+        if answer.code == 421:  # noqa: PLR2004 - RFC 5321 §3.8: the channel closes
+            raise Close
+        idle = verb in _IDLE_COMMANDS
+        self._idle_commands += idle
+        wrong = answer.code >= 500 or (idle and self._idle_commands > _MOST_IDLE_COMMANDS)  # noqa: PLR2004
+        self._errors += wrong
+        if self._errors > self.door.guard.limits.errors:
+            self._note("session cut off", reason="too many errors")
             await self._say(reply.TOO_MANY_ERRORS)
             raise Close
+        if not (idle or wrong):
+            self.pace.step(self.loop.time())
 
-    async def _unknown(self, _: str) -> Reply:
-        return reply.UNKNOWN_COMMAND
+    async def _obey(self, verb: str, argument: str) -> Reply | None:
+        method = self._VERBS.get(verb)
+        return await method(self, argument) if method else await self._unknown(verb)
 
-    async def _helo_verb(self, argument: str) -> Reply:
-        self._helo, self._transaction = argument, None
-        return Reply(250, "", self._door.config.hostname)
+    async def _unknown(self, verb: str) -> Reply:
+        if verb in _HTTP:
+            await self._say(reply.NOT_HTTP)
+            raise Close
+        return reply.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else reply.UNKNOWN_COMMAND
 
-    async def _ehlo(self, argument: str) -> None:
-        self._helo, self._transaction = argument, None
-        lines = [self._door.config.hostname, "PIPELINING", f"SIZE {self._door.limit}", "8BITMIME", "SMTPUTF8"]
-        lines.append("ENHANCEDSTATUSCODES")
-        if self._door.listener.tls == "starttls" and not self._secure:
+    # Hello, and TLS.
+
+    async def _hello(self, argument: str) -> Reply:
+        await self._abandon()
+        self.helo = "".join(c for c in argument if c.isprintable())[:_LONGEST_HELO]
+        return Reply(250, "", self.door.config.hostname)
+
+    async def _extended_hello(self, argument: str) -> Reply:
+        return replace(await self._hello(argument), lines=self._extensions())
+
+    def _extensions(self) -> tuple[str, ...]:
+        lines = ["PIPELINING", f"SIZE {self.door.limit}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+        lines += ["CHUNKING", f"LIMITS RCPTMAX={self.door.guard.limits.recipients}"]
+        if self.door.listener.tls == "starttls" and not self.secure:
             lines.append("STARTTLS")
-        if self._may_login():
+        if self.may_login:
             lines.append(f"AUTH {' '.join(MECHANISMS)}")
-        text = "".join(f"250-{line}\r\n" for line in lines[:-1]) + f"250 {lines[-1]}\r\n"
-        self._writer.write(text.encode("ascii"))
-        await self._writer.drain()
+        return tuple(lines)
 
-    def _may_login(self) -> bool:
-        listener = self._door.listener
-        return listener.auth != "off" and (self._secure or listener.auth_without_tls)
+    @property
+    def may_login(self) -> bool:
+        """Whether AUTH is offered now."""
+        listener = self.door.listener
+        return listener.auth != "off" and (self.secure or listener.auth_without_tls)
 
-    async def _starttls(self, _: str) -> None:
-        if self._secure or self._door.tls_context is None or self._door.listener.tls != "starttls":
+    async def _start_tls(self, argument: str) -> None:
+        context, transport = self.door.context, self.stream.transport
+        if self.secure or context is None or self.door.listener.tls != "starttls" or transport is None:
             raise Rejected(reply.NO_TLS)
-        # What came in plain text after STARTTLS is not the client's (RFC 3207 §6).
-        self._reader._buffer.clear()  # type: ignore[attr-defined]
-        await self._say(reply.START_TLS)
-        assert self.transport is not None  # noqa: S101 - the session is open
-        secured = await self.loop.start_tls(self.transport, self, self._door.tls_context, server_side=True)  # type: ignore[arg-type]
-        self._reader._transport = self._writer._transport = self.transport = secured  # type: ignore[attr-defined]
-        self._secure, self._helo, self._transaction, self._user = True, "", None, None
+        if argument:
+            raise Rejected(reply.BAD_ARGUMENT)
+        # From here on nothing in plain text is the client's (RFC 3207 §6).
+        transport.pause_reading()
+        injected = self.stream.forget()
+        if injected:
+            self._note("plain text after STARTTLS thrown away", octets=injected)
+        await self._abandon()
+        await self._say(reply.START_TLS, now=True)
+        await self._secure(transport, context)
+
+    async def _secure(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        try:
+            self.stream.transport = await self.loop.start_tls(
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE,
+                ssl_shutdown_timeout=TLS_SHUTDOWN,
+            )
+        except (OSError, EOFError) as error:
+            self._note("TLS handshake failed", listener=self.door.listener.address, reason=explain(error))
+            raise Close from None
+        self.transport = self.stream.transport
+        self.helo, self.user = "", None
+        self._identify()
+
+    def _identify(self) -> None:
+        tls = self._ssl_object()
+        self.secure = tls is not None
+        self.pace.step(self.loop.time())
+        if tls is not None and self.door.listener.client_ca_file:
+            self.user = find_user(self.door.config, tls.getpeercert())
+
+    def _ssl_object(self) -> Any:
+        return self.stream.transport.get_extra_info("ssl_object") if self.stream.transport else None
 
     async def _auth(self, argument: str) -> Reply:
-        if self._user is not None:
-            return reply.ALREADY_LOGGED_IN
-        if self._door.listener.auth == "off":
-            return reply.NO_AUTH
-        if not self._may_login():
-            return reply.AUTH_NEEDS_TLS
-        name, password = await credentials(argument, self._challenge)
-        self._user = await policy.login(self._door.config, name, password)
-        self._log.info("login", client=self._peer, user=name, accepted=self._user is not None)
-        metrics.LOGINS.labels("accepted" if self._user else "refused").inc()
-        return reply.LOGGED_IN if self._user else reply.LOGIN_REFUSED
+        return await login.log_in(self, argument)
 
-    async def _challenge(self, text: bytes) -> bytes:
-        import base64
+    # The mail transaction.
 
-        self._writer.write(b"334 " + base64.b64encode(text) + b"\r\n")
-        await self._writer.drain()
-        self._reset_timeout()
-        return await self._reader.readuntil(b"\n")
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether MAIL was accepted and the message is not yet there."""
+        return self._transaction is not None
 
     async def _mail(self, argument: str) -> Reply:
         if self._transaction is not None:
             return reply.NESTED_MAIL
-        if self._door.listener.auth == "required" and self._user is None:
-            return reply.LOGIN_REQUIRED
-        path, parameters = address.split_path(_after(argument, "FROM:"))
-        given = _parameters(parameters)
-        if int(given.get("SIZE", "0") or 0) > self._door.limit:
-            return reply.TOO_LARGE
-        reverse_path = address.check_reverse_path(path, self._door.config.hostname)
-        policy.check_sender(self._user, reverse_path)
-        self._transaction = Transaction(reverse_path, [], "RET" in given or "ENVID" in given)
+        if self.door.listener.auth == "required" and self.user is None:
+            return reply.LOGIN_REQUIRED if self.may_login else reply.TLS_REQUIRED
+        self._transaction = Transaction.open(self.door, self.user, argument)
         return reply.SENDER_OK
 
     async def _rcpt(self, argument: str) -> Reply:
         if self._transaction is None:
             return reply.NO_TRANSACTION
-        path, parameters = address.split_path(_after(argument, "TO:"))
-        forward_path = address.check_forward_path(path)
-        refusal = self._door.intake.check_recipient(self._user, self._transaction.reverse_path)
-        if refusal is not None:
-            return refusal
-        given = _parameters(parameters)
-        self._transaction.delivery_options |= "NOTIFY" in given or "ORCPT" in given
-        self._transaction.forward_paths.append(forward_path)
-        return reply.RECIPIENT_OK
+        if self.is_receiving:
+            return reply.MIXED_DATA
+        return self._transaction.add(argument)
 
-    async def _data(self, _: str) -> Reply:
+    async def _data(self, argument: str) -> Reply:
         transaction = self._transaction
         if transaction is None:
             return reply.NO_TRANSACTION
-        if not transaction.forward_paths:
-            return reply.NO_RECIPIENTS
-        await self._say(reply.START_DATA)
-        self._transaction = None
-        writer = self._door.intake.writer()
-        try:
-            refusal = await self._receive(writer)
-            if refusal is not None:
-                return refusal
-            submission = Submission(self._envelope(transaction), await asyncio.to_thread(writer.finish))
-        finally:
-            writer.discard()
-        # Whoever hangs up now changes nothing for the message: it is taken or refused all the same.
-        return await asyncio.shield(asyncio.ensure_future(self._door.intake.accept(submission, self._user)))
+        if argument:
+            return reply.BAD_ARGUMENT
+        if self.is_receiving:
+            return reply.MIXED_DATA
+        receiver = await transaction.begin(self.stream, self.pace, self._budget_source)
+        await self._say(reply.START_DATA, now=True)
+        await receiver.read_data()
+        return await self._hand_over(transaction, receiver)
 
-    async def _receive(self, writer: ContentWriter) -> Reply | None:
-        decoder, refusal = DataDecoder(), None
-        while not decoder.done:
-            self._reset_timeout()
-            block = await self._reader.read(_BLOCK)
-            if not block:
-                raise ConnectionError("the client left within DATA")
-            content = decoder.feed(block)
-            if refusal is None and writer.size + len(content) > self._door.limit:
-                refusal = reply.TOO_LARGE
-                writer.discard()
-            if refusal is None:
-                refusal = _write(writer, content)
-        self._reader._buffer[:0] = decoder.rest  # type: ignore[attr-defined]  # pipelined commands
-        return refusal
+    async def _bdat(self, argument: str) -> Reply:
+        chunk = read_chunk_size(argument)
+        if chunk is None:
+            # Nobody knows how many octets follow, so they cannot be told from commands.
+            await self._say(reply.BAD_ARGUMENT, now=True)
+            raise Close
+        size, last = chunk
+        try:
+            receiver = await self._open_for_chunks(size)
+        except Rejected:
+            # The octets come in any case (RFC 3030 §2), and are no commands.
+            await skip(self.stream, self.pace, size)
+            await self._abandon()
+            raise
+        assert self._transaction is not None  # noqa: S101 - it has a receiver
+        await receiver.read_chunk(size, last=last)
+        if receiver.refusal is not None:
+            await self._abandon()
+            return receiver.refusal
+        if last:
+            return await self._hand_over(self._transaction, receiver)
+        self._idle_commands += not size
+        return reply.CHUNK_TAKEN if self._idle_commands <= _MOST_IDLE_COMMANDS else reply.TOO_MANY_ERRORS
+
+    async def _open_for_chunks(self, size: int) -> Receiver:
+        if self._transaction is None:
+            raise Rejected(reply.NO_TRANSACTION)
+        limit = self.door.limit
+        if limit and size > 2 * limit:
+            raise Overrun
+        receiver = self._transaction.receiver
+        return receiver or await self._transaction.begin(self.stream, self.pace, self._budget_source)
+
+    @property
+    def _budget_source(self) -> str:
+        return self.user.name if self.user else self.source
+
+    async def _hand_over(self, transaction: Transaction, receiver: Receiver) -> Reply:
+        """Give the message to the other side; from here on its fate is not the session's."""
+        try:
+            content = await receiver.finish()
+            submission = Submission(self._envelope(transaction), content)
+            try:
+                await policy.check_originators(transaction.user, content)
+            except BaseException:
+                content.discard()
+                raise
+            with self.pace.working():
+                # Whoever hangs up now changes nothing for the message.
+                return await asyncio.shield(self.door.intake.accept(submission, transaction.user))
+        finally:
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            await transaction.abandon()
 
     def _envelope(self, transaction: Transaction) -> Envelope:
-        tls = self.transport.get_extra_info("ssl_object") if self.transport else None
+        """What is known of the transaction and its session."""
+        tls = self._ssl_object()
         return Envelope(
             reverse_path=transaction.reverse_path,
             forward_paths=tuple(transaction.forward_paths),
             arrival_date=datetime.now(UTC),
-            client_address=self._peer,
-            helo=self._helo,
-            user=self._user.name if self._user else None,
-            listener=self._door.listener.address,
+            client_address=self.peer,
+            helo=self.helo,
+            user=self.user.name if self.user else None,
+            listener=self.door.listener.address,
             tls=f"{tls.version()} {tls.cipher()[0]}" if tls else "",
-            session=self._id,
+            session=self.id,
             delivery_options=transaction.delivery_options,
-            priority=(self._user.priority if self._user else "") or self._door.listener.priority,
+            priority=(self.user.priority if self.user else "") or self.door.listener.priority,
         )
 
-    async def _rset(self, _: str) -> Reply:
-        self._transaction = None
+    # The rest.
+
+    async def _reset(self, _: str) -> Reply:
+        await self._abandon()
         return reply.OK
 
     async def _noop(self, _: str) -> Reply:
         return reply.OK
 
-    async def _vrfy(self, _: str) -> Reply:
+    async def _verify(self, _: str) -> Reply:
         return reply.CANNOT_VERIFY
 
     async def _help(self, _: str) -> Reply:
         return reply.HELP
 
     async def _quit(self, _: str) -> None:
-        await self._say(reply.BYE)
+        await self._say(reply.BYE, now=True)
         raise Close
 
-
-def _after(argument: str, keyword: str) -> str:
-    if argument[: len(keyword)].upper() != keyword:
-        raise Rejected(reply.BAD_PATH_SYNTAX)
-    return argument[len(keyword) :]
-
-
-def _parameters(text: str) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for word in text.split():
-        keyword, _, value = word.partition("=")
-        given[keyword.upper()] = value
-    if not given.get("SIZE", "0").isdecimal():
-        raise Rejected(reply.BAD_ARGUMENT)
-    return given
-
-
-def _write(writer: ContentWriter, content: bytes) -> Reply | None:
-    try:
-        writer.write(content)
-    except OSError as error:
-        log.error("content cannot be written", reason=error.strerror)
-        writer.discard()
-        return reply.SPOOL_FULL
-    return None
+    # Looked up in place of aiosmtpd's hooks, and made once.
+    _VERBS: ClassVar[dict[str, Callable[["Session", str], Awaitable[Reply | None]]]] = {
+        "HELO": _hello,
+        "EHLO": _extended_hello,
+        "STARTTLS": _start_tls,
+        "AUTH": _auth,
+        "MAIL": _mail,
+        "RCPT": _rcpt,
+        "DATA": _data,
+        "BDAT": _bdat,
+        "RSET": _reset,
+        "NOOP": _noop,
+        "QUIT": _quit,
+        "VRFY": _verify,
+        "HELP": _help,
+    }

@@ -29,7 +29,7 @@ def test_all_problems_at_once_each_with_key_wish_and_find():
     assert "listener[0].prot: no such key" in text
     assert "delivery.wait: expected a duration" in text
     assert "only the last step can be without end" in text
-    assert "user[0].password_hash: is missing" in text
+    assert "user[0]: expected password_hash" in text
     assert "user[0].account: expected the name of an account, found 'nobody'" in text
     assert len(found) == 8
 

@@ -24,6 +24,9 @@ SHOWN = {
     "user.name",
     "user.password_hash",
     "user.may_send_as",
+    "user.recipient_domains",
+    "user.messages_per_hour",
+    "listener.recipient_domains",
 }
 
 
@@ -83,6 +86,7 @@ def test_every_default_is_the_models():
         ("", config, Config()),
         ("works", config.works, Config().works),
         ("delivery", config.delivery, Config().delivery),
+        ("limits", config.limits, Config().limits),
         ("spool", config.spool, Config().spool),
         ("console", config.console, Config().console),
         ("log", config.log, Config().log),

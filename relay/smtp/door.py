@@ -1,0 +1,45 @@
+"""What the sessions of one listener share, and what they need of the other side of the door."""
+
+import ssl
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.config import Config, Listener, User
+from relay.envelope import ContentWriter, Submission
+from relay.reply import Reply
+from relay.smtp.limits import Guard
+from relay.smtp.tls import Certificate
+
+
+class Intake(Protocol):
+    """What the session needs of the other side of the door."""
+
+    def writer(self) -> ContentWriter:
+        """Where content flows."""
+
+    def check_recipient(self, user: User | None, reverse_path: str) -> Reply | None:
+        """A refusal, if no account can send for this sender."""
+
+    async def accept(self, submission: Submission, user: User | None) -> Reply:
+        """Take the message, or say why not."""
+
+
+@dataclass(slots=True)
+class Door:
+    """One listener's configuration; `reload` puts another into it while sessions go on."""
+
+    config: Config
+    listener: Listener
+    intake: Intake
+    guard: Guard
+    certificate: Certificate | None
+
+    @property
+    def limit(self) -> int:
+        """The SIZE advertised, in octets; 0: any."""
+        return self.config.message_limit(self.listener)
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context of this moment; None without TLS."""
+        return self.certificate.context if self.certificate else None

@@ -1,0 +1,177 @@
+"""What is counted for all sessions together, so that no client can take more than its share.
+
+Every table here is bounded: who floods the relay with addresses cannot fill its memory with them.
+"""
+
+import asyncio
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import structlog
+
+from relay.config import Limits
+from relay.smtp.logins import Logins
+
+log = structlog.get_logger("smtp")
+_HOUR = 3600.0
+# Sources whose messages are counted; the one not heard of for the longest time is forgotten first.
+_MOST_SOURCES = 10_000
+# A listener under attack says so in at most this many lines a second.
+_LINES_A_SECOND = 5
+# New DATA waits so long for others to end, in all and between looks.
+_PATIENCE, _LOOK_AGAIN = 5.0, 0.1
+# One customer's IPv6 network (RFC 6177): whoever has one has 2^64 addresses.
+_IPV6_SITE = 64
+
+
+def read_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address, IPv4 in IPv6's clothes as IPv4; None if it is none."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def name_source(text: str) -> str:
+    """What limits by address count: an IPv4 address, or an IPv6 network of 64 bits."""
+    address = read_address(text)
+    if isinstance(address, IPv6Address):
+        return f"{IPv6Address(int(address) >> _IPV6_SITE << _IPV6_SITE)}/{_IPV6_SITE}"
+    return str(address) if address else text
+
+
+class Sessions:
+    """How many sessions are open, in all and from each source."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.most = limits.sessions  # less where file descriptors are few
+        self.count = 0
+        self._by_source: Counter[str] = Counter()
+
+    def enter(self, source: str) -> bool:
+        """Count one more, if there is room for it; "" is a source that is not known yet."""
+        if self.most and self.count >= self.most:
+            return False
+        each = self.limits.sessions_per_address
+        if source and each and self._by_source[source] >= each:
+            return False
+        self.count += 1
+        self._by_source[source] += 1
+        return True
+
+    def leave(self, source: str) -> None:
+        """Count one less."""
+        self.count -= 1
+        self._by_source[source] -= 1
+        if self._by_source[source] <= 0:
+            del self._by_source[source]
+
+    @property
+    def are_scarce(self) -> bool:
+        """Whether so few are left that idle ones should go early."""
+        return bool(self.most) and self.count >= 0.9 * self.most
+
+
+class Budget:
+    """Octets that all sessions hold together: in memory, and of messages that are arriving."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.memory = 0  # input not yet read, recipients, the beginnings of messages
+        self.content = 0  # of messages that arrive and are not yet kept or refused
+
+    def hold(self, octets: int) -> None:
+        """Count memory that was taken, or with a negative number given back."""
+        self.memory += octets
+
+    @property
+    def memory_is_short(self) -> bool:
+        """Whether half of the memory is taken: content should go to files at once."""
+        return bool(self.limits.memory) and self.memory * 2 > self.limits.memory
+
+    @property
+    def memory_is_full(self) -> bool:
+        """Whether whoever takes more has to go."""
+        return bool(self.limits.memory) and self.memory > self.limits.memory
+
+    async def admit(self, size: int) -> bool:
+        """Wait briefly for room for a message of this announced size; False if there is none."""
+        until = time.monotonic() + _PATIENCE
+        while self.limits.content and self.content and self.content + size > self.limits.content:
+            if time.monotonic() >= until:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN)
+        return True
+
+
+class Rates:
+    """How many messages each source sent within the hour."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._sent: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def take(self, source: str, most: int) -> bool:
+        """Count one more message, if the source has one left; 0 is no limit."""
+        if not most:
+            return True
+        sent = self._sent.setdefault(source, deque())
+        self._sent.move_to_end(source)
+        while len(self._sent) > _MOST_SOURCES:
+            self._sent.popitem(last=False)
+        now = self._now()
+        while sent and sent[0] <= now - _HOUR:
+            sent.popleft()
+        if len(sent) >= most:
+            return False
+        sent.append(now)
+        return True
+
+
+class Notes:
+    """Lines about what strangers do: a few each second, and then how many more there were."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._second = 0.0
+        self._lines = 0
+        self._left_out: Counter[str] = Counter()
+
+    def write(self, event: str, **facts: object) -> None:
+        """Log this at info, unless this second has had its lines."""
+        second = self._now() // 1
+        if second != self._second:
+            self.settle()
+            self._second, self._lines = second, 0
+        if self._lines >= _LINES_A_SECOND:
+            self._left_out[event] += 1
+            return
+        self._lines += 1
+        log.info(event, **facts)
+
+    def settle(self) -> None:
+        """Say what was left out."""
+        for event, count in self._left_out.items():
+            log.warning("lines left out", of=event, count=count)
+        self._left_out.clear()
+
+
+class Guard:
+    """All that is counted, together; one for the whole relay."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.sessions = Sessions(limits)
+        self.budget = Budget(limits)
+        self.rates = Rates()
+        self.logins = Logins(limits.login_failures, limits.login_delay)
+        self.notes = Notes()
+
+    def apply(self, limits: Limits) -> None:
+        """New limits for what is counted already."""
+        self.limits = self.sessions.limits = self.budget.limits = limits
+        self.logins.most, self.logins.delay = limits.login_failures, limits.login_delay

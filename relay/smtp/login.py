@@ -1,0 +1,66 @@
+"""AUTH as the session holds it: who may try, how long it takes, and what is said."""
+
+import asyncio
+import base64
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay import metrics, reply
+from relay.reply import Reply
+from relay.smtp import policy
+from relay.smtp.auth import credentials
+
+if TYPE_CHECKING:
+    from relay.smtp.session import Session
+
+log = structlog.get_logger("smtp")
+# Failed logins that one connection is granted.
+_MOST_FAILURES = 3
+_LONGEST_NAME = 64
+
+
+async def log_in(session: "Session", argument: str) -> Reply:
+    """Hold the dialogue of AUTH (RFC 4954); a success sets the session's user.
+
+    Raises:
+        Rejected: the dialogue went wrong.
+    """
+    if session.user is not None:
+        return reply.ALREADY_LOGGED_IN
+    if session.door.listener.auth == "off":
+        return reply.NO_AUTH
+    if session.is_in_transaction:
+        return reply.BAD_SEQUENCE  # RFC 4954 §4
+    if not session.may_login:
+        return reply.AUTH_NEEDS_TLS
+    name, password = await credentials(argument, lambda text: session.ask(base64.b64encode(text)))
+    with session.pace.working():
+        return await _judge(session, name, password)
+
+
+async def _judge(session: "Session", name: str, password: str) -> Reply:
+    logins, address = session.door.guard.logins, session.source
+    if not logins.begin(address, name):
+        _note(session, name, "too many failures")
+        return reply.LOGIN_LOCKED
+    user = await policy.login(session.door.config, name, password)
+    if user is not None:
+        logins.succeed(address, name)
+        session.user = user
+        metrics.LOGINS.labels("accepted").inc()
+        log.info("logged in", client=session.peer, session=session.id, user=user.name)
+        return reply.LOGGED_IN
+    known = any(user.name == name for user in session.door.config.user)
+    _note(session, name, "wrong password" if known else "no such user")
+    session.failed_logins += 1
+    await asyncio.sleep(logins.wait(address, name))
+    return reply.TOO_MANY_LOGINS if session.failed_logins >= _MOST_FAILURES else reply.LOGIN_REFUSED
+
+
+def _note(session: "Session", name: str, reason: str) -> None:
+    metrics.LOGINS.labels("refused").inc()
+    shown = "".join(c for c in name if c.isprintable())[:_LONGEST_NAME]
+    session.door.guard.notes.write(
+        "login refused", client=session.peer, session=session.id, user=shown, reason=reason
+    )

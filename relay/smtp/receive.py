@@ -1,0 +1,220 @@
+"""Content on its way in: limits as the octets come, the disk off the event loop.
+
+While one piece is written and hashed in a thread, the next one arrives; a session holds two pieces at
+most. What does not fit is thrown away as it comes, so that the client hears why at the end.
+"""
+
+import asyncio
+import errno
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from relay import reply
+from relay.envelope import Content, ContentWriter
+from relay.reply import Rejected, Reply
+from relay.smtp.data import ChunkDecoder, DataDecoder
+from relay.smtp.limits import Budget
+from relay.smtp.pace import Pace
+from relay.smtp.stream import Stream
+
+log = structlog.get_logger("smtp")
+_DISK = ThreadPoolExecutor(4, thread_name_prefix="content")
+# So much is gathered for one trip to the disk.
+_PIECE = 512 * 1024
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+# The ends that some devices give to their data; they are none (RFC 5321 §4.1.1.4).
+_BARE_ENDS = (b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n")
+
+
+class Overrun(Exception):  # noqa: N818 - what the client did
+    """The content went on beyond twice the limit."""
+
+
+# A number of more digits is no size of anything (RFC 3030 §2, RFC 1870 §6).
+_CHUNK = re.compile(r"([0-9]{1,20})(?:\s+(LAST))?", re.ASCII | re.IGNORECASE)
+
+
+def read_chunk_size(argument: str) -> tuple[int, bool] | None:
+    """How many octets BDAT with this argument announces, and whether they are the last."""
+    found = _CHUNK.fullmatch(argument)
+    return (int(found[1]), found[2] is not None) if found else None
+
+
+async def skip(stream: Stream, pace: Pace, octets: int) -> None:
+    """Throw away so many octets.
+
+    Raises:
+        ConnectionError: the client left.
+    """
+    loop = asyncio.get_running_loop()
+    pace.begin_content(loop.time())
+    while octets:
+        block = await stream.block(octets)
+        octets -= len(block)
+        pace.count(loop.time(), len(block))
+    pace.step(loop.time())
+
+
+class Receiver:
+    """One message's content, from the stream into the spool's writer.
+
+    Args:
+        stream: Where it comes from.
+        writer: Where it goes; `finish` or `discard` ends it.
+        limit: Octets that the message may have (RFC 1870); 0: any.
+        pace: Told what arrives.
+        budget: Told what is held.
+    """
+
+    def __init__(self, stream: Stream, writer: ContentWriter, limit: int, pace: Pace, budget: Budget) -> None:
+        self._stream = stream
+        self._writer = writer
+        self._limit = limit
+        self._pace = pace
+        self._budget = budget
+        self._loop = asyncio.get_running_loop()
+        self._chunks = ChunkDecoder()
+        self._refusal: Reply | None = None
+        self._arrived = 0  # octets of content
+        self._kept = 0  # of them counted in the budget
+        self._held = 0  # of these in memory
+        self._pending: list[bytes] = []
+        self._pending_octets = 0
+        self._writing: asyncio.Future[None] | None = None
+        self._tail = b""
+        self._finished = False
+        if budget.memory_is_short:
+            writer.threshold = 0
+
+    @property
+    def ends_barely(self) -> bool:
+        """Whether what came last looks like an end of data with bare line ends, which is none."""
+        return self._tail.endswith(_BARE_ENDS)
+
+    async def read_data(self) -> None:
+        """Read up to CRLF.CRLF.
+
+        Raises:
+            Overrun: there is no end in sight.
+            ConnectionError: the client left.
+        """
+        decoder = DataDecoder()
+        self._pace.begin_content(self._loop.time())
+        while not decoder.done:
+            block = await self._stream.block()
+            self._pace.count(self._loop.time(), len(block))
+            self._tail = block[-4:] if len(block) > 3 else (self._tail + block)[-4:]  # noqa: PLR2004
+            await self._take(decoder.feed(block))
+        self._stream.unread(decoder.rest)
+        self._pace.step(self._loop.time())
+
+    async def read_chunk(self, size: int, *, last: bool) -> None:
+        """Read so many octets (RFC 3030).
+
+        Raises:
+            Overrun: the chunk, or all of them, are beyond twice the limit.
+            ConnectionError: the client left.
+        """
+        if self._limit and self._arrived + size > 2 * self._limit:
+            raise Overrun
+        self._pace.begin_content(self._loop.time())
+        while size:
+            block = await self._stream.block(size)
+            size -= len(block)
+            self._pace.count(self._loop.time(), len(block))
+            await self._take(self._chunks.feed(block))
+        if last:
+            await self._take(self._chunks.feed(b"", last=True))
+        self._pace.step(self._loop.time())
+
+    async def _take(self, content: bytes) -> None:
+        if not content:
+            return
+        self._arrived += len(content)
+        if self._limit and self._arrived > self._limit:
+            if self._arrived > 2 * self._limit:
+                raise Overrun
+            self.refuse(reply.TOO_LARGE)
+        if self._refusal is not None:
+            return
+        self._kept += len(content)
+        self._budget.content += len(content)
+        if self._writing is None and self._writer.size + len(content) <= self._writer.threshold:
+            self._held += len(content)
+            self._budget.hold(len(content))
+            self._write([content])
+            return
+        self._pending.append(content)
+        self._pending_octets += len(content)
+        if self._writing is None or self._writing.done():
+            await self._flush()
+        elif self._pending_octets >= _PIECE:
+            await self._settle()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        await self._settle()
+        if self._pending and self._refusal is None:
+            pieces, self._pending, self._pending_octets = self._pending, [], 0
+            self._writing = self._loop.run_in_executor(_DISK, self._write, pieces)
+
+    async def _settle(self) -> None:
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+
+    def _write(self, pieces: list[bytes]) -> None:
+        try:
+            for piece in pieces:
+                self._writer.write(piece)
+        except OSError as error:
+            log.error("content cannot be written", reason=error.strerror)
+            self._refusal = reply.SPOOL_FULL if error.errno in _FULL else reply.SPOOL_UNAVAILABLE
+
+    @property
+    def refusal(self) -> Reply | None:
+        """Why it is not taken, as far as that is known."""
+        return self._refusal
+
+    def refuse(self, refusal: Reply) -> None:
+        """Take no more of it; the first reason is the one that is said."""
+        self._refusal = self._refusal or refusal
+        self._pending.clear()
+        self._pending_octets = 0
+
+    async def finish(self) -> Content:
+        """The content, whole.
+
+        Raises:
+            Rejected: it was refused on the way, or cannot be kept.
+        """
+        await self._flush()
+        await self._settle()
+        if self._refusal is not None:
+            raise Rejected(self._refusal)
+        try:
+            content = self._writer.finish()
+        except OSError as error:
+            log.error("content cannot be written", reason=error.strerror)
+            raise Rejected(reply.SPOOL_UNAVAILABLE) from None
+        self._finished = True
+        return content
+
+    def release(self) -> None:
+        """The message is kept or refused: it counts no longer."""
+        self._budget.content -= self._kept
+        self._budget.hold(-self._held)
+        self._kept = self._held = 0
+
+    async def discard(self) -> None:
+        """Throw away what was written; harmless after `finish`."""
+        self.release()
+        if self._finished:
+            return
+        self.refuse(reply.INTERNAL)
+        await self._settle()
+        if self._writer.size > self._writer.threshold:
+            await self._loop.run_in_executor(_DISK, self._writer.discard)
+        else:
+            self._writer.discard()

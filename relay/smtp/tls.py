@@ -1,0 +1,139 @@
+"""TLS on listeners: profiles, certificates that change, who a client's certificate stands for."""
+
+import os
+import ssl
+import warnings
+from typing import Any
+
+import structlog
+
+from relay.config import Config, Listener, User
+
+log = structlog.get_logger("smtp")
+# The first octet of a TLS record that carries a handshake, and of SSLv2's hello (RFC 5246 §E.2).
+_HANDSHAKE, _SSL2 = 0x16, 0x80
+# Forward secrecy and authenticated encryption only (RFC 9325 §4.2); TLS 1.3 has its own.
+_MODERN_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
+# OpenSSL 3 allows TLS 1.0's signatures at level 0 only, and printers of 2008 know RSA key exchange.
+_LEGACY_CIPHERS = "DEFAULT:@SECLEVEL=0"
+
+
+class TlsError(Exception):
+    """The certificate, key or list of authorities cannot be used; the text says which and why."""
+
+
+def looks_like_tls(octets: bytes) -> bool:
+    """Whether a client that sent these first is starting TLS."""
+    return bool(octets) and (octets[0] == _HANDSHAKE or (octets[0] == _SSL2 and octets[2:3] == b"\x01"))
+
+
+class Certificate:
+    """A listener's TLS context, made anew when its files change."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._stamp = self._read_stamp()
+        self.context = make_context(listener)
+
+    def _files(self) -> list[str]:
+        listener = self._listener
+        names = (listener.certificate_file, listener.private_key_file, listener.client_ca_file)
+        return [name for name in names if name]
+
+    def _read_stamp(self) -> list[tuple[int, int, int]]:
+        stamps = []
+        for name in self._files():
+            try:
+                status = os.stat(name)  # noqa: PTH116 - also called every few seconds
+            except OSError:
+                stamps.append((0, 0, 0))
+            else:
+                stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return stamps
+
+    def refresh(self) -> bool:
+        """Read the files again if they changed; what cannot be used changes nothing."""
+        stamp = self._read_stamp()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self.context = make_context(self._listener)
+        except TlsError as error:
+            log.error("certificate not renewed", listener=self._listener.address, reason=str(error))
+            return False
+        log.info("certificate renewed", listener=self._listener.address)
+        return True
+
+
+def make_context(listener: Listener) -> ssl.SSLContext:
+    """The listener's certificate, protocol versions and ciphers.
+
+    Raises:
+        TlsError: a file cannot be read or used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    if listener.tls_profile == "legacy":
+        with warnings.catch_warnings():
+            # Old versions are what this profile is for.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers(_LEGACY_CIPHERS)
+    else:
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_MODERN_CIPHERS)
+    _load(context, listener)
+    return context
+
+
+def _load(context: ssl.SSLContext, listener: Listener) -> None:
+    where = f"{listener.address}: certificate_file"
+    try:
+        # A key that asks for a passphrase would stop the relay at the terminal.
+        context.load_cert_chain(listener.certificate_file, listener.private_key_file or None, password="")
+        if listener.client_ca_file:
+            where = f"{listener.address}: client_ca_file"
+            context.load_verify_locations(listener.client_ca_file)
+            context.verify_mode = ssl.CERT_OPTIONAL
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise TlsError(f"{where} cannot be used: {_explain_file(error)}") from error
+
+
+def _explain_file(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        known = {"KEY_VALUES_MISMATCH": "the private key is not this certificate's"}
+        return known.get(error.reason or "", "not a certificate and its private key in PEM")
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+# OpenSSL's reasons for a handshake that came to nothing, and what to do about them.
+_REMEDIES = {
+    "UNSUPPORTED_PROTOCOL": 'the client offers only TLS 1.0 or 1.1: give its listener tls_profile = "legacy"',
+    "VERSION_TOO_LOW": 'the client offers only TLS 1.0 or 1.1: give its listener tls_profile = "legacy"',
+    "NO_SHARED_CIPHER": 'client and relay share no cipher: give its listener tls_profile = "legacy"',
+    "NO_SUITABLE_SIGNATURE_ALGORITHM": 'the client is too old: give its listener tls_profile = "legacy"',
+    "TLSV1_ALERT_UNKNOWN_CA": "the client does not trust the certificate: install its authority there",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the client does not like the certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the client does not trust the certificate",
+    "CERTIFICATE_VERIFY_FAILED": "the client's certificate is not signed by one in client_ca_file",
+    "HTTP_REQUEST": "plain HTTP where TLS was expected",
+    "WRONG_VERSION_NUMBER": "what came is not TLS",
+}
+
+
+def explain(error: BaseException) -> str:
+    """Why a handshake failed, in words that help."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return _REMEDIES.get(error.reason, error.reason)
+    if isinstance(error, TimeoutError):
+        return "the client did not finish the handshake in time"
+    return "the client broke off the handshake"
+
+
+def find_user(config: Config, certificate: dict[str, Any] | None) -> User | None:
+    """The user that a verified client certificate stands for: by its subject's common name."""
+    if not certificate:
+        return None
+    names = {value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"}
+    return next((user for user in config.user if user.certificate and user.certificate in names), None)

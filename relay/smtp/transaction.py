@@ -1,0 +1,121 @@
+"""A mail transaction (RFC 5321 §3.3): what MAIL and RCPT said, and the content on its way."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from relay import reply
+from relay.config import User
+from relay.reply import Rejected, Reply
+from relay.smtp import policy
+from relay.smtp.address import check_forward_path, check_reverse_path, split_path
+from relay.smtp.door import Door
+from relay.smtp.pace import Pace
+from relay.smtp.parameters import read_mail_parameters, read_rcpt_parameters
+from relay.smtp.receive import Receiver
+from relay.smtp.stream import Stream
+
+# Recipients over the limit that hear 452; a client that goes on after them is not listening.
+_MOST_OVERSHOOT = 1_000
+# What a recipient takes beside its octets.
+_OBJECT = 64
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One message on its way in."""
+
+    door: Door
+    user: User | None
+    reverse_path: str
+    announced: int  # octets, by SIZE=; 0: not announced
+    utf8: bool
+    delivery_options: bool
+    forward_paths: list[str] = field(default_factory=list)
+    receiver: Receiver | None = None  # content is arriving
+    _held: int = 0
+    _overshoot: int = 0
+
+    @classmethod
+    def open(cls, door: Door, user: User | None, argument: str) -> "Transaction":
+        """The transaction that MAIL with this argument opens.
+
+        Raises:
+            Rejected: it does not.
+        """
+        path, words = split_path(_after(argument, "FROM:"))
+        parameters = read_mail_parameters(words)
+        if door.limit and parameters.size > door.limit:
+            raise Rejected(reply.TOO_LARGE)
+        reverse_path = check_reverse_path(path, door.config.hostname, utf8=parameters.utf8)
+        policy.check_sender(user, reverse_path)
+        return cls(door, user, reverse_path, parameters.size, parameters.utf8, parameters.delivery_options)
+
+    def add(self, argument: str) -> Reply:
+        """Take the recipient that RCPT with this argument names.
+
+        Raises:
+            Rejected: it is not one that mail may go to.
+        """
+        path, words = split_path(_after(argument, "TO:"))
+        parameters = read_rcpt_parameters(words)
+        forward_path = check_forward_path(self._qualify(path), utf8=self.utf8)
+        policy.check_recipient(self.door.listener, self.user, forward_path)
+        refusal = self.door.intake.check_recipient(self.user, self.reverse_path) or self._check_room()
+        if refusal is not None:
+            return refusal
+        self.delivery_options |= parameters.delivery_options
+        self.forward_paths.append(forward_path)
+        self._held += len(forward_path) + _OBJECT
+        self.door.guard.budget.hold(len(forward_path) + _OBJECT)
+        return reply.RECIPIENT_OK
+
+    def _qualify(self, path: str) -> str:
+        # RFC 5321 §4.5.1: "postmaster" needs no domain. Here that is who hears of failures.
+        notify = self.door.config.delivery.notify
+        return notify if path.lower() == "postmaster" and notify else path
+
+    def _check_room(self) -> Reply | None:
+        if len(self.forward_paths) >= self.door.guard.limits.recipients:
+            self._overshoot += 1
+            return reply.TOO_MANY_ERRORS if self._overshoot > _MOST_OVERSHOOT else reply.TOO_MANY_RECIPIENTS
+        return reply.SPOOL_FULL if self.door.guard.budget.memory_is_full else None
+
+    async def begin(self, stream: Stream, pace: Pace, source: str) -> Receiver:
+        """Make ready for content.
+
+        Raises:
+            Rejected: there is nobody to send to, or no room now.
+        """
+        guard = self.door.guard
+        if not self.forward_paths:
+            raise Rejected(reply.NO_RECIPIENTS)
+        with pace.working():
+            if not await guard.budget.admit(self.announced):
+                raise Rejected(reply.TOO_BUSY)
+        own = self.user.messages_per_hour if self.user else None
+        if not guard.rates.take(source, guard.limits.messages_per_hour if own is None else own):
+            raise Rejected(reply.TOO_MANY_MESSAGES)
+        writer = self.door.intake.writer()
+        self.receiver = Receiver(stream, writer, self.door.limit, pace, guard.budget)
+        return self.receiver
+
+    def close(self) -> None:
+        """Give back what the recipients took."""
+        self.door.guard.budget.hold(-self._held)
+        self._held = 0
+
+    async def abandon(self) -> None:
+        """Forget the transaction, and what came of its content."""
+        self.close()
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            # Also when the session is cancelled: a file left behind is nobody's.
+            await asyncio.shield(receiver.discard())
+
+
+def _after(argument: str, keyword: str) -> str:
+    name, colon, rest = argument.partition(":")
+    # `MAIL FROM : <a@b>` is seen; a space changes nothing that could be meant.
+    if not colon or f"{name.strip().upper()}:" != keyword:
+        raise Rejected(reply.BAD_PATH_SYNTAX)
+    return rest
