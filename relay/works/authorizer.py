@@ -67,15 +67,15 @@ class Authorizer:
         server: AuthServer,
         store: GrantStore,
         on_trouble: OnTrouble | None = None,
-        on_warning: OnWarning | None = None,
         clock: Callable[[], float] = time.time,
+        on_warning: OnWarning | None = None,
     ) -> None:
         """Args:
         server: the authorization server.
         store: where grants are kept.
         on_trouble: told of an account's trouble when it changes; None: it is over.
-        on_warning: told, 30, 14, 7 and 1 days before, that a grant dies in at most so many days.
         clock: seconds since the epoch.
+        on_warning: told, 30, 14, 7 and 1 days before, that a grant dies in at most so many days.
         """
         self._server = server
         self._store = store

@@ -42,7 +42,7 @@ class Setting:
         """A relay that starts: it knows what is stored and nothing else."""
         note = lambda account, trouble: self.told.append((account, trouble))  # noqa: E731
         warn = lambda account, days: self.warned.append((account, days))  # noqa: E731
-        return Authorizer(AuthServer(self.works), self.store, note, warn, self.clock)
+        return Authorizer(AuthServer(self.works), self.store, note, self.clock, warn)
 
     def consent(self, **more):
         grant = grant_of(self.sandbox.issue_grant("scanner@example.com"), now=self.clock(), **more)
