@@ -1,0 +1,56 @@
+"""The README says what is: its commands, its table of losses, its configuration, its pages."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from relay.cli import group
+from relay.load import build
+from relay.message.losses import KINDS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_losses_are_the_codes():
+    table = re.search(r"<!-- losses -->\n(.*?)<!-- /losses -->", README, re.DOTALL)[1]
+    rows = {
+        row[0]: row[1:]
+        for row in re.findall(r"^\| `(.+?)` " + r"\| (.+?) " * 5 + r"\|$", table, re.MULTILINE)
+    }
+    assert rows.keys() == KINDS.keys()
+    for name, (meaning, weight, status, default, policies) in rows.items():
+        kind = KINDS[name]
+        assert (meaning, weight, status, default) == (kind.meaning, kind.weight, kind.status, kind.default)
+        assert set(policies.split(", ")) == set(kind.policies)
+
+
+def test_the_configuration_can_be_used():
+    (text,) = blocks("toml")
+    assert build(tomllib.loads(text), environ={}).account[0].default
+
+
+def test_the_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\| `relay (.+?)` \|", README, re.MULTILINE))
+def test_every_command_in_the_table_is_one(line):
+    words = re.sub(r"\[.*?\]|[A-Z.]{2,}", "", line).replace("`", "").split()
+    result = CliRunner().invoke(group, [words[0], "--help"])
+    assert result.exit_code == 0, result.output
+    for verb in re.findall(r"`(\w+)`", line):
+        assert verb in result.output
+
+
+def test_every_command_of_the_program_is_in_the_table():
+    for name in group.list_commands(None):
+        assert f"`relay {name}" in README, name
