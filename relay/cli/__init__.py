@@ -22,6 +22,7 @@ _COMMANDS = {
     "accounts": "Show the accounts and their grants.",
     "explain": "Show what a message would become, and what it would lose.",
     "send": "Put a message into the relay.",
+    "sendmail": "Stand in for /usr/sbin/sendmail.",
     "queue": "Look at the queue and work on it.",
     "trace": "Tell what happened to one message.",
     "passwd": "Hash a password for [[user]].",
@@ -83,11 +84,17 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
+def _arguments() -> list[str]:
+    # A link /usr/sbin/sendmail to this program is sendmail.
+    called = os.path.basename(sys.argv[0])  # noqa: PTH119 - pathlib costs the help its speed
+    return ["sendmail", *sys.argv[1:]] if called == "sendmail" else sys.argv[1:]
+
+
 def main() -> None:
     """Run the command line, and exit."""
     try:
         # click gives the code of an Exit back, and a command's own value, which here is always None.
-        sys.exit(group.main(prog_name="relay", standalone_mode=False))
+        sys.exit(group.main(_arguments(), prog_name="relay", standalone_mode=False))
     except click.UsageError as error:
         error.show()
         sys.exit(EX_USAGE)
