@@ -9,6 +9,17 @@ payload      the JSON body as a stream of known length
 """
 
 from relay.message.convert import Converted, Request, convert, destinations, originator, originators
+from relay.message.losses import KINDS, make_loss
 from relay.message.payload import Payload
 
-__all__ = ["Converted", "Payload", "Request", "convert", "destinations", "originator", "originators"]
+__all__ = [
+    "KINDS",
+    "Converted",
+    "Payload",
+    "Request",
+    "convert",
+    "destinations",
+    "make_loss",
+    "originator",
+    "originators",
+]

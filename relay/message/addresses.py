@@ -13,7 +13,7 @@ from relay.message.encoded_words import decode_words, has_words
 
 _TOKEN = re.compile(
     r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)
-    |(?P<word>=\?[^?\s]+\?[BbQq]\?[^?\r\n]*\?=)
+    |(?P<word>=\?[^?\s]{1,100}\?[BbQq]\?[^?]*\?=)
     |(?P<angle><(?:[^<>"]|"(?:[^"\\]|\\.)*"?)*>?)
     |(?P<literal>\[[^\[\]\s]*\])
     |(?P<special>[,;:()])
@@ -23,7 +23,7 @@ _TOKEN = re.compile(
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\u2028\u2029]")
-_LOOSE = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
+_BLANKS_AND_MARKS = re.compile(r"[\s<>\"'(),;:]+")
 _DEEPEST_COMMENT = 50
 
 
@@ -95,7 +95,7 @@ class _Reader:
             self._finish_bare(name, "".join(comment))
         else:
             spec = clean_addr_spec(angle)
-            if "@" not in spec and (loose := _LOOSE.search(decode_words(name))):
+            if "@" not in spec and (loose := _find_loose(decode_words(name))):
                 spec = clean_addr_spec(loose[0])
             self._add(_display(name) or _display("".join(comment)), spec)
 
@@ -107,7 +107,7 @@ class _Reader:
             return
         spec = clean_addr_spec(name)
         if " " in name and '"' not in name:  # `John Doe john@example.com`, or `a@b c@d`
-            loose = _LOOSE.findall(name)
+            loose = _find_loose(name)
             if len(loose) > 1 or (loose and name.rsplit(maxsplit=1)[-1] == loose[-1]):
                 display = _display(name[: name.index(loose[0])])
                 self._found += [
@@ -120,6 +120,12 @@ class _Reader:
     def _add(self, name: str, spec: str) -> None:
         if spec:
             self._found.append(Address(name, spec))
+
+
+def _find_loose(text: str) -> list[str]:
+    """The words that are addresses, wherever they stand."""
+    words = _BLANKS_AND_MARKS.split(text) if "@" in text else []
+    return [word for word in words if "@" in word[1:-1]]
 
 
 def _display(text: str) -> str:

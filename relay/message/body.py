@@ -4,27 +4,22 @@ A Content-ID does not make a part inline, a file name does not make it an attach
 where a text is expected is the body; all else goes along as files.
 """
 
-import re
 from dataclasses import dataclass, field
 
 from relay.envelope import Buffer
-from relay.message import charsets, html
-from relay.message.flowed import unfold
+from relay.message.files import File, filename_of, from_part, from_text
 from relay.message.structure import Part
-from relay.message.transfer import decode_leaf
+from relay.message.text import Piece, looks_binary, read_text
 
 _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}
 # Renderings for other programs, made beside the html that all understand.
 _OTHER_RENDERINGS = {"text/x-amp-html", "text/watch-html"}
-_META = re.compile(rb"""(?i)<meta[^>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
-
-
-@dataclass(slots=True)
-class Piece:
-    """A text of the body."""
-
-    is_html: bool
-    text: str
+_OPAQUE = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
+_NAMED_LOSSES = {
+    "message/external-body": ("external-body", "message/external-body"),
+    "message/partial": ("partial", "message/partial"),
+    "application/pgp-encrypted": ("encryption", "application/pgp-encrypted"),
+}
 
 
 @dataclass(slots=True)
@@ -32,7 +27,7 @@ class Chosen:
     """What a part comes to: texts in their order, files in theirs, and what was lost on the way."""
 
     pieces: list[Piece] = field(default_factory=list)
-    files: list[Part] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
     losses: list[tuple[str, str]] = field(default_factory=list)  # name, detail
 
     def add(self, other: "Chosen") -> None:
@@ -44,12 +39,12 @@ class Chosen:
     @property
     def has_html(self) -> bool:
         """Whether there is html that shows anything."""
-        return any(piece.is_html and not html.is_empty(piece.text) for piece in self.pieces)
+        return any(piece.is_html and piece.shown for piece in self.pieces)
 
     @property
     def has_text(self) -> bool:
         """Whether there is plain text other than white space."""
-        return any(not piece.is_html and piece.text.strip() for piece in self.pieces)
+        return any(not piece.is_html and piece.shown for piece in self.pieces)
 
 
 def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
@@ -64,62 +59,83 @@ def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
         return _choose_leaf(content, part, expected=expected)
     subtype = part.media_type.partition("/")[2]
     if subtype == "alternative":
-        return _choose_alternative(content, part)
-    if subtype == "related":
-        return _choose_related(content, part, expected=expected)
-    if subtype == "encrypted":
-        return Chosen(files=list(part.children), losses=[("encryption", "multipart/encrypted")])
+        chosen = _choose_alternative(content, part)
+    elif subtype == "related":
+        chosen = _choose_related(content, part, expected=expected)
+    elif subtype == "appledouble":
+        chosen = _choose_appledouble(content, part, expected=expected)
+    else:
+        chosen = _choose_mixed(content, part, expected=expected)
+    if not part.closed:
+        chosen.losses.append(("damaged", f"{part.media_type} has no end: something may be missing"))
+    return chosen
+
+
+def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
+    if not _is_text(content, part, expected=expected):
+        chosen = Chosen(files=[from_part(part)])
+        if part.media_type in _OPAQUE:
+            signed = part.content_type.parameters.get("smime-type", "").lower() == "signed-data"
+            chosen.losses.append(("signature" if signed else "encryption", part.media_type))
+        if loss := _NAMED_LOSSES.get(part.media_type):
+            chosen.losses.append(loss)
+        return chosen
+    read = read_text(content, part)
+    return Chosen([read.piece], [from_text(file) for file in read.files], read.losses)
+
+
+def _is_text(content: Buffer, part: Part, *, expected: bool) -> bool:
+    if part.media_type not in _TEXT_TYPES or part.disposition.value == "attachment":
+        return False
+    if part.encoding in {"x-uuencode", "x-yencode"}:
+        return False
+    name = filename_of(part)
+    if name and not expected:
+        return False
+    return not looks_binary(content, part, named=bool(name))
+
+
+def _choose_mixed(content: Buffer, part: Part, *, expected: bool) -> Chosen:
+    """mixed, report, signed, digest, parallel, form-data, and whatever else there is: one after the other."""
     chosen = Chosen()
-    if subtype == "signed":
-        chosen.losses.append(("signature", "multipart/signed"))
+    subtype = part.media_type.partition("/")[2]
+    if subtype in {"signed", "encrypted"}:
+        chosen.losses.append(("signature" if subtype == "signed" else "encryption", part.media_type))
     for child in part.children:
         chosen.add(choose(content, child, expected=expected and not chosen.pieces))
     return chosen
 
 
-def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
-    if not _is_text(part, expected=expected):
-        return Chosen(files=[part])
-    piece, losses = read_text(content, part)
-    return Chosen([piece], losses=losses)
-
-
-def _is_text(part: Part, *, expected: bool) -> bool:
-    if part.media_type not in _TEXT_TYPES or part.disposition.value == "attachment":
-        return False
-    return expected or not filename_of(part)
-
-
-def filename_of(part: Part) -> str:
-    """The name that the part gives itself, decoded, not yet safe; "" without one."""
-    return part.disposition.parameters.get("filename") or part.content_type.parameters.get("name") or ""
-
-
 def _choose_alternative(content: Buffer, part: Part) -> Chosen:
-    """The last html that shows anything, else the first text; the other texts are lost, the files are not."""
+    """The last html that shows anything, else all the texts; what is not chosen is lost, but for its
+    files.
+    """
     options = [choose(content, child, expected=True) for child in part.children]
-    chosen = _prefer(options)
+    preferred = _prefer(options)
     result = Chosen()
     for child, option in zip(part.children, options, strict=True):
-        if option is chosen:
+        if any(option is one for one in preferred):
             result.add(option)
             continue
-        if option.has_text or option.has_html:
+        kept = [file for file in option.files if file.media_type not in _OTHER_RENDERINGS]
+        if option.has_text or option.has_html or len(kept) < len(option.files):
             result.losses.append(("text-alternative", child.media_type))
-        result.files += [one for one in option.files if one.media_type not in _OTHER_RENDERINGS]
-        if len(option.files) > len(result.files):
-            result.losses.append(("text-alternative", "a rendering for other programs"))
+        result.files += kept
     return result
 
 
-def _prefer(options: list[Chosen]) -> Chosen | None:
+def _prefer(options: list[Chosen]) -> list[Chosen]:
     for option in reversed(options):
         if option.has_html:
-            return option
-    for option in options:
-        if option.has_text:
-            return option
-    return next((option for option in options if option.pieces), None)
+            return [option]
+    texts = [option for option in options if option.has_text]
+    # Two plain texts are no alternatives of each other unless they are the same.
+    different = {
+        "".join("".join(piece.text.split()) for piece in option.pieces): option for option in reversed(texts)
+    }
+    if texts:
+        return [option for option in texts if any(option is one for one in different.values())]
+    return [option for option in options if option.pieces][-1:]
 
 
 def _choose_related(content: Buffer, part: Part, *, expected: bool) -> Chosen:
@@ -129,60 +145,38 @@ def _choose_related(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     for child in part.children:
         if child is root:
             chosen.add(choose(content, child, expected=expected))
-        elif child.is_multipart or not _refers(child):
+        elif child.is_multipart or not _may_be_referred_to(child):
             chosen.add(choose(content, child, expected=False))
         else:
-            chosen.files.append(child)
+            chosen.files.append(from_part(child))
     return chosen
 
 
-def _refers(part: Part) -> bool:
+def _may_be_referred_to(part: Part) -> bool:
     return part.fields.first("content-id") is not None or part.fields.first("content-location") is not None
 
 
 def _find_root(part: Part) -> Part:
+    """The part that `start` names, else the first that can be a body, else the first."""
     start = part.content_type.parameters.get("start", "").strip("<> ")
-    named = [one for one in part.children if start and content_id_of(one) == start]
-    if named:
-        return named[0]
+    if start:
+        for child in part.children:
+            if from_part(child).content_id == start:
+                return child
+    for child in part.children:
+        if child.is_multipart or child.media_type in _TEXT_TYPES:
+            return child
     return part.children[0]
 
 
-def content_id_of(part: Part) -> str:
-    """The Content-ID without its angle brackets; "" without one."""
-    raw = charsets.decode_field(part.fields.first("content-id") or b"")
-    return "".join(raw.split()).strip("<>")
-
-
-def read_text(content: Buffer, part: Part) -> tuple[Piece, list[tuple[str, str]]]:
-    """The text of a part, with what was lost in reading it."""
-    octets = decode_leaf(content, part.leaf)
-    label = part.content_type.parameters.get("charset", "")
-    is_html = part.media_type == "text/html"
-    if is_html and not label and (meta := _META.search(octets[:4096])):
-        label = meta[1].decode("ascii")
-    decoded = charsets.decode(octets, label)
-    losses = []
-    if decoded.guessed or decoded.damaged:
-        what = "unknown or missing" if decoded.guessed else "not wholly followed"
-        losses.append(("charset-guessed", f"{part.media_type}: charset {what}, read as {decoded.codec}"))
-    text = decoded.text
-    if not (is_html and part.encoding == "base64"):
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    parameters = part.content_type.parameters
-    if part.media_type == "text/plain" and parameters.get("format", "").lower() == "flowed":
-        text = unfold(text, delsp=parameters.get("delsp", "").lower() == "yes")
-    return Piece(is_html, text), losses
-
-
-def join(pieces: list[Piece]) -> tuple[str, str]:
-    """All texts as one body, and its content type, "text" or "html"."""
-    if not any(piece.is_html for piece in pieces) or (
-        not any(piece.is_html and not html.is_empty(piece.text) for piece in pieces)
-        and any(not piece.is_html and piece.text.strip() for piece in pieces)
-    ):
-        texts = [piece.text for piece in pieces if not piece.is_html]
-        kept = [text for text in texts if text.strip()] or texts[:1]
-        return "\n".join(kept), "text"
-    shown = [piece for piece in pieces if piece.is_html or piece.text.strip()]
-    return "\n".join(piece.text if piece.is_html else html.from_text(piece.text) for piece in shown), "html"
+def _choose_appledouble(content: Buffer, part: Part, *, expected: bool) -> Chosen:
+    """A Macintosh file (RFC 1740): the half that other systems read goes along, the other does not."""
+    chosen = Chosen()
+    for child in part.children:
+        if child.media_type == "application/applefile" and len(part.children) > 1:
+            chosen.losses.append(("resource-fork", filename_of(child) or child.media_type))
+        elif child.is_multipart:
+            chosen.add(choose(content, child, expected=expected))
+        else:
+            chosen.files.append(from_part(child))
+    return chosen

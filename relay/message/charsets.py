@@ -6,26 +6,18 @@ anything.
 """
 
 import codecs
-import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import charset_normalizer
-
+from relay.message.guessing import guess_codec
 from relay.message.japanese import decode_euc_jp, decode_iso_2022_jp
 from relay.message.labels import find_codec
 
-_SAMPLE = 32 * 1024  # octets that are enough to guess by
 _ESCAPES = (b"\x1b$B", b"\x1b$@", b"\x1b(J", b"\x1b(I", b"\x1b$(")
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "�"
-# Which codec wins among those that take the octets: the share of its characters that people write.
-_EAST_ASIAN = ("cp932", "euc-jp", "cp949", "gb18030", "big5")
-_GOOD_ENOUGH = 0.55
-
-logging.getLogger("charset_normalizer").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,7 @@ def decode(octets: bytes, label: str = "") -> Decoded:
     if octets.isascii() and b"\x1b" not in octets:
         unknown = bool(label) and not codec
         return Decoded(_clean_ascii(octets), "us-ascii", guessed=unknown)
-    guess = guess_codec(octets)
+    guess = _find_codec(octets)
     text, good = _decode_by(octets, guess)
     return Decoded(_clean(text), guess, guessed=True, damaged=not good)
 
@@ -150,7 +142,7 @@ _SPECIAL: dict[str, Callable[[bytes], tuple[str, bool]]] = {
 }
 
 
-def guess_codec(octets: bytes) -> str:
+def _find_codec(octets: bytes) -> str:
     """The codec that the octets themselves show."""
     for bom, codec in _BOMS:
         if octets.startswith(bom):
@@ -159,12 +151,8 @@ def guess_codec(octets: bytes) -> str:
         return "iso2022_kr" if b"\x1b$)C" in octets else "iso-2022-jp"
     if _takes(octets, "utf-8"):
         return "utf-8"
-    sample = octets[:_SAMPLE]
-    if found := _guess_east_asian(sample):
-        return found
-    best = charset_normalizer.from_bytes(sample).best()
-    codec = find_codec(best.encoding) if best is not None else ""
-    return codec if codec and codec != "us-ascii" and _decode_by(sample, codec)[1] else "cp1252"
+    guess = guess_codec(octets)
+    return guess if _decode_by(octets, guess)[1] else "cp1252"
 
 
 def _takes(octets: bytes, codec: str) -> bool:
@@ -173,48 +161,3 @@ def _takes(octets: bytes, codec: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _guess_east_asian(sample: bytes) -> str:
-    """The East Asian codec whose text looks most like what people write; "" when none does."""
-    scores = {}
-    for codec in _EAST_ASIAN:
-        text, good = _decode_by(sample, codec)
-        if not good:
-            text, good = _decode_by(sample[:-1], codec)  # the sample may end within a character
-        if good:
-            scores[codec] = _score(text, codec)
-    best = max(scores, key=lambda codec: scores[codec], default="")
-    return best if best and scores[best] >= _GOOD_ENOUGH else ""
-
-
-def _score(text: str, codec: str) -> float:
-    """The share of likely characters among those beyond ASCII, by the codec's own language."""
-    beyond = [character for character in text if character >= "\x80"]
-    if not beyond:
-        return 0.0
-    return sum(_weigh(character, codec) for character in beyond) / len(beyond)
-
-
-def _weigh(character: str, codec: str) -> float:
-    code = ord(character)
-    if 0x3040 <= code <= 0x30FF:  # kana
-        return 1.0 if codec in {"cp932", "euc-jp"} else 0.2
-    if 0xAC00 <= code <= 0xD7A3:  # hangul
-        return 1.0 if codec == "cp949" else 0.0
-    if 0x4E00 <= code <= 0x9FFF:
-        return 0.7 if codec in {"cp932", "euc-jp"} and _is_common(character) else 0.5
-    if 0x3000 <= code <= 0x303F or 0xFF00 <= code <= 0xFF5E:
-        return 0.8
-    if 0xFF61 <= code <= 0xFF9F:  # half-width katakana: what other charsets look like as Shift_JIS
-        return 0.3
-    return 0.2
-
-
-def _is_common(character: str) -> bool:
-    """Whether the kanji is of JIS level 1."""
-    try:
-        octets = character.encode("euc_jp")
-    except UnicodeEncodeError:
-        return False
-    return len(octets) == 2 and octets[0] <= 0xCF

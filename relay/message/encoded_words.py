@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from relay.message import charsets
 from relay.message.transfer import decode_base64, decode_quoted_printable
 
-_WORD = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?\r\n]*?(?:\?(?!=)[^?\r\n]*?)*)\?=")
+_WORD = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?]*|(?:[^?]|\?(?!=)){0,300})\?=")
 _FOLD = re.compile(r"\r?\n(?=[ \t])|\r?\n")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 

@@ -14,12 +14,14 @@ from relay.message import limits
 _BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 _LINE = re.compile(rb"[^\n]*\n?")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_INDENTED_NAME = re.compile(rb"[ \t]+([A-Za-z][A-Za-z0-9-]*):")  # the first field only
 _MBOX = re.compile(rb">?From ")
-# A message may begin with empty lines when a script made it; a body never begins with these.
-_LATE_START = re.compile(
-    rb"(?:[ \t]*\r?\n)+(?=(?:from|to|subject|date|mime-version|content-type|received|return-path):)",
-    re.IGNORECASE,
+# A message may begin with empty lines when a script made it; a body that does never begins with these.
+_USUAL = (
+    rb"from|to|cc|subject|date|mime-version|content-[a-z-]+|received|return-path|reply-to|sender|message-id"
+    rb"|delivered-to|x-[a-z0-9-]+|dkim-signature|authentication-results|envelope-to|status"
 )
+_LATE_START = re.compile(rb"(?:[ \t]*\r?\n)+(?=[ \t]*(?:" + _USUAL + rb")[ \t]*:)", re.IGNORECASE)
 _FIRST_LOOK = 8 * 1024
 
 
@@ -41,12 +43,22 @@ class Fields:
         return iter(self.fields)
 
     def first(self, name: str) -> bytes | None:
-        """The value of the first field of that name (lower case); None when there is none."""
-        return next((field.value for field in self.fields if field.name == name), None)
+        """The value of the first field of that name (lower case), an empty one last; None when there is
+        none.
+        """
+        found = self.every(name)
+        return next((value for value in found if value.strip()), found[0] if found else None)
 
     def every(self, name: str) -> list[bytes]:
         """The values of all the fields of that name (lower case), in order."""
         return [field.value for field in self.fields if field.name == name]
+
+
+@dataclass(slots=True)
+class _Found:
+    name: str
+    begin: int  # offset of the value in the section
+    end: int
 
 
 def read_fields(
@@ -64,7 +76,7 @@ def read_fields(
         Unconvertible: a limit on octets is passed (5.6.0).
     """
     section, after = _find_section(content, start, end)
-    fields: list[Field] = []
+    found: list[_Found] = []
     body = start + after
     junk = -1  # offset of the first line that is no field, with no field behind it
     for line in _LINE.finditer(section):
@@ -74,24 +86,25 @@ def read_fields(
         if octets.startswith(b"--") and octets.rstrip() in delimiters:
             body = start + line.start()
             break
-        if octets[0] in b" \t" and fields and junk < 0:
-            fields[-1] = Field(fields[-1].name, fields[-1].value + octets)
-        elif name := _NAME.match(octets):
-            fields.append(Field(name[1].decode("ascii").lower(), octets[name.end() :]))
+        name = _NAME.match(octets) or (None if found else _INDENTED_NAME.match(octets))
+        if name:
+            found.append(_Found(name[1].decode("ascii").lower(), line.start() + name.end(), line.end()))
             junk = -1
+        elif octets[0] in b" \t" and found and junk < 0:
+            found[-1].end = line.end()
         elif junk < 0 and not _MBOX.match(octets):
-            if not fields:
+            if not found:
                 return Fields(), start
             junk = line.start()
     if junk >= 0:
         body = start + junk
-    return Fields(tuple(map(_bounded, fields))), body
+    return Fields(tuple(_make_field(section, one) for one in found)), body
 
 
-def _bounded(field: Field) -> Field:
-    if len(field.value) > limits.FIELD:
+def _make_field(section: bytes, found: _Found) -> Field:
+    if found.end - found.begin > limits.FIELD:
         raise limits.refuse("octets in one header field", limits.FIELD)
-    return Field(field.name, field.value.rstrip(b"\r\n"))
+    return Field(found.name, section[found.begin : found.end].rstrip(b"\r\n"))
 
 
 def _find_section(content: Buffer, start: int, end: int) -> tuple[bytes, int]:

@@ -7,9 +7,11 @@ from relay.mail import Address
 from relay.message import limits
 from relay.message.addresses import read_addresses
 from relay.message.encoded_words import decode_unstructured
-from relay.message.fields import Fields
+from relay.message.fields import Field, Fields
 from relay.message.names import make_one_line
 
+_MOST_LINES = 5  # fields of one loss that can be kept in the body
+_LONGEST_LINE = 500  # characters
 _CARRIED = {"from", "sender", "to", "cc", "bcc", "subject", "reply-to", "mime-version"}
 _RESENT = {
     "resent-date",
@@ -43,7 +45,7 @@ class Header:
     to: tuple[Address, ...]
     cc: tuple[Address, ...]
     bcc: tuple[Address, ...]
-    lost: tuple[tuple[str, str, str], ...]  # name of the loss, detail, a line that could be kept
+    lost: tuple[tuple[str, str, tuple[Field, ...]], ...]  # name of the loss, detail, the first fields lost
 
 
 def read_header(fields: Fields) -> Header:
@@ -69,20 +71,18 @@ def read_header(fields: Fields) -> Header:
     )
 
 
-def _find_losses(fields: Fields) -> Iterable[tuple[str, str, str]]:
-    gathered: dict[str, list[str]] = {}
-    lines: dict[str, list[str]] = {}
+def _find_losses(fields: Fields) -> Iterable[tuple[str, str, tuple[Field, ...]]]:
+    found: dict[str, list[Field]] = {}
     for field in fields:
-        name = _classify(field.name, field.value)
-        if not name:
-            continue
-        gathered.setdefault(name, []).append(field.name)
-        if name != "other-fields":
-            lines.setdefault(name, []).append(
-                f"{field.name.title()}: {make_one_line(decode_unstructured(field.value))}"
-            )
-    for name, names in gathered.items():
-        yield name, ", ".join(dict.fromkeys(names))[:200], "; ".join(lines.get(name, ()))[:1000]
+        if name := _classify(field.name, field.value):
+            found.setdefault(name, []).append(field)
+    for name, lost in found.items():
+        yield name, ", ".join(dict.fromkeys(field.name for field in lost))[:200], tuple(lost[:_MOST_LINES])
+
+
+def format_field(field: Field) -> str:
+    """A field as a line for people to read."""
+    return f"{field.name.title()}: {make_one_line(decode_unstructured(field.value))[:_LONGEST_LINE]}"
 
 
 def _classify(name: str, value: bytes) -> str:

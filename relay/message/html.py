@@ -7,30 +7,57 @@ from urllib.parse import unquote
 
 _CID = re.compile(r"(?i)(?<![A-Za-z0-9_-])cid:([^\s\"'<>)\\]*)")
 _REFERENCE = re.compile(
-    r"""(?i)((?:\b(?:src|background|poster|data|href|srcset)\s*=\s*|url\(\s*))(["']?)([^"'<>\s)]+)"""
+    r"""(?i)((?:\b(?:src|background|poster|data|href)\s*=\s*|url\(\s*))(["']?)([^"'<>\s)]+)"""
 )
-_BODY_TAG = re.compile(r"<body(?:\s[^>]{0,4096})?>", re.IGNORECASE)
-_HTML_TAG = re.compile(r"<(?:html|!doctype)(?:\s[^>]{0,4096})?>", re.IGNORECASE)
+_BODY_TAG = re.compile(r"<body(?:\s[^<>]{0,4096})?>", re.IGNORECASE)
+_HTML_TAG = re.compile(r"<(?:html|!doctype)(?:\s[^<>]{0,4096})?>", re.IGNORECASE)
 _HEAD_END = re.compile(r"</head\s{0,100}>", re.IGNORECASE)
-_TAGS = re.compile(
-    r"<!--.*?-->|<(?:style|script|head|title)\b.*?</(?:style|script|head|title)\s*>|<[^>]*>",
-    re.IGNORECASE | re.DOTALL,
-)
 _SHOWN = re.compile(
     r"<(?:img|video|audio|object|embed|iframe|svg|input|table|hr)\b|background", re.IGNORECASE
 )
+# An opening bracket begins a tag only before these; otherwise it is text.
+_TAG = re.compile(r"<(!--|/?[a-z]+|(?=[!?/]))[^<>]*>?|-->", re.IGNORECASE)
+_HIDING = {"style": "/style", "script": "/script", "head": "/head", "title": "/title"}
+_INVISIBLE = str.maketrans("", "", "\u200b\u200c\u200d\u00a0\ufeff")
 
 
 def is_empty(text: str) -> bool:
-    """Whether nothing of it would be seen."""
+    """Whether nothing of it would be seen; in one pass."""
     if _SHOWN.search(text):
         return False
-    return not html.unescape(_TAGS.sub("", text)).replace("\u200b", "").replace("\ufeff", "").strip()
+    hidden = ""  # the tag that ends what is not shown
+    at = 0
+    for tag in _TAG.finditer(text):
+        if not hidden and _is_visible(text[at : tag.start()]):
+            return False
+        at = tag.end()
+        name = tag[1].lower() if tag[1] else ""
+        if hidden:
+            hidden = "" if name == hidden or (hidden == "-->" and tag[0].endswith("-->")) else hidden
+        elif name == "!--":
+            hidden = "" if tag[0].endswith("-->") else "-->"
+        else:
+            hidden = _HIDING.get(name, "")
+    return bool(hidden) or not _is_visible(text[at:])
+
+
+def _is_visible(text: str) -> bool:
+    return bool(text.strip() and html.unescape(text).translate(_INVISIBLE).strip())
+
+
+def to_text(text: str) -> str:
+    """The words of the HTML, roughly, for comparison with a text."""
+    return html.unescape(_TAG.sub(" ", text))
 
 
 def from_text(text: str) -> str:
     """Plain text as HTML, its lines and spaces kept."""
     return f'<div style="white-space: pre-wrap">{html.escape(text, quote=False)}</div>'
+
+
+def note(line: str) -> str:
+    """A line of ours, as an element."""
+    return f"<div>{html.escape(line, quote=False)}</div>"
 
 
 def rewrite_references(text: str, find: Callable[[str, bool], str]) -> str:
@@ -64,8 +91,3 @@ def insert_first(text: str, addition: str) -> str:
     body = _BODY_TAG.search(text) or _HEAD_END.search(text) or _HTML_TAG.search(text)
     at = body.end() if body else 0
     return text[:at] + addition + text[at:]
-
-
-def note(line: str) -> str:
-    """A line of ours, as an element."""
-    return f"<div>{html.escape(line, quote=False)}</div>"

@@ -7,12 +7,9 @@ from pathlib import PurePosixPath
 LONGEST_FILENAME = 250  # characters, Works API §1; counted in UTF-16 units to be on the safe side
 LONGEST_SUBJECT = 180  # UTF-16 code units, Works API §1
 _LINE_BREAKS = re.compile(r"[\r\n\t\v\f\x85\u2028\u2029]+")
-_FORBIDDEN = re.compile(r'[<>:"|?*]')
-# Controls, and the marks that turn the direction of text: "exe.fdp" would be read backwards.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
-)
-_DEVICES = re.compile(r"(?i)(?:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:\.|\Z)")
+# Marks that turn the direction of text: "exe.fdp" would be read backwards.
+_MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _EXTENSIONS = {
     "application/gzip": ".gz",
     "application/json": ".json",
@@ -99,21 +96,19 @@ def cut_units(text: str, most: int) -> str:
 
 def make_one_line(text: str) -> str:
     """Text in one line, without controls: an encoded-word may have decoded to CR LF."""
-    return _UNPRINTABLE.sub("", _LINE_BREAKS.sub(" ", text)).strip()
+    return _UNPRINTABLE.sub("", _MARKS.sub("", _LINE_BREAKS.sub(" ", text))).strip()
 
 
 def make_filename(name: str, media_type: str, fallback: str = "attachment") -> str:
     """A safe file name.
 
-    Only what stands behind the last slash or backslash is kept; controls and what Windows forbids
-    are replaced; a name too long keeps its extension; no name at all is made from the type.
+    Only what stands behind the last slash or backslash is kept; controls are replaced; a name too long keeps
+    its extension; no name at all is made from the type.
     """
-    base = re.split(r"[/\\]", make_one_line(name))[-1]
-    base = _FORBIDDEN.sub("_", base).strip().rstrip(". ")
+    base = _UNPRINTABLE.sub("_", _MARKS.sub("", _LINE_BREAKS.sub(" ", name)))
+    base = re.split(r"[/\\]", base.rstrip("/\\ "))[-1].strip()
     if not base.strip("._ "):
         return fallback + extension_of(media_type)
-    if _DEVICES.match(base):
-        base = "_" + base
     return _shorten(base, LONGEST_FILENAME)
 
 

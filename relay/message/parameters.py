@@ -12,7 +12,10 @@ from relay.message import charsets
 from relay.message.encoded_words import decode_words, has_words
 from relay.message.labels import find_codec
 
-_VALUE = re.compile(r"[^;]*")
+# `text/plain`, also with blanks around the slash, in quotes, with a comment behind it or no semicolon.
+_VALUE = re.compile(
+    r"""[\s"']*([!#$%&*+.^_`{|}~0-9A-Za-z-]+)(?:\s*/\s*([!#$%&*+.^_`{|}~0-9A-Za-z-]*))?(?!\s*=)["']?"""
+)
 _PARAMETER = re.compile(
     r"""[;\s]*([^=;\s"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?[^;]*|((?:=\?[^?]*\?[BbQq]\?[^?]*\?=|[^;])*))""",
     re.DOTALL,
@@ -21,7 +24,8 @@ _SKIP = re.compile(r"[;\s]*[^;]*")
 _SECTION = re.compile(r"(.+?)\*(?:(\d{1,4})(\*?))?\Z")
 _QUOTED_PAIR = re.compile(r'\\(["\\])')
 _EXTENDED = re.compile(r"([A-Za-z0-9_.:-]*)'([A-Za-z0-9-]*)'(.*)\Z", re.DOTALL)
-_COMMENT = re.compile(r"\([^()]*\)")
+_COMMENT = re.compile(r"\A\s*\([^()]*\)")
+_FOLD = re.compile(r"\r?\n")
 _MOST_PARAMETERS = 1000
 
 
@@ -35,23 +39,12 @@ class Structured:
 
 def read_structured(raw: bytes) -> Structured:
     """Read a Content-Type or Content-Disposition; any octets are readable, if only as an empty value."""
-    text = re.sub(r"\r?\n", "", charsets.decode_field(raw))
-    if "(" in text:
-        text = _drop_comments(text)
-    head = _VALUE.match(text)
-    value = "".join((head[0] if head else "").split()).strip("\"'").lower()
-    if "=" in value:  # "Content-Type: charset=utf-8": no value at all
+    text = _FOLD.sub("", charsets.decode_field(raw))
+    found = _VALUE.match(text)
+    if found is None:  # "Content-Type: charset=utf-8": no value at all
         return Structured("", _read_parameters(text, 0))
-    return Structured(value, _read_parameters(text, head.end() if head else 0))
-
-
-def _drop_comments(text: str) -> str:
-    """Take comments out, outside quoted strings."""
-    pieces = re.split(r'("(?:[^"\\]|\\.)*")', text, flags=re.DOTALL)
-    # A parenthesis in an unquoted file name is no comment: `name=scan (2).pdf`.
-    return "".join(
-        piece if piece.startswith('"') or "=" in piece else _COMMENT.sub(" ", piece) for piece in pieces
-    )
+    value = f"{found[1]}/{found[2]}" if found[2] else found[1]
+    return Structured(value.lower(), _read_parameters(_COMMENT.sub(" ", text[found.end() :], count=1), 0))
 
 
 def _read_parameters(text: str, at: int) -> dict[str, str]:

@@ -1,21 +1,21 @@
 """The octets of a message → what a person at a mail program would see of it.
 
-The tree of parts comes from `structure`, what is body and what is a file from `body`; here the files get
-their names and sizes, and the html its inline images.
+The tree of parts comes from `structure`, what is body and what is a file from `body`; here they are put
+together: the files get their names and sizes, and the html its inline images.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from urllib.parse import unquote, urljoin
 
 from relay.envelope import Buffer
-from relay.mail import Attachment, Loss, Mail
-from relay.message import html
-from relay.message.body import Chosen, Piece, choose, content_id_of, filename_of, join
-from relay.message.charsets import decode_field
+from relay.mail import Mail
+from relay.message import charsets, html
+from relay.message.body import Chosen, choose
+from relay.message.files import File, expand, make_attachments
 from relay.message.header import Header, read_header
 from relay.message.losses import make_loss
-from relay.message.names import keep_apart, make_filename
-from relay.message.structure import Part, read_structure
-from relay.message.transfer import measure
+from relay.message.structure import read_structure
+from relay.message.text import Piece, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Understood:
 
     header: Header
     mail: Mail
+    codecs: frozenset[str] = frozenset()  # of the body's texts: a hint at the language
 
 
 def parse(content: Buffer) -> Understood:
@@ -35,8 +36,9 @@ def parse(content: Buffer) -> Understood:
     root = read_structure(content)
     header = read_header(root.fields)
     chosen = choose(content, root)
-    tokens = _refer(chosen)
-    attachments, losses = _make_attachments(content, chosen.files, tokens)
+    _expand(content, chosen)
+    tokens = _refer(chosen.pieces, chosen.files)
+    attachments, losses = make_attachments(content, chosen.files, tokens)
     body, content_type = join(chosen.pieces)
     mail = Mail(
         subject=header.subject,
@@ -50,65 +52,67 @@ def parse(content: Buffer) -> Understood:
         attachments=tuple(attachments),
         losses=(*(make_loss(*loss) for loss in dict.fromkeys(chosen.losses)), *losses),
     )
-    return Understood(header, mail)
+    return Understood(header, mail, frozenset(piece.codec for piece in chosen.pieces))
 
 
-def _refer(chosen: Chosen) -> dict[int, str]:
+def _expand(content: Buffer, chosen: Chosen) -> None:
+    """Take winmail.dat apart; its own text is the body where there is no other."""
+    chosen.files, losses, text, octets = expand(content, chosen.files)
+    chosen.losses += losses
+    if any(piece.shown for piece in chosen.pieces):
+        return
+    if octets:
+        chosen.pieces = [Piece(is_html=True, text=charsets.decode(octets).text)]
+    elif text:
+        chosen.pieces = [Piece(is_html=False, text=text.replace("\r\n", "\n"))]
+
+
+def _refer(pieces: list[Piece], files: list[File]) -> dict[int, str]:
     """Rewrite the html's references; gives the token of each file that it refers to, by the file's number."""
-    by_cid: dict[str, int] = {}
-    by_location: dict[str, int] = {}
-    for number, part in enumerate(chosen.files):
-        if cid := content_id_of(part):
-            by_cid.setdefault(cid, number)
-        if location := "".join(decode_field(part.fields.first("content-location") or b"").split()):
-            by_location.setdefault(location, number)
-    tokens: dict[int, str] = {}
-
-    def find(reference: str, is_cid: bool) -> str:  # noqa: FBT001 - called by position
-        number = by_cid.get(reference) if is_cid else None
-        number = by_location.get(reference) if number is None else number
-        if number is None:
-            return ""
-        return tokens.setdefault(number, f"inline{number + 1}")
-
-    if by_cid or by_location:
-        for piece in chosen.pieces:
-            if piece.is_html:
-                piece.text = html.rewrite_references(piece.text, find)
-    return tokens
+    references = _References(files)
+    if references.is_empty:
+        return {}
+    for piece in pieces:
+        if piece.is_html and piece.shown:
+            references.base = piece.base
+            piece.text = html.rewrite_references(piece.text, references.find)
+    return references.tokens
 
 
-def _make_attachments(
-    content: Buffer, files: list[Part], tokens: dict[int, str]
-) -> tuple[list[Attachment], list[Loss]]:
-    attachments: list[Attachment] = []
-    losses: list[Loss] = []
-    for number, part in enumerate(files):
-        leaf, size = measure(content, part.leaf)
-        given = filename_of(part)
-        name = make_filename(given, part.media_type, _fallback(part))
-        if not size:
-            losses.append(make_loss("empty-attachment", name))
-            continue
-        token = tokens.get(number, "")
-        attachments.append(Attachment(name, _file_type(part), leaf, size, token, inline=bool(token)))
-    names = keep_apart([one.filename for one in attachments])
-    return [replace(one, filename=name) for one, name in zip(attachments, names, strict=True)], losses
+class _References:
+    """Files by the names under which html may refer to them."""
+
+    def __init__(self, files: list[File]) -> None:
+        self.base = ""
+        self.tokens: dict[int, str] = {}
+        self._by_id: dict[str, int] = {}
+        self._by_location: dict[str, int] = {}
+        for number, file in enumerate(files):
+            for name in (file.content_id, unquote(file.content_id)):
+                self._by_id.setdefault(name, number)
+                self._by_id.setdefault(name.casefold(), number)
+            self._by_location.setdefault(file.location, number)
+        self._by_id.pop("", None)
+        self._by_location.pop("", None)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._by_id and not self._by_location
+
+    def find(self, reference: str, is_cid: bool) -> str:  # noqa: FBT001 - called by position
+        """The token of the file that is referred to; "" when there is none."""
+        number = None
+        if is_cid:
+            number = self._by_id.get(reference, self._by_id.get(reference.casefold()))
+        if number is None and self._by_location:
+            number = self._by_location.get(reference)
+            if number is None and not is_cid:
+                number = self._by_location.get(_join_url(self.base, reference))
+        return "" if number is None else self.tokens.setdefault(number, f"inline{number + 1}")
 
 
-def _fallback(part: Part) -> str:
-    if part.media_type in {"message/rfc822", "message/global"}:
-        return "message"
-    if part.media_type == "text/calendar":
-        return "invite"
-    return "signature" if "signature" in part.media_type else "attachment"
-
-
-def _file_type(part: Part) -> str:
-    method = part.content_type.parameters.get("method", "")
-    if part.media_type == "text/calendar" and method.isalpha():
-        return f"text/calendar; method={method.upper()}"
-    return part.media_type if part.media_type.isascii() else "application/octet-stream"
-
-
-__all__ = ["Piece", "Understood", "parse"]
+def _join_url(base: str, reference: str) -> str:
+    try:
+        return urljoin(base, reference)
+    except ValueError:
+        return reference

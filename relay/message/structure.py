@@ -8,7 +8,7 @@ each line, is not used for structure.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relay.envelope import Buffer
 from relay.mail import Leaf
@@ -18,6 +18,7 @@ from relay.message.parameters import Structured, read_structured
 
 _BLOCK = 1024 * 1024
 _DENSE = 4096  # candidates in one block, from which on the regular expression is faster
+_USUAL_TYPES = {"text": "text/plain", "html": "text/html", "plain": "text/plain", "text/htm": "text/html"}
 _LONGEST_DELIMITER = 4096
 _ENCODINGS = {"base64", "quoted-printable", "7bit", "8bit", "binary", "x-uuencode", "x-yencode"}
 _ENCODING_ALIASES = {
@@ -180,6 +181,7 @@ def make_part(fields: Fields, start: int, end: int, default: str = "text/plain")
     """A part, from its fields and the range of its body."""
     raw = fields.first("content-type")
     content_type = read_structured(raw or b"")
+    content_type = replace(content_type, value=_USUAL_TYPES.get(content_type.value, content_type.value))
     declared = content_type.value.count("/") == 1 and not content_type.value.endswith("/")
     if not declared:
         content_type = Structured(default, content_type.parameters)
@@ -256,7 +258,7 @@ def _find_dense(block: bytes, boundaries: Mapping[bytes, list[int]]) -> Iterator
     found = 0
     while boundaries:
         names = tuple(boundaries)
-        pattern = re.compile(rb"\n--(?:" + b"|".join(map(re.escape, names)) + rb")")
+        pattern = re.compile(rb"\n--(?:" + b"|".join(map(re.escape, names)) + rb")(?:--)?[ \t]*\r?(?:\n|\Z)")
         while tuple(boundaries) == names:
             match = pattern.search(block, found)
             if match is None or match.start() >= _BLOCK:

@@ -6,6 +6,7 @@ Everything works block by block, so that a leaf of any size passes in bounded me
 import binascii
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pybase64
 
@@ -19,23 +20,42 @@ ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 BLANKS = b"\r\n \t"
 _NOT_IN_ALPHABET = bytes(octet for octet in range(256) if octet not in ALPHABET and octet != 0x3D)
 _GROUP = re.compile(rb"[^=]+=*|=+")
-_QP_LINE_END = re.compile(rb"[ \t]+(\r?\n)")
+_PADDING = re.compile(rb"=[=\s]*")
+_LOOK = 256  # octets behind padding that show whether more Base64 comes
+_QP_LINE_END = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n)")
 _QP_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 
 
-def decode_leaf(content: Buffer, leaf: Leaf) -> bytes:
-    """All octets of a leaf, decoded."""
+def decode_leaf(content: Buffer, leaf: Leaf, most: int = 0) -> bytes:
+    """All octets of a leaf, decoded; or the first ones, when `most` says how many are enough."""
+    if most:
+        leaf = replace(leaf, end=min(leaf.end, leaf.start + 2 * most))
     return b"".join(decode_blocks(content, leaf))
 
 
 def decode_blocks(content: Buffer, leaf: Leaf) -> Iterator[bytes]:
-    """The octets of a leaf, decoded, in blocks of no fixed size."""
+    """The octets of a leaf, decoded, in blocks of no fixed size.
+
+    CRLF is the line end of the wire (RFC 2049 §4); what was a line on the sender's side ends in LF here,
+    however the message came. Octets that were encoded, or sent as binary, stay as they are.
+    """
     raw = read_blocks(content, leaf.start, leaf.end)
     if leaf.encoding == "base64":
         return decode_base64_blocks(raw)
-    if leaf.encoding == "quoted-printable":
-        return _decode_qp_blocks(raw)
-    return raw
+    if leaf.encoding == "binary":
+        return raw
+    lines = _end_lines(raw)
+    return _decode_qp_blocks(lines) if leaf.encoding == "quoted-printable" else lines
+
+
+def _end_lines(raw: Iterable[bytes]) -> Iterator[bytes]:
+    """CRLF → LF, also where a block ends between the two."""
+    rest = b""
+    for block in raw:
+        octets = rest + block
+        rest = b"\r" if octets.endswith(b"\r") else b""
+        yield octets.removesuffix(rest).replace(b"\r\n", b"\n")
+    yield rest
 
 
 def read_blocks(content: Buffer, start: int, end: int, size: int = _READ) -> Iterator[bytes]:
@@ -53,25 +73,45 @@ def decode_base64_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
     """Decode Base64 as mail programs do.
 
     What is not of the alphabet is skipped. Padding ends a quantum, not the data: what follows is read on
-    (two files' worth of Base64 run together are sent by real programs), unless it is plainly text.
+    (two files' worth of Base64 run together are sent by real programs), unless the next line is text.
     """
     rest = b""
+    padded = False  # whether padding was the last that came
     for block in raw:
-        clean = rest + block.translate(None, _NOT_IN_ALPHABET)
-        if b"=" not in clean:
-            keep = len(clean) // 4 * 4
-            rest = clean[keep:]
-            yield pybase64.b64decode(clean[:keep])
-            continue
+        octets = block
+        if padded and not _goes_on(block):
+            return
+        if b"=" in block:
+            octets, ended = _cut_text(block)
+            if ended:
+                raw = ()
+        clean = rest + octets.translate(None, _NOT_IN_ALPHABET)
+        padded = clean.endswith(b"=")
         groups = _GROUP.findall(clean)
         rest = b""
-        if not groups[-1].endswith(b"="):
+        if groups and not padded:
             last = groups.pop()
             keep = len(last) // 4 * 4
             rest = last[keep:]
             groups.append(last[:keep])
         yield b"".join(map(_decode_group, groups))
+        if not raw:
+            return
     yield _decode_group(rest)
+
+
+def _cut_text(block: bytes) -> tuple[bytes, bool]:
+    """The block without what follows padding and is plainly no Base64; and whether there was such."""
+    for found in _PADDING.finditer(block):
+        if not _goes_on(block[found.end() : found.end() + _LOOK]):
+            return block[: found.end()], True
+    return block, False
+
+
+def _goes_on(octets: bytes) -> bool:
+    """Whether the next line is Base64, or there is none yet."""
+    line = octets[:_LOOK].lstrip(BLANKS).split(b"\n", 1)[0].rstrip()
+    return not line.translate(None, ALPHABET + b"=") and (len(line) % 4 == 0 or len(line) >= 60)
 
 
 def _decode_group(group: bytes) -> bytes:
@@ -102,7 +142,7 @@ def _decode_qp_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
 def decode_quoted_printable(data: bytes, *, in_field: bool = False) -> bytes:
     """Quoted-printable; an equals sign that begins no escape stands for itself (RFC 2045 §6.7)."""
     if not in_field:
-        data = _QP_LINE_END.sub(rb"\1", data)
+        data = _QP_LINE_END.sub(b"", data)
     data = _QP_BROKEN.sub(b"=3D", data)
     return binascii.a2b_qp(data)
 
@@ -112,7 +152,7 @@ def measure(content: Buffer, leaf: Leaf) -> tuple[Leaf, int]:
 
     One pass, block by block. Base64 that is strictly valid as far as the block goes needs no decoding at all.
     """
-    if leaf.encoding in {"7bit", "8bit", "binary"}:
+    if leaf.encoding == "binary":
         return leaf, leaf.end - leaf.start
     if leaf.encoding != "base64":
         return leaf, sum(map(len, decode_blocks(content, leaf)))

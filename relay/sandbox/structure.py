@@ -43,14 +43,14 @@ class Range:
         except ValueError as error:
             raise NotJson("a string is malformed") from error
 
-    def blocks(self, body: Buffer) -> Iterator[bytes]:
+    def blocks(self, body: Buffer, size: int = _BLOCK) -> Iterator[bytes]:
         r"""The string's octets in blocks of a multiple of four, for a string of Base64.
 
         The one escape that occurs in Base64 is `\/` (PHP writes it); any other stays and is no Base64.
         """
         rest = b""
-        for start in range(self.start, self.end, _BLOCK):
-            block = rest + body[start : min(start + _BLOCK, self.end)]
+        for start in range(self.start, self.end, size):
+            block = rest + body[start : min(start + size, self.end)]
             if b"\\" in block:
                 block = block.replace(b"\\/", b"/")
             whole = len(block) // 4 * 4
@@ -63,8 +63,8 @@ class Range:
             yield rest
 
 
-def read_structure(body: Buffer) -> Any:
-    """The JSON value of `body`, its long strings as `Range`.
+def read_structure(body: Buffer, long: int = LONG) -> Any:
+    """The JSON value of `body`, its strings of more than `long` octets as `Range`.
 
     Raises:
         NotJson: with the reason.
@@ -73,7 +73,7 @@ def read_structure(body: Buffer) -> Any:
     pieces: list[bytes] = []
     size = copied = 0
     for start, end in _literals(body):
-        if end - start <= LONG:
+        if end - start <= long:
             continue
         placeholder = f"{mark}:{start}:{end}".encode()
         pieces += (body[copied:start], placeholder)

@@ -1,0 +1,245 @@
+"""`relay explain`: what a message would become. Reads files of any size, block by block; no network."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from relay import cli
+from relay.config import Account, Config
+from relay.envelope import Buffer, ContentWriter
+from relay.load import ConfigError, find, load
+from relay.mail import Conversion, Loss, Unconvertible, Weight
+from relay.message import Converted, Payload, convert, destinations, make_loss, originators
+from relay.reply import Rejected
+from relay.smtp.address import check_forward_path
+
+EX_NOINPUT = 66
+_BLOCK = 1024 * 1024
+_LONGEST_BODY = 2000  # characters shown to people; --json has all
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--from", "reverse_path", default="", metavar="ADDRESS", help="The envelope's sender.")
+@click.option(
+    "--rcpt",
+    "forward_paths",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A recipient of the envelope; may be repeated. Without it To, Cc and Bcc are the envelope.",
+)
+@click.option("--no-data", is_flag=True, help="Size and SHA-256 of each attachment in place of its data.")
+@cli.config_option
+@cli.json_option
+def command(
+    files: tuple[str, ...],
+    reverse_path: str,
+    forward_paths: tuple[str, ...],
+    config_path: str | None,
+    *,
+    no_data: bool,
+    as_json: bool,
+) -> None:
+    """Show what a message would become: the body of the API call, and what would be lost.
+
+    FILE is a message as it is on disk, "-" standard input. Exit code 65: a message is refused.
+    """
+    config = _read_config(config_path)
+    printer = _JsonPrinter(no_data=no_data, named=len(files) > 1) if as_json else _TextPrinter(len(files) > 1)
+    highest = 0
+    for name in files:
+        try:
+            with _open(name) as content:
+                code = _explain(name, content, reverse_path, forward_paths, config, printer)
+        except OSError as error:
+            printer.refuse(name, "5.3.0", f"cannot be read: {error.strerror or error}")
+            code = EX_NOINPUT
+        highest = max(highest, code)
+    raise click.exceptions.Exit(highest)
+
+
+def _read_config(path: str | None) -> Config | None:
+    """The configuration, if there is one: named, or in its usual place and readable."""
+    where = find(path)
+    if not path and "RELAY_CONFIG" not in os.environ and not os.access(where, os.R_OK):
+        return None
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise cli.Failure(str(error), cli.EX_CONFIG) from None
+
+
+@contextmanager
+def _open(name: str) -> Iterator[Buffer]:
+    """The message as a session would have it: line ends are CRLF, large content is a map of a file."""
+    with tempfile.TemporaryDirectory(prefix="relay-") as directory:
+        writer = ContentWriter(Path(directory))
+        if name == "-":
+            _copy(sys.stdin.buffer, writer)
+        else:
+            with Path(name).open("rb") as file:
+                _copy(file, writer)
+        content = writer.finish()
+        with content.map() as mapped:
+            yield mapped
+
+
+def _copy(file: BinaryIO, writer: ContentWriter) -> None:
+    """Copy in blocks, with every CR, LF and CRLF as CRLF."""
+    rest = b""
+    while block := file.read(_BLOCK):
+        octets = rest + block
+        rest = b"\r" if octets.endswith(b"\r") else b""  # its LF may come with the next block
+        writer.write(_end_lines(octets.removesuffix(rest)))
+    writer.write(_end_lines(rest))
+
+
+def _end_lines(octets: bytes) -> bytes:
+    if b"\r" in octets:
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return octets.replace(b"\n", b"\r\n")
+
+
+def _explain(
+    name: str,
+    content: Buffer,
+    reverse_path: str,
+    forward_paths: tuple[str, ...],
+    config: Config | None,
+    printer: "_JsonPrinter | _TextPrinter",
+) -> int:
+    losses: list[Loss] = []
+    if not forward_paths:
+        forward_paths, losses = _read_envelope(content)
+    try:
+        converted = convert(content, forward_paths, _find_conversion(config, content, reverse_path))
+    except Unconvertible as refused:
+        printer.refuse(name, refused.status, refused.reason)
+        return cli.EX_DATAERR
+    printer.show(name, content, converted, (*converted.losses, *losses))
+    return 0
+
+
+def _read_envelope(content: Buffer) -> tuple[tuple[str, ...], list[Loss]]:
+    """The fields' addresses as an envelope, as far as a session would take them."""
+    taken: list[str] = []
+    losses: list[Loss] = []
+    for address in destinations(content):
+        try:
+            taken.append(check_forward_path(address.addr_spec))
+        except Rejected as refused:
+            losses.append(make_loss("recipient-address", refused.reply.text))
+    return tuple(taken), list(dict.fromkeys(losses))
+
+
+def _find_conversion(config: Config | None, content: Buffer, reverse_path: str) -> Conversion:
+    """The configuration's conversion, for the account that would send."""
+    if config is None:
+        return Conversion()
+    from relay.courier import conversion  # the spool and HTTP behind it: not for an `explain` without them
+
+    return conversion(config, _find_account(config, content, reverse_path))
+
+
+def _find_account(config: Config, content: Buffer, reverse_path: str) -> Account | None:
+    names = [address.addr_spec.lower() for address in originators(content)[:1]] + [reverse_path.lower()]
+    by_address = {account.address.lower(): account for account in config.account}
+    found = next((by_address[name] for name in names if name in by_address), None)
+    return found or next((account for account in config.account if account.default), None)
+
+
+def _as_json(loss: Loss) -> dict[str, str]:
+    shown = {"loss": loss.loss, "detail": loss.detail, "weight": str(loss.weight)}
+    return {**shown, "added": loss.added} if loss.added else shown
+
+
+@dataclass(frozen=True, slots=True)
+class _JsonPrinter:
+    """One object for each file, one a line; bodies pass through in blocks."""
+
+    no_data: bool
+    named: bool  # several files: each object has its `file`
+
+    def show(self, name: str, content: Buffer, converted: Converted, losses: tuple[Loss, ...]) -> None:
+        out = sys.stdout.buffer
+        out.write(self._begin(name) + b'"request": ')
+        payloads = [request.payload for request in converted.requests]
+        self._write(payloads[0], content)
+        if len(payloads) > 1:
+            # More recipients than one call takes: what the further calls would be.
+            for number, payload in enumerate(payloads[1:]):
+                out.write(b', "more_requests": [' if not number else b", ")
+                self._write(payload, content)
+            out.write(b"]")
+        out.write(
+            b', "losses": ' + json.dumps([*map(_as_json, losses)], ensure_ascii=False).encode() + b"}\n"
+        )
+        out.flush()
+
+    def _write(self, payload: Payload, content: Buffer) -> None:
+        for block in payload.describe(content) if self.no_data else payload.blocks(content):
+            sys.stdout.buffer.write(block)
+
+    def _begin(self, name: str) -> bytes:
+        return b'{"file": ' + json.dumps(name).encode() + b", " if self.named else b"{"
+
+    def refuse(self, name: str, status: str, reason: str) -> None:
+        error = json.dumps({"status": status, "reason": reason}, ensure_ascii=False).encode()
+        sys.stdout.buffer.write(self._begin(name) + b'"error": ' + error + b"}\n")
+        sys.stdout.buffer.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class _TextPrinter:
+    """For people: what is sent, as a table; then what is lost."""
+
+    named: bool
+
+    def show(self, name: str, content: Buffer, converted: Converted, losses: tuple[Loss, ...]) -> None:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        if self.named:
+            console.print(name, style="bold", markup=False)
+        for request in converted.requests:
+            _print_request(console, json.loads(b"".join(request.payload.describe(content))))
+        _print_losses(console, losses)
+
+    def refuse(self, name: str, status: str, reason: str) -> None:
+        click.echo(f"relay: {name}: refused: {status} {reason}", err=True)
+
+
+def _print_request(console: Any, request: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    attachments = request.pop("attachments", [])
+    body = request.pop("body")
+    for key, value in request.items():
+        table.add_row(Text(key, style="dim"), Text(str(value)))
+    table.add_row(Text("body", style="dim"), Text(body[:_LONGEST_BODY] + "…" * (len(body) > _LONGEST_BODY)))
+    for one in attachments:
+        inline = f", inline as {one['cid']}" if one.get("inline") else ""
+        size = f"{one['size']:,} bytes, {one['fileType']}{inline}, sha256 {one['sha256'][:16]}…"
+        table.add_row(Text("attachment", style="dim"), Text(f"{one['filename']} ({size})"))
+    console.print(table)
+
+
+def _print_losses(console: Any, losses: tuple[Loss, ...]) -> None:
+    from rich.text import Text
+
+    console.print("Lost: nothing" if not losses else "Lost:")
+    for loss in losses:
+        style = "dim" if loss.weight is Weight.USUAL else "yellow"
+        console.print(Text(f"  {loss.loss}: {loss.detail}", style=style))
+        if loss.added:
+            console.print(Text(f"    kept in the body: {loss.added.strip()}", style="dim"))

@@ -1,0 +1,174 @@
+"""Parts that go along as files: their names, types and sizes; files within files."""
+
+import mimetypes
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from relay.envelope import Buffer
+from relay.mail import Attachment, Leaf, Loss
+from relay.message import charsets
+from relay.message.encoded_words import decode_unstructured
+from relay.message.losses import make_loss
+from relay.message.names import keep_apart, make_filename, make_one_line
+from relay.message.structure import Part
+from relay.message.tnef import TnefFile, read_tnef
+from relay.message.transfer import decode_leaf, measure
+from relay.message.unix import TextFile, decode_uuencoded, decode_yenc
+
+_TNEF_TYPES = {"application/ms-tnef", "application/vnd.ms-tnef"}
+_FALLBACKS = {
+    "message/rfc822": "message",
+    "message/global": "message",
+    "text/calendar": "invite",
+    "application/pgp-encrypted": "version",
+    "application/pgp-signature": "signature",
+    "application/pkcs7-signature": "smime",
+    "application/x-pkcs7-signature": "smime",
+    "application/pkcs7-mime": "smime",
+    "application/x-pkcs7-mime": "smime",
+    "message/delivery-status": "delivery-status",
+    "text/rfc822-headers": "headers",
+}
+_DEEPEST_TNEF = 5
+_TYPES = mimetypes.MimeTypes()  # the built-in table only: the same on every machine
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that goes along, before its name is made safe."""
+
+    name: str  # as given; "" without one
+    media_type: str  # "" when none was declared
+    source: Leaf | bytes
+    content_id: str = ""
+    location: str = ""
+    method: str = ""  # of text/calendar
+
+
+def from_part(part: Part) -> File:
+    """The file that a part is."""
+    location = "".join(charsets.decode_field(part.fields.first("content-location") or b"").split())
+    return File(
+        name=filename_of(part),
+        media_type=part.media_type if part.declared else "",
+        source=part.leaf,
+        content_id=content_id_of(part),
+        location=location,
+        method=part.content_type.parameters.get("method", ""),
+    )
+
+
+def from_text(file: TextFile) -> File:
+    """The file that stood in a text."""
+    return File(charsets.decode_field(file.name), "", file.octets)
+
+
+def filename_of(part: Part) -> str:
+    """The name that the part gives itself, decoded, not yet safe; "" without one."""
+    given = (
+        part.disposition.parameters.get("filename", "").strip()
+        or part.content_type.parameters.get("name", "").strip()
+    )
+    if given or part.media_type.startswith(("text/", "message/")):
+        return given
+    # Some programs put it here; other descriptions are no names.
+    description = decode_unstructured(part.fields.first("content-description") or b"")
+    return description if _TYPES.guess_type(description)[0] and " " not in description else ""
+
+
+def content_id_of(part: Part) -> str:
+    """The Content-ID without its angle brackets; "" without one."""
+    raw = charsets.decode_field(part.fields.first("content-id") or b"")
+    return "".join(raw.split()).strip("<>")
+
+
+def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[str, str]], str, bytes]:
+    """Take the files out of winmail.dat.
+
+    Returns:
+        The files, the losses, and the text and html that stood in it, for a message without any.
+    """
+    kept: list[File] = []
+    losses: list[tuple[str, str]] = []
+    text, html = "", b""
+    for file in files:
+        found = None
+        if file.media_type in _TNEF_TYPES or file.name.lower() == "winmail.dat":
+            found = read_tnef(_octets(content, file))
+        if found is None:
+            kept.append(file)
+            continue
+        kept += _from_tnef(found.files, 0)
+        text, html = text or found.text, html or found.html
+        losses.append(("text-alternative", "what winmail.dat held beside its files"))
+    return kept, losses, text, html
+
+
+def _octets(content: Buffer, file: File) -> bytes:
+    return file.source if isinstance(file.source, bytes) else decode_leaf(content, file.source)
+
+
+def _from_tnef(files: list[TnefFile], depth: int) -> Iterator[File]:
+    for file in files:
+        inner = read_tnef(file.octets) if depth < _DEEPEST_TNEF else None
+        if inner is None:
+            yield File(
+                file.name, file.media_type.lower(), file.octets, content_id=file.content_id.strip("<>")
+            )
+            continue
+        if inner.html or inner.text:
+            extension = ".html" if inner.html else ".txt"
+            yield File((file.name or "message") + extension, "", inner.html or inner.text.encode())
+        yield from _from_tnef(inner.files, depth + 1)
+
+
+def make_attachments(
+    content: Buffer, files: list[File], tokens: dict[int, str]
+) -> tuple[list[Attachment], list[Loss]]:
+    """The attachments that the files become; `tokens` has the cid of those that the html refers to."""
+    attachments: list[Attachment] = []
+    losses: list[Loss] = []
+    for number, file in enumerate(files):
+        source, size = _measure(content, file.source)
+        media_type = _type_of(file)
+        name = make_filename(file.name, media_type, _fallback(media_type))
+        if not size:
+            losses.append(make_loss("empty-attachment", name))
+            continue
+        if file.name and name != file.name.strip():
+            losses.append(make_loss("attachment-name", f"changed to {name}"))
+        token = tokens.get(number, "")
+        attachments.append(Attachment(name, media_type, source, size, token, inline=bool(token)))
+    names = keep_apart([one.filename for one in attachments])
+    return [replace(one, filename=name) for one, name in zip(attachments, names, strict=True)], losses
+
+
+def _measure(content: Buffer, source: Leaf | bytes) -> tuple[Leaf | bytes, int]:
+    if isinstance(source, bytes):
+        return source, len(source)
+    if source.encoding in {"x-uuencode", "x-yencode"}:
+        octets = decode_leaf(content, replace(source, encoding="8bit"))
+        decoded = decode_uuencoded(octets) if source.encoding == "x-uuencode" else decode_yenc(octets)
+        return decoded, len(decoded)
+    return measure(content, source)
+
+
+def _type_of(file: File) -> str:
+    """The media type; by the name's extension where none was declared."""
+    media_type = file.media_type
+    if (
+        media_type.count("/") != 1
+        or media_type.startswith("/")
+        or media_type.endswith("/")
+        or not media_type.isascii()
+    ):
+        media_type = _TYPES.guess_type(make_one_line(file.name))[0] or "application/octet-stream"
+    if media_type == "text/calendar" and file.method.isalpha():
+        return f"text/calendar; method={file.method.upper()}"
+    return media_type
+
+
+def _fallback(media_type: str) -> str:
+    if media_type.startswith("image/"):
+        return "image"
+    return _FALLBACKS.get(media_type.partition(";")[0], "attachment")

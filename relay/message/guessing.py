@@ -1,0 +1,100 @@
+"""The charset of octets that nobody labelled, or that are not what their label says.
+
+A library guesses; where it is known to be wrong with a dozen characters (and subjects and file names are no
+longer) the likelier reading of an office in Japan, Korea or Europe is preferred.
+"""
+
+import re
+
+import chardet
+from chardet import EncodingEra
+
+from relay.message.japanese import decode_euc_jp
+from relay.message.labels import find_codec
+
+_ERAS = EncodingEra.MODERN_WEB | EncodingEra.LEGACY_ISO
+_SAMPLE = 16 * 1024  # octets that are enough to guess by
+_FIRST_HIGH = re.compile(rb"[\x80-\xff]")
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+_HALFWIDTH = re.compile("[\uff66-\uff9f]")
+_KANJI = re.compile("[\u4e00-\u9fff]")
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_LATIN_WORD = re.compile("[A-Za-z][\u00c0-\u024f]|[\u00c0-\u024f][A-Za-z]")
+_EAST_ASIAN = {"gb18030", "cp949", "big5", "johab"}
+_LATIN = {
+    "cp1252",
+    "cp1250",
+    "cp1254",
+    "cp1257",
+    "iso8859-2",
+    "iso8859-15",
+    "iso8859-13",
+    "iso8859-16",
+    "iso8859-10",
+}
+# Code pages that no mail program ever sent without a label.
+_IMPROBABLE = {"hz", "utf-7", "johab", "cp037", "cp500", "cp1026", "cp1140", "koi8-t", "ptcp154"}
+
+
+def guess_codec(octets: bytes) -> str:
+    """The likeliest codec of octets that are neither ASCII nor UTF-8 and hold no escape sequences.
+
+    It may still not take all of them; windows-1252 is the answer when nothing is likely.
+    """
+    first = _FIRST_HIGH.search(octets)
+    # Begin a little before the first octet of interest, not within a character.
+    start = max(0, first.start() - 64) if first else 0
+    sample = octets[start : start + _SAMPLE]
+    label = chardet.detect(sample, encoding_era=_ERAS)["encoding"] or ""
+    codec = find_codec(label)
+    if codec in _IMPROBABLE or codec in {"", "us-ascii", "utf-8"}:
+        codec = "cp1252"
+    if codec == "gb18030" and _PRIVATE.search(sample.decode("gb18030", "replace")):
+        codec = "cp874"  # Thai: short, it passes for Chinese that nobody writes
+    if codec in _EAST_ASIAN:
+        return _prefer_japanese(sample, codec)
+    if codec not in _LATIN and codec not in {"cp932", "euc-jp"} and _looks_western(sample):
+        return "cp1252"
+    return codec
+
+
+def _prefer_japanese(sample: bytes, codec: str) -> str:
+    """Short Japanese is often taken for Chinese or Korean: kana beside common kanji is Japanese."""
+    euc, whole = decode_euc_jp(sample)
+    if whole and _KANA.search(euc) and all(map(_is_common, euc)):
+        return "euc-jp"
+    sjis = sample.decode("cp932", "replace")
+    kana = _KANA.search(sjis) or (_HALFWIDTH.search(sjis) and _KANJI.search(sjis))
+    if "\ufffd" not in sjis and kana and all(map(_is_common, sjis)) and not _is_usual_korean(sample, codec):
+        return "cp932"
+    return codec
+
+
+def _is_usual_korean(sample: bytes, codec: str) -> bool:
+    """Whether all of it is among the 2,350 syllables that KS X 1001 has."""
+    if codec != "cp949":
+        return False
+    try:
+        sample.decode("euc_kr")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_common(character: str) -> bool:
+    """Whether Japanese people write it in mail: ASCII, kana, or a kanji of JIS level 1."""
+    if character < "\x80" or "\u3000" <= character <= "\u30ff" or "\uff01" <= character <= "\uff9f":
+        return True
+    try:
+        octets = character.encode("euc_jp")
+    except UnicodeEncodeError:
+        return False
+    return len(octets) == 2 and octets[0] <= 0xCF
+
+
+def _looks_western(sample: bytes) -> bool:
+    """Whether the high octets stand as accented letters within words of ASCII."""
+    text = sample.decode("cp1252", "replace")
+    high = [character for character in text if character >= "\x80"]
+    letters = sum(character.isascii() and character.isalpha() for character in text)
+    return letters >= 2 * len(high) and len(_LATIN_WORD.findall(text)) * 2 >= len(high) > 0

@@ -1,0 +1,122 @@
+"""Each loss dealt with as the configuration says: noted in the body, dropped, refused, or the original
+attached.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from relay.envelope import Buffer
+from relay.mail import Address, Attachment, Conversion, Leaf, Loss, Mail, Policy
+from relay.message.header import format_field
+from relay.message.losses import KINDS, make_loss, policy_of, refuse_loss
+from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, make_one_line
+from relay.message.notes import find_language, format_address, put_first, say_reply_to
+from relay.message.parse import Understood
+from relay.message.recipients import split_spec
+
+
+@dataclass(slots=True)
+class _Found:
+    """A loss, and the lines that would keep what is lost."""
+
+    name: str
+    detail: str
+    lines: tuple[str, ...] = ()
+
+
+def settle_losses(understood: Understood, content: Buffer, conversion: Conversion, *, named: bool) -> Mail:
+    """The mail with its losses, after the policies.
+
+    Args:
+        understood: the message.
+        content: its octets, for the policy `attach`.
+        conversion: the policies, and whose account it is.
+        named: whether there is a recipient at all.
+
+    Raises:
+        Unconvertible: a loss that was found is to be refused.
+    """
+    mail = _fit_subject(understood.mail, conversion)
+    found = list(_find(understood, mail, conversion, named=named))
+    policies = {one.name: policy_of(one.name, conversion.losses) for one in found}
+    for one in found:
+        if policies[one.name] is Policy.REJECT:
+            raise refuse_loss(one.name, one.detail)
+    noted = [one for one in found if policies[one.name] is Policy.KEEP and one.lines]
+    body, added = put_first(mail.body, mail.content_type, ["\n".join(one.lines) for one in noted])
+    texts = {id(one): text for one, text in zip(noted, added, strict=True)}
+    attachments = mail.attachments
+    if Policy.ATTACH in policies.values() and "message.eml" not in [one.filename for one in attachments]:
+        attachments = (*attachments, attach_original(content))
+    losses = tuple(make_loss(one.name, one.detail, texts.get(id(one), "")) for one in found)
+    return replace(mail, body=body, losses=losses, attachments=attachments)
+
+
+def attach_original(content: Buffer) -> Attachment:
+    """The whole message as a file."""
+    return Attachment("message.eml", "message/rfc822", Leaf(0, len(content), "binary"), len(content))
+
+
+def _fit_subject(mail: Mail, conversion: Conversion) -> Mail:
+    if not mail.subject:
+        return replace(mail, subject=conversion.no_subject)
+    length = count_units(mail.subject)
+    if length <= LONGEST_SUBJECT:
+        return mail
+    loss = make_loss("subject-cut", f"{length} characters, Works takes {LONGEST_SUBJECT}")
+    return replace(mail, subject=cut_units(mail.subject, LONGEST_SUBJECT), losses=(*mail.losses, loss))
+
+
+def _find(understood: Understood, mail: Mail, conversion: Conversion, *, named: bool) -> list[_Found]:
+    """All losses, those first that put something before the body."""
+    header = understood.header
+    found = _find_senders(understood, mail, conversion)
+    found += [_Found(loss.loss, loss.detail, _keep(loss, understood)) for loss in mail.losses]
+    for name, detail, fields in header.lost:
+        lines = tuple(map(format_field, fields)) if policy_of(name, conversion.losses) is Policy.KEEP else ()
+        found.append(_Found(name, detail, lines))
+    shown = [one for one in (*header.to, *header.cc) if one.display_name]
+    if shown:
+        names = ", ".join(map(format_address, shown[:50]))
+        found.append(_Found("recipient-names", "Works takes bare addresses", (names,)))
+    if conversion.delivery_options:
+        found.append(_Found("delivery-options", "asked for in the envelope"))
+    if not named:
+        found.append(_Found("no-recipient", "neither the envelope nor the fields name anybody"))
+    return found
+
+
+def _keep(loss: Loss, understood: Understood) -> tuple[str, ...]:
+    if loss.loss == "subject-cut":
+        return (understood.header.subject,)
+    return (f"{KINDS[loss.loss].meaning}: {loss.detail}",) if loss.loss == "empty-attachment" else ()
+
+
+def _find_senders(understood: Understood, mail: Mail, conversion: Conversion) -> list[_Found]:
+    """Reply-To and From, where a reply to the account's mailbox would go to somebody else than they ask
+    for.
+    """
+    header = understood.header
+    language = find_language(mail, understood.codecs)
+    found = []
+    own = _specs([Address("", conversion.account_address)]) if conversion.account_address else set()
+    senders = _specs(header.originators)
+    reply_to = [one for one in header.reply_to if "@" in one.addr_spec]
+    targets = _specs(reply_to)
+    if targets and targets not in (senders, own):
+        found.append(_Found("reply-to", _list(reply_to), (say_reply_to(reply_to, language),)))
+    if own and senders and senders != own:
+        # Without a Reply-To, replies were to go to From.
+        wanted = () if found or targets == own else (say_reply_to(header.originators, language),)
+        found.append(_Found("originator", _list(header.originators), wanted))
+    return found
+
+
+def _specs(addresses: Sequence[Address]) -> set[tuple[str, str]]:
+    return {
+        (local.casefold(), domain) for local, domain in map(split_spec, (one.addr_spec for one in addresses))
+    }
+
+
+def _list(addresses: Sequence[Address]) -> str:
+    return ", ".join(make_one_line(one.addr_spec) for one in addresses)[:200]

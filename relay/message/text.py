@@ -1,0 +1,123 @@
+"""A text part's octets → the text that it shows, and the files that stood in it."""
+
+import re
+from dataclasses import dataclass, field
+
+from relay.envelope import Buffer
+from relay.message import charsets, html
+from relay.message.enriched import read_enriched, read_richtext
+from relay.message.flowed import unfold
+from relay.message.structure import Part
+from relay.message.transfer import decode_leaf
+from relay.message.unix import TextFile, extract_files
+
+_META = re.compile(rb"""(?i)<meta[^<>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
+_XML = re.compile(rb"""(?i)\A\s*<\?xml[^<>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})""")
+_MAGIC = (b"%PDF-", b"\x89PNG\r\n", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"II*\0", b"MM\0*")
+# Controls that no text has; ESC, SO and SI belong to charsets.
+_BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
+_CONTROLS = {code: None for code in (*range(9), *range(0x0E, 0x20), 0x7F) if code != 0x1B} | {0x1B: None}
+
+
+@dataclass(slots=True)
+class Piece:
+    """A text of the body."""
+
+    is_html: bool
+    text: str
+    codec: str = "us-ascii"
+    base: str = ""  # the part's Content-Location, to which references are relative
+    shown: bool = field(init=False)  # whether anything of it would be seen
+
+    def __post_init__(self) -> None:
+        self.shown = not html.is_empty(self.text) if self.is_html else bool(self.text.strip())
+
+
+@dataclass(slots=True)
+class TextRead:
+    """What a text part comes to."""
+
+    piece: Piece
+    files: list[TextFile]
+    losses: list[tuple[str, str]]
+
+
+def looks_binary(content: Buffer, part: Part, *, named: bool) -> bool:
+    """Whether what calls itself text is a file: devices send scans as text/plain."""
+    if part.encoding != "base64" and not named:
+        return False
+    label = part.content_type.parameters.get("charset", "").lower()
+    if "utf-16" in label or "utf16" in label or "ucs" in label or "unicode" in label or "utf-32" in label:
+        return False
+    head = decode_leaf(content, part.leaf, most=4096)
+    if head.startswith(_MAGIC):
+        return True
+    return named and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and _BINARY.search(head) is not None
+
+
+def read_text(content: Buffer, part: Part) -> TextRead:
+    """The text of a part."""
+    octets = decode_leaf(content, part.leaf)
+    files: list[TextFile] = []
+    if part.media_type == "text/plain":
+        octets, files = extract_files(octets)
+    label = _find_label(part, octets)
+    decoded = charsets.decode(octets, label)
+    losses = []
+    if decoded.guessed:
+        losses.append(
+            ("charset-guessed", f"{part.media_type}: unknown, wrong or missing; read as {decoded.codec}")
+        )
+    elif decoded.damaged:
+        losses.append(("charset-guessed", f"{part.media_type}: some characters are none of {decoded.codec}"))
+    is_html = part.media_type == "text/html"
+    text = decoded.text.translate(_CONTROLS) if _needs_cleaning(decoded.text) else decoded.text
+    if not (is_html and part.encoding == "base64"):
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    location = charsets.decode_field(part.fields.first("content-location") or b"")
+    return TextRead(
+        Piece(is_html, _shape(part, text), decoded.codec, "".join(location.split())), files, losses
+    )
+
+
+def _needs_cleaning(text: str) -> bool:
+    return _CONTROL.search(text) is not None
+
+
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+
+
+def _find_label(part: Part, octets: bytes) -> str:
+    label = part.content_type.parameters.get("charset", "")
+    if part.media_type == "text/html" and not label:
+        found = _META.search(octets[:4096]) or _XML.search(octets[:4096])
+        # A page that was saved as UTF-16 says so in ASCII letters only if it is not.
+        label = found[1].decode("ascii") if found else ""
+        label = "" if label.lower().startswith(("utf-16", "utf16", "unicode")) else label
+    return label
+
+
+def _shape(part: Part, text: str) -> str:
+    parameters = part.content_type.parameters
+    if part.media_type == "text/plain" and parameters.get("format", "").lower() == "flowed":
+        return unfold(text, delsp=parameters.get("delsp", "").lower() == "yes")
+    if part.media_type == "text/enriched":
+        return read_enriched(text)
+    return read_richtext(text) if part.media_type == "text/richtext" else text
+
+
+def join(pieces: list[Piece]) -> tuple[str, str]:
+    """All texts as one body, and its content type, "text" or "html"."""
+    shown = [piece for piece in pieces if piece.shown]
+    if not any(piece.is_html for piece in shown or pieces):
+        return _join_lines([piece.text for piece in shown or pieces[:1]]), "text"
+    texts = [piece.text if piece.is_html else html.from_text(piece.text) for piece in shown or pieces[:1]]
+    return _join_lines(texts), "html"
+
+
+def _join_lines(texts: list[str]) -> str:
+    """The texts, each beginning on a line of its own."""
+    return "".join(
+        text if number + 1 == len(texts) or text.endswith("\n") else text + "\n"
+        for number, text in enumerate(texts)
+    )
