@@ -82,7 +82,9 @@ class Service:
     def _on_grant(self, account: str, failure: Failure | None) -> None:
         """The authorizer knows before any message does whether an account can send."""
         courier = getattr(self, "courier", None)
-        if courier is not None:
+        # A refused refresh is known at half of the access token's life: mail goes on with the rest of it,
+        # and the message that finds the token dead stops the account.
+        if courier is not None and (failure is None or not self.authorizer.can_send(account)):
             courier.stop_account(account, None if failure is None else diagnose_failure(failure))
 
     async def _start_doors(self) -> None:

@@ -73,7 +73,8 @@ class Authorizer:
         """Args:
         server: the authorization server.
         store: where grants are kept.
-        on_trouble: told of an account's trouble when it changes; None: it is over.
+        on_trouble: told of an account's trouble when it changes, perhaps while it `can_send` still;
+            None: it is over.
         clock: seconds since the epoch.
         on_warning: told, 30, 14, 7 and 1 days before, that a grant dies in at most so many days.
         """
@@ -109,6 +110,14 @@ class Authorizer:
         """What is wrong with the account's grant as far as it is known; None: nothing."""
         state = self._states.get(account)
         return state.trouble if state else None
+
+    def can_send(self, account: str) -> bool:
+        """Whether there is a living access token, whatever its refresh said.
+
+        A refused refresh is told as trouble at once; the account's mail need not wait until this is False.
+        """
+        state = self._states.get(account)
+        return state is not None and self._lives(state)
 
     def grant(self, account: str) -> Grant | None:
         """The account's grant as it was last read, with the time of its last use."""

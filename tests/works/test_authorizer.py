@@ -186,6 +186,7 @@ async def test_interrupted_after_the_request_the_access_token_carries_on(tmp_pat
         authorizer = one.start()
         await authorizer.check("scanner")
         assert one.told == [("scanner", Failure.TOKEN_REFUSED)]
+        assert authorizer.can_send("scanner")
         assert await authorizer.token("scanner") == before.access_token
         assert one.works_takes(before.access_token)
         # The dead refresh token is not tried over and over.
@@ -195,6 +196,7 @@ async def test_interrupted_after_the_request_the_access_token_carries_on(tmp_pat
         await authorizer.check("scanner")
         assert authorizer.trouble("scanner") is Failure.TOKEN_REFUSED
         one.shift = 25 * HOUR
+        assert not authorizer.can_send("scanner")
         with pytest.raises(TokenError) as caught:
             await authorizer.token("scanner")
         assert caught.value.failure is Failure.TOKEN_REFUSED
