@@ -214,6 +214,7 @@ class Spool(Section):
     """Where messages wait."""
 
     url: Literal["sqlite"] = Field("sqlite", description="the engine")
+    keep_free: Size = Field(parse_size("50MB"), description="of its disk; with less, new mail gets 452")
     keep_failed: Duration = Field(30 * 86400.0, description="what was given up, with its content")
     keep_history: Duration = Field(30 * 86400.0, description="for `relay trace`, without content")
 

@@ -41,7 +41,7 @@ class Service:
         self._listen = listen
         self._stack = AsyncExitStack()
         self.started = time.time()  # seconds since the epoch
-        self.spool: Spool = SqliteSpool(config.state_dir / "spool")
+        self.spool: Spool = SqliteSpool(config.state_dir / "spool", keep_free=config.spool.keep_free)
         self.grants = FileGrants(config.state_dir)
 
     async def start(self) -> None:
@@ -94,6 +94,9 @@ class Service:
         self.server = Server(self.config, self.intake)
         await self.server.start()
         self._stack.push_async_callback(self.server.stop)
+        spool = self.config.spool
+        tending = asyncio.create_task(self.spool.tend(spool.keep_failed, spool.keep_history))
+        self._stack.callback(tending.cancel)
 
     async def stop(self) -> None:
         """Stop accepting, let what is in flight end, leave the rest in the spool."""

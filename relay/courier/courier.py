@@ -98,7 +98,16 @@ class Courier:
         self._backlog.seed(backlog)
         for name in sorted({account for account, _ in backlog} - set(self._names())):
             log.error("mail waits for an account that is not in the configuration", account=name)
+        await self._settle_interrupted()
         self._loop_task = asyncio.create_task(self._run(), name="courier")
+
+    async def _settle_interrupted(self) -> None:
+        """Decide about the attempts that the last process did not live to settle."""
+        for one in await self._spool.interrupted():
+            account = self._config.find_account(one.claim.entry.account)
+            if account is not None:
+                attempt = Attempt(self._tools, self._config, one.claim, account, outcomes=[one.outcome])
+                await self._settle(attempt, self._conclude(attempt))
 
     async def stop(self, grace: float) -> None:
         """Start nothing more; let what is in flight end for `grace` seconds."""

@@ -96,7 +96,7 @@ class Rules:
         if outcome.status == DAY_IS_FULL.status:
             due = now + (outcome.retry_after or 0.0)
             return Settlement(State.DELAYED, outcome, losses, next_attempt=due, spent=False)
-        expires = claim.entry.arrival + self.delivery.give_up_after
+        expires = (claim.entry.since or claim.entry.arrival) + self.delivery.give_up_after
         excused = self._patience.excuses(claim.entry.account)
         if now >= expires and not excused:
             return Settlement(State.FAILED, give_up(outcome), losses)

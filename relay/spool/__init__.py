@@ -3,16 +3,20 @@
 A message's states, who changes them, and what a crash leaves:
 
     queued   put; its turn comes by rank            a crash leaves it queued
-    sending  an attempt has started, durably        a crash leaves it sending: at the next start its
-                                                    outcome is unknown
+    sending  an attempt has started, durably        a crash leaves it sending: the next owner asks for
+                                                    what was `interrupted` and decides
     delayed  an attempt ended; next_attempt is set  stays
     held     waits for a person                     stays
-    failed   given up or refused after its 250; kept with its content
-    relayed, discarded                              the content is gone, the row is history
+    failed   given up or refused after its 250; kept with its content for a while
+    relayed, discarded                              the content is gone, the row is history for a while
 
 What is put is on stable storage when `put` returns: content (file and directory flushed) first, the
 row after it. A claim is a lease: one engine keeps it in memory because one process owns its spool,
-another would keep it in the row. Only `start` makes an attempt real.
+another would keep it in the row, fenced by the attempt's number. Only `start` makes an attempt real.
+
+When there is no room the spool first refuses to `put`, then to `claim` and `start`; `record` and
+`settle` have a reserve of their own and are tried until they are written, because what happened
+cannot be undone by failing to write it down.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -75,6 +79,8 @@ class Entry:
     losses: tuple[Loss, ...] = ()
     relayed: frozenset[str] = field(default_factory=frozenset)  # recipients whose request Works took
     refused: frozenset[str] = field(default_factory=frozenset)  # recipients whose request failed for good
+    since: float = 0.0  # giving up is counted from here: the arrival, or when a person said `retry`
+    ended: float = 0.0  # when it was relayed, failed or discarded; 0: not yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,14 @@ class Claim:
     entry: Entry
     content: Content
     attempt: int  # the number of this attempt; fences a late settle
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """An attempt that the last owner started and did not settle."""
+
+    claim: Claim
+    outcome: Outcome  # recorded, or unknown where the request was under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something else that happened to a message, for the trace."""
+
+    at: float  # seconds since the epoch
+    event: str  # a word or two of ours: "held", "repeated submission", …
+    detail: Mapping[str, object]  # JSON values; no content, no secret
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """One request of the last day, for what a start has to know about it."""
 
@@ -119,11 +142,20 @@ class Past:
     outcome: Outcome | None
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the storage has left."""
+
+    free: int  # octets
+    accepting: bool  # new messages are kept
+    sending: bool  # claims are given: their end can be written down
+
+
 class Spool(Protocol):
     """What every engine can do. All of it raises SpoolError when the storage will not."""
 
     async def open(self) -> None:
-        """Take the spool; settle what the last owner left. Raises SpoolLocked."""
+        """Take the spool. Raises SpoolLocked."""
 
     async def close(self) -> None:
         """Finish what was asked for and let go."""
@@ -131,28 +163,78 @@ class Spool(Protocol):
     def writer(self) -> ContentWriter:
         """Where a session's content flows, on the spool's own file system."""
 
+    def room(self) -> Room:
+        """What is left, as known at this moment; never blocks."""
+
+    # The door's half.
+
     async def put(self, submission: Submission, account: str) -> str:
-        """Keep a message; its queue id is given when it is on stable storage."""
+        """Keep a message; its queue id is given when it is on stable storage. Raises SpoolFull."""
+
+    async def recall(self, submission: Submission) -> Entry | None:
+        """The message that this submission repeats: equal, of the last 24 h, its reply never written.
+
+        Whoever asks answers for it from now on, with `replied` or `unheard`.
+        """
+
+    def replied(self, queue_id: str) -> None:
+        """Our reply was written to the socket: an equal submission is new mail from now on."""
+
+    def unheard(self, queue_id: str) -> None:
+        """The session ended before our reply was written: an equal submission repeats this one."""
+
+    # The courier's half.
+
+    async def interrupted(self) -> Sequence[Interrupted]:
+        """What the last owner left in the state `sending`. Each is claimed: settle it. Ask once, first."""
 
     async def claim(self, accounts: Collection[str], now: float) -> Claim | None:
-        """Lease the next message of these accounts, fair among their sources."""
+        """Lease the next message of these accounts, fair among their sources.
+
+        None also while there is no room to write down how it ends.
+        """
 
     async def next_due(self, accounts: Collection[str]) -> float | None:
         """When a delayed message of these accounts is due; seconds since the epoch."""
 
     async def start(self, claim: Claim, request: int, recipients: Sequence[str]) -> None:
-        """Record durably that this request is about to be sent."""
+        """Record durably that this request is about to be sent; SpoolError: then do not send it."""
 
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
-        """Record durably how this request ended."""
+        """Record durably how this request ended; waits for room rather than fail."""
 
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
     ) -> None:
-        """End the claim; `ended` records a request's end in the same commit, as `record` does."""
+        """End the claim; waits for room rather than fail.
+
+        `ended` records a request's end in the same commit, as `record` does. Durable when it returns, but
+        for `relayed` without `ended`, which follows from what was recorded.
+        """
 
     async def abandon(self, claim: Claim) -> None:
         """End a claim under which nothing was started; the message is as before."""
+
+    def note(self, queue_id: str, event: str, **detail: object) -> None:
+        """Add to a message's trace, soon."""
+
+    async def history(self, since: float) -> Sequence[Past]:
+        """The requests that were started after `since`, oldest first."""
+
+    async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
+        """How many messages are queued, by account and source; `most` are looked at."""
+
+    async def tend(self, keep_failed: float, keep_history: float) -> None:
+        """Look after the spool until cancelled; begun after listening.
+
+        Checks content against rows once, then removes what is older than these seconds: the content
+        of what failed, and the rows of what ended.
+        """
+
+    async def purge(self, relayed_before: float, failed_before: float) -> int:
+        """Forget some messages that ended before: history, and failed ones with their content."""
+
+    # The operator's half.
 
     async def counts(self) -> dict[State, int]:
         """How many messages are in each state."""
@@ -163,26 +245,23 @@ class Spool(Protocol):
     async def show(self, queue_id: str) -> Entry:
         """One message. Raises NoSuchMessage."""
 
-    async def retry(self, queue_id: str) -> None:
-        """Make a delayed, held or failed message queued again. Raises NoSuchMessage."""
-
-    async def discard(self, queue_id: str) -> None:
-        """Throw a waiting or failed message away. Raises NoSuchMessage."""
-
-    async def hold(self, queue_id: str) -> None:
-        """Let a queued or delayed message wait for a person. Raises NoSuchMessage."""
-
-    async def release(self, queue_id: str) -> None:
-        """Make a held message queued again. Raises NoSuchMessage."""
-
     async def attempts(self, queue_id: str) -> Sequence[Attempt]:
         """Every request that was made for a message, oldest first."""
 
-    async def history(self, since: float) -> Sequence[Past]:
-        """The requests that were started after `since`, oldest first."""
+    async def events(self, queue_id: str) -> Sequence[Event]:
+        """What else happened to a message, oldest first."""
 
-    async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
-        """How many messages are queued, by account and source; `most` are looked at."""
+    async def content(self, queue_id: str) -> Content:
+        """A message's content, while it is kept. Raises NoSuchMessage."""
 
-    async def purge(self, relayed_before: float, failed_before: float) -> int:
-        """Forget messages that arrived before: history, and failed ones with their content."""
+    async def retry(self, queue_id: str) -> None:
+        """Make a delayed, held or failed message queued again, its patience new. Raises NoSuchMessage."""
+
+    async def hold(self, queue_id: str) -> None:
+        """Keep a queued or delayed message back until `release`. Raises NoSuchMessage."""
+
+    async def release(self, queue_id: str) -> None:
+        """Make a held message queued. Raises NoSuchMessage."""
+
+    async def discard(self, queue_id: str) -> None:
+        """Throw a waiting or failed message away. Raises NoSuchMessage."""

@@ -1,27 +1,36 @@
 """Between the rows of the SQLite spool and the words of the contract."""
 
+import hashlib
 import json
 import sqlite3
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from relay.envelope import Envelope
+from relay.envelope import Envelope, Submission
 from relay.mail import Loss, Weight
 from relay.outcome import Action, Blame, Outcome, Scope
-from relay.spool import Attempt, Entry, Past, State
+from relay.spool import Attempt, Entry, Event, Past, SpoolError, State
 
 COLUMNS = (
     "queue_id, state, account, envelope, size, sha256, arrival, next_attempt, attempts, unknowns, "
-    "status, reason, losses, file"
+    "status, reason, losses, since, ended, file, seal"
 )
+FILE, SEAL = -2, -1  # where these two stand in a row of COLUMNS
+_ENVELOPE = tuple(one.name for one in fields(Envelope))
+_OUTCOME = tuple(one.name for one in fields(Outcome))
+
+
+class Damaged(SpoolError):  # noqa: N818 - what it is, not an error of ours
+    """A row or a file is not what was put; the text says in what way."""
 
 
 def dump_envelope(envelope: Envelope) -> str:
     """An envelope as JSON."""
-    return json.dumps(
-        {**asdict(envelope), "arrival_date": envelope.arrival_date.isoformat()}, ensure_ascii=False
-    )
+    tree = {name: getattr(envelope, name) for name in _ENVELOPE}
+    tree["arrival_date"] = envelope.arrival_date.isoformat()
+    return json.dumps(tree, ensure_ascii=False)
 
 
 def load_envelope(text: str) -> Envelope:
@@ -34,6 +43,8 @@ def load_envelope(text: str) -> Envelope:
 
 def dump_losses(losses: tuple[Loss, ...]) -> str:
     """Losses as JSON, without the texts that were put into the body: those are content."""
+    if not losses:
+        return "[]"
     return json.dumps([[loss.loss, loss.detail, loss.weight] for loss in losses], ensure_ascii=False)
 
 
@@ -44,29 +55,78 @@ def load_losses(text: str) -> tuple[Loss, ...]:
 
 def dump_outcome(outcome: Outcome) -> str:
     """An outcome as JSON."""
-    return json.dumps(asdict(outcome), ensure_ascii=False)
+    return json.dumps({name: getattr(outcome, name) for name in _OUTCOME}, ensure_ascii=False)
 
 
 def load_outcome(text: str) -> Outcome:
     """An outcome of its JSON."""
     tree: dict[str, Any] = json.loads(text)
-    enums = {"action": Action(tree["action"]), "blame": Blame(tree["blame"]), "scope": Scope(tree["scope"])}
-    return Outcome(**{**tree, **enums})
+    tree["action"], tree["blame"] = Action(tree["action"]), Blame(tree["blame"])
+    tree["scope"] = Scope(tree["scope"])
+    if tree.get("if_repeated") is not None:
+        tree["if_repeated"] = Scope(tree["if_repeated"])
+    return Outcome(**tree)
 
 
-def load_entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
-    """An entry of the columns named by COLUMNS, with the recipients that are done with."""
-    done: dict[str, set[str]] = {Action.RELAYED: set(), Action.FAILED: set()}
-    requests = connection.execute(
-        "SELECT recipients, outcome FROM request WHERE queue_id = ? AND outcome IS NOT NULL", row[:1]
-    )
-    for recipients, outcome in requests:
-        done.setdefault(load_outcome(outcome).action, set()).update(json.loads(recipients))
+def make_seal(queue_id: str, account: str, envelope: str, sha256: str, size: int) -> str:
+    """A hash of what never changes in a row: a row that was damaged is not believed."""
+    parts = "\0".join((queue_id, account, envelope, sha256, str(size)))
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def make_fingerprint(submission: Submission) -> str:
+    """Two submissions are the same one, sent again, if and only if this is equal.
+
+    The same client and SMTP user, the same envelope, the same octets (RFC 1047's duplicate).
+    """
+    envelope, content = submission.envelope, submission.content
+    said = [envelope.client_address, envelope.user, envelope.reverse_path, envelope.forward_paths]
+    text = json.dumps([*said, content.size, content.sha256])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_entry(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
+    """An entry of the columns named by COLUMNS, with the recipients that are done with.
+
+    Raises:
+        Damaged: the row is not what was written.
+    """
+    try:
+        seal = row[SEAL]
+        if seal and seal != make_seal(row[0], row[2], row[3], row[5], row[4]):
+            raise Damaged("its row is not what was written")
+        relayed, refused = load_done(connection, row[0], row[13])
+        return _build_entry(row, load_envelope(row[3]), relayed, refused)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"its row cannot be read ({type(error).__name__})") from error
+
+
+def load_damaged(row: Sequence[Any]) -> Entry:
+    """As much of a damaged row as can be shown."""
+    nobody = Envelope("", (), datetime.fromisoformat("1970-01-01T00:00:00+00:00"))
+    try:
+        envelope = load_envelope(row[3])
+    except (ValueError, TypeError, KeyError):
+        envelope = nobody
+    known = row[1] if row[1] in set(State) else State.HELD
+    safe = [str(row[0]), known, str(row[2]), "", *(_number(x) for x in row[4:5]), str(row[5])]
+    safe += [_number(x) for x in row[6:10]]
+    safe += [str(row[10]), str(row[11]), "[]", *(_number(x) for x in row[13:15])]
+    return _build_entry(safe, envelope, frozenset(), frozenset())
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) else 0
+
+
+def _build_entry(
+    row: Sequence[Any], envelope: Envelope, relayed: frozenset[str], refused: frozenset[str]
+) -> Entry:
     return Entry(
         queue_id=row[0],
         state=State(row[1]),
         account=row[2],
-        envelope=load_envelope(row[3]),
+        envelope=envelope,
         size=row[4],
         sha256=row[5],
         arrival=row[6],
@@ -76,27 +136,56 @@ def load_entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
         status=row[10],
         reason=row[11],
         losses=load_losses(row[12]),
-        relayed=frozenset(done[Action.RELAYED]),
-        refused=frozenset(done[Action.FAILED]),
+        relayed=relayed,
+        refused=refused,
+        since=row[13],
+        ended=row[14],
     )
 
 
-def load_attempt(row: tuple[Any, ...]) -> Attempt:
-    """One request of an attempt, of attempt, number, recipients, started, ended and outcome."""
-    attempt, number, recipients, started, ended, outcome = row
-    return Attempt(
-        attempt,
-        number,
-        tuple(json.loads(recipients)),
-        started,
-        ended,
-        None if outcome is None else load_outcome(outcome),
+def load_done(
+    connection: sqlite3.Connection, queue_id: str, since: float
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The recipients whose request Works took, and those refused since a person last said `retry`."""
+    relayed: set[str] = set()
+    refused: set[str] = set()
+    query = "SELECT recipients, outcome, started FROM request WHERE queue_id = ? AND outcome IS NOT NULL"
+    for recipients, outcome, started in connection.execute(query, (queue_id,)):
+        action = load_outcome(outcome).action
+        if action is Action.RELAYED:
+            relayed.update(json.loads(recipients))
+        elif action is Action.FAILED and started >= since:
+            refused.update(json.loads(recipients))
+    return frozenset(relayed), frozenset(refused - relayed)
+
+
+def load_attempts(connection: sqlite3.Connection, queue_id: str) -> tuple[Attempt, ...]:
+    """All requests of a message, in the order in which they were made."""
+    query = (
+        "SELECT attempt, number, recipients, started, ended, outcome FROM request WHERE queue_id = ?"
+        " ORDER BY serial"
     )
+    return tuple(
+        Attempt(
+            attempt,
+            number,
+            tuple(json.loads(recipients)),
+            started,
+            ended,
+            load_outcome(outcome) if outcome else None,
+        )
+        for attempt, number, recipients, started, ended, outcome in connection.execute(query, (queue_id,))
+    )
+
+
+def load_events(connection: sqlite3.Connection, queue_id: str) -> tuple[Event, ...]:
+    """What else happened to a message."""
+    query = "SELECT at, event, detail FROM event WHERE queue_id = ? ORDER BY number"
+    rows = connection.execute(query, (queue_id,))
+    return tuple(Event(at, event, json.loads(detail)) for at, event, detail in rows)
 
 
 def load_past(row: tuple[Any, ...]) -> Past:
-    """One request of the past, of started, account, recipients and outcome."""
+    """One request of the past, of started, account, number of recipients and outcome."""
     started, account, recipients, outcome = row
-    return Past(
-        started, account, len(json.loads(recipients)), None if outcome is None else load_outcome(outcome)
-    )
+    return Past(started, account, recipients, None if outcome is None else load_outcome(outcome))

@@ -3,7 +3,7 @@
 import sqlite3
 
 # One script for each version, oldest first; user_version counts how many have run.
-_MIGRATIONS = (
+MIGRATIONS = (
     """
     CREATE TABLE message (
         queue_id     TEXT PRIMARY KEY,
@@ -43,17 +43,62 @@ _MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX request_open ON request (queue_id) WHERE ended IS NULL;
     """,
+    """
+    ALTER TABLE message ADD COLUMN since REAL NOT NULL DEFAULT 0; -- giving up is counted from here
+    ALTER TABLE message ADD COLUMN ended REAL NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN seal TEXT NOT NULL DEFAULT ''; -- hash of what never changes; '': none
+    UPDATE message SET since = arrival;
+    UPDATE message SET ended = unixepoch() WHERE state IN ('failed', 'relayed', 'discarded');
+    DROP INDEX message_due;
+    CREATE INDEX message_due ON message (next_attempt) WHERE state = 'delayed';
+    CREATE INDEX message_ended ON message (ended) WHERE state IN ('failed', 'relayed', 'discarded');
+    -- An attempt that spent nothing is followed by another of the same number: both are remembered.
+    ALTER TABLE request RENAME TO request_1;
+    DROP INDEX request_open;
+    CREATE TABLE request (
+        serial     INTEGER PRIMARY KEY,
+        queue_id   TEXT NOT NULL,
+        number     INTEGER NOT NULL,
+        attempt    INTEGER NOT NULL,
+        recipients TEXT NOT NULL,      -- JSON
+        started    REAL NOT NULL,
+        ended      REAL,               -- NULL: started, and nobody knows
+        outcome    TEXT                -- JSON
+    );
+    INSERT INTO request (queue_id, number, attempt, recipients, started, ended, outcome)
+        SELECT queue_id, number, attempt, recipients, started, ended, outcome FROM request_1 ORDER BY started;
+    DROP TABLE request_1;
+    CREATE INDEX request_message ON request (queue_id);
+    CREATE INDEX request_started ON request (started);
+    CREATE TABLE event (
+        number   INTEGER PRIMARY KEY,
+        queue_id TEXT NOT NULL,
+        at       REAL NOT NULL,
+        event    TEXT NOT NULL,
+        detail   TEXT NOT NULL         -- JSON
+    );
+    CREATE INDEX event_message ON event (queue_id);
+    CREATE TABLE unheard (             -- messages whose reply is not known to be written
+        queue_id    TEXT PRIMARY KEY,
+        fingerprint TEXT NOT NULL,     -- of client, user, envelope and content
+        arrival     REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE mark (                -- what the spool knows of itself
+        name  TEXT PRIMARY KEY,
+        value REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the tables to this version.
+    """Bring the tables to this version, each step in a commit of its own.
 
     Raises:
         sqlite3.DatabaseError: the file is newer than this relay, or damaged.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
-        raise sqlite3.DatabaseError(f"the spool is of version {version}; this relay knows {len(_MIGRATIONS)}")
-    for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+    if version > len(MIGRATIONS):
+        raise sqlite3.DatabaseError(f"the spool is of version {version}; this relay knows {len(MIGRATIONS)}")
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")

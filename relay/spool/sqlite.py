@@ -1,67 +1,78 @@
 """The spool of one node: SQLite in WAL mode, one writing connection, large content in files.
 
-A claim is kept in memory, because the lock file gives the spool to one process; what a crash must
-not forget is written by `start`, `record` and `settle`.
+What a crash must not forget is written by `put`, `start`, `record` and `settle`; everything that is only
+in memory (leases, ranks, the latest messages' octets) can be had again from the tables.
 """
 
 import asyncio
 import fcntl
 import json
 import os
-import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+
+import structlog
 
 from relay.envelope import Content, ContentWriter, Submission
-from relay.outcome import Action, Blame, Outcome
+from relay.outcome import Outcome
 from relay.spool import (
-    WAITING,
-    Attempt,
     Claim,
     Entry,
-    NoSuchMessage,
-    Past,
+    Interrupted,
+    Room,
     Settlement,
     SpoolError,
+    SpoolFull,
     SpoolLocked,
     State,
+    verbs,
 )
-from relay.spool.fairness import Ranks
-from relay.spool.files import Files, translate
-from relay.spool.rows import (
-    COLUMNS,
-    dump_envelope,
-    dump_losses,
-    dump_outcome,
-    load_attempt,
-    load_entry,
-    load_past,
-)
+from relay.spool.arrival import Ids, insert, make_entry
+from relay.spool.clock import SteadyClock
+from relay.spool.desk import Desk
+from relay.spool.files import translate
+from relay.spool.interrupted import outcome_of
+from relay.spool.rows import Damaged, load_entry, make_fingerprint
 from relay.spool.schema import migrate
-from relay.spool.writer import Writer
+from relay.spool.space import Space
+from relay.spool.tending import Tending, begin_time, shift
+from relay.spool.turns import find
+from relay.spool.unheard import LIFE
 
-T = TypeVar("T")
-# Crockford's alphabet: no I, L, O, U to misread over the telephone.
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-# Forgetting more at once would keep everybody else waiting.
-_MOST_PURGED = 500
-_INTERRUPTED = Outcome(
-    Action.UNKNOWN, "4.4.2", Blame.GATEWAY, "the relay was interrupted while it was sending"
-)
+log = structlog.get_logger("spool")
+_MEGABYTE = 1024 * 1024
+_BREATH = 0.01  # seconds between two pieces of work that can wait
 
 
-class SqliteSpool:
-    """The contract of `relay.spool`, on one SQLite database in `folder`."""
+class SqliteSpool(Desk):
+    """The contract of `relay.spool`, on one SQLite database in `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: made if it is not there.
+        keep_free: octets; with less left on the disk nothing new is accepted.
+        reserve: octets, given up to write down what happened when the disk is full.
+        report: told of a message that was set aside because its row or content is damaged: its queue id,
+            and a sentence.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep_free: int = 50 * _MEGABYTE,
+        reserve: int = 8 * _MEGABYTE,
+        report: Callable[[str, str], None] | None = None,
+    ) -> None:
         self._folder = folder
-        self._files = Files(folder)
-        self._writer = Writer(folder / "spool.db")
-        self._ranks = Ranks()
-        self._claimed: set[str] = set()
+        self._space = Space(folder, keep_free, reserve)
+        super().__init__(folder, self._space)
+        self._clock = SteadyClock()
+        self._ids = Ids()
+        self._keeping: set[str] = set()  # files whose row is on its way
+        self._cleaning: set[asyncio.Future[None]] = set()
+        self._report = report
         self._lock_fd = -1
 
     def exists(self) -> bool:
@@ -69,7 +80,7 @@ class SqliteSpool:
         return (self._folder / "spool.db").exists()
 
     async def open(self) -> None:
-        """Take the spool, bring its tables up to date, and mark interrupted attempts as unknown.
+        """Take the spool and bring its tables up to date.
 
         Raises:
             SpoolLocked: another process has it.
@@ -99,6 +110,7 @@ class SqliteSpool:
         except SpoolError:
             self._unlock()
             raise
+        self._space.restore()
 
     def _unlock(self) -> None:
         if self._lock_fd >= 0:
@@ -110,25 +122,30 @@ class SqliteSpool:
         # 250 promises that the mail survives a power cut (RFC 5321 §6.1). In WAL mode NORMAL may lose
         # the last commits; FULL does not.
         connection.execute("PRAGMA synchronous = FULL")
+        # A checkpoint flushes twice more; one for 8 MB of log instead of 4 is half as many.
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")
+        connection.execute("PRAGMA cache_size = -8192")
         migrate(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        _settle_interrupted(connection)
-        (lowest,) = connection.execute("SELECT MIN(rank) FROM message WHERE state = 'queued'").fetchone()
-        self._ranks.serve(lowest or 0.0)
-        connection.execute("COMMIT")
+        self._turns.load(connection)
+        begin_time(connection, self._turns)
+        self._unheard.load(connection)
 
     async def close(self) -> None:
         """Finish what was asked for and let go."""
+        await self._reader.close()
         await self._writer.stop()
+        await asyncio.gather(*self._cleaning, return_exceptions=True)
         self._unlock()
 
     def writer(self) -> ContentWriter:
         """Where a session's content flows."""
         return self._files.writer()
 
-    async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        # The operation is committed whether or not whoever waits is cancelled.
-        return await asyncio.shield(self._writer.run(operation))
+    def room(self) -> Room:
+        """What the disk has left, as of a moment ago."""
+        return self._space.look()
+
+    # The door's half.
 
     async def put(self, submission: Submission, account: str) -> str:
         """Keep a message: file, then row, both flushed.
@@ -137,306 +154,228 @@ class SqliteSpool:
             SpoolFull: there is no room; nothing is kept.
             SpoolError: nothing is kept.
         """
-        queue_id = _new_id()
-        content = submission.content
-        if content.path is not None:
-            content = await asyncio.to_thread(self._files.keep, content, queue_id)
-        envelope = submission.envelope
+        if not self._space.look().accepting:
+            raise SpoolFull("less is free on the spool's disk than keep_free says")
+        queue_id = self._ids.make()
+        self._keeping.add(queue_id)
         try:
-            await self._run(lambda c: self._insert(c, queue_id, Submission(envelope, content), account))
+            submission = await self._keep(queue_id, submission)
+            entry = make_entry(queue_id, submission, account)
+            await self._commit(lambda c: insert(c, self._turns, entry, submission.content))
         except SpoolError:
-            content.discard()
+            submission.content.discard()
             raise
+        finally:
+            self._keeping.discard(queue_id)
+        if submission.envelope.client_address:
+            self._unheard.open(queue_id, make_fingerprint(submission))
+        self._recent.add(entry, submission.content)
         return queue_id
 
-    def _insert(self, c: sqlite3.Connection, queue_id: str, submission: Submission, account: str) -> None:
-        envelope, content = submission.envelope, submission.content
-        source = envelope.line
-        if not self._ranks.known(source):
-            query = "SELECT MAX(rank) FROM message WHERE state = 'queued' AND source = ?"
-            self._ranks.remember(source, c.execute(query, (source,)).fetchone()[0] or 0.0)
-        c.execute(
-            "INSERT INTO message VALUES (?, 'queued', ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, '', '', '[]')",
-            (
-                queue_id,
-                account,
-                source,
-                self._ranks.rank(source, envelope.priority),
-                envelope.arrival_date.timestamp(),
-                dump_envelope(envelope),
-                content.size,
-                content.sha256,
-                int(content.path is not None),
-            ),
-        )
-        if content.path is None:
-            c.execute("INSERT INTO content VALUES (?, ?)", (queue_id, content.data or b""))
+    async def _keep(self, queue_id: str, submission: Submission) -> Submission:
+        if submission.content.path is None:
+            return submission
+        content = await asyncio.to_thread(self._files.keep, submission.content, queue_id)
+        return Submission(submission.envelope, content)
+
+    async def recall(self, submission: Submission) -> Entry | None:
+        """The message that this submission repeats, if its reply was never written."""
+        if not submission.envelope.client_address:
+            return None
+        queue_id = self._unheard.recall(make_fingerprint(submission))
+        if queue_id is None:
+            return None
+        try:
+            entry = await self.show(queue_id)
+        except SpoolError:
+            # Better sent twice than not at all.
+            return None
+        self.note(queue_id, "submitted again")
+        return entry
+
+    def replied(self, queue_id: str) -> None:
+        """Our reply was written to the socket."""
+        if self._unheard.forget(queue_id):
+            self._writer.follow(lambda c: verbs.forget_unheard(c, queue_id))
+
+    def unheard(self, queue_id: str) -> None:
+        """The session ended before our reply was written."""
+        self._unheard.end(queue_id, time.time())
+        self.note(queue_id, "reply not heard")
+
+    # The courier's half.
+
+    async def interrupted(self) -> Sequence[Interrupted]:
+        """What the last owner left in the state `sending`, each claimed."""
+
+        def read(c: sqlite3.Connection) -> list[str]:
+            return [row[0] for row in c.execute("SELECT queue_id FROM message WHERE state = 'sending'")]
+
+        found: list[Interrupted] = []
+        for queue_id in await self._writer.read(read):
+            if queue_id in self._turns.claimed:
+                continue
+            self._turns.claimed.add(queue_id)
+            claim = await self._lease(queue_id)
+            if claim is not None:
+                ended = await self._writer.read(lambda c, entry=claim.entry: outcome_of(c, entry))  # type: ignore[misc]
+                found.append(Interrupted(claim, ended))
+        return found
 
     async def claim(self, accounts: Collection[str], now: float) -> Claim | None:
         """Lease the message whose turn it is."""
-        return await self._run(lambda c: self._claim(c, accounts, now))
-
-    def _claim(self, c: sqlite3.Connection, accounts: Collection[str], now: float) -> Claim | None:
-        best: tuple[Any, ...] | None = None
-        for account in accounts:
-            c.execute(
-                "UPDATE message SET state = 'queued'"
-                " WHERE state = 'delayed' AND account = ? AND next_attempt <= ?",
-                (account, now),
-            )
-            rows = c.execute(
-                f"SELECT rank, {COLUMNS} FROM message WHERE state = 'queued' AND account = ?"  # noqa: S608
-                " ORDER BY rank LIMIT ?",
-                (account, len(self._claimed) + 1),
-            )
-            first = next((row for row in rows if row[1] not in self._claimed), None)
-            if first is not None and (best is None or first[0] < best[0]):
-                best = first
-        if best is None:
+        if not self._space.look().sending:
             return None
-        self._ranks.serve(best[0])
-        entry = load_entry(c, best[1:])
-        self._claimed.add(entry.queue_id)
-        return Claim(entry, self._content(c, entry, in_file=bool(best[-1])), entry.attempts + 1)
+        if jump := self._clock.take_jump():
+            log.warning("the clock was set; what waits is planned anew", seconds=round(jump))
+            now += jump
+            await self._commit(lambda c: shift(c, jump, self._turns))
+        if self._turns.due is not None and self._turns.due <= now:
+            await self._commit(lambda c: self._turns.promote(c, now))
+        while True:
+            asked = self._writer.read(lambda c: self._turns.next(c, accounts))
+            try:
+                queue_id = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                asked.add_done_callback(self._give_back)
+                raise
+            if queue_id is None:
+                return None
+            if (claim := await self._lease(queue_id)) is not None:
+                return claim
 
-    def _content(self, c: sqlite3.Connection, entry: Entry, *, in_file: bool) -> Content:
-        if in_file:
-            return Content(entry.size, entry.sha256, path=self._files.path(entry.queue_id))
-        row = c.execute("SELECT data FROM content WHERE queue_id = ?", (entry.queue_id,)).fetchone()
-        return Content(entry.size, entry.sha256, data=row[0] if row else b"")
+    def _give_back(self, asked: "asyncio.Future[str | None]") -> None:
+        if not asked.cancelled() and asked.exception() is None:
+            self._turns.claimed.discard(asked.result() or "")
+
+    async def _lease(self, queue_id: str) -> Claim | None:
+        """The claim of a claimed message; None if it is damaged, and now set aside."""
+        known = self._recent.take(queue_id)
+        if known is not None:
+            return Claim(*known, attempt=known[0].attempts + 1)
+        try:
+            entry, content = await self._writer.read(lambda c: self._load(c, queue_id))
+            if content.path is not None and not self._recent.verified(queue_id):
+                await asyncio.to_thread(self._files.verify, content)
+                self._recent.verify(queue_id)
+        except Damaged as damage:
+            await self._set_aside(queue_id, str(damage))
+            return None
+        except BaseException:
+            self._turns.claimed.discard(queue_id)
+            raise
+        return Claim(entry, content, entry.attempts + 1)
+
+    def _load(self, c: sqlite3.Connection, queue_id: str) -> tuple[Entry, Content]:
+        try:
+            row = find(c, queue_id)
+            if row is None:
+                raise Damaged("its row is gone")
+            return load_entry(c, row), verbs.load_content(c, self._files, row)
+        except sqlite3.DatabaseError as error:
+            raise Damaged(f"the database cannot read it: {error}") from error
+
+    async def _set_aside(self, queue_id: str, reason: str) -> None:
+        log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
+        try:
+            await self._writer.write(lambda c: verbs.set_aside(c, queue_id, reason))
+        except SpoolError as error:
+            # It stays claimed, so nobody waits behind it, and the next start finds it again.
+            log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
+        else:
+            self._turns.claimed.discard(queue_id)
+        if self._report is not None:
+            self._report(queue_id, reason)
 
     async def next_due(self, accounts: Collection[str]) -> float | None:
-        """When the next delayed message of these accounts is due."""
-
-        def read(c: sqlite3.Connection) -> float | None:
-            query = "SELECT MIN(next_attempt) FROM message WHERE state = 'delayed' AND account = ?"
-            found = [c.execute(query, (account,)).fetchone()[0] for account in accounts]
-            return min((due for due in found if due is not None), default=None)
-
-        return await self._run(read)
+        """When the next delayed message is due, whosever it is."""
+        del accounts  # due is made queued, and only then the accounts matter
+        return self._turns.due
 
     async def start(self, claim: Claim, request: int, recipients: Sequence[str]) -> None:
-        """Record durably that this request is about to be sent."""
+        """Record durably that this request is about to be sent.
+
+        Raises:
+            SpoolFull: how it ends could not be written down.
+            SpoolError: it is not recorded; or the claim is over.
+        """
+        if not self._space.look().sending:
+            raise SpoolFull("no room to write down how it ends")
+        queue_id, told = claim.entry.queue_id, json.dumps(list(recipients), ensure_ascii=False)
 
         def write(c: sqlite3.Connection) -> None:
-            queue_id = claim.entry.queue_id
-            c.execute("UPDATE message SET state = 'sending' WHERE queue_id = ?", (queue_id,))
+            change = (
+                "UPDATE message SET state = 'sending' WHERE queue_id = ? AND state IN ('queued', 'sending')"
+            )
+            if not c.execute(change, (queue_id,)).rowcount:
+                raise SpoolError(f"{queue_id} is not there to be sent any more")
             c.execute(
-                "INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?, ?, NULL, NULL)",
-                (queue_id, request, claim.attempt, json.dumps(list(recipients)), time.time()),
+                "INSERT INTO request (queue_id, number, attempt, recipients, started) VALUES (?, ?, ?, ?, ?)",
+                (queue_id, request, claim.attempt, told, time.time()),
             )
 
-        await self._run(write)
+        await self._commit(write)
 
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
         """Record durably how this request ended."""
-        await self._run(lambda c: _end_request(c, claim, request, outcome))
+        await asyncio.shield(self._writer.insist(lambda c: verbs.end_request(c, claim, request, outcome)))
 
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
     ) -> None:
         """End the claim; content that nobody needs any more goes with it."""
-        queue_id = claim.entry.queue_id
-        done = settlement.state in (State.RELAYED, State.DISCARDED)
-        outcome = settlement.outcome
 
         def write(c: sqlite3.Connection) -> None:
             if ended is not None:
-                _end_request(c, claim, *ended)
-            c.execute(
-                "UPDATE message SET state = ?, next_attempt = ?, attempts = attempts + ?,"
-                " unknowns = unknowns + ?, status = ?, reason = ?, losses = ? WHERE queue_id = ?",
-                (
-                    settlement.state,
-                    settlement.next_attempt,
-                    int(settlement.spent),
-                    int(outcome.action is Action.UNKNOWN),
-                    outcome.status,
-                    outcome.reason,
-                    dump_losses(settlement.losses),
-                    queue_id,
-                ),
-            )
-            if done:
-                c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
+                verbs.end_request(c, claim, *ended)
+            verbs.settle(c, claim, settlement)
 
-        await self._run(write)
-        self._claimed.discard(queue_id)
-        if done and claim.content.path is not None:
-            await asyncio.to_thread(claim.content.discard)
+        if settlement.state is State.RELAYED and ended is None:
+            # It follows from what `record` wrote: a crash before the commit loses nothing.
+            self._writer.follow(write, lambda: self._over(claim, settlement))
+            return
+        await asyncio.shield(self._writer.insist(write))
+        self._over(claim, settlement)
+
+    def _over(self, claim: Claim, settlement: Settlement) -> None:
+        queue_id = claim.entry.queue_id
+        if settlement.state is State.DELAYED:
+            self._turns.plan(settlement.next_attempt)
+        self._turns.claimed.discard(queue_id)
+        if settlement.state in (State.RELAYED, State.DISCARDED):
+            self._recent.forget(queue_id)
+            if claim.content.path is not None:
+                cleaning = asyncio.get_running_loop().run_in_executor(None, claim.content.discard)
+                self._cleaning.add(cleaning)
+                cleaning.add_done_callback(self._cleaning.discard)
 
     async def abandon(self, claim: Claim) -> None:
         """Forget the claim; nothing was started under it."""
-        self._claimed.discard(claim.entry.queue_id)
+        self._turns.claimed.discard(claim.entry.queue_id)
 
-    async def counts(self) -> dict[State, int]:
-        """How many messages are in each state."""
+    async def tend(self, keep_failed: float, keep_history: float) -> None:
+        """Look after the spool until cancelled."""
+        tending = Tending(self._writer, self._reader, self._files, self._keeping)
+        await tending.run(self._set_aside_unclaimed, lambda: self._forget(keep_failed, keep_history))
 
-        def read(c: sqlite3.Connection) -> dict[State, int]:
-            rows = c.execute("SELECT state, COUNT(*) FROM message GROUP BY state")
-            return {**dict.fromkeys(State, 0), **{State(state): n for state, n in rows}}
-
-        return await self._run(read)
-
-    async def list(self, states: Collection[State], limit: int, *, newest: bool = False) -> list[Entry]:
-        """Messages in these states, by arrival."""
-        marks = ", ".join("?" * len(states))
-        order = "DESC" if newest else "ASC"
-        query = f"SELECT {COLUMNS} FROM message WHERE state IN ({marks}) ORDER BY arrival {order} LIMIT ?"  # noqa: S608
-
-        def read(c: sqlite3.Connection) -> list[Entry]:
-            return [load_entry(c, row) for row in c.execute(query, (*states, limit)).fetchall()]
-
-        return await self._run(read)
-
-    async def show(self, queue_id: str) -> Entry:
-        """One message.
-
-        Raises:
-            NoSuchMessage: there is none of this id.
-        """
-
-        def read(c: sqlite3.Connection) -> Entry:
-            query = f"SELECT {COLUMNS} FROM message WHERE queue_id = ?"  # noqa: S608
-            row = c.execute(query, (queue_id,)).fetchone()
-            if row is None:
-                raise NoSuchMessage(f"no message has the id {queue_id}")
-            return load_entry(c, row)
-
-        return await self._run(read)
-
-    async def retry(self, queue_id: str) -> None:
-        """Make a delayed, held or failed message queued again.
-
-        Raises:
-            NoSuchMessage: there is none of this id in such a state.
-        """
-        await self._change(queue_id, (State.DELAYED, State.HELD, State.FAILED), State.QUEUED)
-
-    async def discard(self, queue_id: str) -> None:
-        """Throw a message away, with its content.
-
-        Raises:
-            NoSuchMessage: there is none of this id, or it is being sent.
-        """
-        if queue_id in self._claimed:
-            raise NoSuchMessage(f"{queue_id} is being sent at this moment")
-        states = tuple(state for state in (*WAITING, State.FAILED) if state is not State.SENDING)
-        await self._change(queue_id, states, State.DISCARDED)
-        await asyncio.to_thread(self._files.remove, queue_id)
-
-    async def hold(self, queue_id: str) -> None:
-        """Let a message wait for a person.
-
-        Raises:
-            NoSuchMessage: there is none of this id that waits, or it is being sent.
-        """
-        if queue_id in self._claimed:
-            raise NoSuchMessage(f"{queue_id} is being sent at this moment")
-        await self._change(queue_id, (State.QUEUED, State.DELAYED), State.HELD)
-
-    async def release(self, queue_id: str) -> None:
-        """Make a held message queued again.
-
-        Raises:
-            NoSuchMessage: there is none of this id that is held.
-        """
-        await self._change(queue_id, (State.HELD,), State.QUEUED)
-
-    async def attempts(self, queue_id: str) -> Sequence[Attempt]:
-        """Every request that was made for a message, oldest first."""
-
-        def read(c: sqlite3.Connection) -> Sequence[Attempt]:
-            query = (
-                "SELECT attempt, number, recipients, started, ended, outcome FROM request"
-                " WHERE queue_id = ? ORDER BY attempt, number"
-            )
-            return [load_attempt(row) for row in c.execute(query, (queue_id,))]
-
-        return await self._run(read)
-
-    async def history(self, since: float) -> Sequence[Past]:
-        """The requests that were started after `since`, oldest first."""
-
-        def read(c: sqlite3.Connection) -> Sequence[Past]:
-            query = (
-                "SELECT request.started, message.account, request.recipients, request.outcome"
-                " FROM request JOIN message USING (queue_id) WHERE request.started > ?"
-                " ORDER BY request.started"
-            )
-            return [load_past(row) for row in c.execute(query, (since,))]
-
-        return await self._run(read)
-
-    async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
-        """How many messages are queued, by account and source."""
-
-        def read(c: sqlite3.Connection) -> Mapping[tuple[str, str], int]:
-            query = (
-                "SELECT account, source, COUNT(*) FROM"
-                " (SELECT account, source FROM message WHERE state = 'queued' LIMIT ?)"
-                " GROUP BY account, source"
-            )
-            return {(account, source): n for account, source, n in c.execute(query, (most,))}
-
-        return await self._run(read)
+    async def _forget(self, keep_failed: float, keep_history: float) -> None:
+        now = self._clock.now()
+        # The budget of a mailbox looks back a day, whatever the history's length.
+        history = now - max(keep_history, LIFE)
+        while await self.purge(history, now - keep_failed):  # noqa: ASYNC110 - pieces of work, no event
+            await asyncio.sleep(_BREATH)
+        for queue_id in self._unheard.expire(now - LIFE):
+            self._writer.follow(lambda c, gone=queue_id: verbs.forget_unheard(c, gone))  # type: ignore[misc]
 
     async def purge(self, relayed_before: float, failed_before: float) -> int:
-        """Forget messages that arrived before."""
-
-        def write(c: sqlite3.Connection) -> Sequence[str]:
-            rows = c.execute(
-                "SELECT queue_id FROM message WHERE state IN ('relayed', 'discarded') AND arrival < ?"
-                " UNION ALL SELECT queue_id FROM message WHERE state = 'failed' AND arrival < ? LIMIT ?",
-                (relayed_before, failed_before, _MOST_PURGED),
-            )
-            ids = [row[0] for row in rows if row[0] not in self._claimed]
-            for table in ("message", "content", "request"):
-                c.executemany(f"DELETE FROM {table} WHERE queue_id = ?", [(i,) for i in ids])  # noqa: S608
-            return ids
-
-        ids = await self._run(write)
+        """Forget some messages that ended before; how many."""
+        claimed = self._turns.claimed
+        ids = await self._commit(lambda c: verbs.purge(c, relayed_before, failed_before, claimed))
         for queue_id in ids:
             await asyncio.to_thread(self._files.remove, queue_id)
         return len(ids)
 
-    async def _change(self, queue_id: str, states: Sequence[State], state: State) -> None:
-        def write(c: sqlite3.Connection) -> None:
-            marks = ", ".join("?" * len(states))
-            changed = c.execute(
-                f"UPDATE message SET state = ?, next_attempt = 0 WHERE queue_id = ? AND state IN ({marks})",  # noqa: S608
-                (state, queue_id, *states),
-            )
-            if not changed.rowcount:
-                raise NoSuchMessage(f"no message {queue_id} is {' or '.join(states)}")
-            if state is State.DISCARDED:
-                c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
-
-        await self._run(write)
-
-
-def _end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outcome) -> None:
-    c.execute(
-        "UPDATE request SET ended = ?, outcome = ? WHERE queue_id = ? AND number = ? AND attempt = ?",
-        (time.time(), dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
-    )
-
-
-def _settle_interrupted(c: sqlite3.Connection) -> None:
-    # Started and not ended: whether Works has it, nobody knows.
-    ended = (time.time(), dump_outcome(_INTERRUPTED))
-    c.execute("UPDATE request SET ended = ?, outcome = ? WHERE ended IS NULL", ended)
-    c.execute(
-        "UPDATE message SET state = 'delayed', next_attempt = 0, attempts = attempts + 1,"
-        " unknowns = unknowns + 1, status = ?, reason = ? WHERE state = 'sending'",
-        (_INTERRUPTED.status, _INTERRUPTED.reason),
-    )
-
-
-def _new_id() -> str:
-    number = (int(time.time() * 1000) << 15) | secrets.randbits(15)
-    text = ""
-    while number:
-        number, digit = divmod(number, 32)
-        text = _ALPHABET[digit] + text
-    return text
+    async def _set_aside_unclaimed(self, queue_id: str, reason: str) -> None:
+        # Whoever has claimed it finds out by himself.
+        if queue_id not in self._turns.claimed:
+            await self._set_aside(queue_id, reason)

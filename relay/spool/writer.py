@@ -1,35 +1,78 @@
 """One thread, one connection: every operation of the SQLite spool, many to a commit.
 
-Sessions that wait for their commit at the same time share one flush of the disk. Each operation runs
-in a savepoint of its own, so one that fails takes nothing of the others with it; their futures are
-resolved only after the commit.
+Sessions that wait for their commit at the same time share one flush of the disk. What must be
+written, because it has happened already, is tried until it is; for that a reserve of the disk is
+given up, and everything else is refused until the reserve is back.
 """
 
 import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relay.spool import SpoolError, SpoolFull
+import structlog
 
+from relay.spool import SpoolError, SpoolFull
+from relay.spool.space import Space
+
+log = structlog.get_logger("spool")
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], Any]
-Result = tuple["asyncio.Future[Any]", Any, Exception | None]
+Operation = Callable[[sqlite3.Connection], T]
 _MOST_AT_ONCE = 500
-_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+_SOON = 0.02  # seconds that what nobody waits for may wait for company
+_AGAIN = 0.25  # seconds between tries to write what must be written
+_LOCK_PATIENCE = 2.0  # seconds, when another process has the database locked
+_STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR})
+# The storage's trouble, not the operation's: nothing of the commit can be written.
+_STORAGE = _NO_ROOM | {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PROTOCOL,
+}
+
+
+class _Kind(Enum):
+    WRITE = auto()  # in the commit; fails when the storage does
+    INSIST = auto()  # in the commit; waits until it is written
+    FOLLOW = auto()  # likewise, and nobody waits for it
+    READ = auto()  # after the commit, outside of it
+
+
+@dataclass(slots=True)
+class _Item:
+    kind: _Kind
+    operation: Operation[Any]
+    future: "asyncio.Future[Any] | None" = None
+    done: Callable[[], None] | None = None  # called in the event loop after the commit
+    value: Any = None
+    error: Exception | None = None
+
+    @property
+    def must(self) -> bool:
+        return self.kind in (_Kind.INSIST, _Kind.FOLLOW)
 
 
 class Writer:
     """Runs operations on the spool's database, in order, off the event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, space: Space) -> None:
         self._path = path
-        self._queue: queue.SimpleQueue[tuple[Operation, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._space = space
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._backlog: list[_Item] = []  # what must be written and could not be
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._following = 0  # what nobody waits for and is not committed yet
+        self._give_up_at = float("inf")
 
     async def start(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
         """Open the database in the thread and prepare it.
@@ -38,10 +81,11 @@ class Writer:
             SpoolError: it cannot be opened.
         """
         self._loop = asyncio.get_running_loop()
-        ready: asyncio.Future[Any] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, args=(prepare, ready), name="spool", daemon=True)
+        ready = _Item(_Kind.WRITE, prepare, self._loop.create_future())
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="spool", daemon=True)
         self._thread.start()
-        await ready
+        assert ready.future is not None  # noqa: S101 - made two lines above
+        await ready.future
 
     async def stop(self) -> None:
         """Let what was asked for finish, then close."""
@@ -50,91 +94,206 @@ class Writer:
             await asyncio.to_thread(self._thread.join)
             self._thread = None
 
-    def run(self, operation: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
+    def write(self, operation: Operation[T]) -> "asyncio.Future[T]":
         """Have an operation run and committed; the future tells when.
 
-        The operation runs to its commit even if whoever waits is cancelled.
+        It may be run again when another operation of its commit fails, so what it does besides the
+        database must bear that. It runs to its commit even if whoever waits is cancelled.
 
         Raises:
             SpoolError: through the future, when nothing of it was kept.
         """
-        if self._loop is None or self._thread is None:
+        return self._ask(_Kind.WRITE, operation)
+
+    def insist(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """As `write`, and tried until it is written when the storage will not."""
+        return self._ask(_Kind.INSIST, operation)
+
+    def read(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """Have an operation run after the commit that is on its way."""
+        return self._ask(_Kind.READ, operation)
+
+    def follow(self, operation: Operation[Any], done: Callable[[], None] | None = None) -> None:
+        """As `insist`, but nobody waits: committed with the next operation, or soon; then `done`."""
+        self._put(_Item(_Kind.FOLLOW, operation, done=done))
+        self._following += 1
+
+    async def catch_up(self) -> None:
+        """Wait until what was left to `follow` is committed."""
+        if self._following:
+            await self.write(lambda _: None)
+
+    def _ask(self, kind: _Kind, operation: Operation[T]) -> "asyncio.Future[T]":
+        if self._loop is None:
             raise SpoolError("the spool is not open")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put((operation, future))
+        self._put(_Item(kind, operation, future))
         return future
 
-    def _run(self, prepare: Callable[[sqlite3.Connection], None], ready: "asyncio.Future[Any]") -> None:
+    def _put(self, item: _Item) -> None:
+        if self._thread is None:
+            raise SpoolError("the spool is not open")
+        self._queue.put(item)
+
+    # From here on, in the thread.
+
+    def _run(self, ready: _Item) -> None:
         try:
-            connection = sqlite3.connect(self._path, isolation_level=None)
-            prepare(connection)
-        except sqlite3.Error as error:
-            self._tell([(ready, None, translate(error))])
+            connection = sqlite3.connect(self._path, timeout=_LOCK_PATIENCE, isolation_level=None)
+            ready.operation(connection)
+        except (sqlite3.Error, SpoolError) as error:
+            ready.error = translate(error) if isinstance(error, sqlite3.Error) else error
+            self._tell([ready])
             return
-        self._tell([(ready, None, None)])
-        while self._serve(connection):
-            pass
+        self._tell([ready])
+        going = True
+        while going or self._backlog:
+            batch, ended = self._gather(wait=going)
+            if ended:
+                going, self._give_up_at = False, time.monotonic() + _STOP_PATIENCE
+            self._serve(connection, batch)
+            if time.monotonic() > self._give_up_at:
+                log.error("what was sent could not be recorded", operations=len(self._backlog))
+                break
         connection.close()
 
-    def _serve(self, connection: sqlite3.Connection) -> bool:
-        batch = [self._queue.get()]
+    def _gather(self, *, wait: bool) -> tuple[list[_Item], bool]:
+        """The next operations, all that are there; and whether there will be no more."""
+        batch: list[_Item] = []
+        # What must be written, and a reserve that is gone, are looked after at least so often.
+        patience: float | None = _AGAIN if self._backlog or not self._space.reserved else None
+        if not wait:
+            time.sleep(_AGAIN)
+            return batch, False
         while len(batch) < _MOST_AT_ONCE:
             try:
-                batch.append(self._queue.get_nowait())
+                item = self._queue.get(timeout=patience) if patience != 0 else self._queue.get_nowait()
             except queue.Empty:
                 break
-        self._tell(_commit(connection, [item for item in batch if item is not None]))
-        return None not in batch
+            if item is None:
+                return batch, True
+            batch.append(item)
+            patience = 0 if patience == 0 or item.kind is not _Kind.FOLLOW else _SOON
+        return batch, False
 
-    def _tell(self, results: list[Result]) -> None:
-        if results and self._loop is not None:
-            self._loop.call_soon_threadsafe(_resolve, results)
+    def _serve(self, connection: sqlite3.Connection, batch: list[_Item]) -> None:
+        writes = [*self._backlog, *(item for item in batch if item.kind is not _Kind.READ)]
+        done = self._write(connection, writes) if writes else []
+        for item in batch:
+            if item.kind is _Kind.READ:
+                _try(connection, item)
+                done.append(item)
+        self._tell(done)
+        if not self._space.reserved and not self._backlog:
+            self._space.restore()
 
-
-def _commit(
-    connection: sqlite3.Connection, batch: list[tuple[Operation, "asyncio.Future[Any]"]]
-) -> list[Result]:
-    if not batch:
-        return []
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        results = [(future, *_one(connection, operation)) for operation, future in batch]
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        # Nothing of the batch is on disk, whatever each operation thought.
-        return [(future, None, translate(error)) for _, future in batch]
-    return results
-
-
-def _one(connection: sqlite3.Connection, operation: Operation) -> tuple[Any, Exception | None]:
-    connection.execute("SAVEPOINT one")
-    try:
-        value = operation(connection)
-    except Exception as error:
-        if not connection.in_transaction:
-            # A full disk makes SQLite roll all of it back by itself: no savepoint is left.
-            raise sqlite3.OperationalError(str(error)) from error
-        connection.execute("ROLLBACK TO one")
-        connection.execute("RELEASE one")
-        return None, translate(error) if isinstance(error, sqlite3.Error) else error
-    connection.execute("RELEASE one")
-    return value, None
-
-
-def _resolve(results: list[Result]) -> None:
-    for future, value, error in results:
-        if future.done():  # whoever asked was cancelled
-            continue
+    def _write(self, connection: sqlite3.Connection, writes: list[_Item]) -> list[_Item]:
+        """Commit what can be; gives those that are over, one way or the other."""
+        error = _commit(connection, writes)
         if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
+            self._report_recovery()
+            return writes
+        must = [item for item in writes if item.must]
+        refused = [item for item in writes if not item.must]
+        for item in refused:
+            # Nothing of the commit is on disk, whatever each operation thought.
+            item.value, item.error = None, translate(error)
+        if must:
+            self._space.release_reserve(str(error))
+            if _commit(connection, must) is None:
+                self._backlog = []
+                return writes
+        self._report_trouble(must, error)
+        return refused
+
+    def _report_trouble(self, must: list[_Item], error: sqlite3.Error) -> None:
+        if must and not self._backlog:
+            log.error("the spool cannot be written; sending stops", reason=str(error), operations=len(must))
+        self._backlog = must
+        self._space.blocked = bool(must)
+
+    def _report_recovery(self) -> None:
+        if self._backlog:
+            log.info("the spool can be written again", operations=len(self._backlog))
+            self._backlog = []
+        self._space.blocked = False
+
+    def _tell(self, items: list[_Item]) -> None:
+        if items and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._resolve, items)
+
+    def _resolve(self, items: list[_Item]) -> None:
+        for item in items:
+            if item.kind is _Kind.FOLLOW:
+                self._following -= 1
+                if item.error is not None:
+                    log.error("not recorded", reason=str(item.error))
+                elif item.done is not None:
+                    item.done()
+            if item.future is None or item.future.done():  # whoever asked was cancelled
+                continue
+            if item.error is None:
+                item.future.set_result(item.value)
+            else:
+                item.future.set_exception(item.error)
+
+
+def _commit(connection: sqlite3.Connection, items: list[_Item]) -> sqlite3.Error | None:
+    """Run and commit, or say what the storage said.
+
+    First without savepoints, as nearly always all goes well; an operation that fails by itself then
+    costs a second run with them, so that it takes nothing of the others with it.
+    """
+    for one in (_plain, _guarded):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for item in items:
+                one(connection, item)
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - run again, one by one
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if _is_storage(error):
+                return error  # type: ignore[return-value]  # only sqlite3.Error is
+            last = error
+            continue
+        return None
+    return sqlite3.DatabaseError(str(last))
+
+
+def _plain(connection: sqlite3.Connection, item: _Item) -> None:
+    item.error = None
+    item.value = item.operation(connection)
+
+
+def _guarded(connection: sqlite3.Connection, item: _Item) -> None:
+    connection.execute("SAVEPOINT one")
+    _try(connection, item)
+    if item.error is not None:
+        connection.execute("ROLLBACK TO one")
+    connection.execute("RELEASE one")
+
+
+def _try(connection: sqlite3.Connection, item: _Item) -> None:
+    item.value, item.error = None, None
+    try:
+        item.value = item.operation(connection)
+    except Exception as error:
+        if item.kind is not _Kind.READ and _is_storage(error):
+            # SQLite may have rolled all of it back by itself: no savepoint is left.
+            raise
+        item.error = translate(error) if isinstance(error, sqlite3.Error) else error
+
+
+def _is_storage(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and _code(error) in _STORAGE
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary result code
 
 
 def translate(error: sqlite3.Error) -> SpoolError:
     """The spool's own error for what SQLite said."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary result code
-    kind = SpoolFull if code in _FULL else SpoolError
+    kind = SpoolFull if _code(error) in _NO_ROOM else SpoolError
     return kind(f"{type(error).__name__}: {error}")

@@ -112,9 +112,14 @@ async def test_started_without_an_outcome_is_unknown_after_a_restart(engine):
     await first.close()
     second = engine()
     await second.open()
+    assert await second.claim(["scanner"], 0) is None  # until somebody decides
+    (one,) = await second.interrupted()
+    assert (one.claim.entry.queue_id, one.outcome.action) == (queue_id, Action.UNKNOWN)
+    await second.settle(one.claim, Settlement(State.HELD, one.outcome))
     entry = await second.show(queue_id)
-    assert entry.unknowns == 1
-    assert entry.state is not State.SENDING
+    assert (entry.unknowns, entry.state) == (1, State.HELD)
+    (attempt,) = await second.attempts(queue_id)
+    assert attempt.outcome.action is Action.UNKNOWN
     await second.close()
 
 

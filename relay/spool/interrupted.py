@@ -1,0 +1,28 @@
+"""What became of an attempt that its process did not live to settle."""
+
+import sqlite3
+
+from relay.outcome import Action, Blame, Outcome
+from relay.spool import Entry
+from relay.spool.rows import load_attempts
+
+UNKNOWN = Outcome(Action.UNKNOWN, "4.4.2", Blame.GATEWAY, "the relay was interrupted while it was sending")
+_BETWEEN = Outcome(
+    Action.DELAYED, "4.3.2", Blame.GATEWAY, "the relay was interrupted between two requests of this message"
+)
+_TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works has taken the message", http_status=202)
+
+
+def outcome_of(c: sqlite3.Connection, entry: Entry) -> Outcome:
+    """Judge by what was recorded.
+
+    A request without an end may have been taken: nobody knows. With every request ended, what was
+    recorded last stands; and when Works took all of it, it is relayed, and only the settling was lost.
+    """
+    attempts = load_attempts(c, entry.queue_id)
+    if any(one.outcome is None for one in attempts):
+        return UNKNOWN
+    if set(entry.envelope.forward_paths) <= entry.relayed | entry.refused and entry.relayed:
+        return _TAKEN
+    last = attempts[-1].outcome if attempts else None
+    return _BETWEEN if last is None or last.action is Action.RELAYED else last

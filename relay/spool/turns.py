@@ -1,0 +1,100 @@
+"""Which message is next: ranks, leases and due times of the SQLite spool.
+
+Runs in the writer's thread, but for the few attributes that the event loop reads. Leases are kept in
+memory, because the lock file gives the spool to one process.
+"""
+
+import sqlite3
+from collections.abc import Collection
+from typing import Any
+
+from relay.spool.fairness import Ranks
+from relay.spool.rows import COLUMNS
+
+# Delayed messages made queued in one commit: an outage's whole backlog at once would hold up the door.
+_MOST_PROMOTED = 200
+
+
+class Turns:
+    """Hands out messages, each to one claim at a time."""
+
+    def __init__(self) -> None:
+        self._ranks = Ranks()
+        self.claimed: set[str] = set()
+        self.due: float | None = None  # when the first delayed message is due, seconds since the epoch
+
+    def load(self, c: sqlite3.Connection) -> None:
+        """Begin where the last owner ended."""
+        # From account to account by the index: with a million waiting, DISTINCT would read them all.
+        step = (
+            "SELECT account, rank FROM message WHERE state = 'queued' AND account > ?"
+            " ORDER BY account, rank LIMIT 1"
+        )
+        lowest, first = [], c.execute(step, ("",)).fetchone()
+        while first is not None:
+            lowest.append(first[1])
+            first = c.execute(step, first[:1]).fetchone()
+        self._ranks.serve(min(lowest, default=0.0))
+        self.look_ahead(c)
+
+    def look_ahead(self, c: sqlite3.Connection) -> None:
+        """Learn when the next delayed message is due."""
+        self.due = c.execute("SELECT MIN(next_attempt) FROM message WHERE state = 'delayed'").fetchone()[0]
+
+    def plan(self, due: float) -> None:
+        """A message was delayed until then."""
+        self.due = due if self.due is None else min(self.due, due)
+
+    def rank(self, c: sqlite3.Connection, line: str, priority: str) -> float:
+        """The rank of this line's next message."""
+
+        def look_up() -> float:
+            query = "SELECT MAX(rank) FROM message WHERE state = 'queued' AND source = ?"
+            return c.execute(query, (line,)).fetchone()[0] or 0.0
+
+        return self._ranks.rank(line, priority, look_up)
+
+    def promote(self, c: sqlite3.Connection, now: float) -> None:
+        """Make queued what is due, in the order in which it was, each with a new rank."""
+        due = c.execute(
+            "SELECT queue_id FROM message WHERE state = 'delayed' AND next_attempt <= ?"
+            " ORDER BY next_attempt LIMIT ?",
+            (now, _MOST_PROMOTED),
+        )
+        for (queue_id,) in due.fetchall():
+            self.enqueue(c, queue_id)
+        self.look_ahead(c)
+
+    def enqueue(self, c: sqlite3.Connection, queue_id: str) -> None:
+        """Give a message a turn of its own among those who arrive now."""
+        (line,) = c.execute("SELECT source FROM message WHERE queue_id = ?", (queue_id,)).fetchone()
+        # A line other than the normal one begins with its priority's name (Envelope.line).
+        rank = self.rank(c, line, line.partition(" ")[0])
+        change = "UPDATE message SET state = 'queued', next_attempt = 0, rank = ? WHERE queue_id = ?"
+        c.execute(change, (rank, queue_id))
+
+    def next(self, c: sqlite3.Connection, accounts: Collection[str]) -> str | None:
+        """Claim the message of the lowest rank; its queue id."""
+        # What is claimed and not started stands in the index still; there is little of it.
+        most = len(self.claimed) + 1
+        query = (
+            "SELECT rank, queue_id FROM message WHERE state = 'queued' AND account = ? ORDER BY rank LIMIT ?"
+        )
+        best: tuple[float, str] | None = None
+        for account in accounts:
+            for rank, queue_id in c.execute(query, (account, most)):
+                if queue_id not in self.claimed:
+                    best = (rank, queue_id) if best is None else min(best, (rank, queue_id))
+                    break
+        if best is None:
+            return None
+        self._ranks.serve(best[0])
+        self.claimed.add(best[1])
+        return best[1]
+
+
+def find(c: sqlite3.Connection, queue_id: str) -> tuple[Any, ...] | None:
+    """A message's row, as COLUMNS names it."""
+    query = f"SELECT {COLUMNS} FROM message WHERE queue_id = ?"  # noqa: S608
+    row: tuple[Any, ...] | None = c.execute(query, (queue_id,)).fetchone()
+    return row
