@@ -291,6 +291,38 @@ async def test_a_connection_closed_while_idle_is_not_used():
     assert peer.connections == 3
 
 
+async def test_a_request_that_meets_a_closing_connection_is_unknown_and_not_made_again():
+    """The kernel took it all; whether the peer read it before it closed nobody can tell."""
+
+    async def closes_on_the_second(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(ACCEPTED)
+        await reader.readexactly(1)
+        reset(writer)
+
+    async with Peer(closes_on_the_second).running() as peer:
+        client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+        await client.send(ACCOUNT, mail(), content_of())
+        outcome = await client.send(ACCOUNT, mail(), content_of())
+        await client.aclose()
+    assert outcome.action is Action.UNKNOWN
+    assert peer.connections == 1
+
+
+async def test_an_answer_after_an_interim_one_is_heard_early():
+    async def refuse(peer, reader, writer):
+        await peer.read_head(reader)
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+
+    body = Body(LARGE * 8)
+    async with Peer(refuse).running() as peer:
+        outcome = await attempt(peer, body)
+    assert outcome.action is Action.FAILED
+    assert body.made < len(body.octets) // body.block
+
+
 async def test_an_endless_answer_is_not_read_to_its_end():
     async def flood(peer, reader, writer):
         await peer.read_request(reader)

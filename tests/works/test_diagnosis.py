@@ -1,12 +1,16 @@
 """The table: every row, and what is not in it."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from relay.outcome import Action, Blame, Scope
 from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "outcomes.md"
 
 
 def answer(status, code="", description="", **headers):
@@ -156,3 +160,24 @@ def test_retry_after_as_a_date():
 
 def test_a_success_has_no_wait():
     assert diagnose(answer(202, ratelimit_reset="30")).retry_after is None
+
+
+def documented(pattern):
+    rows = [
+        line.strip("| ").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")
+    ]
+    return [[cell.strip() for cell in row] for row in rows if re.fullmatch(pattern, row[0])]
+
+
+def test_the_document_says_what_the_table_does():
+    rows = documented(r"\d{3}( [A-Z_]+)?")
+    assert {int(row[0][:3]) for row in rows} == {202, 400, 401, 403, 404, 413, 429, 500, 502, 503, 504}
+    for row in rows:
+        status, _, code = row[0].partition(" ")
+        outcome = diagnose(answer(int(status), code))
+        assert [outcome.action, outcome.status, outcome.reason] == [row[1], row[2], row[-1]]
+    failures = {row[0]: row for row in documented("[a-z ]+")}
+    for failure in Failure:
+        row = failures[failure.name.lower().replace("_", " ")]
+        outcome = diagnose_failure(failure)
+        assert [outcome.action, outcome.status, outcome.reason] == [row[1], row[2], row[-1]]
