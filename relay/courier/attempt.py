@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from relay import metrics
 from relay.clock import Clock
 from relay.config import Account, Config
 from relay.courier.rules import DAY_IS_FULL
@@ -116,12 +115,9 @@ class Attempt:
         spool, claim = self.tools.spool, self.claim
         await spool.start(claim, number, request.recipients)
         self._open = number
-        began = self.tools.clock.steady()
         outcome = await self.tools.client.send(
             self.account, request.payload, claim.content, self._recorder(number), slot
         )
-        seconds = self.tools.clock.steady() - began
-        metrics.API_SECONDS.labels(metrics.answer_class(outcome.http_status)).observe(max(0.0, seconds))
         if self._open is not None:
             await spool.record(claim, number, outcome)
         self._open, self._taken = None, False
