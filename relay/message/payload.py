@@ -15,7 +15,7 @@ import pybase64
 from relay.envelope import Buffer
 from relay.mail import Attachment, Conversion, Leaf, Mail
 from relay.message.recipients import Destinations
-from relay.message.transfer import BLANKS, BLOCK, decode_base64_blocks, decode_blocks, read_blocks
+from relay.message.transfer import BLOCK, decode_base64_blocks, decode_blocks, read_blocks, strip_blanks
 
 _SEND = 64 * 1024
 _MEMBER = len(b'"data":""')
@@ -34,7 +34,7 @@ class Data:
         """Octets of the JSON member, without its name."""
         return (self.size + 2) // 3 * 4
 
-    def encode(self, content: Buffer) -> Iterator[bytes]:
+    def encode(self, content: Buffer) -> Iterator[bytes | bytearray]:
         """The Base64, in blocks."""
         if isinstance(self.source, bytes):
             yield from _encode(self.source[at : at + BLOCK] for at in range(0, len(self.source), BLOCK))
@@ -44,7 +44,7 @@ class Data:
             yield from _encode(decode_blocks(content, leaf))
             return
         for block in read_blocks(content, leaf.start, leaf.clean_end, _SEND):
-            yield block.translate(None, BLANKS)
+            yield strip_blanks(block)
         start = max(leaf.start, leaf.clean_end)
         yield from _encode(decode_base64_blocks(read_blocks(content, start, leaf.end)))
 
@@ -91,7 +91,7 @@ class Payload:
             raise ValueError(f"{sent} octets came out, {self.length} were announced")
         yield bytes(pending)
 
-    def _pieces(self, content: Buffer) -> Iterator[bytes]:
+    def _pieces(self, content: Buffer) -> Iterator[bytes | bytearray]:
         for segment in self.segments:
             if isinstance(segment, Data):
                 yield b'"data":"'

@@ -243,6 +243,9 @@ def _find_candidates(
     for at in range(start, end, _BLOCK):
         # Two octets of overlap, so that no candidate is cut in two.
         block = bytes(content[at : min(end, at + _BLOCK + 2)])
+        if b"-" not in block:
+            # Base64 has no hyphens, and looking for one octet costs next to nothing.
+            continue
         if block.count(b"\n--") > _DENSE:
             block = bytes(content[at : min(end, at + _BLOCK + _LONGEST_DELIMITER)])
             yield from (at + found for found in _find_dense(block, boundaries))
