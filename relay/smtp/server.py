@@ -49,8 +49,8 @@ class Server:
         """
         self._count_files()
         try:
-            for listener in self._config.listener:
-                self._open(self._config, listener)
+            for key, listener in _keyed(self._config).items():
+                self._open(self._config, key, listener)
         except BaseException:
             await self.stop()
             raise
@@ -75,9 +75,9 @@ class Server:
                 "fewer sessions than configured", sessions=room, reason="file descriptors", limit=soft
             )
 
-    def _open(self, config: Config, listener: Listener) -> None:
+    def _open(self, config: Config, key: str, listener: Listener) -> None:
         door = Door(config, listener, self._intake, self.guard, _certificate(listener))
-        self._listening[listener.address] = Listening(door, bind(listener))
+        self._listening[key] = Listening(door, bind(listener))
         log.info("listening", address=listener.address, tls=listener.tls, auth=listener.auth)
         if listener.tls_profile == "legacy" and listener.tls != "none":
             log.warning("old TLS is allowed here", address=listener.address, tls_profile="legacy")
@@ -89,13 +89,13 @@ class Server:
             ListenError: a new listener cannot be opened, or a certificate not be used; nothing changed
                 for the others.
         """
-        wanted = {listener.address: listener for listener in config.listener}
+        wanted = _keyed(config)
         kept = wanted.keys() & self._listening.keys()
         certificates = {address: _certificate(wanted[address]) for address in kept}
         opened = [address for address in wanted if address not in kept]
         try:
             for address in opened:
-                self._open(config, wanted[address])
+                self._open(config, address, wanted[address])
         except ListenError:
             for address in opened:
                 if address in self._listening:
@@ -153,6 +153,15 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.guard.notes.settle()
         self._listening.clear()
+
+
+def _keyed(config: Config) -> dict[str, Listener]:
+    # Several may ask for any free port: they are told apart by their order.
+    keyed: dict[str, Listener] = {}
+    for listener in config.listener:
+        same = sum(key.partition("#")[0] == listener.address for key in keyed)
+        keyed[f"{listener.address}#{same}" if same else listener.address] = listener
+    return keyed
 
 
 def tls_context(listener: Listener) -> ssl.SSLContext | None:
