@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from relay.clock import Clock
 from relay.config import Account, Config
 from relay.courier.rules import DAY_IS_FULL
 from relay.mail import Conversion, Loss, Unconvertible
@@ -32,7 +31,6 @@ class Tools:
     spool: Spool
     client: Client
     pacing: Pacing
-    clock: Clock
     learn: Callable[[str, str, Outcome], Outcome]  # account, message, outcome → what it means
 
 

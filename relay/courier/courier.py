@@ -61,7 +61,7 @@ class Courier:
         self._clock = clock or Clock()
         self._spool = spool
         self._pacing = pacing
-        self._tools = Tools(spool, client, pacing, self._clock, self._learn)
+        self._tools = Tools(spool, client, pacing, self._learn)
         self.accounts = Accounts(self._clock, self._change)
         self.on_failure: OnFailure | None = None  # tells the sender; awaited before the failure is settled
         self.on_trouble: OnTrouble | None = None  # tells the operator
