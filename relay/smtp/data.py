@@ -64,16 +64,22 @@ def normalise(body: bytes) -> bytes:
 
 
 def _in_pairs(body: bytes) -> bool:
+    if _lines_are_even(body):
+        return True
     count = body.count(b"\n")
-    if count != body.count(b"\r"):
-        return False
-    return count == 0 or _lines_are_even(body, count) or body.count(b"\r\n") == count
+    return count == body.count(b"\r") and count == body.count(b"\r\n")
 
 
-def _lines_are_even(body: bytes, count: int) -> bool:
-    # Base64 comes in lines of one length: then a stride finds every line end, at a tenth of the cost.
+def _lines_are_even(body: bytes) -> bool:
+    # Base64 comes in lines of one length: then a stride finds every line end, at a sixth of the cost.
     first = body.find(b"\n")
     step = body.find(b"\n", first + 1) - first
     if first < 1 or step < 2:  # noqa: PLR2004 - a line end has two octets
         return False
-    return body[first::step].count(b"\n") == count == body[first - 1 :: step].count(b"\r")
+    feeds, returns = body[first::step], body[first - 1 :: step]
+    if len(feeds) != len(returns) or feeds.strip(b"\n") or returns.strip(b"\r"):
+        return False
+    lines = bytearray(body)
+    del lines[first::step]
+    del lines[first - 1 :: step - 1]
+    return b"\n" not in lines and b"\r" not in lines
