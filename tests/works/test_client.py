@@ -1,6 +1,9 @@
 """The send-mail call against the simulated Works and against a peer that breaks by the byte."""
 
 import asyncio
+import contextlib
+import random
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -414,3 +417,61 @@ async def test_cancelling_closes_the_connection_and_the_client_goes_on(size):
         await client.aclose()
     assert outcome.action is Action.RELAYED
     assert peer.connections == 2
+
+
+def break_at_random(dice, taken):
+    """A peer that breaks wherever it may, and keeps book of which bodies it had whole."""
+
+    async def serve(peer, reader, writer):
+        while True:
+            head = await peer.read_head(reader)
+            length = int(
+                next(line for line in head.split(b"\r\n") if b"Content-Length" in line).split(b":")[1]
+            )
+            fate = dice.choice(
+                ["accept", "accept", "before", "in", "early", "after", "half", "status", "close"]
+            )
+            if fate == "early":
+                writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+                return None
+            if fate in ("before", "in"):
+                await reader.readexactly(0 if fate == "before" else dice.randrange(length))
+                return reset(writer) if dice.random() < 0.5 else None
+            taken[(await reader.readexactly(length))[:12]] += 1
+            if fate in ("after", "half", "status"):
+                writer.write({"half": b"HTTP/1.1 2", "status": b"HTTP/1.1 202 Accepted\r\n"}.get(fate, b""))
+                await writer.drain()
+                await asyncio.sleep(0.01)
+                return None
+            writer.write(ACCEPTED)
+            if fate == "close":
+                await writer.drain()
+                return None
+
+    return serve
+
+
+async def test_wherever_it_breaks_certainty_is_never_wrong():
+    """Called certainly not taken: it was not. Called relayed: it was, once. And never two of one."""
+    dice = random.Random(11)
+    taken = Counter()
+    async with Peer(break_at_random(dice, taken)).running() as peer:
+        client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+        numbers = iter(range(400))
+
+        async def work():
+            for number in numbers:
+                key = b"%012d" % number
+                body = Body(key + b"x" * dice.choice([20, 2000, 70_000, 300_000, 2_000_000]))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.02 if dice.random() < 0.1 else 30):
+                        outcome = await client.send(ACCOUNT, body, content_of())
+                        assert not (outcome.action is Action.DELAYED and taken[key]), outcome
+                        assert outcome.action is not Action.RELAYED or taken[key] == 1, outcome
+                assert taken[key] <= 1
+
+        await asyncio.gather(*[work() for _ in range(10)])
+        # What was cancelled and broken has not worn the client out.
+        ends = [(await client.send(ACCOUNT, mail(), content_of())).action for _ in range(30)]
+        await client.aclose()
+    assert Action.RELAYED in ends
