@@ -14,7 +14,7 @@ from relay.message.encoded_words import decode_words, has_words
 _TOKEN = re.compile(
     r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)
     |(?P<word>=\?[^?\s]{1,100}\?[BbQq]\?[^?]*\?=)
-    |(?P<angle><(?:[^<>"]|"(?:[^"\\]|\\.)*"?)*>?)
+    |(?P<angle><(?:[^<>"]|"(?:[^"\\]|\\.)*")*>|<[^<>",;]*)
     |(?P<literal>\[[^\[\]\s]*\])
     |(?P<special>[,;:()])
     |(?P<blank>\s+)
@@ -85,6 +85,9 @@ class _Reader:
     def _take_angle(self, text: str) -> None:
         if self._angle:  # "<a@b> <c@d>": two mailboxes without a comma
             self._finish()
+        if "," in text and not text.startswith("<@") and not self._nested and text.count("@") > 1:
+            self._found += _Reader(text.strip("<>"), nested=True).read()  # a bracket that closes too late
+            return
         self._angle = text.strip("<>").strip()
 
     def _finish(self) -> None:
@@ -101,7 +104,7 @@ class _Reader:
 
     def _finish_bare(self, name: str, comment: str) -> None:
         """A mailbox without angle brackets, or words that are none."""
-        if "@" not in name and has_words(name) and not self._nested:
+        if has_words(name) and not self._nested:
             inner = _Reader(decode_words(name), nested=True).read()
             self._found += [one for one in inner if "@" in one.addr_spec]
             return

@@ -4,12 +4,12 @@ A Content-ID does not make a part inline, a file name does not make it an attach
 where a text is expected is the body; all else goes along as files.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relay.envelope import Buffer
 from relay.message.files import File, filename_of, from_part, from_text
 from relay.message.structure import Part
-from relay.message.text import Piece, looks_binary, read_text
+from relay.message.text import Piece, find_type, read_text
 
 _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}
 # Renderings for other programs, made beside the html that all understand.
@@ -18,7 +18,6 @@ _OPAQUE = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _NAMED_LOSSES = {
     "message/external-body": ("external-body", "message/external-body"),
     "message/partial": ("partial", "message/partial"),
-    "application/pgp-encrypted": ("encryption", "application/pgp-encrypted"),
 }
 
 
@@ -72,7 +71,11 @@ def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
 
 
 def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
-    if not _is_text(content, part, expected=expected):
+    is_text = _is_text(part, expected=expected)
+    if is_text and (found := find_type(content, part, named=bool(filename_of(part)))):
+        file = from_part(part)
+        return Chosen(files=[replace(file, media_type="" if file.name else found)])
+    if not is_text:
         chosen = Chosen(files=[from_part(part)])
         if part.media_type in _OPAQUE:
             signed = part.content_type.parameters.get("smime-type", "").lower() == "signed-data"
@@ -84,15 +87,12 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     return Chosen([read.piece], [from_text(file) for file in read.files], read.losses)
 
 
-def _is_text(content: Buffer, part: Part, *, expected: bool) -> bool:
+def _is_text(part: Part, *, expected: bool) -> bool:
     if part.media_type not in _TEXT_TYPES or part.disposition.value == "attachment":
         return False
     if part.encoding in {"x-uuencode", "x-yencode"}:
         return False
-    name = filename_of(part)
-    if name and not expected:
-        return False
-    return not looks_binary(content, part, named=bool(name))
+    return expected or not filename_of(part)
 
 
 def _choose_mixed(content: Buffer, part: Part, *, expected: bool) -> Chosen:

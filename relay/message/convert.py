@@ -101,7 +101,13 @@ def _wrap(content: Buffer, detail: str) -> Understood:
 def _check_size(mail: Mail, conversion: Conversion) -> None:
     size = sum(one.size for one in mail.attachments)
     if conversion.attachment_limit and size > conversion.attachment_limit:
-        has, most = (f"{octets / limits.MEGABYTE:.1f} MB" for octets in (size, conversion.attachment_limit))
+        has, most = _say_size(size), _say_size(conversion.attachment_limit)
         raise Unconvertible(
             "5.3.4", f"the attachments have {has}, Works takes {most}: scan with fewer pages or less dpi"
         )
+
+
+def _say_size(octets: int) -> str:
+    if octets < limits.MEGABYTE:
+        return f"{octets // 1024} KB"
+    return f"{octets / limits.MEGABYTE:.1f} MB"

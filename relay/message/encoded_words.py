@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from relay.message import charsets
+from relay.message.labels import find_codec
 from relay.message.transfer import decode_base64, decode_quoted_printable
 
 _WORD = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?]*|(?:[^?]|\?(?!=)){0,300})\?=")
@@ -25,6 +26,15 @@ class _Word:
 def has_words(text: str) -> bool:
     """Whether there is anything to decode."""
     return "=?" in text and _WORD.search(text) is not None
+
+
+def is_guessed(raw: bytes) -> bool:
+    """Whether the field's charset has to be guessed: octets that are not UTF-8, or a label that means
+    nothing.
+    """
+    if not raw.isascii() and charsets.decode(raw).codec != "utf-8":
+        return True
+    return any(not find_codec(word[1].partition("*")[0]) for word in _WORD.finditer(raw.decode("latin-1")))
 
 
 def decode_unstructured(raw: bytes) -> str:

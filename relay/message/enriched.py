@@ -35,4 +35,4 @@ def _drop_commands(text: str, breaks: dict[str, str]) -> str:
             pieces.append(breaks.get(name, "") if not found[1] or name == "paragraph" else "")
     if not hidden:
         pieces.append(text[at:])
-    return "".join(pieces)
+    return "".join(pieces).rstrip() + "\n"

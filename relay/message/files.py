@@ -19,6 +19,7 @@ _TNEF_TYPES = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _FALLBACKS = {
     "message/rfc822": "message",
     "message/global": "message",
+    "message/partial": "message",
     "text/calendar": "invite",
     "application/pgp-encrypted": "version",
     "application/pgp-signature": "signature",
@@ -48,9 +49,10 @@ class File:
 def from_part(part: Part) -> File:
     """The file that a part is."""
     location = "".join(charsets.decode_field(part.fields.first("content-location") or b"").split())
+    last = location.rpartition("/")[2]
     return File(
-        name=filename_of(part),
-        media_type=part.media_type if part.declared else "",
+        name=filename_of(part) or (last if _TYPES.guess_type(last)[0] else ""),
+        media_type=part.media_type if part.declared or part.media_type != "text/plain" else "",
         source=part.leaf,
         content_id=content_id_of(part),
         location=location,

@@ -19,7 +19,8 @@ _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _HALFWIDTH = re.compile("[\uff66-\uff9f]")
 _KANJI = re.compile("[\u4e00-\u9fff]")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
-_LATIN_WORD = re.compile("[A-Za-z][\u00c0-\u024f]|[\u00c0-\u024f][A-Za-z]")
+_JAPANESE_RUN = re.compile("[\u3041-\u30ff\u4e00-\u9fff]{2}")
+_HIGH_RUN = re.compile("[\u0080-\uffff]+")
 _EAST_ASIAN = {"gb18030", "cp949", "big5", "johab"}
 _LATIN = {
     "cp1252",
@@ -45,6 +46,8 @@ def guess_codec(octets: bytes) -> str:
     # Begin a little before the first octet of interest, not within a character.
     start = max(0, first.start() - 64) if first else 0
     sample = octets[start : start + _SAMPLE]
+    if _is_plain_japanese(sample):
+        return "cp932"
     label = chardet.detect(sample, encoding_era=_ERAS)["encoding"] or ""
     codec = find_codec(label)
     if codec in _IMPROBABLE or codec in {"", "us-ascii", "utf-8"}:
@@ -70,6 +73,23 @@ def _prefer_japanese(sample: bytes, codec: str) -> str:
     return codec
 
 
+def _is_plain_japanese(sample: bytes) -> bool:
+    """Whether it is Shift_JIS beyond doubt: common kanji and kana, several in a row.
+
+    One alone is an accented letter or a Windows quotation mark before an ASCII letter.
+    """
+    try:
+        text = sample.decode("cp932")
+    except UnicodeDecodeError:
+        return False
+    beyond = [character for character in text if character >= "\x80"]
+    return (
+        not any("\uff61" <= character <= "\uff9f" for character in beyond)
+        and all(map(_is_common, beyond))
+        and _JAPANESE_RUN.search(text) is not None
+    )
+
+
 def _is_usual_korean(sample: bytes, codec: str) -> bool:
     """Whether all of it is among the 2,350 syllables that KS X 1001 has."""
     if codec != "cp949":
@@ -93,8 +113,8 @@ def _is_common(character: str) -> bool:
 
 
 def _looks_western(sample: bytes) -> bool:
-    """Whether the high octets stand as accented letters within words of ASCII."""
+    """Whether the high octets stand alone or in pairs among many letters of ASCII, as accents do."""
     text = sample.decode("cp1252", "replace")
-    high = [character for character in text if character >= "\x80"]
+    runs = [len(run) for run in _HIGH_RUN.findall(text)]
     letters = sum(character.isascii() and character.isalpha() for character in text)
-    return letters >= 2 * len(high) and len(_LATIN_WORD.findall(text)) * 2 >= len(high) > 0
+    return letters >= 2 * sum(runs) and max(runs, default=0) <= 2

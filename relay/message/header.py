@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from relay.mail import Address
 from relay.message import limits
 from relay.message.addresses import read_addresses
-from relay.message.encoded_words import decode_unstructured
+from relay.message.encoded_words import decode_unstructured, is_guessed
 from relay.message.fields import Field, Fields
 from relay.message.names import make_one_line
 
@@ -72,6 +72,9 @@ def read_header(fields: Fields) -> Header:
 
 
 def _find_losses(fields: Fields) -> Iterable[tuple[str, str, tuple[Field, ...]]]:
+    subject = fields.first("subject") or b""
+    if is_guessed(subject):
+        yield "charset-guessed", "the subject's charset is not declared, or unknown", ()
     found: dict[str, list[Field]] = {}
     for field in fields:
         if name := _classify(field.name, field.value):

@@ -161,6 +161,9 @@ class _Reader:
         """
         if not part.media_type.startswith("multipart/"):
             return
+        if part.closed:  # it has no parts, and says so
+            part.content_type, part.end = Structured("text/plain"), part.start
+            return
         head = bytes(self._content[part.start : min(part.end, part.start + _BLOCK)])
         found = _GUESSED_BOUNDARY.search(head)
         if found is None or found[1] == part.content_type.parameters.get("boundary", "").encode(

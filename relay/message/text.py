@@ -13,7 +13,15 @@ from relay.message.unix import TextFile, extract_files
 
 _META = re.compile(rb"""(?i)<meta[^<>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
 _XML = re.compile(rb"""(?i)\A\s*<\?xml[^<>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})""")
-_MAGIC = (b"%PDF-", b"\x89PNG\r\n", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"II*\0", b"MM\0*")
+_MAGIC = {
+    b"%PDF-": "application/pdf",
+    b"\x89PNG\r\n": "image/png",
+    b"GIF8": "image/gif",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"PK\x03\x04": "application/zip",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
 # Controls that no text has; ESC, SO and SI belong to charsets.
 _BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
 _CONTROLS = {code: None for code in (*range(9), *range(0x0E, 0x20), 0x7F) if code != 0x1B} | {0x1B: None}
@@ -42,17 +50,21 @@ class TextRead:
     losses: list[tuple[str, str]]
 
 
-def looks_binary(content: Buffer, part: Part, *, named: bool) -> bool:
-    """Whether what calls itself text is a file: devices send scans as text/plain."""
+def find_type(content: Buffer, part: Part, *, named: bool) -> str:
+    """The media type of what calls itself text and is a file, "" for a text: devices send scans as
+    text/plain.
+    """
     if part.encoding != "base64" and not named:
-        return False
+        return ""
     label = part.content_type.parameters.get("charset", "").lower()
     if "utf-16" in label or "utf16" in label or "ucs" in label or "unicode" in label or "utf-32" in label:
-        return False
+        return ""
     head = decode_leaf(content, part.leaf, most=4096)
-    if head.startswith(_MAGIC):
-        return True
-    return named and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and _BINARY.search(head) is not None
+    for magic, media_type in _MAGIC.items():
+        if head.startswith(magic):
+            return media_type
+    is_binary = named and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and _BINARY.search(head)
+    return "application/octet-stream" if is_binary else ""
 
 
 def read_text(content: Buffer, part: Part) -> TextRead:

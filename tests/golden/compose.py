@@ -1,0 +1,28 @@
+"""Write the golden messages: .venv/bin/python tests/golden/compose.py, then pytest --bless tests/golden."""
+
+from pathlib import Path
+
+import devices
+import programs
+import shapes
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    wanted = {}
+    for group in (devices.CASES, programs.CASES, shapes.CASES):
+        assert not wanted.keys() & group.keys()
+        wanted |= group
+    for path in [*HERE.glob("*.eml"), *HERE.glob("*.json")]:
+        if path.stem not in wanted:
+            path.unlink()
+    for name, message in wanted.items():
+        # As a session would have it: every line ends in CRLF.
+        octets = message.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        (HERE / f"{name}.eml").write_bytes(octets)
+    print(f"{len(wanted)} messages")
+
+
+if __name__ == "__main__":
+    main()

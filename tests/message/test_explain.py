@@ -1,0 +1,115 @@
+"""`relay explain`, run as people and scripts run it."""
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PDF = bytes(range(256)) * 700
+MESSAGE = (
+    (
+        "From: Scan <scan@example.com>\r\nTo: a@example.com\r\nCc: b@example.com\r\nBcc: c@example.com\r\n"
+        "Subject: 報告\r\n"
+        "Reply-To: desk@example.net\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        "--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n本文です\r\n"
+        "--b\r\nContent-Type: application/pdf; name=a.pdf\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    ).encode()
+    + base64.encodebytes(PDF).replace(b"\n", b"\r\n")
+    + b"--b--\r\n"
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(*arguments, stdin=b"", code=0):
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("RELAY_")}
+        command = [sys.executable, "-m", "relay", "explain", *arguments]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, check=False, env=environ, cwd=tmp_path
+        )
+        assert done.returncode == code, done.stderr.decode()
+        assert b"Traceback" not in done.stderr
+        return done.stdout.decode()
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "m.eml"
+    path.write_bytes(MESSAGE)
+    return str(path)
+
+
+def test_the_whole_request(run, file):
+    found = json.loads(run(file, "--json"))
+    assert list(found) == ["request", "losses"]
+    request = found["request"]
+    assert (request["to"], request["cc"], request["bcc"]) == (
+        "a@example.com",
+        "b@example.com",
+        "c@example.com",
+    )
+    assert base64.b64decode(request["attachments"][0]["data"], validate=True) == PDF
+    (loss,) = [loss for loss in found["losses"] if loss["loss"] == "reply-to"]
+    assert loss["weight"] == "notable"
+    assert request["body"] == loss["added"] + "本文です"
+
+
+def test_no_data(run, file):
+    (one,) = json.loads(run(file, "--json", "--no-data"))["request"]["attachments"]
+    assert one["size"] == len(PDF)
+    assert one["sha256"] == hashlib.sha256(PDF).hexdigest()
+    assert "data" not in one
+
+
+def test_standard_input_line_ends_and_an_envelope(run):
+    whole = json.loads(run("-", "--json", "--rcpt", "z@example.com", stdin=MESSAGE))
+    assert whole["request"]["to"] == "z@example.com"
+    for octets in (MESSAGE.replace(b"\r\n", b"\n"), MESSAGE.replace(b"\r\n", b"\r")):
+        assert json.loads(run("-", "--json", "--rcpt", "z@example.com", stdin=octets)) == whole
+
+
+def test_several_files_and_the_highest_exit_code(run, file, tmp_path):
+    bad = tmp_path / "bad.eml"
+    bad.write_bytes(b"X: " + b"a" * 70_000 + b"\r\n\r\nx")
+    lines = [json.loads(line) for line in run(file, str(bad), file, "--json", code=65).splitlines()]
+    assert [line["file"] for line in lines] == [file, str(bad), file]
+    assert lines[1]["error"]["status"] == "5.6.0"
+    assert lines[0]["request"] == lines[2]["request"]
+
+
+def test_refused(run, file, tmp_path):
+    config = tmp_path / "relay.toml"
+    config.write_text('[works]\nattachment_limit = "100KB"\n')
+    found = json.loads(run(file, "--json", "--config", str(config), code=65))
+    assert found["error"]["status"] == "5.3.4"
+    assert "dpi" in found["error"]["reason"]
+
+
+def test_no_address_at_all(run):
+    found = json.loads(run("-", "--json", stdin=b"To: undisclosed-recipients:;\r\n\r\nx"))
+    assert found["request"]["to"] == ""
+    assert "no-recipient" in [loss["loss"] for loss in found["losses"]]
+
+
+def test_an_address_that_the_api_would_split_is_not_given_to_it(run):
+    found = json.loads(run("-", "--json", stdin=b'To: "x;evil"@example.com, a@example.com\r\n\r\nx'))
+    assert found["request"]["to"] == "a@example.com"
+    assert "recipient-address" in [loss["loss"] for loss in found["losses"]]
+
+
+def test_for_people(run, file):
+    shown = run(file)
+    assert "報告" in shown
+    assert "a.pdf" in shown
+    assert "reply-to" in shown
+
+
+def test_a_file_that_is_not_there(run):
+    run("nowhere.eml", code=66)

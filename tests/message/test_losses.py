@@ -1,0 +1,123 @@
+"""Losses: the closed list, its policies, and exactly what is put into the body."""
+
+import json
+
+import pytest
+
+from relay.mail import Conversion, Policy, Unconvertible, Weight
+from relay.message import KINDS, convert
+
+FIELDS = b"From: Scan <scan@example.com>\r\nTo: Kimura <a@example.com>\r\nSubject: report\r\n"
+REPLY_TO = FIELDS + b"Reply-To: Desk <desk@example.net>\r\n\r\nHello\r\n"
+
+
+def run(content, **options):
+    converted = convert(content, ["a@example.com"], Conversion(**options))
+    body = json.loads(b"".join(converted.requests[0].payload.blocks(content)))
+    return body, {loss.loss: loss for loss in converted.losses}
+
+
+def test_the_list_is_closed_and_consistent():
+    for kind in KINDS.values():
+        assert kind.default in kind.policies
+        assert kind.status.startswith("5.")
+    names = set(KINDS)
+    wanted = {"originator", "unreadable", "no-recipient", "reply-to", "charset-guessed", "empty-attachment"}
+    assert wanted <= names
+    assert all(name == name.lower() and "_" not in name for name in names)
+
+
+def test_reply_to_and_originator_add_one_line():
+    body, losses = run(REPLY_TO, account_address="office@example.com")
+    assert losses["reply-to"].added == "Reply-To: Desk <desk@example.net>\n\n"
+    assert body["body"] == losses["reply-to"].added + "Hello\n"
+    assert losses["originator"].added == ""
+
+
+def test_from_stands_for_a_missing_reply_to():
+    body, losses = run(FIELDS + b"\r\nHello\r\n", account_address="office@example.com")
+    assert losses["originator"].added == "Reply-To: Scan <scan@example.com>\n\n"
+    assert body["body"] == losses["originator"].added + "Hello\n"
+
+
+def test_a_from_that_is_the_account_loses_nothing():
+    _, losses = run(FIELDS + b"\r\nHello\r\n", account_address="SCAN@Example.com")
+    assert "originator" not in losses
+    assert "reply-to" not in losses
+
+
+@pytest.mark.parametrize("address", [b"scan@example.com", b"SCAN@EXAMPLE.COM", b"office@example.com"])
+def test_a_reply_to_that_changes_nothing_is_no_loss(address):
+    _, losses = run(FIELDS + b"Reply-To: " + address + b"\r\n\r\nx", account_address="office@example.com")
+    assert "reply-to" not in losses
+
+
+@pytest.mark.parametrize("name", ["reply_to", "reply-to"])
+def test_drop(name):
+    body, losses = run(REPLY_TO, losses={name: Policy.DROP})
+    assert body["body"] == "Hello\n"
+    assert losses["reply-to"].added == ""
+
+
+def test_reject():
+    with pytest.raises(Unconvertible) as refused:
+        run(REPLY_TO, losses={"reply_to": Policy.REJECT})
+    assert refused.value.status == "5.6.4"
+
+
+def test_attach():
+    body, losses = run(REPLY_TO, losses={"date": Policy.ATTACH, "reply_to": Policy.ATTACH})
+    (original,) = body["attachments"]
+    assert (original["filename"], original["fileType"]) == ("message.eml", "message/rfc822")
+    assert "reply-to" in losses
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "added"),
+    [
+        (b"Date: Mon, 3 Jun 2024 09:15:00 +0900", "date", "Date: Mon, 3 Jun 2024 09:15:00 +0900\n\n"),
+        (b"Importance: high", "priority", "Importance: high\n\n"),
+        (b"Disposition-Notification-To: b@example.com", "receipt-request", None),
+        (b"Resent-To: b@example.com", "resent-fields", "Resent-To: b@example.com\n\n"),
+        (b"Message-ID: <1@example.com>", "message-id", "Message-Id: <1@example.com>\n\n"),
+    ],
+)
+def test_fields_that_can_be_kept(field, name, added):
+    content = FIELDS + field + b"\r\n\r\nx"
+    body, losses = run(content)
+    assert losses[name].added == ""
+    body, losses = run(content, losses={name.replace("-", "_"): Policy.KEEP})
+    assert body["body"] == losses[name].added + "x"
+    if added:
+        assert losses[name].added == added
+
+
+def test_html_is_added_to_behind_the_body_tag_and_escaped():
+    html = b"<!DOCTYPE html>\r\n<html><head><title>t</title></head><body class='x'><p>Hi</p></body></html>"
+    content = FIELDS + b"Reply-To: <d&e@example.net>\r\nContent-Type: text/html\r\n\r\n" + html
+    body, losses = run(content)
+    added = losses["reply-to"].added
+    assert added == "<div>Reply-To: d&amp;e@example.net</div>"
+    assert body["body"].replace(added, "", 1) == html.decode().replace("\r\n", "\n")
+    assert f"<body class='x'>{added}<p>" in body["body"]
+
+
+def test_weights():
+    content = FIELDS + b"Date: x\r\nMessage-ID: <1>\r\nX-Mailer: y\r\nImportance: high\r\n\r\nx"
+    _, losses = run(content)
+    usual = {name for name, loss in losses.items() if loss.weight is Weight.USUAL}
+    assert {"date", "message-id", "other-fields", "recipient-names"} <= usual
+    assert losses["priority"].weight is Weight.NOTABLE
+
+
+def test_options_of_the_envelope():
+    _, losses = run(FIELDS + b"\r\nx", delivery_options=True)
+    assert "delivery-options" in losses
+
+
+def test_no_content_in_a_detail():
+    """Details go to the log: names of fields and types, not what they say."""
+    fields = b"X-Secret: swordfish\r\nIn-Reply-To: <swordfish@x>\r\nImportance: high\r\n"
+    content = FIELDS + fields + b"\r\nswordfish"
+    _, losses = run(content)
+    assert not [loss for loss in losses.values() if "swordfish" in loss.detail]

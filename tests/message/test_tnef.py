@@ -1,0 +1,97 @@
+"""winmail.dat, composed here attribute by attribute."""
+
+import base64
+import json
+import struct
+
+import pytest
+
+from relay.mail import Conversion
+from relay.message import convert
+from relay.message.tnef import SIGNATURE, read_tnef
+
+
+def attribute(level: int, identity: int, kind: int, data: bytes) -> bytes:
+    head = struct.pack("<BHHI", level, identity, kind, len(data))
+    return head + data + struct.pack("<H", sum(data) & 0xFFFF)
+
+
+def padded(data: bytes) -> bytes:
+    return struct.pack("<I", len(data)) + data + b"\0" * (-len(data) % 4)
+
+
+def unicode_property(tag: int, text: str) -> bytes:
+    return struct.pack("<HHI", 0x1F, tag, 1) + padded((text + "\0").encode("utf-16-le"))
+
+
+def properties(*encoded: bytes) -> bytes:
+    return struct.pack("<I", len(encoded)) + b"".join(encoded)
+
+
+def attachment(name: str, octets: bytes, cid: str = "") -> bytes:
+    encoded = [struct.pack("<HHI", 0x03, 0x3705, 1), unicode_property(0x3707, name)]
+    encoded.append(struct.pack("<HH", 0x0B, 0x7FFE) + b"\0\0\0\0")
+    named = struct.pack("<HH", 0x1F, 0x8001) + b"\0" * 16 + struct.pack("<II", 1, 6) + b"a\0b\0\0\0\0\0"
+    encoded.append(named + struct.pack("<I", 1) + padded("x\0".encode("utf-16-le")))
+    if cid:
+        encoded.append(unicode_property(0x3712, cid))
+    return (
+        attribute(2, 0x9002, 6, b"\0" * 14)
+        + attribute(2, 0x8010, 1, b"SHORT~1.PDF\0")
+        + attribute(2, 0x800F, 6, octets)
+        + attribute(2, 0x9005, 6, properties(*encoded))
+    )
+
+
+def stream(*attributes: bytes) -> bytes:
+    version = attribute(1, 0x9006, 8, b"\0\0\1\0")
+    codepage = attribute(1, 0x9007, 6, struct.pack("<II", 932, 0))
+    return SIGNATURE + b"\1\0" + version + codepage + b"".join(attributes)
+
+
+WINMAIL = stream(attachment("見積書.pdf", b"%PDF-1"), attachment("b.txt", b"hello"))
+
+
+def message(octets: bytes, text: bytes = b"see files\r\n") -> bytes:
+    body = base64.encodebytes(octets).replace(b"\n", b"\r\n")
+    head = b"From: a@example.com\r\nTo: b@example.com\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    part = b"Content-Type: application/ms-tnef; name=winmail.dat\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    plain = b"--b\r\nContent-Type: text/plain\r\n\r\n" + text
+    return head + plain + b"\r\n--b\r\n" + part + body + b"\r\n--b--\r\n"
+
+
+def run(content: bytes) -> dict:
+    converted = convert(content, ["b@example.com"], Conversion())
+    return json.loads(b"".join(converted.requests[0].payload.blocks(content)))
+
+
+def test_files_are_taken_out():
+    body = run(message(WINMAIL))
+    found = [(one["filename"], one["fileType"], base64.b64decode(one["data"])) for one in body["attachments"]]
+    assert found == [("見積書.pdf", "application/pdf", b"%PDF-1"), ("b.txt", "text/plain", b"hello")]
+
+
+def test_the_body_within_is_used_when_there_is_no_other():
+    props = properties(unicode_property(0x1000, "本文\r\n"))
+    assert run(message(stream(attribute(1, 0x9003, 6, props)), text=b""))["body"] == "本文\n"
+
+
+def test_a_message_within():
+    inner = stream(attachment("inner.txt", b"deep"))
+    body = run(message(stream(attachment("Forwarded", inner))))
+    assert [one["filename"] for one in body["attachments"]] == ["inner.txt"]
+
+
+@pytest.mark.parametrize("cut", range(len(WINMAIL) - 20, len(WINMAIL) - 2, 3))
+def test_cut_off_it_is_carried_as_it_is(cut):
+    (one,) = run(message(WINMAIL[:cut]))["attachments"]
+    assert one["filename"] == "winmail.dat"
+    assert base64.b64decode(one["data"]) == WINMAIL[:cut]
+
+
+@pytest.mark.parametrize("at", range(0, len(WINMAIL), 7))
+def test_damage_never_raises(at):
+    damaged = bytearray(WINMAIL)
+    damaged[at] ^= 0xFF
+    read_tnef(bytes(damaged))
+    assert run(message(bytes(damaged)))["to"] == "b@example.com"
