@@ -1,6 +1,12 @@
-"""A submission's way in: the account is chosen, the spool keeps it, the outcome is waited for a little."""
+"""A submission's way in: the account is chosen, the spool keeps it, the outcome is waited for a little.
+
+A submission that repeats one whose reply was never written (RFC 1047) is not kept a second time: its
+client gets the reply of the first one. For that the session says when a reply was written, and when it
+ends.
+"""
 
 import asyncio
+import contextlib
 import time
 
 import structlog
@@ -12,7 +18,7 @@ from relay.envelope import ContentWriter, Submission
 from relay.message import originator
 from relay.outcome import Action, Outcome
 from relay.reply import Reply
-from relay.spool import Spool, SpoolError, SpoolFull
+from relay.spool import Entry, Spool, SpoolError, SpoolFull, State
 
 log = structlog.get_logger("intake")
 
@@ -24,26 +30,73 @@ class Intake:
         self._config = config
         self._spool = spool
         self._courier = courier
+        # What each session has handed over and not had a reply to; "": it is on its way to the spool.
+        self._unanswered: dict[str, str] = {}
+        self._hung_up: set[str] = set()  # those of them whose client sends no more
+        # Messages whose reply is being written to such a client: whether it was taken.
+        self._settling: dict[str, asyncio.Future[bool]] = {}
 
     def writer(self) -> ContentWriter:
         """Where content flows, on the spool's own file system."""
         return self._spool.writer()
 
     def check_recipient(self, user: User | None, reverse_path: str) -> Reply | None:
-        """Refuse at RCPT what no header field can save: there is no account at all."""
+        """Refuse at RCPT what no header field can save: there is no account at all, or no room."""
         del user, reverse_path
+        if not self._spool.room().accepting:
+            return reply.SPOOL_FULL
         return None if self._config.account else reply.NO_ACCOUNT
+
+    def replied(self, session: str) -> None:
+        """The reply to the session's last message was written to its socket."""
+        self._hung_up.discard(session)
+        if queue_id := self._unanswered.pop(session, ""):
+            self._spool.replied(queue_id)
+            self._decide(queue_id, taken=True)
+
+    def hung_up(self, session: str) -> None:
+        """The session's client sends no more, and most likely listens no more: it may submit again."""
+        if session in self._unanswered and session not in self._hung_up:
+            self._hung_up.add(session)
+            if queue_id := self._unanswered[session]:
+                self._spool.unheard(queue_id)
+
+    def ended(self, session: str) -> None:
+        """The session is over; a message that it had no reply to may be submitted again."""
+        self.hung_up(session)
+        self._hung_up.discard(session)
+        if queue_id := self._unanswered.pop(session, ""):
+            self._decide(queue_id, taken=False)
+
+    def _decide(self, queue_id: str, *, taken: bool) -> None:
+        settling = self._settling.pop(queue_id, None)
+        if settling is not None:
+            settling.set_result(taken)
 
     async def accept(self, submission: Submission, user: User | None) -> Reply:
         """Keep the message, wait a little for its outcome, and say what became of it."""
         began = time.monotonic()
         answer = await self._accept(submission, user)
+        session = submission.envelope.session
+        if session in self._hung_up and (queue_id := self._unanswered.get(session)):
+            self._settling.setdefault(queue_id, asyncio.get_running_loop().create_future())
         relayed = answer.text.startswith("relayed")
         metrics.count_reply(answer.code, relayed=relayed, seconds=time.monotonic() - began)
         return answer
 
     async def _accept(self, submission: Submission, user: User | None) -> Reply:
-        account = await asyncio.to_thread(self._choose, submission, user)
+        envelope = submission.envelope
+        self._unanswered[envelope.session] = ""
+        known = await self._spool.recall(submission)
+        if known is not None and not await self._was_taken(known.queue_id):
+            return await self._repeat(submission, known)
+        # A file is mapped and read: not in the event loop.
+        inline = submission.content.path is None
+        account = (
+            self._choose(submission, user)
+            if inline
+            else await asyncio.to_thread(self._choose, submission, user)
+        )
         if account is None:
             submission.content.discard()
             return reply.NO_ACCOUNT
@@ -51,9 +104,9 @@ class Intake:
             queue_id = await self._spool.put(submission, account.name)
         except SpoolError as error:
             submission.content.discard()
-            log.error("message not kept", session=submission.envelope.session, reason=str(error))
+            log.error("message not kept", session=envelope.session, reason=str(error))
             return reply.SPOOL_FULL if isinstance(error, SpoolFull) else reply.SPOOL_UNAVAILABLE
-        envelope = submission.envelope
+        self._answer_for(envelope.session, queue_id)
         log.info(
             "message kept",
             queue_id=queue_id,
@@ -66,6 +119,36 @@ class Intake:
             queue_id, account.name, self._config.delivery.wait, envelope.line
         )
         return _reply(queue_id, outcome)
+
+    def _answer_for(self, session: str, queue_id: str) -> None:
+        if session in self._unanswered:
+            self._unanswered[session] = queue_id
+        if session in self._hung_up or session not in self._unanswered:
+            # It did so while the message was on its way to the spool.
+            self._spool.unheard(queue_id)
+
+    async def _was_taken(self, queue_id: str) -> bool:
+        """Whether the reply that is on its way to a client that sends no more is taken after all."""
+        settling = self._settling.get(queue_id)
+        return settling is not None and await asyncio.shield(settling)
+
+    async def _repeat(self, submission: Submission, known: Entry) -> Reply:
+        """Answer as the first submission was, or would have been."""
+        submission.content.discard()
+        queue_id, session = known.queue_id, submission.envelope.session
+        self._answer_for(session, queue_id)
+        log.info("message submitted again", queue_id=queue_id, session=session, state=known.state.value)
+        if known.state in (State.QUEUED, State.SENDING):
+            outcome = await self._courier.rejoin(queue_id, known.account, self._config.delivery.wait)
+            if outcome is not None:
+                return _reply(queue_id, outcome)
+            with contextlib.suppress(SpoolError):
+                known = await self._spool.show(queue_id)
+        if known.state is State.RELAYED:
+            return reply.relayed(queue_id)
+        if known.state in (State.FAILED, State.DISCARDED) and known.status.startswith("5"):
+            return reply.refused(known.status, f"{known.reason} (id={queue_id})")
+        return reply.queued(queue_id)
 
     def _choose(self, submission: Submission, user: User | None) -> Account | None:
         config = self._config

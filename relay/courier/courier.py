@@ -149,6 +149,11 @@ class Courier:
             return None
         return await self._sessions.wait(queue_id, account, seconds)
 
+    async def rejoin(self, queue_id: str, account: str, seconds: float) -> Outcome | None:
+        """Wait for the verdict of a message that was put before: its client submits it again."""
+        self.wake()
+        return await self._sessions.wait(queue_id, account, 0.0 if self._stopping else seconds)
+
     def _forecast(self, account: str, ahead: int) -> float:
         """Seconds until a message with so many before it has its turn."""
         never = float("inf")

@@ -14,38 +14,46 @@ class _Waiter:
 
 
 class Sessions:
-    """Who waits for which message."""
+    """Who waits for which message.
+
+    Two may wait for one: a session whose client has hung up, and the one that the client opened to
+    submit it again. What is said to one of them is said to both.
+    """
 
     def __init__(self) -> None:
-        self._waiters: dict[str, _Waiter] = {}
+        self._waiters: dict[str, list[_Waiter]] = {}
 
     async def wait(self, queue_id: str, account: str, seconds: float) -> Outcome | None:
         """The verdict; None when there is none in time, or nothing to wait for any more."""
-        waiter = self._waiters[queue_id] = _Waiter(account, asyncio.get_running_loop().create_future())
+        waiters = self._waiters.setdefault(queue_id, [])
+        waiter = _Waiter(account, asyncio.get_running_loop().create_future())
+        waiter.bound = any(one.bound for one in waiters)
+        waiters.append(waiter)
         try:
             await asyncio.wait({waiter.verdict}, timeout=seconds)
             if waiter.bound or waiter.verdict.done():
                 return await waiter.verdict
             return None
         finally:
-            self._waiters.pop(queue_id, None)
+            waiters.remove(waiter)
+            if not waiters:
+                self._waiters.pop(queue_id, None)
 
     def bind(self, queue_id: str) -> bool:
         """Whether a session waits for this message; from now on it does so until it hears our word."""
-        waiter = self._waiters.get(queue_id)
-        if waiter is None or waiter.verdict.done():
-            return False
-        waiter.bound = True
-        return True
+        waiting = [one for one in self._waiters.get(queue_id, ()) if not one.verdict.done()]
+        for waiter in waiting:
+            waiter.bound = True
+        return bool(waiting)
 
     def answer(self, queue_id: str, outcome: Outcome | None) -> None:
         """Tell the session, if one waits; None: the message stays with us."""
-        waiter = self._waiters.get(queue_id)
-        if waiter is not None and not waiter.verdict.done():
-            waiter.verdict.set_result(outcome)
+        for waiter in self._waiters.get(queue_id, ()):
+            if not waiter.verdict.done():
+                waiter.verdict.set_result(outcome)
 
     def dismiss(self, account: str | None = None) -> None:
         """There is nothing to wait for any more, of this account or at all."""
-        for waiter in self._waiters.values():
+        for waiter in (one for waiters in self._waiters.values() for one in waiters):
             if account in (None, waiter.account) and not waiter.bound and not waiter.verdict.done():
                 waiter.verdict.set_result(None)

@@ -23,6 +23,15 @@ class Intake(Protocol):
     async def accept(self, submission: Submission, user: User | None) -> Reply:
         """Take the message, or say why not."""
 
+    def replied(self, session: str) -> None:
+        """The reply to the session's last message was written to its socket."""
+
+    def hung_up(self, session: str) -> None:
+        """The session's client sends no more; whether it listens, nobody knows before we write."""
+
+    def ended(self, session: str) -> None:
+        """The session is over."""
+
 
 @dataclass(slots=True)
 class Door:

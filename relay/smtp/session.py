@@ -25,6 +25,7 @@ from relay.reply import Rejected, Reply
 from relay.smtp import login, policy
 from relay.smtp.auth import MECHANISMS
 from relay.smtp.door import Door
+from relay.smtp.heard import took_reply
 from relay.smtp.limits import name_source
 from relay.smtp.pace import Pace
 from relay.smtp.receive import Overrun, Receiver, read_chunk_size, skip
@@ -107,11 +108,13 @@ class Session(SMTP):
     def eof_received(self) -> bool:
         """The client sends no more; it may still be listening, except over TLS."""
         self.stream.feed_end(EOFError())
+        self.door.intake.hung_up(self.id)
         return not self.secure
 
     def connection_lost(self, _: Exception | None) -> None:
         """The client is gone; what it has handed over is settled all the same."""
         self.stream.feed_end(ConnectionResetError("the client is gone"))
+        self.door.intake.hung_up(self.id)
         self.stream.resume_writing()
 
     def pause_writing(self) -> None:
@@ -155,6 +158,7 @@ class Session(SMTP):
 
     async def _end(self) -> None:
         await self._abandon()
+        self.door.intake.ended(self.id)
         self.stream.forget()
         if self.stream.transport is None:
             return
@@ -243,7 +247,15 @@ class Session(SMTP):
             answer = reply.INTERNAL
         if answer is not None:
             await self._say(answer)
+            if verb in ("DATA", "BDAT"):
+                await self._confirm()
             await self._weigh(verb, answer)
+
+    async def _confirm(self) -> None:
+        """Tell the other side that the reply to the message is written, if it is."""
+        await self.stream.flush()
+        if not self.stream.ended or await took_reply(self.stream.transport):
+            self.door.intake.replied(self.id)
 
     async def _weigh(self, verb: str, answer: Reply) -> None:
         """Count errors and idle chatter, and note a step forward."""

@@ -161,6 +161,11 @@ class Stream:
         self._forget()
         return count
 
+    @property
+    def ended(self) -> bool:
+        """Whether the client sends no more, or is gone."""
+        return self._end is not None
+
     def put(self, reply: bytes) -> None:
         """Send this with the next flush."""
         self._out.append(reply)

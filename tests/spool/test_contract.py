@@ -88,6 +88,7 @@ async def test_relayed_content_is_gone_and_the_row_is_history(spool, tmp_path, s
     claim = await spool.claim(["scanner"], 0)
     await spool.settle(claim, Settlement(State.RELAYED, TAKEN))
     assert (await spool.show(queue_id)).state is State.RELAYED
+    await spool.close()
     assert [p for p in (tmp_path / "spool").rglob("*") if p.parent.name in ("content", "incoming")] == []
 
 
@@ -230,3 +231,36 @@ async def test_an_urgent_message_does_not_wait_behind_its_sources_own(spool, pri
     queue_id = await spool.put(late, "scanner")
     claim = await spool.claim(["scanner"], 0)
     assert (claim.entry.queue_id == queue_id) is first
+
+
+async def test_a_restart_recalls_what_was_never_answered(engine):
+    """The process died before it recorded its reply as written: the client's next try is the same mail."""
+    first = engine()
+    await first.open()
+    ids = [await first.put(submission(first, content), "scanner") for content in (b"heard", b"unheard")]
+    first.replied(ids[0])
+    # While the session lives, an equal submission is new mail.
+    assert await first.recall(submission(first, b"unheard")) is None
+    await first.close()
+    second = engine()
+    await second.open()
+    assert await second.recall(submission(second, b"heard")) is None
+    assert (await second.recall(submission(second, b"unheard"))).queue_id == ids[1]
+    assert await second.recall(submission(second, b"unheard")) is None  # somebody answers for it now
+    second.unheard(ids[1])
+    assert await second.recall(submission(second, b"unheard", source="192.0.2.9")) is None
+    assert await second.recall(submission(second, b"unheard", rcpt=("b@example.com",))) is None
+    assert (await second.recall(submission(second, b"unheard"))).queue_id == ids[1]
+    assert [one.event for one in await second.events(ids[1])] == [
+        "submitted again",
+        "reply not heard",
+        "submitted again",
+    ]
+    await second.close()
+
+
+async def test_what_was_discarded_by_hand_is_new_mail_when_it_comes_again(spool):
+    queue_id = await spool.put(submission(spool), "scanner")
+    spool.unheard(queue_id)
+    await spool.discard(queue_id)
+    assert await spool.recall(submission(spool)) is None

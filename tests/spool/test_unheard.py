@@ -1,0 +1,77 @@
+"""A submission whose reply was never written is recognised when it comes again (RFC 1047)."""
+
+import asyncio
+import socket
+import struct
+
+import pytest
+from relay_run import content, relay
+
+MAIL = ["HELO client", "MAIL FROM:<s@example.com>", "RCPT TO:<a@example.com>", "DATA"]
+
+
+async def dialogue(port, octets, *, before="", end=None):
+    """Submit; `end` says how the client goes after the dot, None: it hears the reply."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await reader.readline()
+    for line in MAIL:
+        writer.write(line.encode() + b"\r\n")
+        await reader.readline()
+    writer.write(octets + b"\r\n.\r\n")
+    await writer.drain()
+    try:
+        if end is None:
+            return (await reader.readline()).decode()
+        await asyncio.sleep(0.3)
+        if end == "half-close":
+            writer.write_eof()
+            return (await reader.readline()).decode()
+        if end == "reset":
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        return ""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_who_hung_up_before_the_reply_and_sends_again_makes_no_second_mail(tmp_path, end):
+    async with relay(tmp_path) as one:
+        one.sandbox.add_fault("latency", seconds=1.0)
+        await dialogue(one.port, content(1), end=end)
+        again = await dialogue(one.port, content(1))
+        assert again.startswith("250 2.0.0 relayed")
+        assert len(one.sandbox.messages) == 1
+        # Once: the client has its reply now, and what it sends next is new mail.
+        other = await dialogue(one.port, content(1))
+        assert other.startswith("250 2.0.0 relayed")
+        assert len(one.sandbox.messages) == 2
+        assert other != again
+
+
+async def test_who_only_closes_its_half_has_heard_us(tmp_path):
+    """`printf … | nc` sends the same octets again and again, and means it."""
+    async with relay(tmp_path) as one:
+        for number in (1, 2):
+            one.sandbox.add_fault("latency", seconds=0.6)
+            assert (await dialogue(one.port, content(1), end="half-close")).startswith("250 2.0.0 relayed")
+            assert len(one.sandbox.messages) == number
+
+
+async def test_a_refusal_that_was_not_heard_is_said_again(tmp_path):
+    """The first submission's 554 stands: nothing was sent, and nothing is sent now."""
+    async with relay(tmp_path, works={"attachment_limit": "1MB"}) as one:
+        parts = b'Content-Type: application/pdf; name="a.pdf"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n'
+        large = b"Subject: x\r\n" + parts + b"x" * 1_100_000
+        await dialogue(one.port, large, end="close")
+        again = await dialogue(one.port, large)
+        assert again.startswith("552 5.3.4")
+        assert one.sandbox.messages == []
+
+
+async def test_other_mail_of_that_client_is_new_mail(tmp_path):
+    async with relay(tmp_path) as one:
+        one.sandbox.add_fault("latency", seconds=1.0)
+        await dialogue(one.port, content(1), end="close")
+        await dialogue(one.port, content(2))
+        await one.until(lambda: len(one.sandbox.messages) == 2)
