@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
+from relay.spool import SpoolError
 from relay.spool.writer import translate
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class Reader:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
 
     async def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run a query.
@@ -31,6 +33,8 @@ class Reader:
         Raises:
             SpoolError: it cannot be read.
         """
+        if self._closed:
+            raise SpoolError("the spool is not open")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, operation)
 
     def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
@@ -44,7 +48,9 @@ class Reader:
 
     async def close(self) -> None:
         """Let go; before the writer does, so that it can fold the log into the database."""
-        await asyncio.to_thread(self._close)
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         self._thread.submit(self._disconnect).result()
