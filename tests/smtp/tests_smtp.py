@@ -1,4 +1,4 @@
-"""What the tests of the door share: a real relay with a listener of each kind, and Works simulated behind it."""
+"""What the tests of the door share: a real relay with a listener of each kind, Works simulated behind it."""
 
 import asyncio
 import contextlib
