@@ -1,7 +1,8 @@
 """What the sessions of one listener share, and what they need of the other side of the door."""
 
 import ssl
-from dataclasses import dataclass
+from asyncio import Task, create_task
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.config import Config, Listener, User
@@ -42,6 +43,7 @@ class Door:
     intake: Intake
     guard: Guard
     certificate: Certificate | None
+    handing_over: set[Task[Reply]] = field(default_factory=set)
 
     @property
     def limit(self) -> int:
@@ -52,3 +54,10 @@ class Door:
     def context(self) -> ssl.SSLContext | None:
         """The TLS context of this moment; None without TLS."""
         return self.certificate.context if self.certificate else None
+
+    def hand_over(self, submission: Submission, user: User | None) -> Task[Reply]:
+        """Give a message to the other side, in a task that nobody's leaving ends."""
+        task = create_task(self.intake.accept(submission, user), name="accept")
+        self.handing_over.add(task)
+        task.add_done_callback(self.handing_over.discard)
+        return task

@@ -38,6 +38,7 @@ class Listening:
         self.door = door
         self.sock = sock
         self.tasks: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[None]] = set()  # of them in a PROXY header or a handshake
         self.sessions: set[Session] = set()
         self._loop = asyncio.get_running_loop()
         self._open = True
@@ -49,6 +50,11 @@ class Listening:
             self._open = False
             self._loop.remove_reader(self.sock.fileno())
             self.sock.close()
+
+    def break_off(self) -> None:
+        """End connections that are not sessions yet."""
+        for task in self._opening:
+            task.cancel()
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
@@ -82,10 +88,12 @@ class Listening:
             return
         task = self._loop.create_task(self._serve(sock, peer, source))
         self.tasks.add(task)
+        self._opening.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
+        self._opening.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("session failed inside", exc_info=task.exception())
 
@@ -128,6 +136,10 @@ class Listening:
                 str(error), client=peer, listener=self.door.listener.address, **error.facts
             )
             sock.close()
+        except asyncio.CancelledError:
+            if asyncio.current_task() in self._opening:
+                sock.close()
+            raise
         finally:
             if entered:
                 self.door.guard.sessions.leave(source)
@@ -146,6 +158,7 @@ class Listening:
         else:
             await self._loop.connect_accepted_socket(lambda: session, sock)
         self.sessions.add(session)
+        self._opening.discard(asyncio.current_task())
         metrics.CONNECTIONS.labels("accepted").inc()
         try:
             with metrics.SESSIONS.track_inprogress():

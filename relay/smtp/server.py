@@ -15,15 +15,13 @@ from relay.smtp.listener import Listening
 from relay.smtp.tls import Certificate, TlsError
 
 log = structlog.get_logger("smtp")
-# Kept from sessions: the spool, the API, the console, and those that are being turned away.
-_RESERVED_FILES = 200
-# A session that receives large content has its socket and a file.
-_FILES_EACH = 2
+# Kept from sessions: for the spool, the API, the console, content that arrives, who is turned away.
+_RESERVED_FILES, _RESERVED_PART = 200, 0.1
 _BACKLOG = 1024
 _SWEEP = 1.0  # seconds between looks at all sessions
 _SWEEPS_PER_LOOK_AT_CERTIFICATES = 10
 # Stopping: content may still arrive for the first, verdicts may still come for the second.
-_GRACE, _LAST_GRACE = 4.0, 3.0
+_GRACE, _LAST_GRACE, _GRACE_FOR_KEEPING = 4.0, 2.0, 2.0
 
 
 class ListenError(Exception):
@@ -67,7 +65,7 @@ class Server:
             with contextlib.suppress(OSError, ValueError):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
                 soft = hard
-        room = max((soft - _RESERVED_FILES) // _FILES_EACH, 1)
+        room = max(soft - max(_RESERVED_FILES, int(soft * _RESERVED_PART)), 1)
         wanted = self._config.limits.sessions
         self.guard.sessions.most = min(wanted, room) if wanted else room
         if wanted > room:
@@ -119,7 +117,8 @@ class Server:
         while True:
             await asyncio.sleep(_SWEEP)
             turn += 1
-            now, scarce = loop.time(), self.guard.sessions.are_scarce
+            now = loop.time()
+            scarce = self.guard.sessions.are_scarce or self.guard.budget.memory_is_short
             for listening in self._all():
                 for session in list(listening.sessions):
                     session.expire(now, scarce=scarce)
@@ -141,6 +140,7 @@ class Server:
         everything = self._all()
         for listening in everything:
             listening.close()
+            listening.break_off()
         tasks = {task for listening in everything for task in listening.tasks}
         sessions = {session for listening in everything for session in listening.sessions}
         for at_once, grace in ((False, _GRACE), (True, _LAST_GRACE)):
@@ -151,6 +151,10 @@ class Server:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        handing_over = [task for listening in everything for task in listening.door.handing_over]
+        if handing_over:
+            # Their clients are gone; the messages are kept all the same.
+            await asyncio.wait(handing_over, timeout=_GRACE_FOR_KEEPING)
         self.guard.notes.settle()
         self._listening.clear()
 

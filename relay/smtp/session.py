@@ -89,7 +89,7 @@ class Session(SMTP):
         self._transaction: Transaction | None = None
         self._errors = 0
         self._idle_commands = 0
-        self._talked_early = False
+        self._stopping = False
 
     # What the transport says.
 
@@ -146,7 +146,8 @@ class Session(SMTP):
 
     async def _converse(self) -> None:
         self._identify()
-        self._talked_early = self.stream.pending > 0
+        if self.stream.pending:
+            log.debug("client talked before the banner", client=self.peer, session=self.id)
         await self._say(Reply(220, "", f"{self.door.config.hostname} ESMTP relay"))
         while True:
             await self._command(await self._line())
@@ -164,8 +165,9 @@ class Session(SMTP):
             return
         with suppress(OSError, TimeoutError, TimedOut, Stopping, Flooded):
             await asyncio.wait_for(self.stream.flush(), _LINGER)
-        # Whoever does not take the last reply has no claim on the socket.
-        self.loop.call_later(TLS_SHUTDOWN, self.stream.transport.abort)
+        if self.stream.transport.get_write_buffer_size():
+            # Whoever does not take the last reply has no claim on the socket.
+            self.loop.call_later(TLS_SHUTDOWN, self.stream.transport.abort)
         self.stream.transport.close()
 
     def expire(self, now: float, *, scarce: bool) -> None:
@@ -175,6 +177,7 @@ class Session(SMTP):
 
     def stop(self, *, at_once: bool = False) -> None:
         """End the session between two messages, or at once."""
+        self._stopping = True
         if self.pace.waits and (at_once or not self.is_receiving):
             self.stream.fail(Stopping())
 
@@ -195,6 +198,8 @@ class Session(SMTP):
     # Lines in, replies out.
 
     async def _line(self) -> str:
+        if self._stopping:
+            raise Stopping
         try:
             if not self.secure and await self._starts_tls():
                 self._note(
@@ -429,14 +434,14 @@ class Session(SMTP):
         try:
             content = await receiver.finish()
             submission = Submission(self._envelope(transaction), content)
-            try:
-                await policy.check_originators(transaction.user, content)
-            except BaseException:
-                content.discard()
-                raise
             with self.pace.working():
+                try:
+                    await policy.check_originators(transaction.user, content)
+                except BaseException:
+                    content.discard()
+                    raise
                 # Whoever hangs up now changes nothing for the message.
-                return await asyncio.shield(self.door.intake.accept(submission, transaction.user))
+                return await asyncio.shield(self.door.hand_over(submission, transaction.user))
         finally:
             await self._abandon()
 
