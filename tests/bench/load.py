@@ -94,7 +94,9 @@ class Client:
         except BlockingIOError:
             mask |= selectors.EVENT_WRITE
         except OSError:
-            self._finish(0)
+            # Cut off by the other side, which may have said why.
+            self._dot_at = time.perf_counter()
+            self._read()
             return
         if self._sent >= length:
             self._dot_at = time.perf_counter()

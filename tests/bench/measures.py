@@ -162,7 +162,7 @@ def hostile_messages(bench):
     lines, line = "25 MB of empty lines", "300 MB without a line end"
     return {
         lines: hostile(bench, RELAY, empty_lines(25 * MB), lines, expect="250"),
-        line: hostile(bench, RELAY, one_line(300 * MB), line, expect="552"),
+        line: hostile(bench, RELAY, one_line(300 * MB), line, expect="421"),
     }
 
 
