@@ -37,6 +37,8 @@ log = structlog.get_logger("smtp")
 # RFC 5321 §4.5.3.1.4 says 512 octets, RFC 4954 §4 12288 for AUTH; between them, room for all.
 _LONGEST_COMMAND = 12_288
 _LONGEST_HELO = 255
+# So much input a session may hold when all together hold too much.
+_MODEST = 16 * 1024
 # Commands without a step forward that cost nothing; each further one counts as an error.
 _MOST_IDLE_COMMANDS = 100
 _IDLE_COMMANDS = frozenset({"HELO", "EHLO", "NOOP", "RSET", "VRFY", "HELP"})
@@ -100,7 +102,8 @@ class Session(SMTP):
 
     def data_received(self, data: bytes) -> None:
         """Octets came."""
-        if self.door.guard.budget.memory_is_full:
+        greedy = len(data) + self.stream.pending > _MODEST
+        if greedy and self.door.guard.budget.memory_is_full:
             self.stream.fail(Flooded())
             return
         self.stream.feed(data)

@@ -96,6 +96,8 @@ def _load(context: ssl.SSLContext, listener: Listener) -> None:
             where = f"{listener.address}: client_ca_file"
             context.load_verify_locations(listener.client_ca_file)
             context.verify_mode = ssl.CERT_OPTIONAL
+            # A device's own certificate may stand in the file, without the one that signed it.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise TlsError(f"{where} cannot be used: {_explain_file(error)}") from error
 

@@ -1,0 +1,270 @@
+"""Limits: on sessions, messages, recipients, memory and guesses; each with the reply that the table says."""
+
+import base64
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests_smtp import LOOPBACK, PASSWORD, House
+
+from relay.config import Limits
+from relay.smtp import policy
+from relay.smtp.limits import Notes, Rates, Sessions, name_source
+from relay.smtp.logins import Logins
+
+PLAIN = {"address": "127.0.0.1:0", "networks": LOOPBACK}
+LOGIN = PLAIN | {"auth": "optional", "auth_without_tls": True}
+
+
+def credentials(user, password):
+    return "AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory):
+    """A relay with little of everything."""
+    kinds = {"open": PLAIN, "login": LOGIN}
+    limits = {
+        "sessions": 12,
+        "sessions_per_address": 4,
+        "recipients": 3,
+        "messages_per_hour": 5,
+        "errors": 5,
+        "login_failures": 6,
+        "login_delay": "0s",
+    }
+    with House(tmp_path_factory.mktemp("tight"), kinds=kinds, limits=limits) as running:
+        yield running
+
+
+def test_sessions_of_one_address_are_limited(tight):
+    clients = [tight.connect(source="127.0.0.2") for _ in range(4)]
+    assert all(client.reply().startswith("220") for client in clients)
+    with tight.connect(source="127.0.0.2") as late:
+        assert late.reply().startswith("421 4.7.0")
+        assert late.is_closed()
+    with tight.connect(source="127.0.0.3") as other:
+        assert other.reply().startswith("220")
+    clients[0].ask("QUIT")
+    clients[0].close()
+    assert until_welcome(tight, "127.0.0.2")
+    for client in clients:
+        client.close()
+
+
+def until_welcome(house, source):
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        with house.connect(source=source) as client:
+            if client.reply().startswith("220"):
+                return True
+    return False
+
+
+def test_sessions_in_all_are_limited_and_normal_again_soon(tight):
+    clients = [tight.connect(source=f"127.0.1.{n // 3}") for n in range(30)]
+    codes = [client.reply()[:3] for client in clients]
+    assert codes.count("220") == 12
+    assert codes.count("421") == 18
+    for client in clients:
+        client.close()
+    assert until_welcome(tight, "127.0.1.20")
+
+
+def test_recipients_over_the_limit_hear_452_and_the_others_get_the_message(tight):
+    with tight.connect(source="127.0.2.1") as client:
+        assert "LIMITS RCPTMAX=3" in client.greet()
+        client.ask("MAIL FROM:<scanner@example.com>")
+        answers = [client.ask(f"RCPT TO:<a{n}@example.net>") for n in range(5)]
+        assert [answer[:9] for answer in answers] == ["250 2.1.5"] * 3 + ["452 4.5.3"] * 2
+        client.ask("DATA")
+        client.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert client.reply().startswith("250")
+
+
+def test_messages_an_hour_of_one_source_are_limited(tight):
+    with tight.connect(source="127.0.3.1") as client:
+        client.greet()
+        for _ in range(5):
+            assert client.send_mail(b"x").startswith("250")
+        client.ask("MAIL FROM:<scanner@example.com>")
+        client.ask("RCPT TO:<a@example.net>")
+        assert client.ask("DATA").startswith("450 4.7.1")
+    with tight.connect(source="127.0.3.2") as client:
+        client.greet()
+        assert client.send_mail(b"x").startswith("250")
+
+
+def test_three_wrong_passwords_end_a_connection(tight):
+    with tight.connect("login", source="127.0.4.1") as client:
+        client.greet()
+        answers = [client.ask(credentials("scanner", "wrong")) for _ in range(3)]
+        assert [answer[:9] for answer in answers] == ["535 5.7.8", "535 5.7.8", "421 4.7.0"]
+        assert client.is_closed()
+
+
+def test_an_address_that_guesses_is_locked_out_and_the_device_elsewhere_is_not(tight):
+    """The device logged in before; whoever guesses at its name from elsewhere does not disturb it."""
+    with tight.connect("login", source="127.0.5.1") as device:
+        device.greet()
+        assert device.ask(credentials("scanner", PASSWORD)).startswith("235")
+    heard = guess(tight, "127.0.5.2", 40)
+    assert heard <= 6
+    with tight.connect("login", source="127.0.5.2") as client:
+        client.greet()
+        assert client.ask(credentials("scanner", PASSWORD)).startswith("421 4.7.0")
+    with tight.connect("login", source="127.0.5.1") as device:
+        device.greet()
+        assert device.ask(credentials("scanner", PASSWORD)).startswith("235")
+
+
+def guess(house, source, tries):
+    """So many guesses, four at once; how many were heard."""
+
+    def one(number):
+        with house.connect("login", source=source) as client:
+            if not client.reply().startswith("220"):
+                return "421"  # four sessions of one address are all there are
+            return client.ask(credentials("scanner", f"guess {number}"))[:3]
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(one, range(tries)))
+    return answers.count("535")
+
+
+def test_hashing_does_not_hold_the_loop(tight):
+    """While no password can be hashed at all, everybody else is served."""
+    release = threading.Event()
+    blocked = [policy._HASHING.submit(release.wait, 10) for _ in range(2)]
+    with tight.connect("login", source="127.0.6.1") as waiting, tight.connect(source="127.0.6.2") as other:
+        waiting.greet()
+        waiting.send(credentials("scanner", PASSWORD) + "\r\n")
+        other.greet()
+        assert other.send_mail(b"Subject: x\r\n\r\nx").startswith("250")
+        assert not any(future.done() for future in blocked)
+        release.set()
+        assert waiting.reply().startswith("235")
+
+
+def test_login_failures_are_judged_by_address_user_and_pair():
+    now = [0.0]
+    logins = Logins(most=3, delay=1.0, now=lambda: now[0])
+    assert logins.begin("a", "device")
+    logins.succeed("a", "device")
+    assert [logins.begin("a", "other") for _ in range(4)] == [True, True, True, False]
+    # The device behind the same address logs in as before; its own failures count for it.
+    assert logins.begin("a", "device")
+    logins.succeed("a", "device")
+    assert [logins.begin("a", "device") for _ in range(4)] == [True, True, True, False]
+    now[0] = 3601.0
+    assert logins.begin("a", "other")
+
+
+def test_no_mixture_of_users_passes_sixty_guesses_an_hour_from_one_address():
+    logins = Logins(most=20, delay=1.0, now=lambda: 0.0)
+    for user in range(20):
+        assert logins.begin("a", f"u{user}")
+        logins.succeed("a", f"u{user}")
+    heard = sum(logins.begin("a", f"u{n % 20}") for n in range(1_000))
+    assert heard <= 60
+
+
+def test_refusals_take_longer_and_longer():
+    logins = Logins(most=60, delay=1.0, now=lambda: 0.0)
+    waits = []
+    for _ in range(7):
+        logins.begin("a", "u")
+        waits.append(logins.wait("a", "u"))
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
+
+
+def test_ten_thousand_addresses_guessing_at_one_user_are_heard_a_hundred_times():
+    logins = Logins(most=20, delay=1.0, now=lambda: 0.0)
+    assert sum(logins.begin(f"a{n}", "scanner") for n in range(10_000)) == 100
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_a_source_is_an_address_or_a_site(address, source):
+    assert name_source(address) == source
+
+
+def test_rates_forget_after_an_hour():
+    now = [0.0]
+    rates = Rates(now=lambda: now[0])
+    assert [rates.take("a", 2) for _ in range(3)] == [True, True, False]
+    now[0] = 3600.0
+    assert rates.take("a", 2)
+    assert all(rates.take("b", 0) for _ in range(1000))
+
+
+def test_sessions_that_left_are_forgotten():
+    sessions = Sessions(Limits(sessions=2, sessions_per_address=1))
+    for number in range(1000):
+        assert sessions.enter(f"s{number}")
+        assert not sessions.enter(f"s{number}")
+        sessions.leave(f"s{number}")
+    assert sessions.count == 0
+    assert not sessions._by_source
+
+
+def test_a_flood_writes_five_lines_a_second_and_says_how_many_it_left_out(tight):
+    now = [100.0]
+    notes = Notes(now=lambda: now[0])
+    start = len(tight.lines())
+    for _ in range(1000):
+        notes.write("session refused", client="192.0.2.7", reason="test")
+    now[0] = 101.0
+    notes.settle()
+    lines = [line for line in tight.lines()[start:] if "refused" in str(line)]
+    assert len(lines) == 6
+    assert lines[-1]["count"] == 995
+
+
+def test_new_content_waits_for_room_and_then_hears_452(tmp_path):
+    """A byte budget for all sessions together: 4 KB here, one sender holds it, the next hears 452."""
+    with (
+        House(tmp_path, kinds={"open": PLAIN}, limits={"content": 4096}) as house,
+        house.connect() as first,
+        house.connect() as second,
+    ):
+        for client in (first, second):
+            client.greet()
+            client.ask("MAIL FROM:<scanner@example.com>")
+            client.ask("RCPT TO:<a@example.net>")
+        first.ask("DATA")
+        first.send(b"x" * 8000 + b"\r\n")
+        time.sleep(0.2)
+        assert second.ask("DATA").startswith("452 4.3.1")
+        first.send(b".\r\n")
+        assert first.reply().startswith("250")
+        assert second.ask("DATA").startswith("354")
+        second.send(b"x\r\n.\r\n")
+        assert second.reply().startswith("250")
+
+
+def test_who_holds_more_memory_than_there_is_goes_and_the_others_stay(tmp_path):
+    """Input that nobody reads, from clients that wait for a verdict, is bounded for all together."""
+    with House(tmp_path, kinds={"open": PLAIN}, limits={"memory": 100_000}) as house:
+        budget = house.service.server.guard.budget
+        with house.connect() as quiet:
+            quiet.greet()
+            with house.connect() as greedy:
+                greedy.greet()
+                greedy.ask("MAIL FROM:<scanner@example.com>")
+                answers = [greedy.ask(f"RCPT TO:<{'x' * 60}@{'y' * 60}.{n}.example.net>") for n in range(999)]
+                assert "452 4.3.1" in {answer[:9] for answer in answers}
+                assert budget.memory < 120_000
+            assert quiet.ask("NOOP").startswith("250")
+            assert quiet.send_mail(b"Subject: x\r\n\r\nx").startswith("250")
+        assert budget.memory == 0
+        assert budget.content == 0
