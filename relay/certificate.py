@@ -134,7 +134,8 @@ def write(pair: Pair, certificate: Path, private_key: Path) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            if os.geteuid() == 0:
-                owner = path.parent.stat()
+            owner = path.parent.stat()
+            # Only root can give a file away, and need not where it is the owner already.
+            if os.geteuid() == 0 != owner.st_uid:
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         aside.replace(path)

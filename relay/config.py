@@ -4,7 +4,7 @@ The models are the declaration; `relay.toml` at the top of the project is the co
 held to the models by a test. Reading and reporting stand in `load`.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -68,6 +68,17 @@ def _address(value: str) -> str:
     if not local or not at or not domain or any(c.isspace() or c in "<>;," for c in value):
         raise ValueError('expected an address such as "scanner@example.com"')
     return value
+
+
+def _device(value: str) -> str:
+    try:
+        address = ip_address(value)
+    except ValueError:
+        raise ValueError('expected an IP address such as "192.168.1.50"') from None
+    # Anybody behind a public address could send without a login: an open relay.
+    if not address.is_private:
+        raise ValueError("expected a private address; a device with a public one has to log in")
+    return str(address)
 
 
 Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=0)]
@@ -177,6 +188,14 @@ class User(Section):
         return self
 
 
+class Device(Section):
+    """A device that may connect and send without a login; `relay learn --adopt` writes these."""
+
+    address: Annotated[str, AfterValidator(_device)] = Field(description="its IP address")
+    listener: str = Field("", description="the listener's address that it may use; empty: every one")
+    note: str = Field("", description="whose it is, for people")
+
+
 class Delivery(Section):
     """How long, how often, and who is told."""
 
@@ -237,11 +256,13 @@ class Config(Section):
     """The whole of relay.toml."""
 
     hostname: str = Field("", description="said in the banner; empty: the machine's name")
+    include: Words = Field((), description="files that add to this one; * matches names")
     state_dir: Path = Field(Path("/var/lib/relay"), description="spool, grants, control socket")
     works: Works = Works()
     account: tuple[Account, ...] = ()
     listener: tuple[Listener, ...] = (Listener(),)
     user: tuple[User, ...] = ()
+    device: tuple[Device, ...] = ()
     delivery: Delivery = Delivery()
     limits: Limits = Limits()
     losses: dict[str, Policy] = Field(

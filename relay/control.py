@@ -41,6 +41,13 @@ class Verbs:
         self._spool = spool
         self._wake = wake
         self._intake = intake
+        # What other parts of the service can be asked, by the name of the verb.
+        self.more: dict[str, Callable[..., Awaitable[Answer]]] = {}
+
+    def find(self, name: str) -> Callable[..., Awaitable[Answer]] | None:
+        """The verb of that name, here or in another part of the service."""
+        own: Callable[..., Awaitable[Answer]] | None = getattr(self, name, None)
+        return self.more.get(name) or own
 
     async def queue_list(self, states: list[str], limit: int) -> Answer:
         """Messages in these states, oldest first, and how many are in each state."""
@@ -150,7 +157,7 @@ class Server:
     async def _answer(self, reader: asyncio.StreamReader) -> Answer:
         request = json.loads(await reader.readuntil(b"\n"))
         name = request.pop("verb", "")
-        verb = None if name.startswith("_") else getattr(self._verbs, name, None)
+        verb = None if name.startswith("_") else self._verbs.find(name)
         if verb is None:
             raise Refused(f"the running relay does not know {name!r}; is it of another version?")
         if name == "send":

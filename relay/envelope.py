@@ -146,3 +146,4 @@ class Submission:
 
     envelope: Envelope
     content: Content
+    hold: str = ""  # why a person has to release it first; "": it goes by itself

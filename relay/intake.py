@@ -114,7 +114,10 @@ class Intake:
             account=account.name,
             recipients=len(envelope.forward_paths),
             size=submission.content.size,
+            held=submission.hold or None,
         )
+        if submission.hold:
+            return reply.held(queue_id)
         outcome = await self._courier.expect(
             queue_id, account.name, self._config.delivery.wait, envelope.line
         )

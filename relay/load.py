@@ -10,7 +10,7 @@ import difflib
 import os
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from relay.config import Config
+from relay.include import add_files
 from relay.message.losses import KINDS
 
 SYSTEM_PATH = Path("/etc/relay/relay.toml")
@@ -69,16 +70,23 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{where}: is not TOML: {error}"]) from None
-    return build(tree, environ)
+    return build(tree, environ, add_files(tree, where, environ))
 
 
-def build(tree: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Config:
+def build(
+    tree: dict[str, Any], environ: Mapping[str, str] = os.environ, problems: Sequence[str] = ()
+) -> Config:
     """Make the configuration of the file's tree and the environment.
+
+    Args:
+        tree: what the file holds.
+        environ: the environment, which overrides it.
+        problems: what was wrong before; reported with the rest.
 
     Raises:
         ConfigError: something is wrong; all of it is in `problems`.
     """
-    problems: list[str] = []
+    problems = list(problems)
     _override(tree, environ, problems)
     problems += _between(tree)
     try:

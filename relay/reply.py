@@ -68,6 +68,11 @@ def relayed(queue_id: str) -> Reply:
     return Reply(250, "2.0.0", f"relayed, id={queue_id}")
 
 
+def held(queue_id: str) -> Reply:
+    """The message lies on stable storage until a person adopts the device that sent it."""
+    return Reply(250, "2.0.0", f"held until this device is adopted, id={queue_id}")
+
+
 def refused(status: str, reason: str) -> Reply:
     """Nothing was sent and nothing will be; `status` is an enhanced status code of class 5."""
     return Reply(552 if status == "5.3.4" else 554, status, reason)
@@ -140,6 +145,7 @@ TOO_MANY_ERRORS = Reply(421, "4.7.0", "too many errors, closing")
 TOO_MANY_SESSIONS = Reply(421, "4.7.0", "too many sessions, try again later")
 TOO_MANY_LOGINS = Reply(421, "4.7.0", "too many failed logins, closing")
 TOO_MANY_MESSAGES = Reply(450, "4.7.1", "this source has sent its messages for this hour, try again later")
+DEVICE_WAITS = Reply(450, "4.7.1", "this device waits until its administrator adopts it, try again later")
 FAR_TOO_LARGE = Reply(421, "4.3.4", "the message goes on beyond twice the limit, closing")
 TOO_BUSY = Reply(452, "4.3.1", "too many messages are arriving at once, send it again later")
 OUT_OF_MEMORY = Reply(421, "4.3.1", "the relay has no room for more input, send it again later")

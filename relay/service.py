@@ -13,8 +13,11 @@ from relay import control, systemd
 from relay.clock import Clock
 from relay.config import Config
 from relay.courier import Courier
+from relay.doctor.desk import Desk
 from relay.intake import Intake
-from relay.smtp.server import Server
+from relay.learned import Learned
+from relay.load import ConfigError
+from relay.smtp.server import ListenError, Server
 from relay.spool import Spool
 from relay.spool.sqlite import SqliteSpool
 from relay.works.authorizer import Authorizer
@@ -33,12 +36,21 @@ class Service:
     """Everything that runs, made of one configuration.
 
     `listen=False` leaves out listeners, console and control socket: the relay of a command.
+    `sockets` are those that systemd opened for listeners.
     """
 
-    def __init__(self, config: Config, *, listen: bool = True, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        listen: bool = True,
+        clock: Clock | None = None,
+        sockets: systemd.PassedSockets | None = None,
+    ) -> None:
         self.config = config
         self._clock = clock or Clock()
         self._listen = listen
+        self._sockets = sockets
         self._stack = AsyncExitStack()
         self.started = time.time()  # seconds since the epoch
         self.spool: Spool = SqliteSpool(config.state_dir / "spool", keep_free=config.spool.keep_free)
@@ -88,15 +100,34 @@ class Service:
             courier.stop_account(account, None if failure is None else diagnose_failure(failure))
 
     async def _start_doors(self) -> None:
+        self.server = Server(self.config, self.intake, self._sockets)
+        desk = Desk(lambda: self.config, self.server.recorder)
+        learned = Learned(
+            lambda: self.config, self.server.learning, self.spool, self.courier.wake, self.reload
+        )
+        self.verbs.more.update(desk.verbs | learned.verbs)
         controls = control.Server(self.config.state_dir / "control.sock", self.verbs)
         await controls.start()
         self._stack.push_async_callback(controls.stop)
-        self.server = Server(self.config, self.intake)
         await self.server.start()
         self._stack.push_async_callback(self.server.stop)
         spool = self.config.spool
         tending = asyncio.create_task(self.spool.tend(spool.keep_failed, spool.keep_history))
         self._stack.callback(tending.cancel)
+
+    async def reload(self, config: Config) -> None:
+        """Take what can change while the relay runs: listeners, users, devices, limits.
+
+        Raises:
+            ListenError: a new listener cannot be opened; nothing changed.
+        """
+        tables = ("listener", "user", "device", "limits")
+        changed = {name: getattr(config, name) for name in tables}
+        taken = self.config.model_copy(update=changed)
+        if taken != config:
+            log.warning("restart needed", reason="more than listeners, users, devices and limits changed")
+        await self.server.reload(taken)
+        self.config = taken
 
     async def stop(self) -> None:
         """Stop accepting, let what is in flight end, leave the rest in the spool."""
@@ -106,12 +137,15 @@ class Service:
 Beside = Callable[["Service"], AbstractAsyncContextManager[object]]
 
 
-async def serve(config: Config, beside: Sequence[Beside] = ()) -> None:
-    """Run until SIGTERM or SIGINT.
+async def serve(
+    config: Config, beside: Sequence[Beside] = (), reread: Callable[[], Config] | None = None
+) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 
     Args:
         config: of what.
         beside: what else runs while the service does, and ends before it: the console.
+        reread: gives the configuration as it is on the disk now; raises ConfigError.
 
     Raises:
         SpoolError, ListenError, OSError: as Service.start.
@@ -120,13 +154,16 @@ async def serve(config: Config, beside: Sequence[Beside] = ()) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    service = Service(config)
+    service = Service(config, sockets=systemd.PassedSockets.take())
     await service.start()
     watchdog = asyncio.create_task(systemd.watch())
     try:
         async with AsyncExitStack() as others:
             for other in beside:
                 await others.enter_async_context(other(service))
+            if reread is not None:
+                others.callback(loop.remove_signal_handler, signal.SIGHUP)
+                loop.add_signal_handler(signal.SIGHUP, _reload_soon, service, reread, set())
             systemd.notify("READY=1")
             log.info("serving", accounts=[account.name for account in config.account])
             await stopping.wait()
@@ -136,6 +173,24 @@ async def serve(config: Config, beside: Sequence[Beside] = ()) -> None:
         watchdog.cancel()
         await service.stop()
     log.info("stopped")
+
+
+def _reload_soon(service: Service, reread: Callable[[], Config], tasks: set["asyncio.Task[None]"]) -> None:
+    task = asyncio.get_running_loop().create_task(_reload(service, reread))
+    tasks.add(task)  # the loop itself keeps only a weak reference
+    task.add_done_callback(tasks.discard)
+
+
+async def _reload(service: Service, reread: Callable[[], Config]) -> None:
+    systemd.notify_reloading()
+    try:
+        await service.reload(await asyncio.to_thread(reread))
+        log.info("reloaded")
+    except (ConfigError, ListenError) as error:
+        # The relay goes on as it was: a typing error must not stop anybody's mail.
+        log.error("not reloaded", problems=str(error).splitlines())
+    finally:
+        systemd.notify("READY=1")
 
 
 def run(main: Any) -> None:

@@ -26,6 +26,8 @@ _COMMANDS = {
     "queue": "Look at the queue and work on it.",
     "trace": "Tell what happened to one message.",
     "passwd": "Hash a password for [[user]].",
+    "doctor": "Say what is wrong with a device, and what to change.",
+    "learn": "Get to know unknown devices, and adopt them.",
     "certificate": "Make a self-signed certificate for a listener.",
 }
 

@@ -15,12 +15,13 @@ def command(config_path: str | None) -> None:
     config = read_config(config_path)
     from relay import logs, service
     from relay.console.service import open_console
+    from relay.load import load
     from relay.smtp.server import ListenError
     from relay.spool import SpoolError, SpoolLocked
 
     logs.set_up(config.log)
     try:
-        service.run(service.serve(config, [open_console]))
+        service.run(service.serve(config, [open_console], lambda: load(config_path)))
     except SpoolLocked as error:
         raise Failure(f"{error}; stop it first, or give this one another state_dir", EX_UNAVAILABLE) from None
     except SpoolError as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, Failure
+from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_UNAVAILABLE, Failure
 from relay.config import Config
 
 
@@ -30,6 +30,21 @@ def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
         raise Failure(str(error), EX_DATAERR) from None
     except SpoolError as error:
         raise Failure(str(error), EX_CANTCREAT) from None
+
+
+def ask_service(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
+    """Have the running service do what only it can; ends the command if none runs."""
+    from relay import control
+
+    try:
+        return asyncio.run(control.call(config.state_dir / "control.sock", verb, **arguments))
+    except control.NotRunning:
+        raise Failure(
+            f"no relay runs with the state directory {config.state_dir}; start it: relay serve",
+            EX_UNAVAILABLE,
+        ) from None
+    except control.Refused as error:
+        raise Failure(str(error), EX_DATAERR) from None
 
 
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:

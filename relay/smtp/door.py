@@ -7,8 +7,10 @@ from typing import Protocol
 
 from relay.config import Config, Listener, User
 from relay.envelope import ContentWriter, Submission
+from relay.learn import Learning
 from relay.reply import Reply
 from relay.smtp.limits import Guard
+from relay.smtp.recorder import Recorder
 from relay.smtp.tls import Certificate
 
 
@@ -44,6 +46,8 @@ class Door:
     guard: Guard
     certificate: Certificate | None
     handing_over: set[Task[Reply]] = field(default_factory=set)
+    recorder: Recorder = field(default_factory=Recorder)  # all listeners share one
+    learning: Learning = field(default_factory=Learning)
 
     @property
     def limit(self) -> int:

@@ -13,13 +13,17 @@ from contextlib import suppress
 import structlog
 
 from relay import metrics, reply
+from relay.learn import Standing
 from relay.reply import Reply
 from relay.smtp import policy
 from relay.smtp.door import Door
+from relay.smtp.handshake import HANDSHAKE, SHUTDOWN
+from relay.smtp.hello import LONGEST_HELLO
 from relay.smtp.limits import name_source
 from relay.smtp.proxy import NotProxied, read_client
-from relay.smtp.session import HANDSHAKE, TLS_SHUTDOWN, Session
-from relay.smtp.tls import explain, looks_like_tls
+from relay.smtp.recorder import Trouble
+from relay.smtp.session import Session
+from relay.smtp.tls import explain, looks_like_tls, name_reason
 
 log = structlog.get_logger("smtp")
 # Connections accepted before anything else is done.
@@ -98,7 +102,8 @@ class Listening:
             log.error("session failed inside", exc_info=task.exception())
 
     def _may_enter(self, sock: socket.socket, peer: str, source: str) -> bool:
-        if source and not policy.may_connect(self.door.listener, peer):
+        door = self.door
+        if source and door.learning.judge(door.config, door.listener, peer) is Standing.STRANGER:
             self._turn_away(sock, peer, reply.NETWORK_NOT_ALLOWED, "its network is not allowed")
             return False
         if not self.door.guard.sessions.enter(source):
@@ -110,6 +115,9 @@ class Listening:
         self.door.guard.notes.write(
             "session refused", client=peer, listener=self.door.listener.address, reason=reason
         )
+        record = self.door.recorder.open(peer, self.door.listener.address, "")
+        record.said(answer)
+        record.close()
         with suppress(OSError):
             if self.door.listener.tls != "implicit":
                 sock.send(answer.encode())
@@ -154,7 +162,11 @@ class Listening:
     async def _open_session(self, sock: socket.socket, peer: str) -> None:
         session = Session(self.door, self._loop, peer)
         if self.door.listener.tls == "implicit":
-            await self._connect_tls(session, sock)
+            try:
+                await self._connect_tls(session, sock)
+            except _NoSession:
+                session.record.close()
+                raise
         else:
             await self._loop.connect_accepted_socket(lambda: session, sock)
         self.sessions.add(session)
@@ -167,9 +179,12 @@ class Listening:
             self.sessions.discard(session)
 
     async def _connect_tls(self, session: Session, sock: socket.socket) -> None:
-        if not looks_like_tls(await self._first_octets(sock)):
+        first = await self._first_octets(sock)
+        session.record.hello(first)
+        if not looks_like_tls(first):
             with suppress(OSError):
                 sock.send(reply.SPEAK_TLS.encode())
+            session.record.note(Trouble.PLAIN_ON_TLS_PORT)
             raise _NoSession(
                 "plain text on a TLS port",
                 remedy="choose SSL/TLS on the device, or give it a listener that offers STARTTLS",
@@ -180,9 +195,10 @@ class Listening:
                 sock,
                 ssl=self.door.context,
                 ssl_handshake_timeout=HANDSHAKE,
-                ssl_shutdown_timeout=TLS_SHUTDOWN,
+                ssl_shutdown_timeout=SHUTDOWN,
             )
         except (OSError, EOFError) as error:
+            session.record.note(Trouble.TLS_FAILED, name_reason(error))
             raise _NoSession("TLS handshake failed", reason=explain(error)) from None
 
     async def _first_octets(self, sock: socket.socket) -> bytes:
@@ -193,7 +209,7 @@ class Listening:
         finally:
             self._loop.remove_reader(sock.fileno())
         try:
-            octets = sock.recv(3, socket.MSG_PEEK)
+            octets = sock.recv(LONGEST_HELLO, socket.MSG_PEEK)
         except BlockingIOError:
             return b""
         except OSError as error:

@@ -10,6 +10,7 @@ from relay import metrics, reply
 from relay.reply import Reply
 from relay.smtp import policy
 from relay.smtp.auth import credentials
+from relay.smtp.recorder import Trouble
 
 if TYPE_CHECKING:
     from relay.smtp.session import Session
@@ -48,6 +49,7 @@ async def _judge(session: "Session", name: str, password: str) -> Reply:
     if user is not None:
         logins.succeed(address, name)
         session.user = user
+        session.record.logged_in(user.name)
         metrics.LOGINS.labels("accepted").inc()
         log.info("logged in", client=session.peer, session=session.id, user=user.name)
         return reply.LOGGED_IN
@@ -61,6 +63,7 @@ async def _judge(session: "Session", name: str, password: str) -> Reply:
 def _note(session: "Session", name: str, reason: str) -> None:
     metrics.LOGINS.labels("refused").inc()
     shown = "".join(c for c in name if c.isprintable())[:_LONGEST_NAME]
+    session.record.note(Trouble.LOGIN_FAILED, shown)
     session.door.guard.notes.write(
         "login refused", client=session.peer, session=session.id, user=shown, reason=reason
     )

@@ -9,10 +9,13 @@ import ssl
 import structlog
 
 from relay.config import Config, Listener, split_address
+from relay.learn import Learning
 from relay.smtp.door import Door, Intake
 from relay.smtp.limits import Guard
 from relay.smtp.listener import Listening
+from relay.smtp.recorder import Recorder
 from relay.smtp.tls import Certificate, TlsError
+from relay.systemd import PassedSockets
 
 log = structlog.get_logger("smtp")
 # Kept from sessions: for the spool, the API, the console, content that arrives, who is turned away.
@@ -29,11 +32,17 @@ class ListenError(Exception):
 
 
 class Server:
-    """All listeners of the configuration."""
+    """All listeners of the configuration.
 
-    def __init__(self, config: Config, intake: Intake) -> None:
+    `sockets` were opened by systemd; a listener without one opens its own.
+    """
+
+    def __init__(self, config: Config, intake: Intake, sockets: PassedSockets | None = None) -> None:
         self._config = config
         self._intake = intake
+        self._sockets = sockets or PassedSockets([])
+        self.recorder = Recorder()
+        self.learning = Learning()
         self.guard = Guard(config.limits)
         self._listening: dict[str, Listening] = {}
         self._closed: list[Listening] = []  # no longer configured, with sessions that go on
@@ -52,6 +61,7 @@ class Server:
         except BaseException:
             await self.stop()
             raise
+        self._sockets.close_rest()
         self._sweeper = asyncio.create_task(self._sweep(), name="smtp sweep")
 
     @property
@@ -74,8 +84,10 @@ class Server:
             )
 
     def _open(self, config: Config, key: str, listener: Listener) -> None:
-        door = Door(config, listener, self._intake, self.guard, _certificate(listener))
-        self._listening[key] = Listening(door, bind(listener))
+        certificate = _certificate(listener)
+        door = Door(config, listener, self._intake, self.guard, certificate, self.recorder, self.learning)
+        sock = self._sockets.claim(*split_address(listener.address)) or bind(listener)
+        self._listening[key] = Listening(door, sock)
         log.info("listening", address=listener.address, tls=listener.tls, auth=listener.auth)
         if listener.tls_profile == "legacy" and listener.tls != "none":
             log.warning("old TLS is allowed here", address=listener.address, tls_profile="legacy")

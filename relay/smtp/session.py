@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import structlog
@@ -20,18 +19,23 @@ from aiosmtpd.smtp import SMTP
 
 from relay import reply
 from relay.config import User
-from relay.envelope import Envelope, Submission
+from relay.envelope import Submission
+from relay.learn import HELD_REASON, Standing
 from relay.reply import Rejected, Reply
 from relay.smtp import login, policy
 from relay.smtp.auth import MECHANISMS
 from relay.smtp.door import Door
+from relay.smtp.ends import Close, Flooded, Stopping, TimedOut
+from relay.smtp.handshake import SHUTDOWN, start_tls
 from relay.smtp.heard import took_reply
+from relay.smtp.hello import LONGEST_HELLO
 from relay.smtp.limits import name_source
 from relay.smtp.pace import Pace
 from relay.smtp.receive import Overrun, Receiver, read_chunk_size, skip
+from relay.smtp.recorder import Trouble
 from relay.smtp.stream import LineTooLong, Stream
-from relay.smtp.tls import explain, find_user, looks_like_tls
-from relay.smtp.transaction import Transaction
+from relay.smtp.tls import explain, find_user, looks_like_tls, name_reason
+from relay.smtp.transaction import Transaction, make_envelope
 
 log = structlog.get_logger("smtp")
 # RFC 5321 §4.5.3.1.4 says 512 octets, RFC 4954 §4 12288 for AUTH; between them, room for all.
@@ -46,25 +50,7 @@ _IDLE_COMMANDS = frozenset({"HELO", "EHLO", "NOOP", "RSET", "VRFY", "HELP"})
 _NOT_IMPLEMENTED = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BURL", "XCLIENT"})
 # A browser, or a page that makes one speak to this port (ALPACA).
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "TRACE", "PATCH"})
-HANDSHAKE = 30.0  # seconds; a printer's processor takes five
-TLS_SHUTDOWN = 3.0
 _LINGER = 2.0
-
-
-class Close(Exception):  # noqa: N818 - a wish, not an error
-    """The session ends after what was said."""
-
-
-class TimedOut(Exception):  # noqa: N818
-    """The client had its time."""
-
-
-class Stopping(Exception):  # noqa: N818
-    """The relay is stopping."""
-
-
-class Flooded(Exception):  # noqa: N818
-    """All sessions together hold more than they may."""
 
 
 class Session(SMTP):
@@ -82,6 +68,8 @@ class Session(SMTP):
         self.id = secrets.token_hex(4)
         self.peer = peer
         self.source = name_source(peer)
+        self.record = door.recorder.open(peer, door.listener.address, self.id)
+        self._standing = door.learning.judge(door.config, door.listener, peer)
         self.helo = ""
         self.user: User | None = None
         self.secure = False
@@ -114,8 +102,11 @@ class Session(SMTP):
         self.door.intake.hung_up(self.id)
         return not self.secure
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         """The client is gone; what it has handed over is settled all the same."""
+        if isinstance(error, ssl.SSLError):
+            # With TLS 1.3 a client says only after the handshake that it does not trust us.
+            self.record.note(Trouble.TLS_FAILED, name_reason(error))
         self.stream.feed_end(ConnectionResetError("the client is gone"))
         self.door.intake.hung_up(self.id)
         self.stream.resume_writing()
@@ -135,15 +126,21 @@ class Session(SMTP):
         try:
             await self._converse()
         except TimedOut:
-            self._note("session timed out", hint=self._hint())
+            self.record.note(Trouble.TIMEOUT, self._phase())
+            hint = self._hint()
+            if hint:
+                self.record.note(Trouble.BARE_DOT)
+            self._note("session timed out", hint=hint)
             await self._take_leave(reply.IDLE_TOO_LONG)
         except Stopping:
             await self._take_leave(reply.SHUTTING_DOWN)
         except Flooded:
             self._note("session cut off", reason="no room for input")
             await self._take_leave(reply.OUT_OF_MEMORY)
-        except (Close, OSError, EOFError):
+        except Close:
             pass
+        except (OSError, EOFError):
+            self.record.hung_up(self._phase())
         finally:
             await self._end()
 
@@ -160,9 +157,16 @@ class Session(SMTP):
             self.pace.waits = False
             await asyncio.wait_for(self._say(answer, now=True), _LINGER)
 
+    def _phase(self) -> str:
+        """What the session was at."""
+        if self.is_receiving:
+            return "data"
+        return "reply" if self.record.owes_reply else "command"
+
     async def _end(self) -> None:
         await self._abandon()
         self.door.intake.ended(self.id)
+        self.record.close()
         self.stream.forget()
         if self.stream.transport is None:
             return
@@ -170,7 +174,7 @@ class Session(SMTP):
             await asyncio.wait_for(self.stream.flush(), _LINGER)
         if self.stream.transport.get_write_buffer_size():
             # Whoever does not take the last reply has no claim on the socket.
-            self.loop.call_later(TLS_SHUTDOWN, self.stream.transport.abort)
+            self.loop.call_later(SHUTDOWN, self.stream.transport.abort)
         self.stream.transport.close()
 
     def expire(self, now: float, *, scarce: bool) -> None:
@@ -210,12 +214,14 @@ class Session(SMTP):
                     listener=self.door.listener.address,
                     remedy='choose STARTTLS on the device, or give it a listener with tls = "implicit"',
                 )
+                self.record.note(Trouble.TLS_ON_PLAIN_PORT)
+                self.record.hello(self.stream.peek(LONGEST_HELLO))
                 raise Close
             line = await self.stream.line(_LONGEST_COMMAND)
         except LineTooLong:
             await self._say(reply.LINE_TOO_LONG)
             raise Close from None
-        return line.decode("utf-8", "surrogateescape")
+        return self.record.heard(line.decode("utf-8", "surrogateescape"))
 
     async def _starts_tls(self) -> bool:
         if not self.stream.pending:
@@ -227,6 +233,7 @@ class Session(SMTP):
         # Replies to pipelined commands go together; the last one goes before the next wait.
         if now or not self.stream.pending:
             await self.stream.flush()
+        self.record.said(answer)
 
     async def ask(self, challenge: bytes) -> bytes:
         """Send a challenge of AUTH, already in Base64; gives the client's line, which nobody else sees."""
@@ -328,18 +335,8 @@ class Session(SMTP):
             self._note("plain text after STARTTLS thrown away", octets=injected)
         await self._abandon()
         await self._say(reply.START_TLS, now=True)
-        await self._secure(transport, context)
-
-    async def _secure(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
         try:
-            self.stream.transport = await self.loop.start_tls(
-                transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE,
-                ssl_shutdown_timeout=TLS_SHUTDOWN,
-            )
+            self.stream.transport = await start_tls(self, transport, context)
         except (OSError, EOFError) as error:
             self._note("TLS handshake failed", listener=self.door.listener.address, reason=explain(error))
             raise Close from None
@@ -348,13 +345,16 @@ class Session(SMTP):
         self._identify()
 
     def _identify(self) -> None:
-        tls = self._ssl_object()
+        tls = self.ssl_object()
         self.secure = tls is not None
         self.pace.step(self.loop.time())
+        if tls is not None:
+            self.record.secured(tls.version(), tls.cipher()[0])
         if tls is not None and self.door.listener.client_ca_file:
             self.user = find_user(self.door.config, tls.getpeercert())
 
-    def _ssl_object(self) -> Any:
+    def ssl_object(self) -> Any:
+        """The TLS of the connection; None without."""
         return self.stream.transport.get_extra_info("ssl_object") if self.stream.transport else None
 
     async def _auth(self, argument: str) -> Reply:
@@ -370,10 +370,18 @@ class Session(SMTP):
     async def _mail(self, argument: str) -> Reply:
         if self._transaction is not None:
             return reply.NESTED_MAIL
-        if self.door.listener.auth == "required" and self.user is None:
+        if self.door.listener.auth == "required" and self.user is None and self._standing.needs_login:
             return reply.LOGIN_REQUIRED if self.may_login else reply.TLS_REQUIRED
+        if self._is_learned and not self.door.learning.may_hold(self.door.listener, self.peer):
+            return reply.DEVICE_WAITS
         self._transaction = Transaction.open(self.door, self.user, argument)
         return reply.SENDER_OK
+
+    @property
+    def _is_learned(self) -> bool:
+        """Whether what this client sends is held until an operator adopts it."""
+        known = self.user is not None and policy.may_connect(self.door.listener, self.peer)
+        return self._standing is Standing.LEARNED and not known
 
     async def _rcpt(self, argument: str) -> Reply:
         if self._transaction is None:
@@ -436,7 +444,8 @@ class Session(SMTP):
         """Give the message to the other side; from here on its fate is not the session's."""
         try:
             content = await receiver.finish()
-            submission = Submission(self._envelope(transaction), content)
+            held = HELD_REASON if self._is_learned else ""
+            submission = Submission(make_envelope(self, transaction), content, held)
             with self.pace.working():
                 try:
                     await policy.check_originators(transaction.user, content)
@@ -444,7 +453,11 @@ class Session(SMTP):
                     content.discard()
                     raise
                 # Whoever hangs up now changes nothing for the message.
-                return await asyncio.shield(self.door.hand_over(submission, transaction.user))
+                answer = await asyncio.shield(self.door.hand_over(submission, transaction.user))
+            self.record.took(content.size, accepted=answer.accepted)
+            if held and answer.accepted:
+                self.door.learning.held(self.door.listener, self.peer, self.helo, transaction.reverse_path)
+            return answer
         finally:
             await self._abandon()
 
@@ -452,23 +465,6 @@ class Session(SMTP):
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             await transaction.abandon()
-
-    def _envelope(self, transaction: Transaction) -> Envelope:
-        """What is known of the transaction and its session."""
-        tls = self._ssl_object()
-        return Envelope(
-            reverse_path=transaction.reverse_path,
-            forward_paths=tuple(transaction.forward_paths),
-            arrival_date=datetime.now(UTC),
-            client_address=self.peer,
-            helo=self.helo,
-            user=self.user.name if self.user else None,
-            listener=self.door.listener.address,
-            tls=f"{tls.version()} {tls.cipher()[0]}" if tls else "",
-            session=self.id,
-            delivery_options=transaction.delivery_options,
-            priority=(self.user.priority if self.user else "") or self.door.listener.priority,
-        )
 
     # The rest.
 

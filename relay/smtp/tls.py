@@ -124,6 +124,13 @@ _REMEDIES = {
 }
 
 
+def name_reason(error: BaseException | None) -> str:
+    """OpenSSL's name of the reason, such as NO_SHARED_CIPHER; "timeout", or "" where there is none."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    return (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+
+
 def explain(error: BaseException) -> str:
     """Why a handshake failed, in words that help."""
     if isinstance(error, ssl.SSLError) and error.reason:

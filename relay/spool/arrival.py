@@ -12,7 +12,7 @@ from relay.spool.turns import Turns
 # Crockford's alphabet: no I, L, O, U to misread over the telephone.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM_BITS = 15
-_INSERT = "INSERT INTO message VALUES (?, 'queued', ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, '', '', '[]', ?, 0, ?)"
+_INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, '', ?, '[]', ?, 0, ?)"
 
 
 class Ids:
@@ -38,7 +38,7 @@ def make_entry(queue_id: str, submission: Submission, account: str) -> Entry:
     arrival = submission.envelope.arrival_date.timestamp()
     return Entry(
         queue_id=queue_id,
-        state=State.QUEUED,
+        state=State.HELD if submission.hold else State.QUEUED,
         account=account,
         envelope=submission.envelope,
         size=submission.content.size,
@@ -47,6 +47,7 @@ def make_entry(queue_id: str, submission: Submission, account: str) -> Entry:
         next_attempt=0.0,
         attempts=0,
         unknowns=0,
+        reason=submission.hold,
         since=arrival,
     )
 
@@ -59,6 +60,7 @@ def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) 
         _INSERT,
         (
             queue_id,
+            entry.state,
             entry.account,
             line,
             turns.rank(c, line, entry.envelope.priority),
@@ -67,6 +69,7 @@ def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) 
             entry.size,
             entry.sha256,
             int(content.path is not None),
+            entry.reason,
             entry.since,
             make_seal(queue_id, entry.account, envelope, entry.sha256, entry.size),
         ),

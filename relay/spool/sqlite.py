@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -169,14 +170,15 @@ class SqliteSpool(Desk):
             self._keeping.discard(queue_id)
         if submission.envelope.client_address:
             self._unheard.open(queue_id, make_fingerprint(submission))
-        self._recent.add(entry, submission.content)
+        if not submission.hold:
+            self._recent.add(entry, submission.content)
         return queue_id
 
     async def _keep(self, queue_id: str, submission: Submission) -> Submission:
         if submission.content.path is None:
             return submission
         content = await asyncio.to_thread(self._files.keep, submission.content, queue_id)
-        return Submission(submission.envelope, content)
+        return replace(submission, content=content)
 
     async def recall(self, submission: Submission) -> Entry | None:
         """The message that this submission repeats, if its reply was never written."""

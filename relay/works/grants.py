@@ -185,7 +185,7 @@ def _try_lock(fd: int) -> bool:
 
 def _own(path: Path | int, owner: os.stat_result) -> None:
     # root runs `relay login`, the service runs as somebody else and must be able to refresh.
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 != owner.st_uid:
         os.chown(path, owner.st_uid, owner.st_gid)
 
 

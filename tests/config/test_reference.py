@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from relay.config import Account, Config, Listener, User
+from relay.config import Account, Config, Device, Listener, User
 from relay.load import build
 from relay.message.losses import KINDS
 
@@ -93,6 +93,7 @@ def test_every_default_is_the_models():
         ("account", config.account[0], Account(name="a", address="a@example.com")),
         ("listener", config.listener[0], Listener()),
         ("user", config.user[0], User(name="u", password_hash="x")),
+        ("device", config.device[0], Device(address="192.168.1.50")),
     ]
     for table, written, default in pairs:
         for name in type(default).model_fields:
