@@ -85,7 +85,15 @@ class Server:
 
     def _open(self, config: Config, key: str, listener: Listener) -> None:
         certificate = _certificate(listener)
-        door = Door(config, listener, self._intake, self.guard, certificate, self.recorder, self.learning)
+        door = Door(
+            config,
+            listener,
+            self._intake,
+            self.guard,
+            certificate,
+            recorder=self.recorder,
+            learning=self.learning,
+        )
         sock = self._sockets.claim(*split_address(listener.address)) or bind(listener)
         self._listening[key] = Listening(door, sock)
         log.info("listening", address=listener.address, tls=listener.tls, auth=listener.auth)
