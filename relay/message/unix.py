@@ -8,7 +8,7 @@ import binascii
 import re
 from dataclasses import dataclass
 
-import pybase64
+from relay.message.transfer import decode_base64
 
 _BEGIN = re.compile(
     rb"^(?:begin(-base64)?[ \t]+[0-7]{3,4}[ \t]+([^\r\n]{1,1000}?)"
@@ -16,6 +16,7 @@ _BEGIN = re.compile(
     re.MULTILINE,
 )
 _UU_LINE = re.compile(rb"[ -`]{1,90}[ \t]*\r?\n?\Z")
+_UU_DIGITS = bytes(octet if 32 <= octet <= 96 else 32 for octet in range(256))
 _MOST_FILES = 1000
 _DOWN_42 = bytes((octet - 42) % 256 for octet in range(256))
 
@@ -75,7 +76,7 @@ def _read(text: bytes, begin: re.Match[bytes], last: _Ends) -> tuple[bytes, int]
         if start > last.base64 + 1:
             return b"", -1
         end = text.find(b"\n====", start - 1)
-        return pybase64.b64decode(text[start : end + 1]), _line_end(text, end + 1)
+        return decode_base64(text[start : end + 1]), _line_end(text, end + 1)
     return _read_uu(text, start)
 
 
@@ -109,19 +110,16 @@ def _is_uu(line: bytes) -> bool:
 
 
 def _decode_lines(lines: list[bytes]) -> bytes:
-    decoded: list[bytes] = []
-    for line in lines:
-        if not line.strip():
-            continue
-        length = (line[0] - 32) & 63
-        needed = (length + 2) // 3 * 4
-        try:
-            decoded.append(binascii.a2b_uu(line[: 1 + needed]))
-        except binascii.Error:
-            decoded.append(
-                binascii.a2b_uu(line[:1] + line[1 : 1 + needed].ljust(needed).replace(b"\t", b" "))[:length]
-            )
-    return b"".join(decoded)
+    return b"".join(_decode_line(line) for line in lines if line.strip())
+
+
+def _decode_line(line: bytes) -> bytes:
+    """One line of uuencode; what is no digit of it counts as zero, and missing spaces at the end are put back."""
+    length = (line[0] - 32) & 63
+    groups = (length + 2) // 3
+    digits = line[1 : 1 + groups * 4].translate(_UU_DIGITS).ljust(groups * 4)
+    # Whole groups, cut afterwards: the library takes no other digits behind the last octet.
+    return binascii.a2b_uu(bytes([32 + groups * 3]) + digits)[:length]
 
 
 def _read_yenc(text: bytes, start: int) -> tuple[bytes, int]:
