@@ -79,7 +79,7 @@ def _read_config(path: str | None) -> Config | None:
 
 @contextmanager
 def _open(name: str) -> Iterator[Buffer]:
-    """The message as a session would have it: line ends are CRLF, large content is a map of a file."""
+    """The message as a session would have it: large content is a map of a file."""
     with tempfile.TemporaryDirectory(prefix="relay-") as directory:
         writer = ContentWriter(Path(directory))
         if name == "-":
@@ -93,19 +93,11 @@ def _open(name: str) -> Iterator[Buffer]:
 
 
 def _copy(file: BinaryIO, writer: ContentWriter) -> None:
-    """Copy in blocks, with every CR, LF and CRLF as CRLF."""
-    rest = b""
+    """Copy in blocks. Bare LF is understood as it is; lines that end in bare CR are given what they lack."""
+    lines = False  # whether a line end with LF was seen: then a CR is part of a line
     while block := file.read(_BLOCK):
-        octets = rest + block
-        rest = b"\r" if octets.endswith(b"\r") else b""  # its LF may come with the next block
-        writer.write(_end_lines(octets.removesuffix(rest)))
-    writer.write(_end_lines(rest))
-
-
-def _end_lines(octets: bytes) -> bytes:
-    if b"\r" in octets:
-        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return octets.replace(b"\n", b"\r\n")
+        lines = lines or b"\n" in block
+        writer.write(block if lines else block.replace(b"\r", b"\r\n"))
 
 
 def _explain(

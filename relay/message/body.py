@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from relay.envelope import Buffer
 from relay.message.files import File, filename_of, from_part, from_text
-from relay.message.structure import Part
+from relay.message.structure import Part, read_structure
 from relay.message.text import Piece, find_type, read_text
+from relay.message.transfer import decode_leaf
 
 _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}
 # Renderings for other programs, made beside the html that all understand.
@@ -55,6 +56,8 @@ def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
         expected: whether a text is still looked for here; a named text part is then the body.
     """
     if not part.is_multipart:
+        if part.media_type.startswith("multipart/"):
+            return _choose_encoded(content, part, expected=expected)
         return _choose_leaf(content, part, expected=expected)
     subtype = part.media_type.partition("/")[2]
     if subtype == "alternative":
@@ -68,6 +71,25 @@ def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
     if not part.closed:
         chosen.losses.append(("damaged", f"{part.media_type} has no end: something may be missing"))
     return chosen
+
+
+def _choose_encoded(content: Buffer, part: Part, *, expected: bool) -> Chosen:
+    """A multipart that was encoded as a whole: what it decodes to is read as a message of its own."""
+    fields = b"Content-Type:" + (part.fields.first("content-type") or b"") + b"\r\n\r\n"
+    whole = fields + decode_leaf(content, part.leaf)
+    inner = read_structure(whole, decoded=True)
+    if not inner.is_multipart:
+        # Nothing in it: the text that it is.
+        text = replace(part, content_type=replace(part.content_type, value="text/plain"))
+        return _choose_leaf(content, text, expected=expected)
+    chosen = choose(whole, inner, expected=expected)
+    chosen.files = [_detach(whole, file) for file in chosen.files]
+    return chosen
+
+
+def _detach(content: Buffer, file: File) -> File:
+    """The file with its own octets: the content that its range belongs to will not be there."""
+    return file if isinstance(file.source, bytes) else replace(file, source=decode_leaf(content, file.source))
 
 
 def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:

@@ -75,3 +75,17 @@ def refuse_loss(name: str, detail: str) -> Unconvertible:
     return Unconvertible(
         KINDS[name].status, f"{KINDS[name].meaning} ({detail}); the configuration refuses such mail"
     )
+
+
+def find_problems(policies: Mapping[str, Policy]) -> list[str]:
+    """What is wrong with a `[losses]` table: a sentence for each name or policy that is not in the list."""
+    problems = []
+    for key, policy in policies.items():
+        kind = KINDS.get(key.replace("_", "-"))
+        if kind is None:
+            known = ", ".join(name.replace("-", "_") for name in KINDS)
+            problems.append(f"losses.{key}: there is no such loss; known are {known}")
+        elif policy not in kind.policies:
+            allowed = ", ".join(sorted(kind.policies))
+            problems.append(f"losses.{key}: {policy} is not possible; expected one of {allowed}")
+    return problems

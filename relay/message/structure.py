@@ -20,14 +20,18 @@ _BLOCK = 1024 * 1024
 _DENSE = 4096  # candidates in one block, from which on the regular expression is faster
 _USUAL_TYPES = {"text": "text/plain", "html": "text/html", "plain": "text/plain", "text/htm": "text/html"}
 _LONGEST_DELIMITER = 4096
-_ENCODINGS = {"base64", "quoted-printable", "7bit", "8bit", "binary", "x-uuencode", "x-yencode"}
-_ENCODING_ALIASES = {
-    "uuencode": "x-uuencode",
-    "x-uue": "x-uuencode",
+_ENCODINGS = {
+    "base64": "base64",
+    "quotedprintable": "quoted-printable",
+    "8bit": "8bit",
+    "binary": "binary",
+    "xuue": "x-uuencode",
     "uue": "x-uuencode",
-    "base-64": "base64",
+    "xyenc": "x-yencode",
+    "yenc": "x-yencode",
 }
-_ENCODING_ALIASES |= {"quoted_printable": "quoted-printable", "quotedprintable": "quoted-printable"}
+_NOT_WORD = re.compile(r"[^a-z0-9]+")
+_RAW_BOUNDARY = re.compile(rb"""boundary\s*=\s*["']?([^"';\r\n]+)""", re.IGNORECASE)
 _GUESSED_BOUNDARY = re.compile(
     rb"(?:\A|\n)--([^\r\n]{1,200}?)[ \t]*\r?\n(?=(?:content-|mime-)[!-9;-~]+[ \t]*:)", re.IGNORECASE
 )
@@ -46,6 +50,7 @@ class Part:
     declared: bool = True  # whether a Content-Type was there and had the form type/subtype
     children: list["Part"] = field(default_factory=list)
     closed: bool = False  # whether the close-delimiter was seen
+    is_root: bool = False  # whether it is the message itself
 
     @property
     def media_type(self) -> str:
@@ -63,24 +68,31 @@ class Part:
         return bool(self.children)
 
 
-def read_structure(content: Buffer) -> Part:
+def read_structure(content: Buffer, *, decoded: bool = False) -> Part:
     """The message's tree of parts; the root is the message itself.
+
+    Args:
+        content: the octets.
+        decoded: they are what a multipart that was encoded as a whole came to; that is done once, for the
+        root.
 
     Raises:
         Unconvertible: a limit is passed (5.6.0).
     """
-    return _Reader(content).read(find_start(content), len(content))
+    return _Reader(content, decoded=decoded).read(find_start(content), len(content))
 
 
 class _Reader:
     """Reads the tree; counts the parts."""
 
-    def __init__(self, content: Buffer) -> None:
+    def __init__(self, content: Buffer, *, decoded: bool) -> None:
+        self._decoded = decoded
         self._content = content
         self._parts = 0
 
     def read(self, start: int, end: int) -> Part:
         root = self._open(start, end, (), "text/plain")
+        root.is_root = True
         self._read_children(root, 0)
         return root
 
@@ -164,6 +176,8 @@ class _Reader:
         if part.closed:  # it has no parts, and says so
             part.content_type, part.end = Structured("text/plain"), part.start
             return
+        if part.encoding in {"base64", "quoted-printable"} and part.is_root and not self._decoded:
+            return  # encoded as a whole, against RFC 2045 §6.4: `body` decodes it
         head = bytes(self._content[part.start : min(part.end, part.start + _BLOCK)])
         found = _GUESSED_BOUNDARY.search(head)
         if found is None or found[1] == part.content_type.parameters.get("boundary", "").encode(
@@ -189,20 +203,27 @@ def make_part(fields: Fields, start: int, end: int, default: str = "text/plain")
     if not declared:
         content_type = Structured(default, content_type.parameters)
     disposition = read_structured(fields.first("content-disposition") or b"")
-    return Part(fields, start, end, content_type, disposition, _read_encoding(fields), declared)
+    return Part(
+        fields, start, end, content_type, disposition, _read_encoding(fields, content_type.value), declared
+    )
 
 
-def _read_encoding(fields: Fields) -> str:
+def _read_encoding(fields: Fields, media_type: str) -> str:
+    """The content-transfer-encoding, however it is spelled: `7-bit`, `Quoted Printable`, `x-uue`."""
     raw = (fields.first("content-transfer-encoding") or b"").decode("latin-1")
-    words = re.split(r"[\s;,(]+", raw.strip().strip("\"'").lower(), maxsplit=1)
-    word = _ENCODING_ALIASES.get(words[0], words[0])
-    return word if word in _ENCODINGS else "7bit"
+    letters = _NOT_WORD.sub("", raw.lower())
+    found = next((encoding for start, encoding in _ENCODINGS.items() if letters.startswith(start)), "7bit")
+    # Lines stay lines: what is text has no binary octets to keep.
+    return "8bit" if found == "binary" and media_type.startswith(("text/", "message/")) else found
 
 
 def _boundary_of(part: Part) -> bytes:
     if not part.media_type.startswith("multipart/"):
         return b""
-    return part.content_type.parameters.get("boundary", "").rstrip().encode("utf-8", "surrogateescape")
+    boundary = part.content_type.parameters.get("boundary", "").rstrip()
+    if not boundary.isascii() and (raw := _RAW_BOUNDARY.search(part.fields.first("content-type") or b"")):
+        return raw[1].rstrip()
+    return boundary.encode("utf-8", "replace")
 
 
 def _match(line: bytes, boundaries: dict[bytes, list[int]]) -> tuple[int, bool]:

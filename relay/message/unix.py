@@ -114,7 +114,7 @@ def _decode_lines(lines: list[bytes]) -> bytes:
 
 
 def _decode_line(line: bytes) -> bytes:
-    """One line of uuencode; what is no digit of it counts as zero, and missing spaces at the end are put back."""
+    """One line; what is no digit counts as zero, and missing spaces at the end are put back."""
     length = (line[0] - 32) & 63
     groups = (length + 2) // 3
     digits = line[1 : 1 + groups * 4].translate(_UU_DIGITS).ljust(groups * 4)

@@ -2,8 +2,8 @@
 
 Run: .venv/bin/python tests/fuzz/fuzz_message.py --seconds 600 [--seed N] [--atheris] [--corpus DIRECTORY]
 
-Held for every input: no exception but Unconvertible, none caught within either; the payload's length is exact and
-its body is JSON without lone surrogates; each data is valid Base64; LF and CRLF give the same; the time is bounded.
+Held for every input: no exception but Unconvertible, none caught within either; the payload's length is exact
+and its body is JSON without lone surrogates; each data is valid Base64; the time is bounded.
 """
 
 import argparse
@@ -20,12 +20,55 @@ from relay.message.parse import parse
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TOKENS = [
-    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"--", b"--=_b1", b"--=_b1--", b'"', b"\\", b";", b"=", b"=?", b"?=", b"=?utf-8?b?",
-    b"=?iso-2022-jp?b?", b"\x1b$B", b"\x1b(B", b"\x1b(I", b"\x0e", b"\0", b"\xff", b"\x80", b"<", b">", b"(", b")", b",", b":",
-    b"@", b"begin 644 x\r\n", b"=ybegin name=x\r\n", b"cid:", b"Content-Type: ", b"multipart/mixed; boundary=", b"charset=",
-    b"filename*0*=", b"filename*=utf-8''%", b"message/rfc822", b"base64", b"quoted-printable", b"text/html", b"\xef\xbb\xbf",
-    b"Content-Transfer-Encoding: x-uuencode\r\n", b"application/ms-tnef", b"\x78\x9f\x3e\x22", b"====", b"A" * 500, b" " * 300,
-]  # fmt: skip
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"--",
+    b"--=_b1",
+    b"--=_b1--",
+    b'"',
+    b"\\",
+    b";",
+    b"=",
+    b"=?",
+    b"?=",
+    b"=?utf-8?b?",
+    b"=?iso-2022-jp?b?",
+    b"\x1b$B",
+    b"\x1b(B",
+    b"\x1b(I",
+    b"\x0e",
+    b"\0",
+    b"\xff",
+    b"\x80",
+    b"<",
+    b">",
+    b"(",
+    b")",
+    b",",
+    b":",
+    b"@",
+    b"begin 644 x\r\n",
+    b"=ybegin name=x\r\n",
+    b"cid:",
+    b"Content-Type: ",
+    b"multipart/mixed; boundary=",
+    b"charset=",
+    b"filename*0*=",
+    b"filename*=utf-8''%",
+    b"message/rfc822",
+    b"base64",
+    b"quoted-printable",
+    b"text/html",
+    b"\xef\xbb\xbf",
+    b"Content-Transfer-Encoding: x-uuencode\r\n",
+    b"application/ms-tnef",
+    b"\x78\x9f\x3e\x22",
+    b"====",
+    b"A" * 500,
+    b" " * 300,
+]
 CONVERSION = Conversion(account_address="me@example.com", attachment_limit=0)
 SECONDS_PER_MEGABYTE = 5.0
 
@@ -73,7 +116,8 @@ def check(content: bytes) -> None:
         parse(content)  # convert would catch a fault and carry the original
         converted = convert(content, paths, CONVERSION)
     except Unconvertible as refused:
-        assert refused.status in {"5.6.0", "5.3.4"}
+        if refused.status not in {"5.6.0", "5.3.4"}:
+            raise
         return
     for request in converted.requests:
         body = b"".join(request.payload.blocks(content))

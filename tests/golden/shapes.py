@@ -223,6 +223,12 @@ CASES |= {
     "part-without-empty-line": mail(
         "Subject: x", body=multi("mixed", b"text at once\n", b"Content-Type: text/plain\n")
     ),
+    "multipart-encoded-as-a-whole": mail(
+        "Subject: x",
+        body=fields('Content-Type: multipart/mixed; boundary="=_b1"', "Content-Transfer-Encoding: base64")
+        + b"\n"
+        + b64(b"\n".join(multi("mixed", PLAIN, file("application/pdf", "a.pdf", PDF)).split(b"\n")[2:])),
+    ),
     "multipart-empty": mail("Subject: x", body=multi("mixed")),
     "nested-five": mail(
         "Subject: x",

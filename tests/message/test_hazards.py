@@ -256,6 +256,7 @@ def test_what_goes_along_as_a_file(name, expected):
         ("copier-without-fields", "Counter: 12345\nToner: 20%\n"),
         ("copier-boundary-missing", "hi"),
         ("boundary-never-closed", "text\n"),
+        ("multipart-encoded-as-a-whole", "text\n"),
         ("boundary-never-comes", "only text\n"),
         ("boundary-same-twice", "text\n"),
         ("multipart-empty", ""),
