@@ -2,8 +2,8 @@
 
 A subclass of aiosmtpd's protocol. Its streams, command loop, DATA and address grammar are replaced:
 the stock ones hold whole messages in memory, end them at the wrong moment, decode what they should
-not, and inspect the class anew for each connection. Every line is read in `_line`, every reply given
-in `_say`.
+not, and inspect the class anew for each connection. Every line is read in `_line`, every
+reply given in `say`.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from aiosmtpd.smtp import SMTP
 
 from relay import reply
 from relay.config import User
-from relay.envelope import Submission
-from relay.learn import HELD_REASON, Standing
+from relay.learn import Standing
 from relay.reply import Rejected, Reply
 from relay.smtp import login, policy
 from relay.smtp.auth import MECHANISMS
+from relay.smtp.content import take_chunk, take_data
 from relay.smtp.door import Door
 from relay.smtp.ends import Close, Flooded, Stopping, TimedOut
 from relay.smtp.handshake import SHUTDOWN, start_tls
@@ -31,11 +31,11 @@ from relay.smtp.heard import took_reply
 from relay.smtp.hello import LONGEST_HELLO
 from relay.smtp.limits import name_source
 from relay.smtp.pace import Pace
-from relay.smtp.receive import Overrun, Receiver, read_chunk_size, skip
+from relay.smtp.receive import Overrun, read_chunk_size
 from relay.smtp.recorder import Trouble
 from relay.smtp.stream import LineTooLong, Stream
 from relay.smtp.tls import explain, find_user, looks_like_tls, name_reason
-from relay.smtp.transaction import Transaction, make_envelope
+from relay.smtp.transaction import Transaction
 
 log = structlog.get_logger("smtp")
 # RFC 5321 §4.5.3.1.4 says 512 octets, RFC 4954 §4 12288 for AUTH; between them, room for all.
@@ -148,14 +148,14 @@ class Session(SMTP):
         self._identify()
         if self.stream.pending:
             log.debug("client talked before the banner", client=self.peer, session=self.id)
-        await self._say(Reply(220, "", f"{self.door.config.hostname} ESMTP relay"))
+        await self.say(Reply(220, "", f"{self.door.config.hostname} ESMTP relay"))
         while True:
             await self._command(await self._line())
 
     async def _take_leave(self, answer: Reply) -> None:
         with suppress(OSError, TimedOut, Stopping, Flooded):
             self.pace.waits = False
-            await asyncio.wait_for(self._say(answer, now=True), _LINGER)
+            await asyncio.wait_for(self.say(answer, now=True), _LINGER)
 
     def _phase(self) -> str:
         """What the session was at."""
@@ -164,7 +164,7 @@ class Session(SMTP):
         return "reply" if self.record.owes_reply else "command"
 
     async def _end(self) -> None:
-        await self._abandon()
+        await self.abandon()
         self.door.intake.ended(self.id)
         self.record.close()
         self.stream.forget()
@@ -219,7 +219,7 @@ class Session(SMTP):
                 raise Close
             line = await self.stream.line(_LONGEST_COMMAND)
         except LineTooLong:
-            await self._say(reply.LINE_TOO_LONG)
+            await self.say(reply.LINE_TOO_LONG)
             raise Close from None
         return self.record.heard(line.decode("utf-8", "surrogateescape"))
 
@@ -228,9 +228,9 @@ class Session(SMTP):
             await self.stream.more()
         return not self._idle_commands and not self.helo and looks_like_tls(self.stream.peek(3))
 
-    async def _say(self, answer: Reply, *, now: bool = False) -> None:
+    async def say(self, answer: Reply, *, now: bool = False) -> None:
+        """Give a reply; it goes with the next ones to pipelined commands, or now."""
         self.stream.put(answer.encode())
-        # Replies to pipelined commands go together; the last one goes before the next wait.
         if now or not self.stream.pending:
             await self.stream.flush()
         self.record.said(answer)
@@ -242,7 +242,7 @@ class Session(SMTP):
         try:
             return await self.stream.line(_LONGEST_COMMAND)
         except LineTooLong:
-            await self._say(reply.LINE_TOO_LONG)
+            await self.say(reply.LINE_TOO_LONG)
             raise Close from None
 
     async def _command(self, line: str) -> None:
@@ -261,7 +261,7 @@ class Session(SMTP):
             log.exception("command failed", session=self.id, verb=verb if verb in self._VERBS else None)
             answer = reply.INTERNAL
         if answer is not None:
-            await self._say(answer)
+            await self.say(answer)
             if verb in ("DATA", "BDAT"):
                 await self._confirm()
             await self._weigh(verb, answer)
@@ -282,7 +282,7 @@ class Session(SMTP):
         self._errors += wrong
         if self._errors > self.door.guard.limits.errors:
             self._note("session cut off", reason="too many errors")
-            await self._say(reply.TOO_MANY_ERRORS)
+            await self.say(reply.TOO_MANY_ERRORS)
             raise Close
         if not (idle or wrong):
             self.pace.step(self.loop.time())
@@ -293,14 +293,14 @@ class Session(SMTP):
 
     async def _unknown(self, verb: str) -> Reply:
         if verb in _HTTP:
-            await self._say(reply.NOT_HTTP)
+            await self.say(reply.NOT_HTTP)
             raise Close
         return reply.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else reply.UNKNOWN_COMMAND
 
     # Hello, and TLS.
 
     async def _hello(self, argument: str) -> Reply:
-        await self._abandon()
+        await self.abandon()
         self.helo = "".join(c for c in argument if c.isprintable())[:_LONGEST_HELO]
         return Reply(250, "", self.door.config.hostname)
 
@@ -333,8 +333,8 @@ class Session(SMTP):
         injected = self.stream.forget()
         if injected:
             self._note("plain text after STARTTLS thrown away", octets=injected)
-        await self._abandon()
-        await self._say(reply.START_TLS, now=True)
+        await self.abandon()
+        await self.say(reply.START_TLS, now=True)
         try:
             self.stream.transport = await start_tls(self, transport, context)
         except (OSError, EOFError) as error:
@@ -372,13 +372,13 @@ class Session(SMTP):
             return reply.NESTED_MAIL
         if self.door.listener.auth == "required" and self.user is None and self._standing.needs_login:
             return reply.LOGIN_REQUIRED if self.may_login else reply.TLS_REQUIRED
-        if self._is_learned and not self.door.learning.may_hold(self.door.listener, self.peer):
+        if self.is_learned and not self.door.learning.may_hold(self.door.listener, self.peer):
             return reply.DEVICE_WAITS
         self._transaction = Transaction.open(self.door, self.user, argument)
         return reply.SENDER_OK
 
     @property
-    def _is_learned(self) -> bool:
+    def is_learned(self) -> bool:
         """Whether what this client sends is held until an operator adopts it."""
         known = self.user is not None and policy.may_connect(self.door.listener, self.peer)
         return self._standing is Standing.LEARNED and not known
@@ -391,77 +391,33 @@ class Session(SMTP):
         return self._transaction.add(argument)
 
     async def _data(self, argument: str) -> Reply:
-        transaction = self._transaction
-        if transaction is None:
+        if self._transaction is None:
             return reply.NO_TRANSACTION
         if argument:
             return reply.BAD_ARGUMENT
         if self.is_receiving:
             return reply.MIXED_DATA
-        receiver = await transaction.begin(self.stream, self.pace, self._budget_source)
-        await self._say(reply.START_DATA, now=True)
-        await receiver.read_data()
-        return await self._hand_over(transaction, receiver)
+        return await take_data(self, self._transaction)
 
     async def _bdat(self, argument: str) -> Reply:
         chunk = read_chunk_size(argument)
         if chunk is None:
             # Nobody knows how many octets follow, so they cannot be told from commands.
-            await self._say(reply.BAD_ARGUMENT, now=True)
+            await self.say(reply.BAD_ARGUMENT, now=True)
             raise Close
         size, last = chunk
-        try:
-            receiver = await self._open_for_chunks(size)
-        except Rejected:
-            # The octets come in any case (RFC 3030 §2), and are no commands.
-            await skip(self.stream, self.pace, size)
-            await self._abandon()
-            raise
-        assert self._transaction is not None  # noqa: S101 - it has a receiver
-        await receiver.read_chunk(size, last=last)
-        if receiver.refusal is not None:
-            await self._abandon()
-            return receiver.refusal
-        if last:
-            return await self._hand_over(self._transaction, receiver)
-        self._idle_commands += not size
-        return reply.CHUNK_TAKEN if self._idle_commands <= _MOST_IDLE_COMMANDS else reply.TOO_MANY_ERRORS
-
-    async def _open_for_chunks(self, size: int) -> Receiver:
-        if self._transaction is None:
-            raise Rejected(reply.NO_TRANSACTION)
-        limit = self.door.limit
-        if limit and size > 2 * limit:
-            raise Overrun
-        receiver = self._transaction.receiver
-        return receiver or await self._transaction.begin(self.stream, self.pace, self._budget_source)
+        self._idle_commands += not (size or last)
+        if self._idle_commands > _MOST_IDLE_COMMANDS:
+            return reply.TOO_MANY_ERRORS
+        return await take_chunk(self, self._transaction, size, last=last)
 
     @property
-    def _budget_source(self) -> str:
+    def spender(self) -> str:
+        """Whose messages an hour are counted: the user's, else the source's."""
         return self.user.name if self.user else self.source
 
-    async def _hand_over(self, transaction: Transaction, receiver: Receiver) -> Reply:
-        """Give the message to the other side; from here on its fate is not the session's."""
-        try:
-            content = await receiver.finish()
-            held = HELD_REASON if self._is_learned else ""
-            submission = Submission(make_envelope(self, transaction), content, held)
-            with self.pace.working():
-                try:
-                    await policy.check_originators(transaction.user, content)
-                except BaseException:
-                    content.discard()
-                    raise
-                # Whoever hangs up now changes nothing for the message.
-                answer = await asyncio.shield(self.door.hand_over(submission, transaction.user))
-            self.record.took(content.size, accepted=answer.accepted)
-            if held and answer.accepted:
-                self.door.learning.held(self.door.listener, self.peer, self.helo, transaction.reverse_path)
-            return answer
-        finally:
-            await self._abandon()
-
-    async def _abandon(self) -> None:
+    async def abandon(self) -> None:
+        """Forget the transaction."""
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
             await transaction.abandon()
@@ -469,7 +425,7 @@ class Session(SMTP):
     # The rest.
 
     async def _reset(self, _: str) -> Reply:
-        await self._abandon()
+        await self.abandon()
         return reply.OK
 
     async def _noop(self, _: str) -> Reply:
@@ -482,7 +438,7 @@ class Session(SMTP):
         return reply.HELP
 
     async def _quit(self, _: str) -> None:
-        await self._say(reply.BYE, now=True)
+        await self.say(reply.BYE, now=True)
         raise Close
 
     # Looked up in place of aiosmtpd's hooks, and made once.

@@ -112,11 +112,13 @@ class House:
         self._more = more
         self._ready = Future()
         self._over = None
+        self._logs_before = {}
 
     def __enter__(self):
         pair = certificate.make(["localhost", "127.0.0.1"], 30)
         (self.folder / "relay.crt").write_bytes(pair.certificate)
         (self.folder / "relay.key").write_bytes(pair.private_key)
+        self._logs_before = structlog.get_config()
         structlog.configure(
             processors=[
                 structlog.processors.add_log_level,
@@ -136,7 +138,7 @@ class House:
         if not self._over.done():
             self.loop.call_soon_threadsafe(self._over.set_result, None)
         self._thread.join(30)
-        structlog.reset_defaults()
+        structlog.configure(**self._logs_before)
         assert not self._thread.is_alive(), "the relay did not stop"
 
     def _run(self):

@@ -1,0 +1,82 @@
+"""DATA and BDAT as the session holds them: content taken, checked, and handed over.
+
+From the moment of handing over, the message's fate is not the session's: who hangs up changes nothing.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from relay import reply
+from relay.envelope import Submission
+from relay.learn import HELD_REASON
+from relay.reply import Rejected, Reply
+from relay.smtp import policy
+from relay.smtp.receive import Overrun, Receiver, skip
+from relay.smtp.transaction import Transaction, make_envelope
+
+if TYPE_CHECKING:
+    from relay.smtp.session import Session
+
+
+async def take_data(session: "Session", transaction: Transaction) -> Reply:
+    """Take what follows DATA (RFC 5321 §4.1.1.4).
+
+    Raises:
+        Rejected: it is not taken.
+        Overrun: there is no end in sight.
+    """
+    receiver = await transaction.begin(session.stream, session.pace, session.spender)
+    await session.say(reply.START_DATA, now=True)
+    await receiver.read_data()
+    return await _hand_over(session, transaction, receiver)
+
+
+async def take_chunk(session: "Session", transaction: Transaction | None, size: int, *, last: bool) -> Reply:
+    """Take what follows BDAT (RFC 3030 §2).
+
+    Raises:
+        Rejected: it is not taken; its octets were, as they are no commands.
+        Overrun: it is larger than anything that could be taken.
+    """
+    limit = session.door.limit
+    if limit and size > 2 * limit:
+        raise Overrun
+    try:
+        receiver = await _open(session, transaction)
+    except Rejected:
+        await skip(session.stream, session.pace, size)
+        await session.abandon()
+        raise
+    assert transaction is not None  # noqa: S101 - it has a receiver
+    await receiver.read_chunk(size, last=last)
+    if receiver.refusal is not None:
+        await session.abandon()
+        return receiver.refusal
+    return await _hand_over(session, transaction, receiver) if last else reply.CHUNK_TAKEN
+
+
+async def _open(session: "Session", transaction: Transaction | None) -> Receiver:
+    if transaction is None:
+        raise Rejected(reply.NO_TRANSACTION)
+    return transaction.receiver or await transaction.begin(session.stream, session.pace, session.spender)
+
+
+async def _hand_over(session: "Session", transaction: Transaction, receiver: Receiver) -> Reply:
+    try:
+        content = await receiver.finish()
+        held = HELD_REASON if session.is_learned else ""
+        submission = Submission(make_envelope(session, transaction), content, held)
+        with session.pace.working():
+            try:
+                await policy.check_originators(transaction.user, content)
+            except BaseException:
+                content.discard()
+                raise
+            answer = await asyncio.shield(session.door.hand_over(submission, transaction.user))
+        session.record.took(content.size, accepted=answer.accepted)
+        if held and answer.accepted:
+            door = session.door
+            door.learning.held(door.listener, session.peer, session.helo, transaction.reverse_path)
+        return answer
+    finally:
+        await session.abandon()
