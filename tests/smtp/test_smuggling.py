@@ -54,7 +54,7 @@ pieces = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(pieces, st.lists(st.integers(0, 200), max_size=12))
 def test_data_means_the_same_however_it_is_split(parts, cuts):
     data = b"".join(parts) + b"\r\n.\r\nQUIT\r\n"
@@ -69,6 +69,7 @@ def test_data_means_the_same_however_it_is_split(parts, cuts):
     assert (content, decoder.rest) == reference(data)
 
 
+@settings(deadline=None)
 @given(pieces)
 def test_line_ends_are_all_crlf(parts):
     body = normalise(b"".join(parts))
