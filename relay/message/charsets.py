@@ -33,7 +33,7 @@ class Decoded:
 def decode(octets: bytes, label: str = "") -> Decoded:
     """Decode what was declared with `label`; "" when nothing was declared."""
     codec = find_codec(label)
-    if codec and codec != "us-ascii":
+    if codec and codec != "us-ascii" and not _is_escaped_japanese(octets, codec):
         text, good = _decode_by(octets, codec)
         if good or _is_small_damage(octets, text, codec):
             return Decoded(_clean(text), codec, damaged=not good)
@@ -59,6 +59,13 @@ def _clean_ascii(octets: bytes) -> str:
 def _clean(text: str) -> str:
     text = text.removeprefix("\ufeff")
     return _SURROGATES.sub(_REPLACEMENT, text) if not text.isascii() else text
+
+
+def _is_escaped_japanese(octets: bytes, codec: str) -> bool:
+    """Whether it is ISO-2022-JP under the label of a charset that has no escape sequences."""
+    return (
+        not codec.startswith("iso-2022") and octets.isascii() and any(one in octets for one in _ESCAPES[:2])
+    )
 
 
 def _is_small_damage(octets: bytes, text: str, codec: str) -> bool:

@@ -11,6 +11,7 @@ import base64
 import json
 import random
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -155,8 +156,10 @@ def run_atheris(seconds: float, directories: list[Path]) -> None:
     import atheris
 
     atheris.instrument_all()
-    corpus = GOLDEN if not directories else directories[0]
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds:.0f}", "-max_len=20000", str(corpus)], check)
+    # The first directory is where new inputs are kept; the others are only read.
+    kept = tempfile.mkdtemp(prefix="fuzz-")
+    options = [f"-max_total_time={seconds:.0f}", "-max_len=20000", "-timeout=20"]
+    atheris.Setup([sys.argv[0], *options, kept, str(GOLDEN), *map(str, directories)], check)
     atheris.Fuzz()
 
 

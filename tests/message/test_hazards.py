@@ -82,6 +82,7 @@ def test_long_name_keeps_its_extension():
         ("charset-rot13-never", "plain text\n"),
         ("charset-idna-never", "日本語です\n"),
         ("charset-declared-utf-8-is-cp932", "会議の件についてお知らせします。\n"),
+        ("charset-declared-utf-8-is-iso-2022-jp", "日本語\n"),
         ("charset-utf-16-bom", "日本\n"),
         ("charset-iso-2022-kr", "한글\n"),
         ("charset-hz", "中文\n"),
