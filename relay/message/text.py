@@ -120,10 +120,10 @@ def _shape(part: Part, text: str) -> str:
 
 def join(pieces: list[Piece]) -> tuple[str, str]:
     """All texts as one body, and its content type, "text" or "html"."""
-    shown = [piece for piece in pieces if piece.shown]
-    if not any(piece.is_html for piece in shown or pieces):
-        return _join_lines([piece.text for piece in shown or pieces[:1]]), "text"
-    texts = [piece.text if piece.is_html else html.from_text(piece.text) for piece in shown or pieces[:1]]
+    shown = [piece for piece in pieces if piece.shown] or pieces[:1]
+    if not any(piece.is_html for piece in shown):
+        return _join_lines([piece.text for piece in shown]), "text"
+    texts = [piece.text if piece.is_html else html.from_text(piece.text) for piece in shown]
     return _join_lines(texts), "html"
 
 

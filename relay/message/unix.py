@@ -17,6 +17,7 @@ _BEGIN = re.compile(
 )
 _UU_LINE = re.compile(rb"[ -`]{1,90}[ \t]*\r?\n?\Z")
 _UU_DIGITS = bytes(octet if 32 <= octet <= 96 else 32 for octet in range(256))
+_SIX_BITS = bytes(octet if 0x20 <= octet <= 0x60 else 0x20 for octet in range(256))
 _MOST_FILES = 1000
 _DOWN_42 = bytes((octet - 42) % 256 for octet in range(256))
 
@@ -58,11 +59,14 @@ def extract_files(text: bytes) -> tuple[bytes, list[TextFile]]:
 
 
 def decode_uuencoded(octets: bytes) -> bytes:
-    """A whole body that is uuencoded, with or without its begin line."""
-    text, files = extract_files(octets)
-    if files:
-        return files[0].octets
-    return _decode_lines(text.split(b"\n"))
+    """A whole body that is uuencoded, with or without its begin line; each line as far as it goes."""
+    if (begin := _BEGIN.search(octets)) and not begin[3]:
+        found, end = _read(octets, begin, _Ends(octets.rfind(b"\n===="), -1))
+        if end >= 0:
+            return found
+        octets = octets[begin.end() :]
+    lines = [line.rstrip(b"\r") for line in octets.split(b"\n")]
+    return _decode_lines(lines[: lines.index(b"end")] if b"end" in lines else lines)
 
 
 def _read(text: bytes, begin: re.Match[bytes], last: _Ends) -> tuple[bytes, int]:
@@ -114,12 +118,13 @@ def _decode_lines(lines: list[bytes]) -> bytes:
 
 
 def _decode_line(line: bytes) -> bytes:
-    """One line; what is no digit counts as zero, and missing spaces at the end are put back."""
+    """The octets of one line, as far as they go: the last quantum is filled up with rubbish by some encoders,
+    trailing spaces are lost on the way.
+    """
     length = (line[0] - 32) & 63
-    groups = (length + 2) // 3
-    digits = line[1 : 1 + groups * 4].translate(_UU_DIGITS).ljust(groups * 4)
-    # Whole groups, cut afterwards: the library takes no other digits behind the last octet.
-    return binascii.a2b_uu(bytes([32 + groups * 3]) + digits)[:length]
+    needed = (length + 2) // 3 * 4
+    whole = bytes((32 + needed // 4 * 3,))  # the decoder takes rubbish only where it is counted as data
+    return binascii.a2b_uu(whole + line[1 : 1 + needed].translate(_SIX_BITS).ljust(needed))[:length]
 
 
 def _read_yenc(text: bytes, start: int) -> tuple[bytes, int]:
