@@ -138,7 +138,7 @@ def _cut_text(block: bytes) -> tuple[bytes, bool]:
 
 def _goes_on(octets: bytes) -> bool:
     """Whether the next line is Base64, or there is none yet."""
-    line = octets[:_LOOK].lstrip(BLANKS).split(b"\n", 1)[0].rstrip()
+    line = octets[:_LOOK].lstrip(BLANKS).replace(b"\r", b"\n").split(b"\n", 1)[0].rstrip()
     return not line.translate(None, ALPHABET + b"=") and (len(line) % 4 == 0 or len(line) >= 60)
 
 
