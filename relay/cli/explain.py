@@ -13,9 +13,10 @@ from typing import Any, BinaryIO
 import click
 
 from relay import cli
+from relay.cli.startup import read_config
 from relay.config import Account, Config
 from relay.envelope import Buffer, ContentWriter
-from relay.load import ConfigError, find, load
+from relay.load import find
 from relay.mail import Conversion, Loss, Unconvertible, Weight
 from relay.message import Converted, Payload, convert, destinations, make_loss, originators
 from relay.reply import Rejected
@@ -71,10 +72,7 @@ def _read_config(path: str | None) -> Config | None:
     where = find(path)
     if not path and "RELAY_CONFIG" not in os.environ and not os.access(where, os.R_OK):
         return None
-    try:
-        return load(path)
-    except ConfigError as error:
-        raise cli.Failure(str(error), cli.EX_CONFIG) from None
+    return read_config(path)
 
 
 @contextmanager

@@ -14,9 +14,16 @@ def read_config(path: str | None) -> Config:
     from relay.load import ConfigError, load
 
     try:
-        return load(path)
+        config = load(path)
     except ConfigError as error:
         raise Failure(str(error), EX_CONFIG) from None
+    if config.losses:
+        from relay.message import find_problems
+
+        # The list of losses is the conversion's own, which the configuration does not import.
+        if problems := find_problems(config.losses):
+            raise Failure("\n".join(problems), EX_CONFIG)
+    return config
 
 
 def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:

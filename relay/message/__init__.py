@@ -9,7 +9,7 @@ payload      the JSON body as a stream of known length
 """
 
 from relay.message.convert import Converted, Request, convert, destinations, originator, originators
-from relay.message.losses import KINDS, make_loss
+from relay.message.losses import KINDS, find_problems, make_loss
 from relay.message.payload import Payload
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Request",
     "convert",
     "destinations",
+    "find_problems",
     "make_loss",
     "originator",
     "originators",

@@ -39,7 +39,7 @@ def decode(octets: bytes, label: str = "") -> Decoded:
             return Decoded(_clean(text), codec, damaged=not good)
     if octets.isascii() and b"\x1b" not in octets:
         unknown = bool(label) and not codec
-        return Decoded(_clean_ascii(octets), "us-ascii", guessed=unknown)
+        return Decoded(octets.decode("ascii"), "us-ascii", guessed=unknown)
     guess = _find_codec(octets)
     text, good = _decode_by(octets, guess)
     return Decoded(_clean(text), guess, guessed=True, damaged=not good)
@@ -50,10 +50,6 @@ def decode_field(raw: bytes) -> str:
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii")
     return decode(raw).text
-
-
-def _clean_ascii(octets: bytes) -> str:
-    return octets.decode("ascii")
 
 
 def _clean(text: str) -> str:

@@ -45,11 +45,6 @@ def _is_visible(text: str) -> bool:
     return bool(text.strip() and html.unescape(text).translate(_INVISIBLE).strip())
 
 
-def to_text(text: str) -> str:
-    """The words of the HTML, roughly, for comparison with a text."""
-    return html.unescape(_TAG.sub(" ", text))
-
-
 def from_text(text: str) -> str:
     """Plain text as HTML, its lines and spaces kept."""
     return f'<div style="white-space: pre-wrap">{html.escape(text, quote=False)}</div>'

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from relay.mail import Loss, Policy, Unconvertible, Weight
 
-_ALL = frozenset(Policy)
 _NOTED = frozenset({Policy.KEEP, Policy.DROP, Policy.REJECT, Policy.ATTACH})
 _UNNOTED = frozenset({Policy.DROP, Policy.REJECT, Policy.ATTACH})
 _FIXED = frozenset({Policy.DROP})

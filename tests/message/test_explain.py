@@ -113,3 +113,9 @@ def test_for_people(run, file):
 
 def test_a_file_that_is_not_there(run):
     run("nowhere.eml", code=66)
+
+
+def test_a_losses_table_with_an_unknown_name(run, file, tmp_path):
+    config = tmp_path / "relay.toml"
+    config.write_text('[losses]\nreply_two = "keep"\n')
+    run(file, "--json", "--config", str(config), code=78)
