@@ -24,6 +24,7 @@ _TOKEN = re.compile(
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\u2028\u2029]")
 _BLANKS_AND_MARKS = re.compile(r"[\s<>\"'(),;:]+")
+_COMMENT = re.compile(r"\([^()]*\)")
 _DEEPEST_COMMENT = 50
 
 
@@ -147,6 +148,12 @@ def clean_addr_spec(text: str) -> str:
     text = text.strip().strip("<>").strip()
     if text.lower().startswith("mailto:"):
         text = text[7:]
+    if "(" in text and '"' not in text:
+        text = _COMMENT.sub("", text)
+    if "<" in text:  # a quote that never closed swallowed the bracket
+        text = text.rpartition("<")[2]
+    if text.startswith("["):
+        text = text.strip("[]")
     if text.startswith("@") and ":" in text:  # a source route, RFC 5322 §4.4
         text = text.rpartition(":")[2]
     if has_words(text):
@@ -154,4 +161,4 @@ def clean_addr_spec(text: str) -> str:
     if text.startswith('"') and '"@' in text:
         local, _, domain = text.rpartition("@")
         return f"{local}@{_UNSAFE.sub('', domain)}"
-    return _UNSAFE.sub("", text).strip("'\"")
+    return _UNSAFE.sub("", text).strip("'\"").rstrip(".")

@@ -13,11 +13,10 @@ from relay.message.encoded_words import decode_words, has_words
 from relay.message.labels import find_codec
 
 # `text/plain`, also with blanks around the slash, in quotes, with a comment behind it or no semicolon.
-_VALUE = re.compile(
-    r"""[\s"']*([!#$%&*+.^_`{|}~0-9A-Za-z-]+)(?:\s*/\s*([!#$%&*+.^_`{|}~0-9A-Za-z-]*))?(?!\s*=)["']?"""
-)
+_ATOM = r"[!#$%&*+.^_`{|}~0-9A-Za-z-]"
+_VALUE = re.compile(rf"""[\s"']*({_ATOM}+)(?:\s*/\s*({_ATOM}*))?(?!{_ATOM}|\s*=)["']?""")
 _PARAMETER = re.compile(
-    r"""[;\s]*([^=;\s"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?[^;]*|((?:=\?[^?]*\?[BbQq]\?[^?]*\?=|[^;])*))""",
+    r"""[;\s]*([^=;\s"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?([^;]*)|((?:=\?[^?]*\?[BbQq]\?[^?]*\?=|[^;])*))""",
     re.DOTALL,
 )
 _SKIP = re.compile(r"[;\s]*[^;]*")
@@ -60,7 +59,7 @@ def _read_parameters(text: str, at: int) -> dict[str, str]:
             continue
         at = found.end()
         name = found[1].lower()
-        value = _QUOTED_PAIR.sub(r"\1", found[2]) if found[2] is not None else found[3].strip().strip('"')
+        value = _unquote(found[2], found[3]) if found[2] is not None else found[4].strip().strip('"')
         if numbered := _SECTION.match(name):
             extended = numbered[2] is None or bool(numbered[3])
             sections.setdefault(numbered[1], {}).setdefault(int(numbered[2] or 0), (value, extended))
@@ -70,6 +69,15 @@ def _read_parameters(text: str, at: int) -> dict[str, str]:
     # RFC 2231 wins over the plain form (RFC 6266 §4.3 says so for HTTP, and every mail program does it).
     decoded.update({name: _join(parts) for name, parts in sections.items()})
     return decoded
+
+
+def _unquote(value: str, rest: str) -> str:
+    """The text of a quoted string; `rest` stands behind its quote, and belongs to it if it ends in
+    another.
+    """
+    inner = _QUOTED_PAIR.sub(r"\1", value)
+    rest = rest.rstrip()
+    return f'{inner}"{rest[:-1]}' if rest.endswith('"') and "=" not in rest else inner
 
 
 def _decode_plain(value: str) -> str:
