@@ -76,8 +76,17 @@ def check_forward_path(path: str, *, utf8: bool = True) -> str:
 def _is_address(path: str) -> bool:
     if "=?" in path or not path.isprintable() or not _fits(path):
         return False
-    # Whoever folds compatibility characters must read the same: a wide ；is a semicolon to them.
-    return _has_form(path) and (path.isascii() or _has_form(unicodedata.normalize("NFKC", path)))
+    if path.isascii():
+        return _has_form(path)
+    # Whoever folds compatibility characters must read the same: a wide ；is a semicolon to them, and
+    # 。a dot (RFC 3490 §3.1).
+    folded = unicodedata.normalize("NFKC", path)
+    return _has_form(path) and _has_form(folded) and _has_letters(folded.rpartition("@")[2])
+
+
+def _has_letters(domain: str) -> bool:
+    # Letters, marks and digits are what labels are made of (RFC 5892 §2.1).
+    return all(c.isascii() or unicodedata.category(c)[0] in "LMN" for c in domain)
 
 
 def _fits(path: str) -> bool:
