@@ -52,10 +52,11 @@ def make_entry(queue_id: str, submission: Submission, account: str) -> Entry:
     )
 
 
-def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) -> None:
-    """Write a new message's rows."""
+def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) -> float:
+    """Write a new message's rows; gives its rank."""
     envelope, queue_id = dump_envelope(entry.envelope), entry.queue_id
     line = entry.envelope.line
+    rank = turns.rank(c, line, entry.envelope.priority)
     c.execute(
         _INSERT,
         (
@@ -63,7 +64,7 @@ def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) 
             entry.state,
             entry.account,
             line,
-            turns.rank(c, line, entry.envelope.priority),
+            rank,
             entry.arrival,
             envelope,
             entry.size,
@@ -79,3 +80,4 @@ def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) 
     if entry.envelope.client_address:
         fingerprint = make_fingerprint(Submission(entry.envelope, content))
         c.execute("INSERT INTO unheard VALUES (?, ?, ?)", (queue_id, fingerprint, entry.arrival))
+    return rank

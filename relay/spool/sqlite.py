@@ -162,9 +162,13 @@ class SqliteSpool(Desk):
         try:
             submission = await self._keep(queue_id, submission)
             entry = make_entry(queue_id, submission, account)
-            await self._commit(lambda c: insert(c, self._turns, entry, submission.content))
+            rank = await self._commit(lambda c: insert(c, self._turns, entry, submission.content))
         except SpoolError:
             submission.content.discard()
+            raise
+        except BaseException:
+            # It may be committed all the same, and then nobody but the table knows of it.
+            self._turns.doubt(account)
             raise
         finally:
             self._keeping.discard(queue_id)
@@ -172,6 +176,7 @@ class SqliteSpool(Desk):
             self._unheard.open(queue_id, make_fingerprint(submission))
         if not submission.hold:
             self._recent.add(entry, submission.content)
+            self._turns.put(account, rank, queue_id)
         return queue_id
 
     async def _keep(self, queue_id: str, submission: Submission) -> Submission:
@@ -234,6 +239,22 @@ class SqliteSpool(Desk):
             await self._commit(lambda c: shift(c, jump, self._turns))
         if self._turns.due is not None and self._turns.due <= now:
             await self._commit(lambda c: self._turns.promote(c, now))
+        known, claim = self._claim_fresh(accounts)
+        return claim if known else await self._claim_stored(accounts)
+
+    def _claim_fresh(self, accounts: Collection[str]) -> tuple[bool, Claim | None]:
+        """Whether the table need not be asked; and if so the claim, if anything waits."""
+        known, queue_id = self._turns.next_fresh(accounts)
+        if queue_id is None:
+            return known, None
+        if (fresh := self._recent.take(queue_id)) is not None:
+            return True, Claim(*fresh, attempt=fresh[0].attempts + 1)
+        # Somebody has changed it since, or it was too much to remember: the table knows.
+        self._turns.claimed.discard(queue_id)
+        self._turns.doubt_all()
+        return False, None
+
+    async def _claim_stored(self, accounts: Collection[str]) -> Claim | None:
         while True:
             asked = self._writer.read(lambda c: self._turns.next(c, accounts))
             try:
@@ -249,6 +270,7 @@ class SqliteSpool(Desk):
     def _give_back(self, asked: "asyncio.Future[str | None]") -> None:
         if not asked.cancelled() and asked.exception() is None:
             self._turns.claimed.discard(asked.result() or "")
+            self._turns.doubt_all()
 
     async def _lease(self, queue_id: str) -> Claim | None:
         """The claim of a claimed message; None if it is damaged, and now set aside."""
@@ -265,6 +287,7 @@ class SqliteSpool(Desk):
             return None
         except BaseException:
             self._turns.claimed.discard(queue_id)
+            self._turns.doubt_all()
             raise
         return Claim(entry, content, entry.attempts + 1)
 
@@ -343,6 +366,8 @@ class SqliteSpool(Desk):
         queue_id = claim.entry.queue_id
         if settlement.state is State.DELAYED:
             self._turns.plan(settlement.next_attempt)
+        if settlement.state is State.QUEUED:
+            self._turns.give_back(queue_id, claim.entry.account)
         self._turns.claimed.discard(queue_id)
         if settlement.state in (State.RELAYED, State.DISCARDED):
             self._recent.forget(queue_id)
@@ -353,7 +378,7 @@ class SqliteSpool(Desk):
 
     async def abandon(self, claim: Claim) -> None:
         """Forget the claim; nothing was started under it."""
-        self._turns.claimed.discard(claim.entry.queue_id)
+        self._turns.give_back(claim.entry.queue_id, claim.entry.account)
 
     async def tend(self, keep_failed: float, keep_history: float) -> None:
         """Look after the spool until cancelled."""

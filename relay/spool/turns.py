@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from relay.spool.fairness import Ranks
+from relay.spool.fresh import Fresh
 from relay.spool.rows import COLUMNS
 
 # Delayed messages made queued in one commit: an outage's whole backlog at once would hold up the door.
@@ -20,6 +21,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._ranks = Ranks()
+        self._fresh = Fresh()
         self.claimed: set[str] = set()
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch
 
@@ -67,7 +69,9 @@ class Turns:
 
     def enqueue(self, c: sqlite3.Connection, queue_id: str) -> None:
         """Give a message a turn of its own among those who arrive now."""
-        (line,) = c.execute("SELECT source FROM message WHERE queue_id = ?", (queue_id,)).fetchone()
+        query = "SELECT source, account FROM message WHERE queue_id = ?"
+        line, account = c.execute(query, (queue_id,)).fetchone()
+        self._fresh.doubt(account)
         # A line other than the normal one begins with its priority's name (Envelope.line).
         rank = self.rank(c, line, line.partition(" ")[0])
         change = "UPDATE message SET state = 'queued', next_attempt = 0, rank = ? WHERE queue_id = ?"
@@ -80,17 +84,52 @@ class Turns:
         query = (
             "SELECT rank, queue_id FROM message WHERE state = 'queued' AND account = ? ORDER BY rank LIMIT ?"
         )
+        doubts = self._fresh.doubts
         best: tuple[float, str] | None = None
         for account in accounts:
-            for rank, queue_id in c.execute(query, (account, most)):
-                if queue_id not in self.claimed:
-                    best = (rank, queue_id) if best is None else min(best, (rank, queue_id))
-                    break
+            waiting = (row for row in c.execute(query, (account, most)) if row[1] not in self.claimed)
+            first = next(waiting, None)
+            if first is None:
+                self._fresh.trust(account, doubts)
+            else:
+                best = first if best is None else min(best, first)
         if best is None:
             return None
         self._ranks.serve(best[0])
         self.claimed.add(best[1])
         return best[1]
+
+    def put(self, account: str, rank: float, queue_id: str) -> None:
+        """A message was put and committed; called in the event loop."""
+        if queue_id not in self.claimed:
+            self._fresh.add(account, rank, queue_id)
+
+    def give_back(self, queue_id: str, account: str) -> None:
+        """A claim is over, or was given up; called in the event loop."""
+        self.claimed.discard(queue_id)
+        self.doubt(account)
+
+    def doubt(self, account: str) -> None:
+        """Look at the table before the next claim of this account."""
+        self._fresh.doubt(account)
+
+    def doubt_all(self) -> None:
+        """Look at the table before the next claim of any account."""
+        self._fresh.doubt_all()
+
+    def next_fresh(self, accounts: Collection[str]) -> tuple[bool, str | None]:
+        """Whether the table need not be asked; and if so, the message that is claimed now, if there is one.
+
+        Called in the event loop.
+        """
+        known, best = self._fresh.pop(accounts)
+        while best is not None and best[1] in self.claimed:
+            known, best = self._fresh.pop(accounts)
+        if best is None:
+            return known, None
+        self._ranks.serve(best[0])
+        self.claimed.add(best[1])
+        return True, best[1]
 
 
 def find(c: sqlite3.Connection, queue_id: str) -> tuple[Any, ...] | None:

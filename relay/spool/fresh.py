@@ -1,0 +1,65 @@
+"""Turns that need no look at the table: what was just put, while nothing else of its account waits.
+
+A claim by the table is a trip through the writer's thread, one after the other, and each waits for the
+commit that is on its way. Where the table is known to hold no other queued message of an account, the
+lowest rank is known without it. Every doubt sends the next claim back to the table, which is the truth.
+"""
+
+import threading
+from collections.abc import Collection
+from heapq import heappop, heappush
+
+# More than this waiting, and a trip to the table for each is the smaller cost.
+_MOST = 1_000
+
+
+class Fresh:
+    """The latest turns by account; the event loop and the writer's thread both come here."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._heaps: dict[str, list[tuple[float, str]]] = {}  # only accounts that are known to have no others
+        self._doubts = 0
+
+    @property
+    def doubts(self) -> int:
+        """How often something was doubted: taken before a look at the table, and given to `trust`."""
+        return self._doubts
+
+    def doubt(self, account: str) -> None:
+        """The table may hold a queued message of this account that is not here."""
+        with self._lock:
+            self._doubts += 1
+            self._heaps.pop(account, None)
+
+    def doubt_all(self) -> None:
+        """The same, whosever it is."""
+        with self._lock:
+            self._doubts += 1
+            self._heaps.clear()
+
+    def trust(self, account: str, doubts: int) -> None:
+        """The table held none, but what is claimed; unless something was doubted since."""
+        with self._lock:
+            if doubts == self._doubts:
+                self._heaps.setdefault(account, [])
+
+    def add(self, account: str, rank: float, queue_id: str) -> None:
+        """A message was put, and nobody has claimed it yet."""
+        with self._lock:
+            heap = self._heaps.get(account)
+            if heap is None:
+                return
+            if len(heap) < _MOST:
+                heappush(heap, (rank, queue_id))
+                return
+        self.doubt(account)
+
+    def pop(self, accounts: Collection[str]) -> tuple[bool, tuple[float, str] | None]:
+        """Whether the table need not be asked; and if so these accounts' lowest rank, if there is one."""
+        with self._lock:
+            heaps = [self._heaps.get(account) for account in accounts]
+            if None in heaps:
+                return False, None
+            waiting = [heap for heap in heaps if heap]
+            return True, heappop(min(waiting)) if waiting else None
