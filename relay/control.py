@@ -8,109 +8,24 @@ use the same verbs, so that the spool has one writer at any time.
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 
-from relay.envelope import Envelope, Submission
-from relay.intake import Intake
-from relay.spool import Spool, SpoolError, State
-from relay.trace import describe, describe_life
+from relay.spool import SpoolError
+from relay.verbs import Answer, Refused, Verbs
 
 log = structlog.get_logger("control")
 _LONGEST_LINE = 4 * 1024 * 1024  # twenty thousand recipients fit
+_LONGEST_ANSWER = 64 * 1024 * 1024
 _BLOCK = 256 * 1024
-Answer = dict[str, Any]
-
-
-class Refused(Exception):  # noqa: N818 - the service's word
-    """The service, or the spool, will not; the text is for the operator."""
+__all__ = ["NotRunning", "Refused", "Server", "call"]
 
 
 class NotRunning(Exception):  # noqa: N818 - a state, not an error
     """No service listens on this socket."""
-
-
-class Verbs:
-    """What an operator can ask for."""
-
-    def __init__(self, spool: Spool, wake: Callable[[], None], intake: Intake | None = None) -> None:
-        self._spool = spool
-        self._wake = wake
-        self._intake = intake
-        # What other parts of the service can be asked, by the name of the verb.
-        self.more: dict[str, Callable[..., Awaitable[Answer]]] = {}
-
-    def find(self, name: str) -> Callable[..., Awaitable[Answer]] | None:
-        """The verb of that name, here or in another part of the service."""
-        own: Callable[..., Awaitable[Answer]] | None = getattr(self, name, None)
-        return self.more.get(name) or own
-
-    async def queue_list(self, states: list[str], limit: int) -> Answer:
-        """Messages in these states, oldest first, and how many are in each state."""
-        chosen = [State(state) for state in states]
-        entries = await self._spool.list(chosen, limit)
-        counts = await self._spool.counts()
-        return {"messages": [describe(e) for e in entries], "counts": {s.value: n for s, n in counts.items()}}
-
-    async def queue_show(self, queue_id: str) -> Answer:
-        """One message."""
-        return describe(await self._spool.show(queue_id))
-
-    async def queue_retry(self, queue_ids: list[str]) -> Answer:
-        """Try these messages now."""
-        return await self._each(queue_ids, self._spool.retry)
-
-    async def queue_hold(self, queue_ids: list[str]) -> Answer:
-        """Let these messages wait for a person."""
-        return await self._each(queue_ids, self._spool.hold)
-
-    async def queue_release(self, queue_ids: list[str]) -> Answer:
-        """Let these held messages go."""
-        return await self._each(queue_ids, self._spool.release)
-
-    async def queue_discard(self, queue_ids: list[str]) -> Answer:
-        """Throw these messages away."""
-        return await self._each(queue_ids, self._spool.discard)
-
-    async def trace(self, queue_id: str) -> Answer:
-        """One message's life."""
-        entry = await self._spool.show(queue_id)
-        attempts = await self._spool.attempts(queue_id)
-        return describe_life(entry, attempts)
-
-    async def _each(self, queue_ids: list[str], verb: Callable[[str], Awaitable[None]]) -> Answer:
-        done, problems = [], []
-        for queue_id in queue_ids:
-            try:
-                await verb(queue_id)
-                done.append(queue_id)
-            except SpoolError as error:
-                problems.append(f"{queue_id}: {error}")
-        self._wake()
-        return {"done": done, "problems": problems}
-
-    async def send(
-        self, content: asyncio.StreamReader, size: int, reverse_path: str, forward_paths: list[str]
-    ) -> Answer:
-        """Take a message of `size` octets, as a session would."""
-        if self._intake is None:
-            raise Refused("this command cannot send")
-        writer = self._intake.writer()
-        try:
-            left = size
-            while left:
-                block = await content.readexactly(min(left, _BLOCK))
-                await asyncio.to_thread(writer.write, block)
-                left -= len(block)
-            envelope = Envelope(reverse_path, tuple(forward_paths), datetime.now(UTC), listener="control")
-            reply = await self._intake.accept(Submission(envelope, writer.finish()), None)
-        finally:
-            writer.discard()
-        return {"code": reply.code, "status": reply.enhanced, "text": reply.text}
 
 
 class Server:
@@ -166,25 +81,36 @@ class Server:
         return result
 
 
-async def call(path: Path, verb: str, content: bytes | None = None, **arguments: Any) -> Answer:
+async def call(path: Path, verb: str, content: bytes | BinaryIO | None = None, **arguments: Any) -> Answer:
     """Ask the running service.
+
+    Args:
+        path: the service's socket.
+        verb: what is asked for.
+        content: octets that go along; a file is read block by block from where it stands to its end.
+        arguments: the verb's.
 
     Raises:
         NotRunning: there is none.
         Refused: it will not.
+        OSError: the file cannot be read.
     """
     try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=64 * 1024 * 1024)
+        reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST_ANSWER)
     except (FileNotFoundError, ConnectionRefusedError):
         raise NotRunning from None
     except PermissionError:
         raise Refused(f"{path}: permission denied; run this as the relay's own user or as root") from None
     try:
         if content is not None:
-            arguments["size"] = len(content)
-        writer.write(json.dumps({"verb": verb, **arguments}).encode() + b"\n" + (content or b""))
-        await writer.drain()
+            arguments["size"] = _measure(content)
+        writer.write(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
+        for block in _blocks(content):
+            writer.write(block)
+            await writer.drain()
         line = await reader.readline()
+    except ConnectionError:
+        line = b""
     finally:
         writer.close()
     if not line:
@@ -193,3 +119,20 @@ async def call(path: Path, verb: str, content: bytes | None = None, **arguments:
     if "refused" in answer:
         raise Refused(answer["refused"])
     return answer
+
+
+def _measure(content: bytes | BinaryIO) -> int:
+    if isinstance(content, bytes):
+        return len(content)
+    here = content.tell()
+    size = content.seek(0, os.SEEK_END) - here
+    content.seek(here)
+    return size
+
+
+def _blocks(content: bytes | BinaryIO | None) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+    elif content is not None:
+        while block := content.read(_BLOCK):
+            yield block

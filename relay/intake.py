@@ -36,6 +36,10 @@ class Intake:
         # Messages whose reply is being written to such a client: whether it was taken.
         self._settling: dict[str, asyncio.Future[bool]] = {}
 
+    def configure(self, config: Config) -> None:
+        """Go on by another configuration."""
+        self._config = config
+
     def writer(self) -> ContentWriter:
         """Where content flows, on the spool's own file system."""
         return self._spool.writer()

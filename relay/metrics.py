@@ -41,6 +41,12 @@ LOSSES = Counter(
     ["loss"],  # the closed list of message.losses
     registry=REGISTRY,
 )
+NOTICES = Counter(
+    "relay_notices",
+    "Persons told of a failed message or of an account's trouble, by who was told",
+    ["told"],  # sender | operator | nobody
+    registry=REGISTRY,
+)
 API_SECONDS = Histogram(
     "relay_api_seconds",
     "Calls of the send-mail API, by the class of their answer",
@@ -71,6 +77,7 @@ LOGINS = Counter(
 _CLOSED: tuple[tuple[Counter | Histogram, Iterable[str]], ...] = (
     (MESSAGES, ("relayed", "queued", "refused", "deferred")),
     (ATTEMPTS, (action.value for action in Action)),
+    (NOTICES, ("sender", "operator", "nobody")),
     (API_SECONDS, ("2xx", "4xx", "429", "5xx", "none")),
     (REFRESHES, ("granted", "refused", "unavailable")),
     (CONNECTIONS, ("accepted", "refused")),

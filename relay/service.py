@@ -11,15 +11,18 @@ import structlog
 
 from relay import control, systemd
 from relay.clock import Clock
-from relay.config import Config
+from relay.config import Account, Config, Works
 from relay.courier import Courier
 from relay.doctor.desk import Desk
 from relay.intake import Intake
 from relay.learned import Learned
 from relay.load import ConfigError
+from relay.notices import Operator, Senders
+from relay.notices.operator import choose_healthy
 from relay.smtp.server import ListenError, Server
 from relay.spool import Spool
 from relay.spool.sqlite import SqliteSpool
+from relay.verbs import Verbs
 from relay.works.authorizer import Authorizer
 from relay.works.client import Client
 from relay.works.diagnosis import Failure, diagnose_failure
@@ -29,7 +32,10 @@ from relay.works.pacing import Pacing
 
 log = structlog.get_logger("service")
 # What is in flight when the relay is told to stop may take so long; systemd allows more.
-_GRACE = 8.0
+_GRACE = 5.0
+_REFRESH_GRACE = 2.0
+# Sections that cannot change while the relay runs.
+_FIXED = ("state_dir", "console", "log", "spool")
 
 
 class Service:
@@ -52,6 +58,8 @@ class Service:
         self._listen = listen
         self._sockets = sockets
         self._stack = AsyncExitStack()
+        self._alive: asyncio.Task[None] | None = None
+        self._serving = False
         self.started = time.time()  # seconds since the epoch
         self.spool: Spool = SqliteSpool(config.state_dir / "spool", keep_free=config.spool.keep_free)
         self.grants = FileGrants(config.state_dir)
@@ -74,30 +82,87 @@ class Service:
         config = self.config
         await self.spool.open()
         self._stack.push_async_callback(self.spool.close)
-        self.authorizer = Authorizer(AuthServer(config.works), self.grants, self._on_grant, self._clock.wall)
-        self._stack.push_async_callback(self.authorizer.aclose)
-        alive = asyncio.create_task(self.authorizer.keep_alive([a.name for a in config.account]))
-        self._stack.callback(alive.cancel)
+        self.authorizer = Authorizer(
+            AuthServer(config.works), self.grants, self._on_grant, self._clock.wall, self._on_warning
+        )
+        self._stack.push_async_callback(self._close_authorizer)
         self.client = Client(config.works, self.authorizer)
         self._stack.push_async_callback(self.client.aclose)
         self.pacing = Pacing(
             config.works.requests_per_minute, {a.name: a for a in config.account}, self._clock.steady
         )
         self.courier = Courier(config, self.spool, self.client, self.pacing, self._clock)
+        self._stack.push_async_callback(self._open_notices().stop)
+        self._keep_alive()
         await self.courier.start()
-        self._stack.push_async_callback(self.courier.stop, _GRACE)
+        self._stack.push_async_callback(self._stop_flow)
         self.intake = Intake(config, self.spool, self.courier)
-        self.verbs = control.Verbs(self.spool, self.courier.wake, self.intake)
+        self.verbs = Verbs(self.spool, self.courier, self.intake)
         if self._listen:
             await self._start_doors()
 
+    def _keep_alive(self) -> None:
+        """Look after the grants of the configured accounts."""
+        if self._alive is not None:
+            self._alive.cancel()
+        names = [account.name for account in self.config.account]
+        self._alive = asyncio.create_task(self.authorizer.keep_alive(names), name="grants")
+
+    async def _close_authorizer(self) -> None:
+        """End the care for grants; a refresh under way has a moment to be stored."""
+        if self._alive is not None:
+            self._alive.cancel()
+        closing = asyncio.ensure_future(self.authorizer.aclose())
+        await asyncio.wait({closing}, timeout=_REFRESH_GRACE)
+
+    async def _stop_flow(self) -> None:
+        """Take no more and send no more, both at once: the one may not cost the other its time.
+
+        A session whose content comes to its end meanwhile is told `queued`: the message is on disk.
+        """
+        doors = [self.server.stop()] if self._serving else []
+        await asyncio.gather(self.courier.stop(_GRACE), *doors)
+
+    def _open_notices(self) -> Operator:
+        """Let senders and the operator be told."""
+        config, courier, wall = self.config, self.courier, self._clock.wall
+        self.senders = Senders(config, self.spool, self._choose_for_sender, self._announce, wall)
+        self.operator = Operator(config, self.spool, self._choose_for_operator, self._announce, wall)
+        courier.on_failure = self.senders.tell
+        courier.on_trouble = self.operator.report
+        return self.operator
+
+    def _choose_for_sender(self, name: str) -> Account | None:
+        """The failed message's account; another one if it is in trouble and another one is not."""
+        ill, own = self.courier.accounts.troubles, self.config.find_account(name)
+        well = own is not None and name not in ill
+        return own if well else choose_healthy(self.config.account, ill) or own
+
+    def _choose_for_operator(self, avoid: str) -> Account | None:
+        return choose_healthy(self.config.account, {avoid, *self.courier.accounts.troubles})
+
+    def _announce(self, queue_id: str, account: Account, line: str) -> None:
+        log.debug("message of our own", queue_id=queue_id, account=account.name)
+        self.courier.announce(account.name, line)
+
     def _on_grant(self, account: str, failure: Failure | None) -> None:
         """The authorizer knows before any message does whether an account can send."""
-        courier = getattr(self, "courier", None)
+        if failure is None:
+            self.courier.stop_account(account, None)
+            return
+        outcome = diagnose_failure(failure)
         # A refused refresh is known at half of the access token's life: mail goes on with the rest of it,
-        # and the message that finds the token dead stops the account.
-        if courier is not None and (failure is None or not self.authorizer.can_send(account)):
-            courier.stop_account(account, None if failure is None else diagnose_failure(failure))
+        # and the message that finds the token dead stops the account. The operator hears of it now.
+        if self.authorizer.can_send(account):
+            self.operator.report(account, outcome)
+        else:
+            self.courier.stop_account(account, outcome)
+
+    def _on_warning(self, account: str, days: int) -> None:
+        """A grant that does not renew itself dies in at most so many days."""
+        grant = self.authorizer.grant(account)
+        if grant is not None:
+            self.operator.warn(account, days, grant.refresh_expires_at, grant.consented_at)
 
     async def _start_doors(self) -> None:
         self.server = Server(self.config, self.intake, self._sockets)
@@ -110,28 +175,40 @@ class Service:
         await controls.start()
         self._stack.push_async_callback(controls.stop)
         await self.server.start()
-        self._stack.push_async_callback(self.server.stop)
+        self._serving = True
         spool = self.config.spool
         tending = asyncio.create_task(self.spool.tend(spool.keep_failed, spool.keep_history))
         self._stack.callback(tending.cancel)
 
     async def reload(self, config: Config) -> None:
-        """Take what can change while the relay runs: listeners, users, devices, limits.
+        """Go on by another configuration; sessions go on too.
 
         Raises:
-            ListenError: a new listener cannot be opened; nothing changed.
+            ListenError: a new listener cannot be opened, or a certificate not be used; nothing changed.
         """
-        tables = ("listener", "user", "device", "limits")
-        changed = {name: getattr(config, name) for name in tables}
-        taken = self.config.model_copy(update=changed)
-        if taken != config:
-            log.warning("restart needed", reason="more than listeners, users, devices and limits changed")
-        await self.server.reload(taken)
-        self.config = taken
+        before = self.config
+        await self.server.reload(config)
+        self.config = config
+        self.pacing.configure(config.works.requests_per_minute, {a.name: a for a in config.account})
+        self.senders.config = self.operator.config = config
+        self.intake.configure(config)
+        self._keep_alive()
+        self.courier.configure(config)
+        later = [name for name in _FIXED if getattr(before, name) != getattr(config, name)]
+        if _lasting(before.works) != _lasting(config.works):
+            later.append("works")
+        if later:
+            log.warning("restart needed", reason=f"{', '.join(later)} changed")
 
     async def stop(self) -> None:
         """Stop accepting, let what is in flight end, leave the rest in the spool."""
         await self._stack.aclose()
+
+
+def _lasting(works: Works) -> Works:
+    """What of [works] cannot change while the relay runs."""
+    changing = ("requests_per_minute", "recipients_per_mail", "attachment_limit")
+    return works.model_copy(update=dict.fromkeys(changing, 0))
 
 
 Beside = Callable[["Service"], AbstractAsyncContextManager[object]]
@@ -144,7 +221,7 @@ async def serve(
 
     Args:
         config: of what.
-        beside: what else runs while the service does, and ends before it: the console.
+        beside: what else runs while the service does, and ends with it: the console.
         reread: gives the configuration as it is on the disk now; raises ConfigError.
 
     Raises:
@@ -157,21 +234,20 @@ async def serve(
     service = Service(config, sockets=systemd.PassedSockets.take())
     await service.start()
     watchdog = asyncio.create_task(systemd.watch())
+    others = AsyncExitStack()
     try:
-        async with AsyncExitStack() as others:
-            for other in beside:
-                await others.enter_async_context(other(service))
-            if reread is not None:
-                others.callback(loop.remove_signal_handler, signal.SIGHUP)
-                loop.add_signal_handler(signal.SIGHUP, _reload_soon, service, reread, set())
-            systemd.notify("READY=1")
-            log.info("serving", accounts=[account.name for account in config.account])
-            await stopping.wait()
+        for other in beside:
+            await others.enter_async_context(other(service))
+        if reread is not None:
+            loop.add_signal_handler(signal.SIGHUP, _reload_soon, service, reread, set())
+        systemd.notify("READY=1")
+        log.info("serving", accounts=[account.name for account in config.account])
+        await stopping.wait()
     finally:
         log.info("stopping")
         systemd.notify("STOPPING=1")
         watchdog.cancel()
-        await service.stop()
+        await asyncio.gather(others.aclose(), service.stop())
     log.info("stopped")
 
 

@@ -1,20 +1,23 @@
 """A message as the operator sees it: one entry of the queue, or its whole life, as plain values for JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
-from relay.spool import Attempt, Entry
+from relay.outcome import Outcome
+from relay.spool import Attempt, Entry, Event, State
 
 Answer = dict[str, Any]
+NOBODY: Mapping[str, Outcome] = MappingProxyType({})
 
 
-def describe(entry: Entry) -> Answer:
-    """A message as `relay queue --json` shows it."""
-    envelope = entry.envelope
+def describe(entry: Entry, held: Mapping[str, Outcome] = NOBODY) -> Answer:
+    """A message as `relay queue --json` shows it; `held` are the accounts whose mail waits for a person."""
+    envelope, (state, status, reason) = entry.envelope, _stand(entry, held)
     return {
         "queue_id": entry.queue_id,
-        "state": entry.state.value,
+        "state": state.value,
         "account": entry.account,
         "arrival": _iso(entry.arrival),
         "reverse_path": envelope.reverse_path,
@@ -25,21 +28,34 @@ def describe(entry: Entry) -> Answer:
         "attempts": entry.attempts,
         "unknowns": entry.unknowns,
         "next_attempt": _iso(entry.next_attempt) if entry.next_attempt else None,
-        "status": entry.status,
-        "reason": entry.reason,
+        "status": status,
+        "reason": reason,
         "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
         "relayed": sorted(entry.relayed),
         "refused": sorted(entry.refused),
     }
 
 
+def _stand(entry: Entry, held: Mapping[str, Outcome]) -> tuple[State, str, str]:
+    """State, status and reason: what waits for its account is held, whatever it met before."""
+    trouble = held.get(entry.account) if entry.state in (State.QUEUED, State.DELAYED) else None
+    if trouble is None:
+        return entry.state, entry.status, entry.reason
+    return State.HELD, trouble.status, trouble.reason
+
+
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def describe_life(entry: Entry, attempts: Sequence[Attempt]) -> Answer:
+def describe_life(
+    entry: Entry,
+    attempts: Sequence[Attempt],
+    events: Sequence[Event] = (),
+    held: Mapping[str, Outcome] = NOBODY,
+) -> Answer:
     """One message's life, from the connection that brought it to the last answer."""
-    envelope = entry.envelope
+    envelope, (state, status, reason) = entry.envelope, _stand(entry, held)
     return {
         "queue_id": entry.queue_id,
         "session": {
@@ -61,13 +77,15 @@ def describe_life(entry: Entry, attempts: Sequence[Attempt]) -> Answer:
         "account": entry.account,
         "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
         "attempts": [_describe_attempt(one) for one in attempts],
+        "events": [{"at": _iso(one.at), "event": one.event, "detail": dict(one.detail)} for one in events],
         "outcome": {
-            "state": entry.state.value,
-            "status": entry.status,
-            "reason": entry.reason,
+            "state": state.value,
+            "status": status,
+            "reason": reason,
             "attempts": entry.attempts,
             "unknowns": entry.unknowns,
             "next_attempt": _iso(entry.next_attempt) if entry.next_attempt else None,
+            "ended": _iso(entry.ended) if entry.ended else None,
             "relayed": sorted(entry.relayed),
             "refused": sorted(entry.refused),
         },

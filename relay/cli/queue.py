@@ -1,5 +1,6 @@
 """`relay queue`: the operator's verbs."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -42,6 +43,8 @@ def list_(states: tuple[str, ...], limit: int, config_path: str | None, *, as_js
         console.print(table)
     counts = ", ".join(f"{n} {state}" for state, n in answer["counts"].items() if n)
     console.print(counts or "the queue is empty")
+    for name, reason in answer["held_accounts"].items():
+        console.print(f"account {name} is held, and its mail with it: {reason}")
 
 
 def _columns(message: dict[str, Any]) -> list[str]:
@@ -77,47 +80,82 @@ def show(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
         click.echo(f"{key.replace('_', ' '):>14}  {value if value not in (None, '') else '-'}")
 
 
+_ids = click.argument("queue_ids", nargs=-1)
+_every = click.option("--all", "every", is_flag=True, help="All that can be, up to 100,000.")
+_account = click.option("--account", default="", help="All of this account that can be.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    queue_ids: tuple[str, ...]
+    every: bool
+    account: str
+
+    def arguments(self) -> dict[str, Any]:
+        if not (self.queue_ids or self.every or self.account):
+            raise click.UsageError("name messages by their id, or give --all or --account")
+        if self.queue_ids and (self.every or self.account):
+            raise click.UsageError("give ids, or --all, or --account")
+        return {"queue_ids": list(self.queue_ids), "every": self.every, "account": self.account}
+
+
 @command.command()
-@click.argument("queue_ids", nargs=-1, required=True)
+@_ids
+@_every
+@_account
 @config_option
 @json_option
-def retry(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
+def retry(
+    queue_ids: tuple[str, ...], account: str, config_path: str | None, *, every: bool, as_json: bool
+) -> None:
     """Try messages now: delayed, held or failed ones."""
-    _each("queue_retry", queue_ids, config_path, "queued again", as_json=as_json)
+    meant = _Meant(queue_ids, every, account)
+    _each("queue_retry", meant, config_path, "queued again", as_json=as_json)
 
 
 @command.command()
-@click.argument("queue_ids", nargs=-1, required=True)
+@_ids
+@_every
+@_account
 @config_option
 @json_option
-def hold(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
+def hold(
+    queue_ids: tuple[str, ...], account: str, config_path: str | None, *, every: bool, as_json: bool
+) -> None:
     """Let messages wait until they are released."""
-    _each("queue_hold", queue_ids, config_path, "held", as_json=as_json)
+    _each("queue_hold", _Meant(queue_ids, every, account), config_path, "held", as_json=as_json)
 
 
 @command.command()
-@click.argument("queue_ids", nargs=-1, required=True)
+@_ids
+@_every
+@_account
 @config_option
 @json_option
-def release(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
-    """Let held messages go."""
-    _each("queue_release", queue_ids, config_path, "queued again", as_json=as_json)
+def release(
+    queue_ids: tuple[str, ...], account: str, config_path: str | None, *, every: bool, as_json: bool
+) -> None:
+    """Let held messages go. Tries their account again at once, if it is in trouble."""
+    meant = _Meant(queue_ids, every, account)
+    _each("queue_release", meant, config_path, "queued again", as_json=as_json)
 
 
 @command.command()
-@click.argument("queue_ids", nargs=-1, required=True)
+@_ids
+@_every
+@_account
 @config_option
 @json_option
 @click.confirmation_option(prompt="Throw these messages away for good?")
-def discard(queue_ids: tuple[str, ...], config_path: str | None, *, as_json: bool) -> None:
-    """Throw messages away for good."""
-    _each("queue_discard", queue_ids, config_path, "discarded", as_json=as_json)
-
-
-def _each(
-    verb: str, queue_ids: tuple[str, ...], config_path: str | None, done: str, *, as_json: bool
+def discard(
+    queue_ids: tuple[str, ...], account: str, config_path: str | None, *, every: bool, as_json: bool
 ) -> None:
-    answer = ask(read_config(config_path), verb, queue_ids=list(queue_ids))
+    """Throw messages away for good."""
+    _each("queue_discard", _Meant(queue_ids, every, account), config_path, "discarded", as_json=as_json)
+
+
+def _each(verb: str, meant: _Meant, config_path: str | None, done: str, *, as_json: bool) -> None:
+    answer = ask(read_config(config_path), verb, **meant.arguments())
     if as_json:
         print_json(answer)
     else:
@@ -125,5 +163,7 @@ def _each(
             click.echo(f"{queue_id} {done}")
         for problem in answer["problems"]:
             click.echo(f"relay: {problem}", err=True)
+        if not answer["done"] and not answer["problems"]:
+            click.echo("there is no such message", err=True)
     if answer["problems"]:
         raise click.exceptions.Exit(EX_DATAERR)

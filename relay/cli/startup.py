@@ -57,6 +57,7 @@ def ask_service(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
     from relay import control
     from relay.spool.sqlite import SqliteSpool
+    from relay.verbs import Verbs
 
     try:
         return await control.call(config.state_dir / "control.sock", verb, **arguments)
@@ -67,7 +68,7 @@ async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str
         raise control.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
     await spool.open()
     try:
-        answer: dict[str, Any] = await getattr(control.Verbs(spool, lambda: None), verb)(**arguments)
+        answer: dict[str, Any] = await getattr(Verbs(spool), verb)(**arguments)
         return answer
     finally:
         await spool.close()

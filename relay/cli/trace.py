@@ -48,6 +48,9 @@ def _lines(life: Answer) -> Iterator[tuple[str, str]]:
         yield "attempt", _attempt(one)
         if one.get("diagnostic"):
             yield "", f"Works said: {one['diagnostic']}"
+    for event in life["events"]:
+        detail = ", ".join(f"{key} {value}" for key, value in event["detail"].items())
+        yield "event", f"{event['at']}  {event['event']}  {detail}".rstrip()
     yield "state", f"{outcome['state']}  {outcome['status']} {outcome['reason']}".rstrip()
     if outcome["next_attempt"]:
         yield "next", outcome["next_attempt"]

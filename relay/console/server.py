@@ -72,9 +72,12 @@ class Server:
 
     async def stop(self, grace: float = GRACE) -> None:
         """Take no more connections, let started answers end for `grace` seconds, then cut them."""
-        self._socket.close()
         if self._task is None:
+            self._socket.close()
             return
+        # uvicorn closes the socket, within a tenth of a second. Closed here, its number could be given
+        # to another listening socket while the event loop still watches it, and that one would never hear
+        # of a connection.
         self._server.should_exit = True
         done, _ = await asyncio.wait({self._task}, timeout=grace)
         if not done:

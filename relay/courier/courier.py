@@ -48,7 +48,7 @@ class Failure:
 
 
 OnFailure = Callable[[Failure], Awaitable[None]]
-OnTrouble = Callable[[str, Trouble | None], None]
+OnTrouble = Callable[[str, Outcome | None], None]
 
 
 class Courier:
@@ -137,14 +137,18 @@ class Courier:
         """Accounts whose mail waits for a person, and why."""
         return {name: one.outcome for name, one in self.accounts.troubles.items() if one.held}
 
+    def announce(self, account: str, line: str) -> int:
+        """A message was put; about how many others go before it."""
+        self.wake()
+        return self._backlog.add(account, line)
+
     async def expect(self, queue_id: str, account: str, seconds: float, line: str = "") -> Outcome | None:
         """Wake the courier and wait for a verdict: relayed or failed.
 
         Returns None when there is none in time; and at once when there is nothing to wait for: the API is
         known to be down, the account is in trouble, or the queue before it is longer than `seconds`.
         """
-        ahead = self._backlog.add(account, line)
-        self.wake()
+        ahead = self.announce(account, line)
         if seconds <= 0 or self._stopping or self._forecast(account, ahead) > seconds:
             return None
         return await self._sessions.wait(queue_id, account, seconds)
@@ -217,8 +221,10 @@ class Courier:
         due = await self._spool.next_due(ready)
         if due is not None:
             seconds = min(seconds, max(due - self._clock.wall(), 0.0))
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), min(seconds, _LONGEST_SLEEP))
+            async with asyncio.timeout(min(seconds, _LONGEST_SLEEP)):
+                await self._wake.wait()
 
     async def _attempt(self, claim: Claim, slot: Slot) -> None:
         account = self._config.find_account(claim.entry.account)
@@ -354,5 +360,5 @@ class Courier:
         else:
             self._sessions.dismiss(account)
         if self.on_trouble is not None:
-            self.on_trouble(account, trouble)
+            self.on_trouble(account, None if trouble is None else trouble.outcome)
         self.wake()

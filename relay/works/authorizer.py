@@ -201,12 +201,14 @@ class Authorizer:
             self._tell(account, state, Failure.NO_GRANT, str(error))
             state.grant, state.version, state.read = None, version, True
             return state
+        before = state.grant
+        # Known first, told then: whoever is told asks at once whether the account can send.
+        state.grant, state.version, state.read = grant, version, True
         if grant is None:
             self._tell(account, state, Failure.NO_GRANT)
-        elif state.grant is None or grant.consented_at != state.grant.consented_at:
+        elif before is None or grant.consented_at != before.consented_at:
             self._tell(account, state, None)
             state.pause = state.again_at = 0.0
-        state.grant, state.version, state.read = grant, version, True
         return state
 
     def _tell(self, account: str, state: _State, trouble: Failure | None, diagnostic: str = "") -> None:

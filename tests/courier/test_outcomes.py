@@ -165,6 +165,7 @@ async def test_what_has_had_its_250_is_kept_when_it_fails(tmp_path):
         assert "out of service" in entry.reason
         relay.sandbox.faults.clear()
         await relay.service.verbs.queue_retry([queue_id])
+        relay.pass_time(31)  # the notice met the outage too, so the circuit is open
         await relay.reach(queue_id, State.RELAYED)
 
 

@@ -1,6 +1,7 @@
 """The relay between real sockets and a simulated Works, with a clock that all of them share."""
 
 import asyncio
+import contextlib
 import smtplib
 import time
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from relay.sandbox import Clock as SandboxClock
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
 from relay.spool import State
-from relay.works.grants import FileGrants, Grant
+from relay.works.grants import FileGrants, Grant, TokenError
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
 PATIENCE = 10.0  # seconds of real time that a test waits for something to come true
@@ -79,9 +80,15 @@ class Relay:
     def sent_to(self):
         return [self.sandbox.request(one.id)["to"] for one in self.sandbox.messages]
 
-    def log_in(self, address="scanner@example.com", account="scanner"):
-        """Somebody consents."""
+    async def log_in(self, address="scanner@example.com", account="scanner"):
+        """Somebody consents, and the relay notices."""
         self.service.grants.store(account, grant_of(self.sandbox, address, self.clock.now()))
+        await self.notice_grants(account)
+
+    async def notice_grants(self, account="scanner"):
+        """What happens every two seconds, now."""
+        with contextlib.suppress(TokenError):
+            await self.service.authorizer.check(account)
 
 
 async def until(check, patience=PATIENCE):

@@ -1,0 +1,177 @@
+"""Who is told of our own trouble: the operator, by every way that is left, at most once in a while.
+
+The log, the metrics and the console say it anyway. Mail goes to `delivery.notify`: through the fallback host
+if there is one, else through an account that can still send. What was told is kept on disk, so
+that a relay that is restarted again and again does not write each time.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import smtplib
+import tempfile
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from relay import metrics
+from relay.config import Account, Config, split_address
+from relay.notices.compose import Letterhead, write_plain
+from relay.notices.senders import Announce, Choose, submit
+from relay.notices.texts import LANGUAGES, Words
+from relay.outcome import Action, Outcome
+from relay.spool import Spool, SpoolError
+
+log = structlog.get_logger("notices")
+_DAY = 86400.0
+_FALLBACK_PATIENCE = 20.0  # seconds
+_FORGET = 120 * _DAY  # longer than a grant lives
+
+
+class Told:
+    """What the operator was told, and when: `state_dir/told.json`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._when: dict[str, float] = {}
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(path.read_bytes())
+            self._when = {str(key): float(when) for key, when in found.items()}
+
+    def is_due(self, key: str, now: float, every: float) -> bool:
+        """Whether it was not told in the last `every` seconds; a time in the future was a wrong clock."""
+        return not 0 <= now - self._when.get(key, -every) < every
+
+    def note(self, key: str, now: float) -> None:
+        """It is told now."""
+        self._when = {one: when for one, when in self._when.items() if 0 <= now - when < _FORGET} | {key: now}
+        with contextlib.suppress(OSError):  # at worst it is told twice
+            self._write()
+
+    def _write(self) -> None:
+        fd, aside = tempfile.mkstemp(prefix=".told-", dir=self._path.parent)
+        with os.fdopen(fd, "w") as file:
+            json.dump(self._when, file)
+        Path(aside).replace(self._path)
+
+
+class Operator:
+    """Writes to the operator."""
+
+    def __init__(
+        self, config: Config, spool: Spool, choose: Choose, announce: Announce, now: Callable[[], float]
+    ) -> None:
+        """As Senders; `choose` gives an account that can send, preferably not this one."""
+        self.config = config
+        self._spool = spool
+        self._choose = choose
+        self._announce = announce
+        self._now = now
+        self._told = Told(config.state_dir / "told.json")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def report(self, name: str, outcome: Outcome | None) -> None:
+        """An account's trouble began, became another, or is over (None)."""
+        account = self.config.find_account(name)
+        if account is None or outcome is None or outcome.action is not Action.HELD:
+            return
+        words = self._words()
+        since = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
+        subject = words.trouble.format(hostname=self.config.hostname, account=name)
+        text = words.trouble_text.format(
+            account=name, address=account.address, reason=outcome.reason, since=since
+        )
+        self._tell(f"{name}: {outcome.reason}", self.config.delivery.notify_every, subject, text, name)
+
+    def warn(self, name: str, days: int, expires: float, consented: float) -> None:
+        """A grant that does not renew itself dies in at most so many days.
+
+        Args:
+            name: the account's.
+            days: 30, 14, 7 or 1.
+            expires: when it dies; seconds since the epoch.
+            consented: which grant it is: when somebody consented; seconds since the epoch.
+        """
+        account = self.config.find_account(name)
+        if account is None:
+            return
+        words = self._words()
+        date = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d")
+        subject = words.expiry.format(hostname=self.config.hostname, account=name, days=days)
+        text = words.expiry_text.format(account=name, address=account.address, date=date)
+        self._tell(f"{name}: {days} days, {consented:.0f}", _FORGET, subject, text, "")
+
+    async def stop(self) -> None:
+        """Let what is being told be told, for a moment."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        for task in self._tasks:
+            task.cancel()
+
+    def _words(self) -> Words:
+        language = self.config.delivery.notice_language
+        return LANGUAGES["en" if language == "auto" else language]
+
+    def _tell(self, key: str, every: float, subject: str, text: str, avoid: str) -> None:
+        if not self._told.is_due(key, self._now(), every):
+            return
+        if not self.config.delivery.notify:
+            log.warning("no mail about trouble", reason="delivery.notify is empty", trouble=key)
+            return
+        self._told.note(key, self._now())
+        task = asyncio.create_task(self._deliver(subject, text, avoid), name="operator")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, subject: str, text: str, avoid: str) -> None:
+        for way in (self._by_fallback, self._by_account):
+            try:
+                if await way(subject, text, avoid):
+                    metrics.NOTICES.labels("operator").inc()
+                    return
+            except (OSError, smtplib.SMTPException, SpoolError, ValueError) as error:
+                log.error(
+                    "operator not told this way", way=way.__name__.removeprefix("_by_"), reason=str(error)
+                )
+        metrics.NOTICES.labels("nobody").inc()
+        log.error("operator not told by mail", reason="no account can send, and there is no fallback")
+
+    def _head(self, sender: str) -> Letterhead:
+        delivery = self.config.delivery
+        language = "en" if delivery.notice_language == "auto" else delivery.notice_language
+        return Letterhead(self.config.hostname, sender, delivery.notify, language, self._now())
+
+    async def _by_fallback(self, subject: str, text: str, _: str) -> bool:
+        delivery = self.config.delivery
+        if not delivery.fallback:
+            return False
+        # From and to are the operator: the one address that this host certainly knows.
+        octets = write_plain(self._head(delivery.notify), subject, text)
+        await asyncio.to_thread(_send, split_address(delivery.fallback), delivery.notify, octets)
+        log.info("operator told", way="fallback")
+        return True
+
+    async def _by_account(self, subject: str, text: str, avoid: str) -> bool:
+        account = self._choose(avoid)
+        if account is None:
+            return False
+        octets = write_plain(self._head(account.address), subject, text)
+        submission = submit(self._spool, octets, self.config.delivery.notify, self._now())
+        queue_id = await self._spool.put(submission, account.name)
+        log.info("operator told", way=account.name, queue_id=queue_id)
+        self._announce(queue_id, account, submission.envelope.line)
+        return True
+
+
+def _send(host: tuple[str, int], to: str, octets: bytes) -> None:
+    with smtplib.SMTP(*host, timeout=_FALLBACK_PATIENCE) as client:
+        client.sendmail(to, [to], octets)
+
+
+def choose_healthy(accounts: Iterable[Account], in_trouble: Iterable[str]) -> Account | None:
+    """The first account that can send."""
+    ill = set(in_trouble)
+    return next((account for account in accounts if account.name not in ill), None)

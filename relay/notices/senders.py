@@ -1,0 +1,144 @@
+"""Who is told of a message that failed after its 250: its sender, if we may write there; else the operator.
+
+Nobody is ever told about a message with the null reverse-path, which all notices have.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from relay import metrics
+from relay.config import Account, Config
+from relay.courier.courier import Failure
+from relay.envelope import Buffer, ContentWriter, Envelope, Submission
+from relay.mail import Unconvertible
+from relay.message import originator
+from relay.message.notes import find_language
+from relay.message.parse import parse
+from relay.notices.compose import Facts, Letterhead, write_failure
+from relay.spool import Spool, SpoolError
+
+log = structlog.get_logger("notices")
+_DAY = 86400
+# An address of this form can be written to, in a field and in the API's `to`.
+_PLAIN = re.compile(r"[A-Za-z0-9.!#$&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
+Choose = Callable[[str], Account | None]
+Announce = Callable[[str, Account, str], None]
+
+
+def submit(spool: Spool, octets: bytes, to: str, now: float) -> Submission:
+    """A message of our own, with the null reverse-path.
+
+    Raises:
+        OSError: the content cannot be written.
+    """
+    writer: ContentWriter = spool.writer()
+    try:
+        writer.write(octets)
+        return Submission(
+            Envelope("", (to,), datetime.fromtimestamp(now, UTC), listener="notice"), writer.finish()
+        )
+    finally:
+        writer.discard()
+
+
+class Senders:
+    """Puts notices about failures into the spool."""
+
+    def __init__(
+        self, config: Config, spool: Spool, choose: Choose, announce: Announce, now: Callable[[], float]
+    ) -> None:
+        """Args:
+        config: who may be told, and how.
+        spool: where notices go.
+        choose: an account that can send, preferably this one.
+        announce: told of the queue id, account and line of what was put.
+        now: seconds since the epoch.
+        """
+        self.config = config
+        self._spool = spool
+        self._choose = choose
+        self._announce = announce
+        self._now = now
+
+    async def tell(self, failure: Failure) -> None:
+        """Tell somebody. Never raises: a notice that cannot be made must not keep the failure open."""
+        entry = failure.claim.entry
+        if not entry.envelope.reverse_path:
+            log.error(
+                "failed, and nobody may be told", queue_id=entry.queue_id, reason=failure.outcome.reason
+            )
+            metrics.NOTICES.labels("nobody").inc()
+            return
+        try:
+            await self._tell(failure)
+        except (SpoolError, OSError, ValueError) as error:
+            log.error("no notice could be put", queue_id=entry.queue_id, reason=str(error))
+            metrics.NOTICES.labels("nobody").inc()
+
+    async def _tell(self, failure: Failure) -> None:
+        queue_id, account = failure.claim.entry.queue_id, self._choose(failure.claim.entry.account)
+        to, octets = ("", b"")
+        if account is not None:
+            to, octets = await asyncio.to_thread(self._write, failure, account)
+        if not to or account is None:
+            log.error("failed, and nobody could be told", queue_id=queue_id, remedy="set delivery.notify")
+            metrics.NOTICES.labels("nobody").inc()
+            return
+        submission = submit(self._spool, octets, to, self._now())
+        notice_id = await self._spool.put(submission, account.name)
+        self._spool.note(queue_id, "notice", to=to, notice=notice_id)
+        metrics.NOTICES.labels("operator" if to == self.config.delivery.notify else "sender").inc()
+        log.info("notice put", queue_id=queue_id, notice=notice_id)
+        self._announce(notice_id, account, submission.envelope.line)
+
+    def _write(self, failure: Failure, account: Account) -> tuple[str, bytes]:
+        delivery, entry = self.config.delivery, failure.claim.entry
+        with failure.claim.content.map() as content:
+            author = originator(content)
+            to = self._find_reader(author.addr_spec if author else "", entry.envelope.reverse_path)
+            if not to:
+                return "", b""
+            subject, language = _understand(content)
+            head = Letterhead(
+                self.config.hostname,
+                account.address,
+                to,
+                language if delivery.notice_language == "auto" else delivery.notice_language,
+                self._now(),
+            )
+            facts = Facts(
+                entry,
+                failure.outcome,
+                failure.refused,
+                failure.unknown,
+                subject or delivery.no_subject,
+                int(self.config.spool.keep_failed // _DAY),
+                delivery.notice_original,
+            )
+            return to, write_failure(head, facts, content)
+
+    def _find_reader(self, author: str, reverse_path: str) -> str:
+        """The header From or the reverse-path, if it is ours to write to; else the operator; "" is nobody."""
+        domains = [one.lower() for one in self.config.delivery.notice_domains]
+        domains = domains or [_domain(account.address) for account in self.config.account]
+        ours = [one for one in (author, reverse_path) if _domain(one) in domains and _PLAIN.fullmatch(one)]
+        return next(iter(ours), self.config.delivery.notify)
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].lower()
+
+
+def _understand(content: Buffer) -> tuple[str, str]:
+    """The message's subject and language, as far as it can be read."""
+    try:
+        understood = parse(content)
+    except Unconvertible:
+        return "", "en"
+    except Exception:  # noqa: BLE001 - a message that breaks the parser is one that a notice is about
+        return "", "en"
+    return understood.mail.subject, find_language(understood.mail, understood.codecs)

@@ -1,0 +1,149 @@
+"""What notices say, in English, Japanese and Korean.
+
+The reasons that the relay gives are English sentences. A notice says first in the reader's language what
+kind of failure it was, by its status (RFC 3463), and then quotes the reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One language's words; {…} are filled in."""
+
+    relay: str
+    not_sent: str
+    greeting: str
+    recipients: str
+    kinds: Mapping[str, str]  # by the beginning of the status; "" is any other
+    facts: Mapping[str, str]
+    unknown: str
+    kept: str
+    attached: str
+    fields_attached: str
+    trouble: str
+    trouble_text: str
+    expiry: str
+    expiry_text: str
+
+
+_ENGLISH = Words(
+    relay="Mail relay",
+    not_sent="Not sent: {subject}",
+    greeting="This is an automatic message of the mail relay {hostname}. Your message was not sent to:",
+    recipients="… and {more} more",
+    kinds={
+        "5.3.4": "The message is too large. Send it in parts, or scan with fewer pages or less dpi.",
+        "5.4.7": "It was tried again and again for a long time, without success.",
+        "5.1": "There is something wrong with an address.",
+        "5.6": "The mail service does not take this message as it is.",
+        "5.7": "It is not permitted.",
+        "": "The mail service refused it.",
+    },
+    facts={
+        "reason": "Reason",
+        "status": "Status",
+        "answer": "Answer of the service",
+        "arrival": "Arrived",
+        "last": "Last attempt",
+        "attempts": "Attempts",
+        "queue_id": "Queue id",
+    },
+    unknown="Some of these recipients may have got it all the same: the service gave no clear answer.",
+    kept="Nothing more will be tried. The administrator can look at the message and send it again within "
+    "{days} days:\n    relay trace {queue_id}\n    relay queue retry {queue_id}",
+    attached="The message is attached.",
+    fields_attached="The message is too large to be attached; its header fields are.",
+    trouble="{hostname}: account {account} cannot send",
+    trouble_text="The account {account} ({address}) cannot send:\n\n    {reason}\n\n"
+    "Its mail is held, or will be as soon as its last access token ends. "
+    "Nothing is lost and nothing bounces; when the trouble is over the mail goes out by "
+    "itself, in order.\n\nLook at it:      relay accounts\nConsent again:   relay login {account}\n"
+    "Since:           {since}",
+    expiry="{hostname}: account {account} must consent again within {days} days",
+    expiry_text="The consent of the account {account} ({address}) ends on {date}. From then on its mail "
+    "waits until somebody consents again.\n\nDo it now, it takes a minute:   relay login {account}\n\n"
+    "If you switch on refresh token rotation for the app in the Developer Console, this will not come back.",
+)
+_JAPANESE = Words(
+    relay="メールリレー",
+    not_sent="送信できませんでした: {subject}",
+    greeting="メールリレー {hostname} からの自動通知です。次の宛先にメールを送信できませんでした。",
+    recipients="… ほか {more} 件",
+    kinds={
+        "5.3.4": "メールが大きすぎます。分割するか、ページ数や解像度を下げて送信してください。",
+        "5.4.7": "長時間にわたり再送を繰り返しましたが、送信できませんでした。",
+        "5.1": "宛先のアドレスに問題があります。",
+        "5.6": "メールサービスがこの形式のメールを受け付けませんでした。",
+        "5.7": "許可されていません。",
+        "": "メールサービスが受け付けませんでした。",
+    },
+    facts={
+        "reason": "理由",
+        "status": "ステータス",
+        "answer": "サービスの応答",
+        "arrival": "受付日時",
+        "last": "最後の試行",
+        "attempts": "試行回数",
+        "queue_id": "キューID",
+    },
+    unknown="サービスから明確な応答がなかったため、一部の宛先には届いている可能性があります。",
+    kept="これ以上の再送は行いません。管理者は {days} 日以内であればメールを確認し、再送できます。\n"
+    "    relay trace {queue_id}\n    relay queue retry {queue_id}",
+    attached="元のメールを添付します。",
+    fields_attached="元のメールは大きいため、ヘッダーのみを添付します。",
+    trouble="{hostname}: アカウント {account} から送信できません",
+    trouble_text="アカウント {account} ({address}) から送信できません。\n\n    {reason}\n\n"
+    "このアカウントのメールは保留されます（アクセストークンが有効な間は送信されます）。失われることも、エラーで戻ることもありません。"
+    "原因が解消されると、順番どおり自動的に送信されます。\n\n"
+    "状態の確認:   relay accounts\n再同意:       relay login {account}\n発生日時:     {since}",
+    expiry="{hostname}: アカウント {account} はあと {days} 日以内に再同意が必要です",
+    expiry_text="アカウント {account} ({address}) の同意は {date} に期限切れになります。"
+    "その後は、再同意するまでメールが保留されます。\n\n今すぐ実行してください:   relay login {account}\n\n"
+    "Developer Console でアプリの Refresh Token Rotation を有効にすると、この通知は不要になります。",
+)
+_KOREAN = Words(
+    relay="메일 릴레이",
+    not_sent="발송 실패: {subject}",
+    greeting="메일 릴레이 {hostname}의 자동 알림입니다. 다음 수신자에게 메일을 보내지 못했습니다.",
+    recipients="… 외 {more}건",
+    kinds={
+        "5.3.4": "메일이 너무 큽니다. 나누어 보내거나 페이지 수 또는 해상도를 낮추어 주세요.",
+        "5.4.7": "오랫동안 반복해서 시도했지만 보내지 못했습니다.",
+        "5.1": "주소에 문제가 있습니다.",
+        "5.6": "메일 서비스가 이 형식의 메일을 받지 않았습니다.",
+        "5.7": "허용되지 않았습니다.",
+        "": "메일 서비스가 거부했습니다.",
+    },
+    facts={
+        "reason": "사유",
+        "status": "상태 코드",
+        "answer": "서비스 응답",
+        "arrival": "접수 시각",
+        "last": "마지막 시도",
+        "attempts": "시도 횟수",
+        "queue_id": "큐 ID",
+    },
+    unknown="서비스의 응답이 분명하지 않아 일부 수신자에게는 전달되었을 수 있습니다.",
+    kept="더 이상 시도하지 않습니다. 관리자는 {days}일 안에 메일을 확인하고 다시 보낼 수 있습니다.\n"
+    "    relay trace {queue_id}\n    relay queue retry {queue_id}",
+    attached="원본 메일을 첨부합니다.",
+    fields_attached="원본이 커서 헤더만 첨부합니다.",
+    trouble="{hostname}: 계정 {account}에서 메일을 보낼 수 없습니다",
+    trouble_text="계정 {account} ({address})에서 메일을 보낼 수 없습니다.\n\n    {reason}\n\n"
+    "이 계정의 메일은 보류됩니다(액세스 토큰이 유효한 동안은 발송됩니다). "
+    "유실되거나 반송되지 않으며, 문제가 해결되면 "
+    "순서대로 자동 발송됩니다.\n\n"
+    "상태 확인:   relay accounts\n다시 동의:   relay login {account}\n발생 시각:   {since}",
+    expiry="{hostname}: 계정 {account}은(는) {days}일 안에 다시 동의해야 합니다",
+    expiry_text="계정 {account} ({address})의 동의가 {date}에 만료됩니다. 이후에는 다시 동의할 때까지 메일이 "
+    "보류됩니다.\n\n지금 실행하세요:   relay login {account}\n\n"
+    "Developer Console에서 앱의 Refresh Token Rotation을 켜면 이 알림은 더 이상 오지 않습니다.",
+)
+LANGUAGES: Mapping[str, Words] = {"en": _ENGLISH, "ja": _JAPANESE, "ko": _KOREAN}
+
+
+def kind(words: Words, status: str) -> str:
+    """The kind of failure, in plain words."""
+    return next(text for start, text in words.kinds.items() if status.startswith(start))

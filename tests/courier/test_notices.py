@@ -1,0 +1,247 @@
+"""Who is told what: notices to senders, mail to the operator."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from email import message_from_bytes
+from email.policy import default
+
+import pytest
+from aiosmtpd.controller import Controller
+from tests_courier import relaying, until
+
+from relay.notices.operator import Told
+from relay.spool import State
+
+QUICK = {"wait": "0s", "retry": ["1m"], "give_up_after": "2m"}
+TWO = [
+    {"name": "scanner", "address": "scanner@example.com", "default": True},
+    {"name": "erp", "address": "erp@example.com"},
+]
+
+
+def text_of(relay, number=-1):
+    return relay.sandbox.request(relay.sandbox.messages[number].id)
+
+
+@asynccontextmanager
+async def refusing(tmp_path, **delivery):
+    """A relay whose next message fails for good after its 250."""
+    async with relaying(tmp_path / "state", delivery=QUICK | delivery) as relay:
+        relay.sandbox.add_fault("wrong-content-type", status=400)
+        yield relay
+
+
+async def told(relay):
+    """The notice that Works was given."""
+    await until(lambda: relay.sandbox.messages)
+    return text_of(relay)
+
+
+async def test_the_sender_is_told_why_and_gets_the_original_back(tmp_path):
+    async with refusing(tmp_path) as relay:
+        queue_id = await relay.put("a@example.net", "b@example.net", subject="Quarterly figures")
+        notice = await told(relay)
+        entry = await relay.entry(queue_id)
+        life = await relay.service.verbs.trace(queue_id)
+        original = relay.sandbox.attachment(relay.sandbox.messages[-1].id, 0)
+    assert notice["to"] == "scanner@example.com"
+    assert notice["subject"] == "Not sent: Quarterly figures"
+    for fact in ("a@example.net", "b@example.net", "5.6.0", "malformed", queue_id, "relay queue retry"):
+        assert fact in notice["body"]
+    assert notice["attachments"][0]["filename"].endswith(".eml")
+    assert b"Subject: Quarterly figures" in original
+    assert entry.state is State.FAILED
+    assert any(event["event"] == "notice" for event in life["events"])
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "word"),
+    [
+        ("見積書の件", "お世話になっております。", "送信できませんでした"),
+        ("견적서", "안녕하세요. 견적서를 보냅니다.", "발송 실패"),
+        ("Offer", "Hello", "Not sent"),
+    ],
+    ids=["ja", "ko", "en"],
+)
+async def test_a_notice_speaks_the_messages_language(tmp_path, subject, body, word):
+    async with refusing(tmp_path) as relay:
+        content = (
+            "From: scanner@example.com\r\nTo: a@example.net\r\nMIME-Version: 1.0\r\n"
+            f"Content-Type: text/plain; charset=utf-8\r\nSubject: {subject}\r\n\r\n{body}\r\n"
+        ).encode()
+        await relay.put(content=content)
+        notice = await told(relay)
+    assert word in notice["subject"]
+    assert subject in notice["subject"]
+
+
+async def test_the_configuration_can_choose_the_language(tmp_path):
+    async with refusing(tmp_path, notice_language="ja") as relay:
+        await relay.put()
+        assert "送信できませんでした" in (await told(relay))["subject"]
+
+
+@pytest.mark.parametrize(
+    ("author", "sender", "to"),
+    [
+        ("yamada@example.com", "scanner@example.com", "yamada@example.com"),
+        ("x@elsewhere.example", "scanner@example.com", "scanner@example.com"),
+        ("x@elsewhere.example", "y@elsewhere.example", "postmaster@example.com"),
+        ("x@example.com;y@evil.test", "y@elsewhere.example", "x@example.com"),
+    ],
+    ids=["From", "reverse-path", "operator", "never an address that could be two"],
+)
+async def test_only_an_address_of_ours_is_written_to(tmp_path, author, sender, to):
+    """A notice to whatever a message names would be backscatter."""
+    async with refusing(tmp_path, notify="postmaster@example.com") as relay:
+        await relay.put(author=author, sender=sender)
+        assert (await told(relay))["to"] == to
+
+
+async def test_other_domains_can_be_allowed(tmp_path):
+    async with refusing(tmp_path, notice_domains=["factory.example"]) as relay:
+        await relay.put(author="line1@factory.example", sender="scanner@example.com")
+        assert (await told(relay))["to"] == "line1@factory.example"
+
+
+@pytest.mark.parametrize("sender", ["", "x@elsewhere.example"], ids=["null reverse-path", "stranger"])
+async def test_nobody_is_told_where_nobody_may_be(tmp_path, sender):
+    """RFC 5321 §4.5.5: nothing is ever said about a message with the null reverse-path."""
+    async with refusing(tmp_path) as relay:
+        queue_id = await relay.put(sender=sender, author="x@elsewhere.example")
+        await relay.reach(queue_id, State.FAILED)
+        await asyncio.sleep(0.1)
+        assert relay.sandbox.messages == []
+
+
+async def test_a_notice_that_fails_makes_no_other(tmp_path):
+    async with relaying(tmp_path / "state", delivery=QUICK | {"notify": "postmaster@example.com"}) as relay:
+        relay.sandbox.add_fault("wrong-content-type", status=400, times=0)
+        await relay.put()
+        await until(lambda: has_failed(relay, 2))
+        await asyncio.sleep(0.2)
+        assert await has_failed(relay, 2)
+        assert (await relay.service.spool.counts())[State.QUEUED] == 0
+
+
+async def has_failed(relay, number):
+    return (await relay.service.spool.counts())[State.FAILED] == number
+
+
+async def test_a_large_original_gives_only_its_fields(tmp_path):
+    async with refusing(tmp_path, notice_original="10KB") as relay:
+        await relay.put(subject="Large", body="line\r\n" * 20_000)
+        notice = await told(relay)
+        headers = relay.sandbox.attachment(relay.sandbox.messages[-1].id, 0)
+    assert len(notice["attachments"]) == 1
+    assert b"Subject: Large" in headers
+    assert len(headers) < 1000
+
+
+async def test_a_refused_second_request_keeps_the_250_and_names_the_rest(tmp_path):
+    """Some have it already, so 554 would be a lie; who will not get it stands in the notice."""
+    async with relaying(tmp_path / "state", works={"recipients_per_mail": 2}) as relay:
+        relay.sandbox.add_fault("latency", times=1, seconds=0.3)
+        to = [f"r{number}@example.net" for number in range(5)]
+        sending = asyncio.create_task(relay.send(*to))
+        await asyncio.sleep(0.15)
+        relay.sandbox.add_fault("wrong-content-type", status=400)
+        code, text = await sending
+        assert code == 250
+        await until(lambda: len(relay.sandbox.messages) == 2)
+        notice = text_of(relay)
+        entry = await relay.entry(text.rpartition("id=")[2])
+    assert [one for one in to if one in notice["body"]] == [one for one in to if one not in entry.relayed]
+    assert len(entry.relayed) == 2
+    assert entry.state is State.FAILED
+
+
+async def test_a_dead_grant_holds_and_tells_and_drains_after_login(tmp_path):
+    """The operator hears of it by another account; nothing is spent, nothing bounces, the order is kept."""
+    delivery = {"notify": "postmaster@example.com"}
+    async with relaying(tmp_path / "state", account=TWO, delivery=delivery) as relay:
+        await relay.put(subject="before")
+        relay.sandbox.add_fault("token-death")
+        ids = [await relay.put(subject=str(number)) for number in range(4)]
+        await until(lambda: "postmaster@example.com" in relay.sent_to())
+        alarm = text_of(relay)
+        assert relay.sandbox.messages[-1].account == "erp@example.com"
+        assert "scanner cannot send" in alarm["subject"]
+        assert "relay login scanner" in alarm["body"]
+        relay.pass_time(10 * 86400)  # longer than give_up_after
+        await asyncio.sleep(0.1)
+        for queue_id in ids:
+            entry = await relay.entry(queue_id)
+            assert (entry.state, entry.attempts) == (State.QUEUED, 0)
+        listed = await relay.service.verbs.queue_list(["held"], 100)
+        assert [one["queue_id"] for one in listed["messages"]] == ids
+        await relay.log_in()
+        for queue_id in ids:
+            assert (await relay.reach(queue_id, State.RELAYED)).attempts == 1
+        assert [one for one in relay.subjects() if len(one) == 1] == ["0", "1", "2", "3"]
+
+
+async def test_one_trouble_is_told_once_in_a_while(tmp_path):
+    delivery = {"notify": "postmaster@example.com", "notify_every": "12h"}
+    async with relaying(tmp_path / "state", account=TWO, grants=["erp"], delivery=delivery) as relay:
+        await until(lambda: len(relay.sandbox.messages) == 1)
+        for _ in range(3):
+            await relay.log_in()
+            assert not relay.service.courier.held
+            (tmp_path / "state" / "grants" / "scanner.json").unlink()
+            await relay.notice_grants()
+            assert relay.service.courier.held
+        await asyncio.sleep(0.1)
+        assert len(relay.sandbox.messages) == 1
+    again = Told(tmp_path / "state" / "told.json")
+    assert not again.is_due(next(iter(again._when)), next(iter(again._when.values())) + 60, 3600)
+
+
+class Postbox:
+    def __init__(self):
+        self.letters = []
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's
+        self.letters.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=default)))
+        return "250 OK"
+
+
+@pytest.fixture
+def fallback():
+    controller = Controller(Postbox(), hostname="127.0.0.1", port=0)
+    controller.port = 0
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        controller.port = free.getsockname()[1]
+    controller.start()
+    yield controller
+    controller.stop()
+
+
+async def test_the_fallback_host_is_told_when_no_account_can_send(tmp_path, fallback):
+    delivery = {"notify": "postmaster@example.com", "fallback": f"127.0.0.1:{fallback.port}"}
+    async with relaying(tmp_path / "state", grants=[], delivery=delivery):
+        await until(lambda: fallback.handler.letters)
+    to, letter = fallback.handler.letters[0]
+    assert to == ["postmaster@example.com"]
+    assert "scanner cannot send" in letter["Subject"]
+    assert "relay login scanner" in letter.get_content()
+
+
+async def test_a_grant_that_will_die_is_announced(tmp_path):
+    """30, 14, 7 and 1 days before, each once, also over a restart."""
+    for _ in range(2):
+        async with relaying(tmp_path / "state", delivery={"notify": "postmaster@example.com"}) as relay:
+            grant = await until(lambda: relay.service.authorizer.grant("scanner"))
+            old = replace(grant, consented_at=1.0, refresh_issued_at=relay.clock.now() - 50 * 86400)
+            for age in (50, 61, 62, 77, 84, 89.5):
+                aged = replace(old, refresh_issued_at=relay.clock.now() - age * 86400)
+                relay.service.grants.store("scanner", aged)
+                await relay.notice_grants()
+            seen = {key.split(": ")[1].split(",")[0] for key in relay.service.operator._told._when}
+            await asyncio.sleep(0.1)
+    assert seen == {"30 days", "14 days", "7 days", "1 days"}
+    assert relay.sandbox.messages == []  # of the second relay
