@@ -78,8 +78,8 @@ def _moment(seconds: float) -> str:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
-    for title in ("account", "address", "consented", "days left", "rotation", "last use", ""):
-        table.add_column(title, no_wrap=title in ("account", "address"))
+    for title in ("account", "address", "consented", "days left", "rotation", "last use"):
+        table.add_column(title, no_wrap=True)
     for row in rows:
         grant = row["grant"] or {}
         rotation = {True: "on", False: "off", None: "not seen yet"}[grant.get("rotation")] if grant else ""
@@ -90,7 +90,9 @@ def _print(rows: list[dict[str, Any]]) -> None:
             row["name"] + (" (default)" if row["default"] else ""),
             row["address"],
             *cells,
-            used,
-            row["problem"] or "",
+            used[:10],
         )
     Console(soft_wrap=True, markup=False, emoji=False, highlight=False).print(table)
+    for row in rows:
+        if row["problem"]:
+            click.echo(f"{row['name']}: {row['problem']}")
