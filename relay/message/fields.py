@@ -16,12 +16,18 @@ _LINE = re.compile(rb"[^\n]*\n?")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _INDENTED_NAME = re.compile(rb"[ \t]+([A-Za-z][A-Za-z0-9-]*):")  # the first field only
 _MBOX = re.compile(rb">?From ")
-# A message may begin with empty lines when a script made it; a body that does never begins with these.
+# A message may begin with a byte order mark, empty lines or the end of a lost line when a script made it; a
+# body that has no field section before it never goes on with these.
 _USUAL = (
     rb"from|to|cc|subject|date|mime-version|content-[a-z-]+|received|return-path|reply-to|sender|message-id"
     rb"|delivered-to|x-[a-z0-9-]+|dkim-signature|authentication-results|envelope-to|status"
 )
-_LATE_START = re.compile(rb"(?:[ \t]*\r?\n)+(?=[ \t]*(?:" + _USUAL + rb")[ \t]*:)", re.IGNORECASE)
+_LATE_START = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:[ \t]*\r?\n)*(?:[ \t]+(?![A-Za-z][A-Za-z0-9-]*:)[^\r\n]{1,998}\r?\n)?"
+    rb"(?=[ \t]*(?:" + _USUAL + rb")[ \t]*:|>?From )",
+    re.IGNORECASE,
+)
+_BASE64_LINE = re.compile(rb"(?:[A-Za-z0-9+/]{4})+[A-Za-z0-9+/]*={0,2}[ \t]*\r?(?:\n|\Z)")
 _FIRST_LOOK = 8 * 1024
 
 
@@ -96,9 +102,15 @@ def read_fields(
             if not found:
                 return Fields(), start
             junk = line.start()
-    if junk >= 0:
+    fields = Fields(tuple(_make_field(section, one) for one in found))
+    # A text whose empty line was forgotten begins here; Base64 does only if it is some.
+    if junk >= 0 and (_BASE64_LINE.match(section, junk) or not _is_base64(fields)):
         body = start + junk
-    return Fields(tuple(_make_field(section, one) for one in found)), body
+    return fields, body
+
+
+def _is_base64(fields: Fields) -> bool:
+    return (fields.first("content-transfer-encoding") or b"").strip(b' \t\r\n"').lower().startswith(b"base64")
 
 
 def _make_field(section: bytes, found: _Found) -> Field:

@@ -100,8 +100,10 @@ def _join(parts: dict[int, tuple[str, bool]]) -> str:
             is_extended = True
             if head := _EXTENDED.match(value):
                 charset, value = head[1], head[3]
-        octets += unquote_to_bytes(value) if extended else value.encode("utf-8", "surrogatepass")
+        # Some senders cut within "%E3": nothing is unquoted before all is together.
+        octets += (value if extended else value.replace("%", "%25")).encode("utf-8", "surrogatepass")
+    whole = unquote_to_bytes(bytes(octets))
     if not is_extended:
-        return _decode_plain(octets.decode("utf-8", "replace"))
-    text = charsets.decode(bytes(octets), charset).text
+        return _decode_plain(whole.decode("utf-8", "replace"))
+    text = charsets.decode(whole, charset).text
     return decode_words(text) if has_words(text) else text

@@ -19,7 +19,9 @@ from relay.message.transfer import BLOCK, decode_base64_blocks, decode_blocks, r
 
 _SEND = 64 * 1024
 _MEMBER = len(b'"data":""')
-_SURROGATES = re.compile("[\ud800-\udfff]")
+# Lone surrogates, none of which should have got here, and the line ends that JSON leaves as they are: an
+# object of `relay explain` is one line, to a reader that goes by Unicode's line ends too.
+_UNSAFE = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +150,8 @@ def _members(attachment: Attachment) -> dict[str, str | bool]:
 
 def _dump(value: dict[str, str | bool]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # No lone surrogate may reach the wire; none should have got here.
-    return _SURROGATES.sub("\ufffd", text).encode()
+    return _UNSAFE.sub(_escape, text).encode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    return "\ufffd" if found[0] >= "\ud800" else f"\\u{ord(found[0]):04x}"

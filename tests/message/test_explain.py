@@ -119,3 +119,16 @@ def test_a_losses_table_with_an_unknown_name(run, file, tmp_path):
     config = tmp_path / "relay.toml"
     config.write_text('[losses]\nreply_two = "keep"\n')
     run(file, "--json", "--config", str(config), code=78)
+
+
+def test_one_object_is_one_line_to_unicode_too(run, tmp_path):
+    """Readers that split at Unicode's line ends (U+0085, U+2028) must not cut an object in two."""
+    for name in ("a.eml", "b.eml"):
+        body = "one\u2028two\u0085three\u2029four".encode()
+        (tmp_path / name).write_bytes(
+            b"To: a@example.com\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + body
+        )
+    lines = run("--json", "a.eml", "b.eml").splitlines()
+    assert [json.loads(line)["request"]["body"] for line in lines] == [
+        "one\u2028two\u0085three\u2029four"
+    ] * 2
