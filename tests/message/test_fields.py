@@ -1,54 +1,85 @@
-"""Where a field section begins and ends, when it is not as it should be."""
-
-import base64
+"""Parameters, encoded-words and mailboxes, as they are sent."""
 
 import pytest
 
-from relay.message.parse import parse
-
-HEADER = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: x\r\n\r\nbody\r\n"
+from relay.message.addresses import read_addresses
+from relay.message.encoded_words import decode_unstructured
+from relay.message.parameters import read_structured
 
 
 @pytest.mark.parametrize(
-    "before",
+    ("raw", "value", "parameters"),
     [
-        pytest.param(b"\xef\xbb\xbf", id="a byte order mark"),
-        pytest.param(b"\xef\xbb\xbf\r\n", id="a byte order mark on a line of its own"),
-        pytest.param(b" of a line that was lost\r\n", id="the end of a folded field"),
-        pytest.param(
-            b"\xef\xbb\xbfFrom a@example.com Mon Jan  1 00:00:00 2024\r\n", id="an mbox line behind it"
+        (b' filename="x.pdf"', "", {"filename": "x.pdf"}),
+        (b" attachment filename=x.pdf", "attachment", {"filename": "x.pdf"}),
+        (b" text/plain; charset", "text/plain", {}),
+        (b' multipart/mixed; boundary*0="ab"; boundary*1=cd', "multipart/mixed", {"boundary": "abcd"}),
+        (b" text/plain charset=us-ascii", "text/plain", {"charset": "us-ascii"}),
+        (b' text/plain;charset="utf-8";;name=x', "text/plain", {"charset": "utf-8", "name": "x"}),
+        (b" inline;\r\n filename=foo.pdf;\r\n\tsize=3", "inline", {"filename": "foo.pdf", "size": "3"}),
+        (b' application/pdf; name="a"b.pdf"', "application/pdf", {"name": 'a"b.pdf'}),
+        (b' "text/plain"', "text/plain", {}),
+        (b" text / html ; charset = utf-8", "text/html", {"charset": "utf-8"}),
+        (b" TEXT/PLAIN (x); NAME=A", "text/plain", {"name": "A"}),
+        (b" text/plain; name=foo (1).txt; charset=x", "text/plain", {"name": "foo (1).txt", "charset": "x"}),
+        (b" a/b; name*=us-ascii'en-us'This%20is%20%2A", "a/b", {"name": "This is *"}),
+        (b" a/b; name=first; name=second", "a/b", {"name": "first"}),
+        (b"", "", {}),
+        (b';;;=;="', "", {}),
+    ],
+)
+def test_structured_field(raw, value, parameters):
+    found = read_structured(raw)
+    assert (found.value, found.parameters) == (value, parameters)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"=?utf-8?Q?a?==?utf-8?Q?b?=", "ab"),
+        (b" =?UTF-8?Q?=E2=9C=94?= ok", "✔ ok"),
+        (b"x =?us-ascii?q?y?= z", "x y z"),
+        (b"=?windows-1252?Q?=93hi=94?=", "“hi”"),
+        (b"=?gb2312?B?1tDOxA==?=", "中文"),
+        (b"=?UTF-8?B?8J+YgA?=", "😀"),
+        (b"=?utf-8?q??=", ""),
+        (b"=?iso-2022-jp?Q?=1B$B$3=1B(B?=", "こ"),
+        (b"=?utf-8?X?abc?=", "=?utf-8?X?abc?="),
+        (b"=? =?=", "=? =?="),
+        (b"=?koi8-r?B?8NLJ18XU?=", "Привет"),
+        (b"=?unknown-8bit?Q?caf=E9?=", "café"),
+        (b"Caf\xe9 cr\xe8me", "Café crème"),
+    ],
+)
+def test_unstructured_field(raw, text):
+    assert decode_unstructured(raw) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "mailboxes"),
+    [
+        (b'"A, B" <a@b.c>, C <c@d.e>', [("A, B", "a@b.c"), ("C", "c@d.e")]),
+        (b"a@b.c (John)", [("John", "a@b.c")]),
+        (b"<a@b.c>, <>", [("", "a@b.c")]),
+        (b"undisclosed-recipients: ;", []),
+        (b'Group: a@b.c, "X" <d@e.f>; , z@y.x', [("", "a@b.c"), ("X", "d@e.f"), ("", "z@y.x")]),
+        (
+            b"Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>",
+            [("Pete chap", "pete@silly.test")],
         ),
+        (b'"Joe & J. Harvey" <ddd @Org>, JJV @ BBN', [("Joe & J. Harvey", "ddd@Org"), ("", "JJV@BBN")]),
+        (b"<a@b.c> <d@e.f>", [("", "a@b.c"), ("", "d@e.f")]),
+        (b'"unclosed <a@b.c>', [("", "a@b.c")]),
+        (b"Bob@Home <bob@b.c>", [("Bob@Home", "bob@b.c")]),
+        (b'"=?utf-8?Q?a=2Cb?=" <x@y.z>', [("a,b", "x@y.z")]),
+        (b"a@b.c, =?utf-8?Q?Foo=2C?= Bar <d@e.f>", [("", "a@b.c"), ("Foo, Bar", "d@e.f")]),
+        (b"info@ex.com.", [("", "info@ex.com")]),
+        (b"a..b.@docomo.example", [("", "a..b.@docomo.example")]),
+        (b"<@a,@b:c@d.e>", [("", "c@d.e")]),
+        (b'"john doe"@example.com', [("", '"john doe"@example.com')]),
+        (b"(" * 1000, []),
+        (b"<" * 1000, []),
     ],
 )
-def test_what_scripts_put_before_the_first_field_is_not_the_body(before):
-    """Editors save a byte order mark into the template, MTAs cut a field: the fields are still fields."""
-    mail = parse(before + HEADER).mail
-    assert (mail.subject, mail.body) == ("x", "body\n")
-    assert [address.addr_spec for address in mail.to] == ["b@example.com"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [b"  indented\r\nand more\r\n", b"  indented\r\n\r\nTo: be or not\r\n", b"\xef\xbb\xbfjust text\r\n"],
-)
-def test_a_text_without_fields_stays_a_text(text):
-    """Nothing of a message without fields is taken for one."""
-    assert parse(text).mail.body.strip("\ufeff") == text.decode("utf-8-sig").replace("\r\n", "\n")
-
-
-@pytest.mark.parametrize(
-    ("junk", "expected"),
-    [
-        pytest.param(b"X-Scan\r\n\r\n", b"%PDF-1.4 data", id="a line that is no field"),
-        pytest.param(b"-- \r\n\r\n", b"%PDF-1.4 data", id="hyphens"),
-        pytest.param(b"", b"%PDF-1.4 data", id="the empty line was forgotten"),
-    ],
-)
-def test_a_line_that_is_no_field_does_not_spoil_base64(junk, expected):
-    """Its letters would be decoded as data, and the file would be damaged."""
-    part = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
-    octets = part + junk + base64.encodebytes(expected)
-    (file,) = parse(
-        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + octets + b"--b--\r\n"
-    ).mail.attachments
-    assert file.size == len(expected)
+def test_mailboxes(raw, mailboxes):
+    assert [(one.display_name, one.addr_spec) for one in read_addresses([raw])] == mailboxes

@@ -1,0 +1,54 @@
+"""Where a field section begins and ends, when it is not as it should be."""
+
+import base64
+
+import pytest
+
+from relay.message.parse import parse
+
+HEADER = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: x\r\n\r\nbody\r\n"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(b"\xef\xbb\xbf", id="a byte order mark"),
+        pytest.param(b"\xef\xbb\xbf\r\n", id="a byte order mark on a line of its own"),
+        pytest.param(b" of a line that was lost\r\n", id="the end of a folded field"),
+        pytest.param(
+            b"\xef\xbb\xbfFrom a@example.com Mon Jan  1 00:00:00 2024\r\n", id="an mbox line behind it"
+        ),
+    ],
+)
+def test_what_scripts_put_before_the_first_field_is_not_the_body(before):
+    """Editors save a byte order mark into the template, MTAs cut a field: the fields are still fields."""
+    mail = parse(before + HEADER).mail
+    assert (mail.subject, mail.body) == ("x", "body\n")
+    assert [address.addr_spec for address in mail.to] == ["b@example.com"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"  indented\r\nand more\r\n", b"  indented\r\n\r\nTo: be or not\r\n", b"\xef\xbb\xbfjust text\r\n"],
+)
+def test_a_text_without_fields_stays_a_text(text):
+    """Nothing of a message without fields is taken for one."""
+    assert parse(text).mail.body.strip("\ufeff") == text.decode("utf-8-sig").replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    ("junk", "expected"),
+    [
+        pytest.param(b"X-Scan\r\n\r\n", b"%PDF-1.4 data", id="a line that is no field"),
+        pytest.param(b"-- \r\n\r\n", b"%PDF-1.4 data", id="hyphens"),
+        pytest.param(b"", b"%PDF-1.4 data", id="the empty line was forgotten"),
+    ],
+)
+def test_a_line_that_is_no_field_does_not_spoil_base64(junk, expected):
+    """Its letters would be decoded as data, and the file would be damaged."""
+    part = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
+    octets = part + junk + base64.encodebytes(expected)
+    (file,) = parse(
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + octets + b"--b--\r\n"
+    ).mail.attachments
+    assert file.size == len(expected)
