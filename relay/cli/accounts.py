@@ -92,7 +92,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             *cells,
             used[:10],
         )
-    Console(soft_wrap=True, markup=False, emoji=False, highlight=False).print(table)
+    Console(width=160, soft_wrap=True, markup=False, emoji=False, highlight=False).print(table)
     for row in rows:
         if row["problem"]:
             click.echo(f"{row['name']}: {row['problem']}")
