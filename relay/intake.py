@@ -35,6 +35,8 @@ class Intake:
         self._hung_up: set[str] = set()  # those of them whose client sends no more
         # Messages whose reply is being written to such a client: whether it was taken.
         self._settling: dict[str, asyncio.Future[bool]] = {}
+        # What is on its way to the spool: by what makes two submissions the same, the session and its end.
+        self._arriving: dict[_Same, tuple[str, asyncio.Future[None]]] = {}
 
     def configure(self, config: Config) -> None:
         """Go on by another configuration."""
@@ -89,11 +91,29 @@ class Intake:
         return answer
 
     async def _accept(self, submission: Submission, user: User | None) -> Reply:
-        envelope = submission.envelope
-        self._unanswered[envelope.session] = ""
+        session, same = submission.envelope.session, _same(submission)
+        self._unanswered[session] = ""
+        earlier = self._arriving.get(same)
+        if earlier is not None and earlier[0] in self._hung_up:
+            await asyncio.wait({earlier[1]})
         known = await self._spool.recall(submission)
         if known is not None and not await self._was_taken(known.queue_id):
             return await self._repeat(submission, known)
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arriving[same] = (session, arrived)
+        try:
+            return await self._keep(submission, user, arrived)
+        finally:
+            self._arrive(same, arrived)
+
+    def _arrive(self, same: "_Same", arrived: asyncio.Future[None]) -> None:
+        if not arrived.done():
+            arrived.set_result(None)
+        if self._arriving.get(same, ("", None))[1] is arrived:
+            del self._arriving[same]
+
+    async def _keep(self, submission: Submission, user: User | None, arrived: asyncio.Future[None]) -> Reply:
+        envelope = submission.envelope
         # A file is mapped and read: not in the event loop.
         inline = submission.content.path is None
         account = (
@@ -111,6 +131,7 @@ class Intake:
             log.error("message not kept", session=envelope.session, reason=str(error))
             return reply.SPOOL_FULL if isinstance(error, SpoolFull) else reply.SPOOL_UNAVAILABLE
         self._answer_for(envelope.session, queue_id)
+        arrived.set_result(None)
         log.info(
             "message kept",
             queue_id=queue_id,
@@ -168,6 +189,20 @@ class Intake:
             if found is not None:
                 return found
         return next((a for a in config.account if a.default), None)
+
+
+_Same = tuple[str, str | None, str, tuple[str, ...], str]
+
+
+def _same(submission: Submission) -> _Same:
+    envelope = submission.envelope
+    return (
+        envelope.client_address,
+        envelope.user,
+        envelope.reverse_path,
+        envelope.forward_paths,
+        submission.content.sha256,
+    )
 
 
 def _reply(queue_id: str, outcome: Outcome | None) -> Reply:

@@ -4,9 +4,10 @@ Every line of a message's life carries its `queue_id`, every line of a session i
 tokens, subjects and contents are never given to a logger; foreign libraries speak from warning up.
 """
 
+import contextlib
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -15,6 +16,24 @@ from relay.config import Log
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # They log commands, addresses and DATA lines below warning.
 _FOREIGN = ("mail.log", "mail.debug", "httpx", "httpx2", "httpcore", "httpcore2", "uvicorn", "asyncio")
+
+
+class _Unfailing:
+    """A stream whose trouble is its own: a log on a full disk, or a reader that is gone, stops no mail."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or lose it."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or lose it."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def set_up(log: Log) -> None:
@@ -32,7 +51,7 @@ def set_up(log: Log) -> None:
             else structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log.level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     for name in _FOREIGN:

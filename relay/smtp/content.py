@@ -72,7 +72,10 @@ async def _hand_over(session: "Session", transaction: Transaction, receiver: Rec
             except BaseException:
                 content.discard()
                 raise
-            answer = await asyncio.shield(session.door.hand_over(submission, transaction.user))
+            accepting = session.door.hand_over(submission, transaction.user)
+            if session.stream.ended:  # already; to be told when `accept` has begun
+                session.loop.call_soon(session.door.intake.hung_up, session.id)
+            answer = await asyncio.shield(accepting)
         session.record.took(content.size, accepted=answer.accepted)
         if held and answer.accepted:
             door = session.door

@@ -99,7 +99,7 @@ class Session(SMTP):
     def eof_received(self) -> bool:
         """The client sends no more; it may still be listening, except over TLS."""
         self.stream.feed_end(EOFError())
-        self.door.intake.hung_up(self.id)
+        self.loop.call_soon(self.door.intake.hung_up, self.id)
         return not self.secure
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -108,7 +108,7 @@ class Session(SMTP):
             # With TLS 1.3 a client says only after the handshake that it does not trust us.
             self.record.note(Trouble.TLS_FAILED, name_reason(error))
         self.stream.feed_end(ConnectionResetError("the client is gone"))
-        self.door.intake.hung_up(self.id)
+        self.loop.call_soon(self.door.intake.hung_up, self.id)
         self.stream.resume_writing()
 
     def pause_writing(self) -> None:

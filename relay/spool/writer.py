@@ -151,7 +151,14 @@ class Writer:
             batch, ended = self._gather(wait=going)
             if ended:
                 going, self._give_up_at = False, time.monotonic() + _STOP_PATIENCE
-            self._serve(connection, batch)
+            try:
+                self._serve(connection, batch)
+            except Exception as error:
+                # Nobody may wait for ever because of a fault of ours.
+                log.exception("spool operation broke off")
+                for item in batch:
+                    item.error = item.error or SpoolError(f"a fault of the spool: {type(error).__name__}")
+                self._tell(batch)
             if time.monotonic() > self._give_up_at:
                 log.error("what was sent could not be recorded", operations=len(self._backlog))
                 break

@@ -1,0 +1,147 @@
+"""Clients that leave at every moment between the final dot and the reply, and a relay that is told to stop.
+
+    python tests/crash/hang_up.py --clients 2000
+
+Each client sends one message and then closes, half-closes, resets, or falls silent and closes later, after a
+delay of nothing to 60 ms; some submit the same message again at once, as a client that heard nothing
+must. Now and then the relay is told to stop (SIGTERM) in the midst of it. Exit code 1 if a 250 has no row,
+an accepted message was lost, or a message was sent twice although its first reply was never written.
+"""
+
+import argparse
+import asyncio
+import socket
+import struct
+import sys
+import tempfile
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from harness import LOGIN, Ledger, Nursery, Relay, chance_of, compose, finish, judge, kind_of, say, works
+
+ENDS = ("close", "half-close", "reset", "silence", "stay")
+WRONG = ("lost", "sent_after_5yz", "250_without_a_row", "kept_twice", "duplicates", "never_kept_or_refused")
+
+
+class Session:
+    """One session on a bare socket: what the kernel has is seen at the moment of leaving."""
+
+    def __init__(self, relay):
+        self._relay, self._seen = relay, b""
+        self._loop = asyncio.get_running_loop()
+        self.socket = socket.socket()
+        self.socket.setblocking(False)
+
+    async def submit(self, number, octets, *, end, delay):
+        """The reply, if the client was there to hear it."""
+        try:
+            await self._loop.sock_connect(self.socket, ("127.0.0.1", self._relay.port))
+            await self._line()
+            for line in ("HELO c", f"MAIL FROM:<{LOGIN}>", f"RCPT TO:<r{number}@example.com>", "DATA"):
+                await self._loop.sock_sendall(self.socket, line.encode() + b"\r\n")
+                answer = await self._line()
+                if answer[:1] not in "23":
+                    return answer
+            await self._loop.sock_sendall(self.socket, octets + b"\r\n.\r\n")
+            return await self._leave(end, delay)
+        finally:
+            self.socket.close()
+
+    async def _line(self):
+        async with asyncio.timeout(20):
+            while b"\n" not in self._seen:
+                octets = await self._loop.sock_recv(self.socket, 4096)
+                if not octets:
+                    raise EOFError
+                self._seen += octets
+        line, _, self._seen = self._seen.partition(b"\n")
+        return line.decode()
+
+    async def _leave(self, end, delay):
+        if end == "stay":
+            return await self._line()
+        await asyncio.sleep(0.3 if end == "silence" else delay)
+        if end == "half-close":
+            self.socket.shutdown(socket.SHUT_WR)
+            return await self._line()
+        if end == "reset":
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # What lies in the socket was written: the client has it, whatever it does with it.
+        with suppress(BlockingIOError):
+            self._seen += self.socket.recv(4096)
+        self.socket.close()
+        return self._seen.decode().partition("\r\n")[0] or None
+
+
+async def device(relay, ledger, number, chance, ends):
+    """One message: leave once, then insist."""
+    octets, end = compose(number, kind_of(number)), chance.choice(ENDS)
+    ends[end] += 1
+    tries = 0
+    while True:
+        tries += 1
+        answer = None
+        with suppress(OSError, EOFError, TimeoutError):
+            delay = chance.choice([0, 0.06]) * chance.random()
+            answer = await Session(relay).submit(number, octets, end=end, delay=delay)
+        if answer is not None and answer[0] in "25":
+            ledger.enter(number, answer, tries)
+            return
+        end = "stay"
+        await asyncio.sleep(chance.uniform(0, 0.1))
+
+
+async def run(options, folder):
+    chance, ledger, ends = chance_of(options.seed), Ledger(), Counter()
+    nursery = Nursery()
+    async with works() as (sandbox, url):
+        relay = Relay(folder, url, wait="5s", nursery=nursery)
+        relay.grant(sandbox)
+        relay.start()
+        await relay.listening()
+        sandbox.add_fault("latency", seconds=0.03, times=0)
+        numbers, stops = iter(range(1, options.clients + 1)), 0
+
+        async def work():
+            for number in numbers:
+                await device(relay, ledger, number, chance, ends)
+
+        workers = asyncio.gather(*(work() for _ in range(options.connections)))
+        while not workers.done():
+            await asyncio.wait({workers}, timeout=options.stop_every)
+            if not workers.done():
+                stops += 1
+                await relay.stop()
+                relay.start()
+                await relay.listening()
+                say(f"{stops} times stopped, {len(ledger.accepted)} accepted")
+        await workers
+        await relay.drain()
+        await relay.stop()
+        nursery.close()
+        judged = judge(ledger, sandbox, relay)
+        result = {
+            "clients": options.clients,
+            "ends": dict(ends),
+            "times_stopped": stops,
+            **judged,
+            "never_kept_or_refused": options.clients - len(ledger.accepted) - len(ledger.refused),
+        }
+    return finish(result, WRONG, as_json=options.json)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--clients", type=int, default=2000)
+    parser.add_argument("--connections", type=int, default=20)
+    parser.add_argument("--stop-every", type=float, default=10.0, help="seconds between two SIGTERMs")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="relay-hang-up-") as folder:
+        return asyncio.run(run(options, Path(folder)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
