@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from relay.smtp.address import check_forward_path
 
 EX_NOINPUT = 66
 _BLOCK = 1024 * 1024
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # nothing that a terminal would obey
 _LONGEST_BODY = 2000  # characters shown to people; --json has all
 
 
@@ -216,7 +218,10 @@ def _print_request(console: Any, request: dict[str, Any]) -> None:
     body = request.pop("body")
     for key, value in request.items():
         table.add_row(Text(key, style="dim"), Text(str(value)))
-    table.add_row(Text("body", style="dim"), Text(body[:_LONGEST_BODY] + "…" * (len(body) > _LONGEST_BODY)))
+    table.add_row(
+        Text("body", style="dim"),
+        Text(_CONTROLS.sub("", body[:_LONGEST_BODY]) + "…" * (len(body) > _LONGEST_BODY)),
+    )
     for one in attachments:
         inline = f", inline as {one['cid']}" if one.get("inline") else ""
         size = f"{one['size']:,} bytes, {one['fileType']}{inline}, sha256 {one['sha256'][:16]}…"

@@ -16,6 +16,9 @@ from relay.message.labels import find_codec
 
 _ESCAPES = (b"\x1b$B", b"\x1b$@", b"\x1b(J", b"\x1b(I", b"\x1b$(")
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_EAST_ASIAN = {"cp932", "euc-jp", "cp949", "gb18030", "big5"}
+# What UTF-8 of East Asian text has none of: letters of two octets, and characters that stand alone in ASCII.
+_NOT_EAST_ASIAN = re.compile("[\u0080-\u07ff]|(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "�"
 
@@ -33,7 +36,12 @@ class Decoded:
 def decode(octets: bytes, label: str = "") -> Decoded:
     """Decode what was declared with `label`; "" when nothing was declared."""
     codec = find_codec(label)
-    if codec and codec != "us-ascii" and not _is_escaped_japanese(octets, codec):
+    if (
+        codec
+        and codec != "us-ascii"
+        and not _is_escaped_japanese(octets, codec)
+        and not _is_utf_8(octets, codec)
+    ):
         text, good = _decode_by(octets, codec)
         if good or _is_small_damage(octets, text, codec):
             return Decoded(_clean(text), codec, damaged=not good)
@@ -62,6 +70,20 @@ def _is_escaped_japanese(octets: bytes, codec: str) -> bool:
     return (
         not codec.startswith("iso-2022") and octets.isascii() and any(one in octets for one in _ESCAPES[:2])
     )
+
+
+def _is_utf_8(octets: bytes, codec: str) -> bool:
+    """Whether it is UTF-8 under an East Asian label: nothing but ASCII and well-formed groups of three or
+    four.
+
+    Text of those charsets is that by no chance worth counting; Shift_JIS would take it as rare kanji.
+    """
+    if codec not in _EAST_ASIAN or octets.isascii():
+        return False
+    try:
+        return _NOT_EAST_ASIAN.search(octets.decode("utf-8")) is None
+    except UnicodeDecodeError:
+        return False
 
 
 def _is_small_damage(octets: bytes, text: str, codec: str) -> bool:

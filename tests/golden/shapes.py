@@ -66,6 +66,8 @@ CHARSETS = {
     "declared-utf-8-is-cp932": ("utf-8", "会議の件についてお知らせします。\n".encode("cp932")),
     "declared-utf-8-one-bad": ("utf-8", "会議の件についてお知らせします。".encode() + b"\xff\n"),
     "declared-ascii-is-utf-8": ("us-ascii", "日本語です。\n".encode()),
+    "declared-shift-jis-is-utf-8": ("shift_jis", "日本語の件名です。\n".encode()),
+    "declared-euc-kr-is-utf-8": ("euc-kr", "안녕하세요 반갑습니다\n".encode()),
     "declared-utf-8-is-iso-2022-jp": ("utf-8", jis("日本語\n")),
     "big5": ("big5", "會議通知\n".encode("big5")),
     "koi8-r": ("koi8-r", "Привет\n".encode("koi8_r")),

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from relay.mail import Conversion, Policy, Unconvertible
+from relay.mail import Conversion, Unconvertible
 from relay.message import convert, destinations
 
 HERE = Path(__file__).parent
 MESSAGES = sorted(HERE.glob("*.eml"))
-CONVERSION = Conversion(account_address="", attachment_limit=100_000, losses={"partial": Policy.DROP})
+CONVERSION = Conversion(account_address="", attachment_limit=100_000)
 
 
 def explain(content: bytes) -> dict:

@@ -82,6 +82,8 @@ def test_long_name_keeps_its_extension():
         ("charset-rot13-never", "plain text\n"),
         ("charset-idna-never", "日本語です\n"),
         ("charset-declared-utf-8-is-cp932", "会議の件についてお知らせします。\n"),
+        ("charset-declared-shift-jis-is-utf-8", "日本語の件名です。\n"),
+        ("charset-declared-euc-kr-is-utf-8", "안녕하세요 반갑습니다\n"),
         ("charset-declared-utf-8-is-iso-2022-jp", "日本語\n"),
         ("charset-utf-16-bom", "日本\n"),
         ("charset-iso-2022-kr", "한글\n"),
