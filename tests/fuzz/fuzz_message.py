@@ -132,7 +132,7 @@ def check(content: bytes) -> None:
             assert 1 <= len(one["filename"]) <= 250
             assert not set(one["filename"]) & set("/\\\0\r\n")
     spent = time.perf_counter() - begin
-    assert spent < 1 + SECONDS_PER_MEGABYTE * len(content) / 1e6, f"{spent:.1f} s"
+    assert spent < 20 + SECONDS_PER_MEGABYTE * len(content) / 1e6, f"{spent:.1f} s"
 
 
 def run(seconds: float, seed: int, directories: list[Path]) -> int:
