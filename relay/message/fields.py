@@ -28,6 +28,16 @@ _LATE_START = re.compile(
     re.IGNORECASE,
 )
 _BASE64_LINE = re.compile(rb"(?:[A-Za-z0-9+/]{4})+[A-Za-z0-9+/]*={0,2}[ \t]*\r?(?:\n|\Z)")
+_PART_NAMES = (
+    b"content-type",
+    b"content-transfer-encoding",
+    b"content-disposition",
+    b"content-description",
+    b"content-id",
+    b"content-location",
+    b"mime-version",
+)
+_LONGEST_CUT = max(map(len, _PART_NAMES))
 _FIRST_LOOK = 8 * 1024
 
 
@@ -99,14 +109,24 @@ def read_fields(
         elif octets[0] in b" \t" and found and junk < 0:
             found[-1].end = line.end()
         elif junk < 0 and not _MBOX.match(octets):
+            if (found or delimiters) and _is_cut_name(content, start + line.start(), end):
+                break
             if not found:
                 return Fields(), start
-            junk = line.start()
+            junk = -1 if octets.startswith(b":") else line.start()
     fields = Fields(tuple(_make_field(section, one) for one in found))
     # A text whose empty line was forgotten begins here; Base64 does only if it is some.
     if junk >= 0 and (_BASE64_LINE.match(section, junk) or not _is_base64(fields)):
         body = start + junk
     return fields, body
+
+
+def _is_cut_name(content: Buffer, start: int, end: int) -> bool:
+    """Whether the message was cut off within a part's field name, so that nothing of it is a text."""
+    if end < len(content) or end - start > _LONGEST_CUT:
+        return False
+    octets = bytes(content[start:end]).lower()
+    return len(octets) > 1 and any(name.startswith(octets) for name in _PART_NAMES)
 
 
 def _is_base64(fields: Fields) -> bool:

@@ -1,14 +1,15 @@
 """A text part's octets → the text that it shows, and the files that stood in it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relay.envelope import Buffer
+from relay.mail import Leaf
 from relay.message import charsets, html
 from relay.message.enriched import read_enriched, read_richtext
 from relay.message.flowed import unfold
 from relay.message.structure import Part
-from relay.message.transfer import decode_leaf
+from relay.message.transfer import ALPHABET, decode_leaf
 from relay.message.unix import TextFile, extract_files
 
 _META = re.compile(rb"""(?i)<meta[^<>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
@@ -22,6 +23,7 @@ _MAGIC = {
     b"II*\0": "image/tiff",
     b"MM\0*": "image/tiff",
 }
+_HEAD = 1024  # octets that show whether a text is encoded
 # Controls that no text has; ESC, SO and SI belong to charsets.
 _BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
 _CONTROLS = {code: None for code in (*range(9), *range(0x0E, 0x20), 0x7F) if code != 0x1B} | {0x1B: None}
@@ -69,7 +71,10 @@ def find_type(content: Buffer, part: Part, *, named: bool) -> str:
 
 def read_text(content: Buffer, part: Part) -> TextRead:
     """The text of a part."""
-    octets = decode_leaf(content, part.leaf)
+    leaf = part.leaf
+    if leaf.encoding == "base64" and _is_plain(content, leaf):
+        leaf = replace(leaf, encoding="8bit")
+    octets = decode_leaf(content, leaf)
     files: list[TextFile] = []
     if part.media_type == "text/plain":
         octets, files = extract_files(octets)
@@ -90,6 +95,15 @@ def read_text(content: Buffer, part: Part) -> TextRead:
     return TextRead(
         Piece(is_html, _shape(part, text), decoded.codec, "".join(location.split())), files, losses
     )
+
+
+def _is_plain(content: Buffer, leaf: Leaf) -> bool:
+    """Whether a text that calls itself Base64 was never encoded: much of its first line is not of the
+    alphabet.
+    """
+    head = bytes(content[leaf.start : min(leaf.end, leaf.start + _HEAD)]).strip()
+    line = head.split(b"\n", 1)[0].strip()
+    return len(line.translate(None, ALPHABET + b"=")) * 12 > len(line)
 
 
 def _needs_cleaning(text: str) -> bool:

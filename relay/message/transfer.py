@@ -139,6 +139,8 @@ def _cut_text(block: bytes) -> tuple[bytes, bool]:
 def _goes_on(octets: bytes) -> bool:
     """Whether the next line is Base64, or there is none yet."""
     line = octets[:_LOOK].lstrip(BLANKS).replace(b"\r", b"\n").split(b"\n", 1)[0].rstrip()
+    if len(line) > 4 and (line.islower() or line.istitle()) and line.isalpha():
+        return False  # a word
     return not line.translate(None, ALPHABET + b"=") and (len(line) % 4 == 0 or len(line) >= 60)
 
 

@@ -52,3 +52,24 @@ def test_a_line_that_is_no_field_does_not_spoil_base64(junk, expected):
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + octets + b"--b--\r\n"
     ).mail.attachments
     assert file.size == len(expected)
+
+
+@pytest.mark.parametrize(
+    "cut", [b"Co", b"Content-Disposit", b"Mime-Versio", b"Content-Type: text/plain\r\nContent-T"]
+)
+def test_a_field_that_was_cut_off_is_no_text(cut):
+    """A message that ends within a part's field name does not show the name as a text."""
+    start = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhello\r\n--b\r\n"
+    assert parse(start + cut).mail.body.strip() == "hello"
+
+
+@pytest.mark.parametrize("text", [b"Content", b"mime", b"co"])
+def test_a_message_of_one_word_is_a_text(text):
+    """Nothing but a word: it is what the sender said."""
+    assert parse(text).mail.body.strip() == text.decode()
+
+
+def test_a_field_without_a_name_is_skipped():
+    """A program that had no name for a field writes the colon all the same; it is not the body."""
+    mail = parse(b"Subject: x\r\n: value\r\n\r\nbody\r\n").mail
+    assert (mail.subject, mail.body) == ("x", "body\n")
