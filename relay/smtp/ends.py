@@ -5,6 +5,10 @@ class Close(Exception):  # noqa: N818 - a wish, not an error
     """The session ends after what was said."""
 
 
+class Cut(Close):
+    """The session ends by our wish, while the client may still be sending."""
+
+
 class TimedOut(Exception):  # noqa: N818
     """The client had its time."""
 

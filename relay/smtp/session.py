@@ -25,7 +25,7 @@ from relay.smtp import login, policy
 from relay.smtp.auth import MECHANISMS
 from relay.smtp.content import take_chunk, take_data
 from relay.smtp.door import Door
-from relay.smtp.ends import Close, Flooded, Stopping, TimedOut
+from relay.smtp.ends import Close, Cut, Flooded, Stopping, TimedOut
 from relay.smtp.handshake import SHUTDOWN, start_tls
 from relay.smtp.heard import took_reply
 from relay.smtp.hello import LONGEST_HELLO
@@ -137,6 +137,8 @@ class Session(SMTP):
         except Flooded:
             self._note("session cut off", reason="no room for input")
             await self._take_leave(reply.OUT_OF_MEMORY)
+        except Cut:
+            await self._linger()
         except Close:
             pass
         except (OSError, EOFError):
@@ -156,6 +158,13 @@ class Session(SMTP):
         with suppress(OSError, TimedOut, Stopping, Flooded):
             self.pace.waits = False
             await asyncio.wait_for(self.say(answer, now=True), _LINGER)
+        if answer is not reply.SHUTTING_DOWN:
+            await self._linger()
+
+    async def _linger(self) -> None:
+        with suppress(OSError, TimeoutError, TimedOut, Stopping, Flooded):
+            self.pace.waits = False
+            await asyncio.wait_for(self.stream.linger(_LINGER), 2 * _LINGER)
 
     def _phase(self) -> str:
         """What the session was at."""
@@ -167,7 +176,7 @@ class Session(SMTP):
         await self.abandon()
         self.door.intake.ended(self.id)
         self.record.close()
-        self.stream.forget()
+        self.stream.discard()
         if self.stream.transport is None:
             return
         with suppress(OSError, TimeoutError, TimedOut, Stopping, Flooded):
@@ -220,7 +229,7 @@ class Session(SMTP):
             line = await self.stream.line(_LONGEST_COMMAND)
         except LineTooLong:
             await self.say(reply.LINE_TOO_LONG)
-            raise Close from None
+            raise Cut from None
         return self.record.heard(line.decode("utf-8", "surrogateescape"))
 
     async def _starts_tls(self) -> bool:
@@ -243,7 +252,7 @@ class Session(SMTP):
             return await self.stream.line(_LONGEST_COMMAND)
         except LineTooLong:
             await self.say(reply.LINE_TOO_LONG)
-            raise Close from None
+            raise Cut from None
 
     async def _command(self, line: str) -> None:
         verb, _, argument = line.strip().partition(" ")
@@ -275,7 +284,7 @@ class Session(SMTP):
     async def _weigh(self, verb: str, answer: Reply) -> None:
         """Count errors and idle chatter, and note a step forward."""
         if answer.code == 421:  # noqa: PLR2004 - RFC 5321 §3.8: the channel closes
-            raise Close
+            raise Cut
         idle = verb in _IDLE_COMMANDS
         self._idle_commands += idle
         wrong = answer.code >= 500 or (idle and self._idle_commands > _MOST_IDLE_COMMANDS)  # noqa: PLR2004
@@ -283,7 +292,7 @@ class Session(SMTP):
         if self._errors > self.door.guard.limits.errors:
             self._note("session cut off", reason="too many errors")
             await self.say(reply.TOO_MANY_ERRORS)
-            raise Close
+            raise Cut
         if not (idle or wrong):
             self.pace.step(self.loop.time())
 
@@ -294,7 +303,7 @@ class Session(SMTP):
     async def _unknown(self, verb: str) -> Reply:
         if verb in _HTTP:
             await self.say(reply.NOT_HTTP)
-            raise Close
+            raise Cut
         return reply.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else reply.UNKNOWN_COMMAND
 
     # Hello, and TLS.
@@ -404,7 +413,7 @@ class Session(SMTP):
         if chunk is None:
             # Nobody knows how many octets follow, so they cannot be told from commands.
             await self.say(reply.BAD_ARGUMENT, now=True)
-            raise Close
+            raise Cut
         size, last = chunk
         self._idle_commands += not (size or last)
         if self._idle_commands > _MOST_IDLE_COMMANDS:

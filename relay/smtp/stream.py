@@ -22,6 +22,7 @@ class Stream:
     __slots__ = (
         "_at",
         "_data",
+        "_discards",
         "_drained",
         "_end",
         "_loop",
@@ -43,9 +44,12 @@ class Stream:
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._paused = False
+        self._discards = False  # what comes is of no interest any more
 
     def feed(self, data: bytes) -> None:
         """The transport read this."""
+        if self._discards:
+            return
         self._data = self._data[self._at :] + data if len(self._data) > self._at else data
         self._at = 0
         self.hold(len(data))
@@ -165,6 +169,30 @@ class Stream:
     def ended(self) -> bool:
         """Whether the client sends no more, or is gone."""
         return self._end is not None
+
+    def discard(self) -> None:
+        """Throw away what waits to be read and what comes from now on."""
+        self._discards = True
+        self._forget()
+
+    async def linger(self, seconds: float) -> None:
+        """Stop sending, and read for so long what the client still sends, until it stops too.
+
+        A socket that is closed with unread input is reset, and the client may lose the last replies.
+        """
+        self.discard()
+        if self.transport is None or self.transport.is_closing():
+            return
+        await self.flush()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        if not isinstance(self._end, EOFError | ConnectionError):
+            self._end = None
+            self._waiter = self._loop.create_future()
+            await asyncio.wait({self._waiter}, timeout=seconds)
 
     def put(self, reply: bytes) -> None:
         """Send this with the next flush."""

@@ -293,3 +293,17 @@ def test_the_password_is_nowhere(house):
         client.greet()
         client.ask("AUTH PLAIN AHNjYW5uZXIAYzBycmVjdCBob3JzZQ==")
     assert PASSWORD not in house.log.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["open", "implicit"])
+def test_a_client_that_is_cut_off_while_it_sends_hears_why(house, kind):
+    """A socket closed with unread input is reset, and its last replies are lost: the relay lingers."""
+    with house.connect(kind) as client:
+        if kind == "implicit":
+            client.start_tls()
+        client.greet()
+        for _ in range(40):
+            client.send(b"XYZZY\r\n" * 10)
+            time.sleep(0.002)
+        answers = [client.reply()[:9] for _ in range(22)]
+        assert answers == ["500 5.5.1"] * 21 + ["421 4.7.0"]
