@@ -133,6 +133,11 @@ class Courier:
         return self._loop_task is not None and not self._loop_task.done()
 
     @property
+    def under_way(self) -> int:
+        """Attempts that have begun and not ended."""
+        return len(self._tasks)
+
+    @property
     def held(self) -> Mapping[str, Outcome]:
         """Accounts whose mail waits for a person, and why."""
         return {name: one.outcome for name, one in self.accounts.troubles.items() if one.held}

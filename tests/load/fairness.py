@@ -1,0 +1,56 @@
+"""Five thousand messages of one source, then one of another: how many slots it waits for.
+
+python tests/load/fairness.py
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import driving
+
+from relay.sandbox import Settings
+from relay.spool import State
+
+
+async def run(messages):
+    with tempfile.TemporaryDirectory() as folder:
+        async with driving.loaded(
+            Path(folder) / "state", Settings(keep=0), account=driving.accounts(1), delivery={"wait": "0s"}
+        ) as relay:
+            noisy = await driving.put_many(relay, "box0", messages)
+            sandbox = relay.sandbox
+            await driving.drive(relay, lambda: len(sandbox.messages) >= 50)
+            before = relay.clock.now()
+            quiet = await driving.put(relay, "box0", source="192.0.2.2", number="quiet")
+            ahead = len(sandbox.messages) + relay.service.courier.under_way
+            entry = None
+            while entry is None or entry.state is not State.RELAYED:
+                goal = len(sandbox.messages) + 1
+                await driving.drive(relay, lambda goal=goal: len(sandbox.messages) >= goal)
+                entry = await relay.service.spool.show(quiet)
+            slots = len(sandbox.messages) - ahead
+            waited = relay.clock.now() - before
+            left = await driving.count(relay, State.QUEUED)
+    result = {
+        "queued_by_the_other": len(noisy),
+        "still_queued": left,
+        "slots_waited_for": slots,
+        "simulated_seconds": round(waited, 2),
+    }
+    return result, slots <= 2
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--messages", type=int, default=5_000)
+    wish = parser.parse_args()
+    driving.be_quiet()
+    result, kept = asyncio.run(run(wish.messages))
+    sys.exit(driving.report(result, kept=kept))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The short form of each script here: what they show is checked in every run of the suite."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import backlog
+import fairness
+import poison
+import stop
+
+
+@pytest.mark.parametrize(("messages", "accounts"), [(400, 5), (100, 1)])
+async def test_a_backlog_goes_out_at_the_permitted_rate_and_never_above(messages, accounts):
+    result, _ = await backlog.run(messages, accounts)
+    assert result["answers"] == {"202": messages}
+    assert result["most_in_a_minute"] <= 240
+    assert result["most_in_a_minute_of_one_account"] <= 60
+
+
+async def test_a_newcomer_waits_for_two_slots_at_most():
+    result, kept = await fairness.run(300)
+    assert kept, result
+
+
+@pytest.mark.parametrize("kind", poison.KINDS)
+async def test_poison_does_not_hold_up_the_others(kind):
+    result, kept = await poison.run(kind, 20)
+    assert kept, result
+
+
+async def test_sigterm_ends_it_in_time_and_loses_nothing():
+    result, kept = await stop.run(sys.executable, idle=10, in_data=4)
+    assert kept, result
+    assert result["accepted"] == result["ended_their_data"]
