@@ -27,7 +27,7 @@ _LATE_START = re.compile(
     rb"(?=[ \t]*(?:" + _USUAL + rb")[ \t]*:|>?From )",
     re.IGNORECASE,
 )
-_BASE64_LINE = re.compile(rb"(?:[A-Za-z0-9+/]{4})+[A-Za-z0-9+/]*={0,2}[ \t]*\r?(?:\n|\Z)")
+_BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}[ \t]*\r?(?:\n|\Z)")
 _PART_NAMES = (
     b"content-type",
     b"content-transfer-encoding",
