@@ -235,7 +235,6 @@ class SqliteSpool(Desk):
             return None
         if jump := self._clock.take_jump():
             log.warning("the clock was set; what waits is planned anew", seconds=round(jump))
-            now += jump
             await self._commit(lambda c: shift(c, jump, self._turns))
         if self._turns.due is not None and self._turns.due <= now:
             await self._commit(lambda c: self._turns.promote(c, now))

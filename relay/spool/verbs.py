@@ -40,7 +40,7 @@ def load_content(c: sqlite3.Connection, files: Files, row: Sequence[Any]) -> Con
     found = c.execute("SELECT data FROM content WHERE queue_id = ?", (queue_id,)).fetchone()
     if found is None:
         raise Damaged("its content is missing")
-    if hashlib.sha256(found[0]).hexdigest() != sha256:
+    if not isinstance(found[0], bytes) or hashlib.sha256(found[0]).hexdigest() != sha256:
         raise Damaged("its content is not what was written (its hash differs)")
     return Content(size, sha256, data=found[0])
 

@@ -62,10 +62,10 @@ class Load:
 async def kill_at_a_point(relay, chance):
     """Start under strace and let it kill at the n-th call of one kind; whether it came to that."""
     calls = chance.choice(POINTS)
-    most = 400 if "write" in calls else 60
+    most = 60 if "write" in calls else 15
     inject = f"inject={calls}:signal=KILL:when={chance.randint(1, most)}"
     relay.start(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject])
-    end = time.monotonic() + 6.0
+    end = time.monotonic() + 12.0
     while relay.alive() and time.monotonic() < end:
         await asyncio.sleep(0.01)
     fell = not relay.alive()
@@ -91,7 +91,12 @@ async def run(options, folder):
         relay.grant(sandbox)
         load = Load(relay, ledger, options.connections)
         trouble = asyncio.create_task(make_trouble(sandbox, chance))
+        kills, last = 0, began + options.minutes * 60
         for number in range(1, options.kills + 1):
+            if time.monotonic() > last:
+                say("the time is up")
+                break
+            kills = number
             if shutil.which("strace") and number % options.points == 0:
                 points += await kill_at_a_point(relay, chance)
             else:
@@ -101,7 +106,7 @@ async def run(options, folder):
         trouble.cancel()
         sandbox.faults.clear()
         relay.start()
-        while len(ledger.accepted) < options.messages:
+        while len(ledger.accepted) < options.messages and time.monotonic() < last:
             await asyncio.sleep(0.1)
         await load.end()
         say("draining")
@@ -109,7 +114,7 @@ async def run(options, folder):
         await relay.stop()
         nursery.close()
         result = {
-            "kills": options.kills,
+            "kills": kills,
             "of_them_at_named_points": points,
             **judge(ledger, sandbox, relay),
             "seconds": round(time.monotonic() - began),
@@ -124,6 +129,7 @@ def main():
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--up", type=float, default=0.25, help="seconds that it lives, on average")
     parser.add_argument("--points", type=int, default=20, help="every n-th kill at a named point")
+    parser.add_argument("--minutes", type=float, default=60, help="then it ends, whatever is missing")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -1,0 +1,366 @@
+"""The storage's own troubles: damage, a lock, a clock, a full disk, an older version, things left over."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import sqlite3
+import time
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+
+from relay.envelope import Envelope, Submission
+from relay.outcome import Action, Blame, Outcome
+from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolFull, State
+from relay.spool.schema import MIGRATIONS
+from relay.spool.sqlite import SqliteSpool
+
+TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
+LATER = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down")
+ACCOUNTS = ["scanner"]
+
+
+def submission(spool, content=b"Subject: a\r\n\r\nb\r\n", source="192.0.2.1"):
+    writer = spool.writer()
+    writer.write(content)
+    envelope = Envelope("s@example.com", ("a@example.com",), datetime.now(UTC), client_address=source)
+    return Submission(envelope, writer.finish())
+
+
+@contextlib.asynccontextmanager
+async def opened(folder, **options):
+    spool = SqliteSpool(folder, **options)
+    await spool.open()
+    try:
+        yield spool
+    finally:
+        await spool.close()
+
+
+@contextlib.contextmanager
+def database(folder):
+    connection = sqlite3.connect(folder / "spool.db", isolation_level=None)
+    yield connection
+    connection.close()
+
+
+@contextlib.asynccontextmanager
+async def tended(spool, keep_failed=1e9, keep_history=1e9):
+    task = asyncio.create_task(spool.tend(keep_failed, keep_history))
+    await asyncio.sleep(0.3)
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+# What is damaged is set aside and reported; the others go their way.
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE message SET envelope = '{\"reverse'",
+        "UPDATE message SET envelope = replace(envelope, 'a@example.com', 'b@example.com')",
+        "UPDATE message SET account = 'scanner', sha256 = 'x'",
+        "UPDATE message SET losses = '[[', arrival = 'never'",
+        "UPDATE content SET data = 'Subject: other'",
+        "DELETE FROM content",
+    ],
+)
+async def test_a_damaged_row_is_set_aside(tmp_path, damage):
+    """A bit that has flipped must not send mail to somebody else, nor hold up the queue."""
+    reported = []
+    async with opened(tmp_path) as spool:
+        bad = await spool.put(submission(spool), "scanner")
+        good = await spool.put(submission(spool), "scanner")
+    with database(tmp_path) as connection:
+        connection.execute(f"{damage} WHERE queue_id = '{bad}'")
+    async with opened(tmp_path, report=lambda *facts: reported.append(facts)) as spool:
+        claim = await spool.claim(ACCOUNTS, time.time())
+        assert claim.entry.queue_id == good
+        assert [queue_id for queue_id, _ in reported] == [bad]
+        entry = await spool.show(bad)
+        assert entry.state is State.HELD
+        assert entry.reason.startswith("damaged: ")
+        assert bad in [one.queue_id for one in await spool.list([State.HELD], 10)]
+        assert [one.event for one in await spool.events(bad)] == ["set aside"]
+
+
+@pytest.mark.parametrize("damage", ["gone", "short", "changed"])
+async def test_a_damaged_file_is_set_aside(tmp_path, damage):
+    async with opened(tmp_path) as spool:
+        bad = await spool.put(submission(spool, b"x" * 100_000), "scanner")
+        good = await spool.put(submission(spool, b"y" * 100_000), "scanner")
+    path = tmp_path / "content" / bad
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"x" * 50_000 if damage == "short" else b"x" * 99_999 + b"y")
+    async with opened(tmp_path) as spool:
+        assert (await spool.claim(ACCOUNTS, time.time())).entry.queue_id == good
+        assert (await spool.show(bad)).state is State.HELD
+
+
+async def test_a_missing_file_is_found_before_its_turn(tmp_path):
+    async with opened(tmp_path) as spool:
+        bad = await spool.put(submission(spool, b"x" * 100_000), "scanner")
+        (tmp_path / "content" / bad).unlink()
+        async with tended(spool):
+            assert (await spool.show(bad)).state is State.HELD
+
+
+async def test_a_file_without_a_row_is_removed_and_others_are_not(tmp_path):
+    """The relay died between the file and its row: nobody was told 250."""
+    async with opened(tmp_path) as spool:
+        kept = await spool.put(submission(spool, b"x" * 100_000), "scanner")
+        (tmp_path / "content" / "1ORPHAN").write_bytes(b"never accepted")
+        async with tended(spool):
+            assert [path.name for path in (tmp_path / "content").iterdir()] == [kept]
+
+
+async def test_a_file_that_is_older_than_the_database_is_put_aside(tmp_path):
+    """Somebody has lost the database: its files may be mail."""
+    async with opened(tmp_path) as spool:
+        left = tmp_path / "content" / "1ORPHAN"
+        left.write_bytes(b"somebody's mail")
+        os.utime(left, (1e9, 1e9))
+        async with tended(spool):
+            assert (tmp_path / "orphaned" / "1ORPHAN").read_bytes() == b"somebody's mail"
+
+
+# No room.
+
+
+@contextlib.contextmanager
+def no_file_may_grow():
+    """RLIMIT_FSIZE: every write fails as on a full disk, and it needs no disk of its own."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # pytest's own capture is a file too.
+    with structlog.testing.capture_logs():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_less_than_keep_free_accepts_nothing_and_still_sends(tmp_path):
+    async with opened(tmp_path) as spool:
+        await spool.put(submission(spool), "scanner")
+    async with opened(tmp_path, keep_free=1 << 60) as spool:
+        assert (spool.room().accepting, spool.room().sending) == (False, True)
+        with pytest.raises(SpoolFull):
+            await spool.put(submission(spool), "scanner")
+        assert await spool.claim(ACCOUNTS, time.time()) is not None
+
+
+async def test_what_has_happened_is_recorded_when_there_is_room_again(tmp_path):
+    """The 202 came while the disk was full: it is not forgotten, and nothing more is sent meanwhile."""
+    async with opened(tmp_path) as spool:
+        first = await spool.put(submission(spool), "scanner")
+        await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.start(claim, 0, ["a@example.com"])
+        with no_file_may_grow():
+            recorded = asyncio.ensure_future(spool.record(claim, 0, TAKEN))
+            with pytest.raises(SpoolFull):
+                await spool.put(submission(spool), "scanner")
+            await asyncio.sleep(0.4)
+            assert not recorded.done()
+            assert (spool.room().accepting, spool.room().sending) == (False, False)
+            assert not (tmp_path / "reserve").exists()
+            assert await spool.claim(ACCOUNTS, time.time()) is None
+        await asyncio.wait_for(recorded, 5)
+        await spool.settle(claim, Settlement(State.RELAYED, TAKEN))
+        assert (await spool.show(first)).state is State.RELAYED
+        for _ in range(100):
+            if spool.room().sending:
+                break
+            await asyncio.sleep(0.05)
+        assert (tmp_path / "reserve").exists()
+        assert await spool.claim(ACCOUNTS, time.time()) is not None
+        await spool.put(submission(spool), "scanner")
+
+
+async def test_a_start_without_room_leaves_the_message_as_it_was(tmp_path):
+    async with opened(tmp_path) as spool:
+        queue_id = await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        with no_file_may_grow(), pytest.raises(SpoolError):
+            await spool.start(claim, 0, ["a@example.com"])
+        await spool.abandon(claim)
+        assert (await spool.show(queue_id)).state is State.QUEUED
+        assert (await spool.claim(ACCOUNTS, time.time())).entry.queue_id == queue_id
+
+
+async def test_a_locked_database_defers_and_recovers(tmp_path):
+    """Somebody's sqlite3 shell holds the lock: 451 at the door, patience in the courier, nothing lost."""
+    async with opened(tmp_path) as spool:
+        await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.start(claim, 0, ["a@example.com"])
+        with database(tmp_path) as other:
+            other.execute("BEGIN IMMEDIATE")
+            recorded = asyncio.ensure_future(spool.record(claim, 0, TAKEN))
+            with pytest.raises(SpoolError):
+                await spool.put(submission(spool), "scanner")
+            assert not recorded.done()
+            other.execute("ROLLBACK")
+        await asyncio.wait_for(recorded, 10)
+        await spool.put(submission(spool), "scanner")
+
+
+# Time.
+
+
+class Days:
+    """A wall clock that can be set."""
+
+    def __init__(self, monkeypatch):
+        self.offset, real = 0.0, time.time
+        monkeypatch.setattr(time, "time", lambda: real() + self.offset)
+
+
+@pytest.mark.parametrize("days", [-5, 5])
+async def test_a_clock_that_is_set_changes_no_plan(tmp_path, monkeypatch, days):
+    """What is due in an hour is due in an hour, neither at once nor in five days."""
+    wall = Days(monkeypatch)
+    async with opened(tmp_path) as spool:
+        queue_id = await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        due = time.time() + 3600
+        await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=due))
+        before = await spool.show(queue_id)
+        wall.offset = days * 86400.0
+        assert await spool.claim(ACCOUNTS, time.time()) is None
+        assert await spool.next_due(ACCOUNTS) - time.time() == pytest.approx(3600, abs=5)
+        after = await spool.show(queue_id)
+        assert after.since - before.since == pytest.approx(wall.offset, abs=5)
+        assert (await spool.claim(ACCOUNTS, time.time() + 3601)).entry.queue_id == queue_id
+
+
+async def test_a_clock_that_was_set_back_while_the_relay_was_down_is_noticed(tmp_path, monkeypatch):
+    wall = Days(monkeypatch)
+    wall.offset = 5 * 86400.0
+    async with opened(tmp_path) as spool:
+        await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=time.time() + 60))
+    wall.offset = 0.0
+    async with opened(tmp_path) as spool:
+        assert await spool.next_due(ACCOUNTS) - time.time() < 120
+
+
+async def test_a_backlog_that_comes_back_does_not_stand_before_who_came_since(tmp_path):
+    """After an outage the noisy source's delayed messages take turns with a newcomer's."""
+    async with opened(tmp_path) as spool:
+        for _ in range(30):
+            await spool.put(submission(spool), "scanner")
+        for _ in range(30):
+            claim = await spool.claim(ACCOUNTS, time.time())
+            await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=time.time() - 1))
+        await spool.claim(ACCOUNTS, time.time())  # this one is on its way
+        quiet = await spool.put(submission(spool, source="192.0.2.9"), "scanner")
+        following = [(await spool.claim(ACCOUNTS, time.time())).entry.queue_id for _ in range(2)]
+        assert quiet in following
+
+
+# A crash between recording and settling.
+
+
+async def test_what_was_recorded_as_taken_is_not_sent_again(tmp_path):
+    """The 202 was on disk, the settling was not: two recipients' requests, and both are judged right."""
+    async with opened(tmp_path) as spool:
+        ids = [await spool.put(submission(spool), "scanner") for _ in range(2)]
+        for action in (TAKEN, LATER):
+            claim = await spool.claim(ACCOUNTS, time.time())
+            await spool.start(claim, 0, ["a@example.com"])
+            await spool.record(claim, 0, action)
+    async with opened(tmp_path) as spool:
+        found = {one.claim.entry.queue_id: one.outcome.action for one in await spool.interrupted()}
+        assert found == {ids[0]: Action.RELAYED, ids[1]: Action.DELAYED}
+        assert await spool.interrupted() == []
+
+
+async def test_an_attempt_that_spent_nothing_is_not_forgotten_by_the_next(tmp_path):
+    """Both have the same number; the first one's recipients must not get the mail twice."""
+    async with opened(tmp_path) as spool:
+        await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.start(claim, 0, ["a@example.com"])
+        await spool.record(claim, 0, TAKEN)
+        await spool.settle(claim, Settlement(State.QUEUED, LATER, spent=False))
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.start(claim, 0, ["b@example.com"])
+        await spool.record(claim, 0, LATER)
+        await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=1.0))
+        claim = await spool.claim(ACCOUNTS, time.time())
+        assert claim.entry.relayed == {"a@example.com"}
+        assert len(await spool.attempts(claim.entry.queue_id)) == 2
+
+
+# Versions and time's passing.
+
+
+async def test_a_spool_of_the_first_version_is_carried_over(tmp_path):
+    with database(tmp_path) as connection:
+        connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
+        envelope = (
+            '{"reverse_path": "s@example.com", "forward_paths": ["a@example.com"], "client_address":'
+            ' "192.0.2.1", "arrival_date": "2026-01-01T00:00:00+00:00"}'
+        )
+        row = (
+            "INSERT INTO message VALUES"
+            " (?, ?, 'scanner', '192.0.2.1', ?, 5.0, 0, 0, 0, ?, 1, ?, 0, '', '', '[]')"
+        )
+        octet = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+        for number, state in enumerate(("queued", "sending", "failed", "relayed"), start=1):
+            connection.execute(row, (f"1OLD{number}", state, number, envelope, octet))
+            connection.execute("INSERT INTO content VALUES (?, x'78')", (f"1OLD{number}",))
+        request = "INSERT INTO request VALUES ('1OLD2', 0, 1, '[\"a@example.com\"]', 5.0, NULL, NULL)"
+        connection.execute(request)
+    async with opened(tmp_path) as spool:
+        assert (await spool.claim(ACCOUNTS, time.time())).entry.queue_id == "1OLD1"
+        (one,) = await spool.interrupted()
+        assert (one.claim.entry.queue_id, one.outcome.action) == ("1OLD2", Action.UNKNOWN)
+        assert (await spool.show("1OLD1")).since == 5.0
+        assert (await spool.show("1OLD3")).ended > 0
+
+
+async def test_a_spool_of_a_newer_relay_is_refused(tmp_path):
+    with database(tmp_path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(SpoolError, match="99"):
+        await SqliteSpool(tmp_path).open()
+
+
+async def test_what_failed_long_ago_gives_up_its_content_and_then_its_trace(tmp_path, monkeypatch):
+    async with opened(tmp_path) as spool:
+        queue_id = await spool.put(submission(spool, b"x" * 100_000), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.settle(claim, Settlement(State.FAILED, LATER))
+        await spool.purge(0, time.time() + 1)
+        assert (await spool.show(queue_id)).state is State.DISCARDED
+        assert list((tmp_path / "content").iterdir()) == []
+        assert [one.event for one in await spool.events(queue_id)] == ["kept no longer"]
+        await spool.purge(time.time() + 1, 0)
+        with pytest.raises(NoSuchMessage):
+            await spool.show(queue_id)
+
+
+async def test_a_person_who_says_retry_begins_anew(tmp_path):
+    """A message given up after five days has its five days again, and its refused recipients a try."""
+    refused = Outcome(Action.FAILED, "5.6.0", Blame.MESSAGE, "refused")
+    async with opened(tmp_path) as spool:
+        queue_id = await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.start(claim, 0, ["a@example.com"])
+        await spool.record(claim, 0, refused)
+        await spool.settle(claim, Settlement(State.FAILED, refused))
+        assert (await spool.show(queue_id)).refused == {"a@example.com"}
+        await spool.retry(queue_id)
+        entry = (await spool.claim(ACCOUNTS, time.time())).entry
+        assert (entry.refused, entry.attempts, entry.ended) == (frozenset(), 0, 0.0)
+        assert entry.since > entry.arrival
