@@ -206,7 +206,8 @@ class Writer:
             # Nothing of the commit is on disk, whatever each operation thought.
             item.value, item.error = None, translate(error)
         if must:
-            self._space.release_reserve(str(error))
+            if _code(error) in _NO_ROOM:
+                self._space.release_reserve(str(error))
             if _commit(connection, must) is None:
                 self._backlog = []
                 return writes
