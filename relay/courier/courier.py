@@ -105,9 +105,12 @@ class Courier:
         """Decide about the attempts that the last process did not live to settle."""
         for one in await self._spool.interrupted():
             account = self._config.find_account(one.claim.entry.account)
-            if account is not None:
-                attempt = Attempt(self._tools, self._config, one.claim, account, outcomes=[one.outcome])
-                await self._settle(attempt, self._conclude(attempt))
+            if account is None:
+                # Nobody can send it now, and nobody knows whether it was sent: a person decides.
+                await self._spool.settle(one.claim, Settlement(State.HELD, one.outcome))
+                continue
+            attempt = Attempt(self._tools, self._config, one.claim, account, outcomes=[one.outcome])
+            await self._settle(attempt, self._conclude(attempt))
 
     async def stop(self, grace: float) -> None:
         """Start nothing more; let what is in flight end for `grace` seconds."""

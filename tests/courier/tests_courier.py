@@ -153,3 +153,22 @@ async def relaying(state_dir: Path, settings: Settings | None = None, *, grants=
 
 
 WAITING = (State.QUEUED, State.DELAYED, State.HELD)
+
+
+def to_toml(config):
+    lines = []
+    for name, value in config.items():
+        if isinstance(value, list):
+            for table in value:
+                lines += [f"[[{name}]]", *(f"{key} = {write(one)}" for key, one in table.items())]
+        elif isinstance(value, dict):
+            lines += [f"[{name}]", *(f"{key} = {write(one)}" for key, one in value.items())]
+        else:
+            lines.insert(0, f"{name} = {write(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def write(value):
+    return (
+        str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else value
+    )

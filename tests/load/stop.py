@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import driving
-from tests_courier import grant_of, tree
+from tests_courier import grant_of, to_toml, tree
 
 from relay.console.server import serving
 from relay.sandbox import Sandbox, Settings
@@ -23,25 +23,6 @@ from relay.works.grants import FileGrants
 
 HEAD = b"From: scanner@example.com\r\nTo: a@example.net\r\nSubject: %d\r\n\r\n"
 END = b"\r\n.\r\n"
-
-
-def to_toml(config):
-    lines = []
-    for name, value in config.items():
-        if isinstance(value, list):
-            for table in value:
-                lines += [f"[[{name}]]", *(f"{key} = {write(one)}" for key, one in table.items())]
-        elif isinstance(value, dict):
-            lines += [f"[{name}]", *(f"{key} = {write(one)}" for key, one in value.items())]
-        else:
-            lines.insert(0, f"{name} = {write(value)}")
-    return "\n".join(lines) + "\n"
-
-
-def write(value):
-    return (
-        str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else value
-    )
 
 
 class Client:
