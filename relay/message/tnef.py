@@ -2,7 +2,8 @@
 
 A stream of attributes, each with its length; those of an attachment may hold MAPI properties ([MS-OXTNEF]
 §2.1.3.4) with the long file name. Whatever does not add up ends the reading; nothing is believed beyond the
-octets there.
+octets there. Own code, because tnefparse 1.4 does not end on damaged input: of streams with three octets
+changed or the end cut off, it soon meets one that keeps it busy for ever.
 """
 
 import struct
