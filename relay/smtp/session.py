@@ -41,6 +41,8 @@ log = structlog.get_logger("smtp")
 # RFC 5321 §4.5.3.1.4 says 512 octets, RFC 4954 §4 12288 for AUTH; between them, room for all.
 _LONGEST_COMMAND = 12_288
 _LONGEST_HELO = 255
+# Commands that a session may have done before others are looked at.
+_AT_A_TURN = 20
 # So much input a session may hold when all together hold too much.
 _MODEST = 16 * 1024
 # Commands without a step forward that cost nothing; each further one counts as an error.
@@ -152,7 +154,10 @@ class Session(SMTP):
             log.debug("client talked before the banner", client=self.peer, session=self.id)
         await self.say(Reply(220, "", f"{self.door.config.hostname} ESMTP relay"))
         while True:
-            await self._command(await self._line())
+            for _ in range(_AT_A_TURN):
+                await self._command(await self._line())
+            # A thousand pipelined commands are read without waiting once: others have their turn too.
+            await asyncio.sleep(0)
 
     async def _take_leave(self, answer: Reply) -> None:
         with suppress(OSError, TimedOut, Stopping, Flooded):

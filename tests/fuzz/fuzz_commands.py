@@ -21,7 +21,7 @@ from tests_smtp import House
 
 REPLY = re.compile(r"(\d)(\d\d)([ -])(?:(\d)\.\d{1,3}\.\d{1,3} )?[\x20-\x7e]*")
 WORDS = [
-    "HELO x", "EHLO y", "EHLO", "RSET", "NOOP", "HELP", "VRFY a", "EXPN a", "QUIT now", "MAIL", "RCPT",
+    "HELO x", "EHLO y", "EHLO", "RSET", "NOOP", "HELP", "EXPN a", "QUIT now", "MAIL", "RCPT",
     "DATA", "DATA x", "MAIL FROM:<>", "MAIL FROM:<scanner@example.com>",
     "MAIL FROM:<scanner@example.com> SIZE=99999999999",
     "MAIL FROM:<a@b.cd> BODY=8BITMIME SMTPUTF8", "RCPT TO:<a@example.net>",
@@ -83,7 +83,7 @@ class Sender:
         cut = self.chance.randint(0, len(octets))
         client.send(octets[:cut])
         client.send(octets[cut:])
-        # A NOOP tells where the replies to the burst end; within AUTH or DATA it is answered or is content.
+        # VRFY, which is nowhere else, tells where the replies to the burst end.
         client.send(b"\r\n.\r\nNOOP\r\nVRFY end\r\n")
         while not (answer := self.read(client)).startswith("252"):
             if answer.startswith("220"):
