@@ -24,7 +24,7 @@ ORDER = [
     },
     {"config"},
     {"message"},
-    {"include"},
+    {"include", "converter"},
     {"load"},
     {"spool", "works"},
     {"logs", "systemd", "trace", "learn"},

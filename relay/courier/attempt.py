@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from relay.config import Account, Config
+from relay.converter.pool import Converter
 from relay.courier.rules import DAY_IS_FULL
 from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request, convert
@@ -32,6 +33,7 @@ class Tools:
     client: Client
     pacing: Pacing
     learn: Callable[[str, str, Outcome], Outcome]  # account, message, outcome → what it means
+    converter: Converter = field(default_factory=Converter)
 
 
 @dataclass(slots=True)
@@ -84,15 +86,14 @@ class Attempt:
 
     async def _convert(self) -> Converted:
         content = self.claim.content
-        if content.path is None and content.size <= _INLINE:
-            return self._convert_now()
-        return await asyncio.to_thread(self._convert_now)
-
-    def _convert_now(self) -> Converted:
-        envelope = self.claim.entry.envelope
-        with self.claim.content.map() as content:
-            how = conversion(self.config, self.account, delivery_options=envelope.delivery_options)
-            return convert(content, self.recipients, how)
+        options = self.claim.entry.envelope.delivery_options
+        how = conversion(self.config, self.account, delivery_options=options)
+        if content.path is not None:
+            return await self.tools.converter.convert(content, self.recipients, how)
+        octets = content.data or b""
+        if content.size <= _INLINE:
+            return convert(octets, self.recipients, how)
+        return await asyncio.to_thread(convert, octets, self.recipients, how)
 
     @property
     def recipients(self) -> list[str]:

@@ -125,6 +125,7 @@ class Courier:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=_LAST_WORDS)
+        await self._tools.converter.stop()
 
     def wake(self) -> None:
         """There may be something to do; the spool knows."""

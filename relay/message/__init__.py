@@ -8,7 +8,15 @@ convert      the losses settled as the configuration says, the requests made
 payload      the JSON body as a stream of known length
 """
 
-from relay.message.convert import Converted, Request, convert, destinations, originator, originators
+from relay.message.convert import (
+    Converted,
+    Request,
+    convert,
+    convert_unread,
+    destinations,
+    originator,
+    originators,
+)
 from relay.message.losses import KINDS, find_problems, make_loss
 from relay.message.payload import Payload
 
@@ -18,6 +26,7 @@ __all__ = [
     "Payload",
     "Request",
     "convert",
+    "convert_unread",
     "destinations",
     "find_problems",
     "make_loss",

@@ -45,7 +45,21 @@ def convert(content: Buffer, forward_paths: Sequence[str], conversion: Conversio
         Unconvertible: a limit is passed (5.6.0), the files are too large (5.3.4), or the configuration
             refuses a loss (5.6.4).
     """
-    understood = _understand(content)
+    return _make_requests(_understand(content), content, forward_paths, conversion)
+
+
+def convert_unread(content: Buffer, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
+    """The message as a file: for one that took too long, or too much, to understand.
+
+    Raises:
+        Unconvertible: as `convert`.
+    """
+    return _make_requests(_wrap(content, "TooMuch"), content, forward_paths, conversion)
+
+
+def _make_requests(
+    understood: Understood, content: Buffer, forward_paths: Sequence[str], conversion: Conversion
+) -> Converted:
     mail = settle_losses(understood, content, conversion, named=bool(forward_paths))
     name = conversion.user_name or (mail.originator.display_name if mail.originator else "")
     mail = replace(mail, user_name=cut_units(make_one_line(name), _LONGEST_NAME))

@@ -1,0 +1,150 @@
+"""The event loop's side of the converting processes.
+
+They are started when a large message comes, and one by one: a second one only while the first is at work.
+One that takes too long or dies is replaced; its message goes along as a file, as one does that is not
+understood.
+"""
+
+import asyncio
+import builtins
+import contextlib
+import io
+import pickle
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from relay.converter.child import LENGTH, MOST_SECONDS, Answer, Question, Refused
+from relay.envelope import Content
+from relay.mail import Conversion, Unconvertible
+from relay.message import Converted, convert, convert_unread
+
+log = structlog.get_logger("converter")
+_MOST = 2  # processes
+_PATIENCE = 2.0 * MOST_SECONDS  # seconds; the CPU may be busy with others
+# A second process that was needed once is ended when it was not needed for so long.
+_IDLE = 60.0  # seconds
+
+
+class _BrokeOffError(Exception):
+    """The process is gone, or had to be ended."""
+
+
+class Converter:
+    """Converts messages that lie in files."""
+
+    def __init__(self) -> None:
+        self._idle: list[Process] = []
+        self._free = asyncio.Semaphore(_MOST)
+        self._ending: asyncio.TimerHandle | None = None
+
+    async def convert(self, content: Content, recipients: Sequence[str], conversion: Conversion) -> Converted:
+        """What the message becomes.
+
+        Raises:
+            Unconvertible: it cannot be sent.
+            OSError: its file is gone or cannot be read.
+        """
+        path = content.path
+        if path is None or not content.size:
+            return convert(content.data or b"", recipients, conversion)
+        conversion = replace(conversion, losses=dict(conversion.losses))  # a proxy of one does not travel
+        question = Question(str(path), content.size, tuple(recipients), conversion)
+        async with self._free:
+            try:
+                process = self._idle.pop() if self._idle else await _start()
+            except OSError as error:
+                log.warning("no process for conversions; a thread does it", reason=error.strerror)
+                return await asyncio.to_thread(_convert_here, path, question)
+            try:
+                told = await self._ask(process, question)
+            except _BrokeOffError:
+                log.error("conversion broke off; the message goes along as a file", size=content.size)
+                return await asyncio.to_thread(_convert_here, path, question, unread=True)
+        if isinstance(told, Refused):
+            raise Unconvertible(told.status, told.reason)
+        if isinstance(told, OSError):
+            raise told
+        return told
+
+    async def _ask(self, process: Process, question: Question) -> Answer:
+        assert process.stdin is not None  # noqa: S101 - it was started with pipes
+        assert process.stdout is not None  # noqa: S101 - likewise
+        octets = pickle.dumps(question, pickle.HIGHEST_PROTOCOL)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                process.stdin.write(LENGTH.pack(len(octets)) + octets)
+                await process.stdin.drain()
+                (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+                answer = await process.stdout.readexactly(length)
+        except (TimeoutError, OSError, EOFError):
+            await _end(process)
+            raise _BrokeOffError from None
+        except BaseException:
+            await _end(process)
+            raise
+        self._idle.append(process)
+        self._tidy_later()
+        told: Answer = _Unpickler(io.BytesIO(answer)).load()
+        return told
+
+    def _tidy_later(self) -> None:
+        if self._ending is None and len(self._idle) > 1:
+            self._ending = asyncio.get_running_loop().call_later(_IDLE, self._tidy)
+
+    def _tidy(self) -> None:
+        self._ending = None
+        for process in self._idle[1:]:
+            _close(process)
+        del self._idle[1:]
+
+    async def stop(self) -> None:
+        """End them; nothing is asked any more."""
+        if self._ending is not None:
+            self._ending.cancel()
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*map(_end, idle))
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows what an answer is made of and nothing else: the other process has read a stranger's octets."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("relay.message.") or module in _MODULES:
+            return super().find_class(module, name)
+        # OSError becomes one of its own kinds by its number.
+        if module == "builtins" and issubclass(getattr(builtins, name, object), OSError):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+
+# Not by -m: its classes would be those of __main__ then.
+_COMMAND = "from relay.converter.child import main; main()"
+_MODULES = ("relay.mail", "relay.converter.child")
+
+
+async def _start() -> Process:
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", _COMMAND, stdin=PIPE, stdout=PIPE)
+
+
+def _close(process: Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+async def _end(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+def _convert_here(path: Path, question: Question, *, unread: bool = False) -> Converted:
+    with Content(question.size, "", path=path).map() as content:
+        if unread:
+            return convert_unread(content, question.recipients, question.conversion)
+        return convert(content, question.recipients, question.conversion)
