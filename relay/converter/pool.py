@@ -1,6 +1,6 @@
 """The event loop's side of the converting processes.
 
-They are started when a large message comes, and one by one: a second one only while the first is at work.
+They are started when a large message comes: a second one only when the first has been at work for long.
 One that takes too long or dies is replaced; its message goes along as a file, as one does that is not
 understood.
 """
@@ -25,7 +25,8 @@ from relay.mail import Conversion, Unconvertible
 from relay.message import Converted, convert, convert_unread
 
 log = structlog.get_logger("converter")
-_MOST = 2  # processes
+# A scan takes some 20 ms; who has waited for so long waits for a message that is no scan.
+_SOON = 0.5  # seconds
 _PATIENCE = 2.0 * MOST_SECONDS  # seconds; the CPU may be busy with others
 # A second process that was needed once is ended when it was not needed for so long.
 _IDLE = 60.0  # seconds
@@ -40,7 +41,7 @@ class Converter:
 
     def __init__(self) -> None:
         self._idle: list[Process] = []
-        self._free = asyncio.Semaphore(_MOST)
+        self._first, self._second = asyncio.Semaphore(), asyncio.Semaphore()
         self._ending: asyncio.TimerHandle | None = None
 
     async def convert(self, content: Content, recipients: Sequence[str], conversion: Conversion) -> Converted:
@@ -55,22 +56,32 @@ class Converter:
             return convert(content.data or b"", recipients, conversion)
         conversion = replace(conversion, losses=dict(conversion.losses))  # a proxy of one does not travel
         question = Question(str(path), content.size, tuple(recipients), conversion)
-        async with self._free:
-            try:
-                process = self._idle.pop() if self._idle else await _start()
-            except OSError as error:
-                log.warning("no process for conversions; a thread does it", reason=error.strerror)
-                return await asyncio.to_thread(_convert_here, path, question)
-            try:
-                told = await self._ask(process, question)
-            except _BrokeOffError:
-                log.error("conversion broke off; the message goes along as a file", size=content.size)
-                return await asyncio.to_thread(_convert_here, path, question, unread=True)
+        turn = await self._take_turn()
+        try:
+            process = self._idle.pop() if self._idle else await _start()
+            told = await self._ask(process, question)
+        except OSError as error:
+            log.warning("no process for conversions; a thread does it", reason=error.strerror)
+            return await asyncio.to_thread(_convert_here, path, question)
+        except _BrokeOffError:
+            log.error("conversion broke off; the message goes along as a file", size=content.size)
+            return await asyncio.to_thread(_convert_here, path, question, unread=True)
+        finally:
+            turn.release()
         if isinstance(told, Refused):
             raise Unconvertible(told.status, told.reason)
         if isinstance(told, OSError):
             raise told
         return told
+
+    async def _take_turn(self) -> asyncio.Semaphore:
+        try:
+            async with asyncio.timeout(_SOON):
+                await self._first.acquire()
+        except TimeoutError:
+            await self._second.acquire()
+            return self._second
+        return self._first
 
     async def _ask(self, process: Process, question: Question) -> Answer:
         assert process.stdin is not None  # noqa: S101 - it was started with pipes

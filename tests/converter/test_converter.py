@@ -56,10 +56,22 @@ async def test_one_process_serves_one_after_the_other(converter, keep):
     assert len(children()) == 1
 
 
-async def test_many_at_once_wait_for_two_processes(converter, keep):
+async def test_many_at_once_wait_for_one_process(converter, keep):
+    """Twenty scans at once must not need twenty times the memory."""
     results = await asyncio.gather(*(converter.convert(keep(SCAN), TO, HOW) for _ in range(8)))
     assert results == [convert(SCAN, TO, HOW)] * 8
     assert len(children()) <= 2
+
+
+async def test_a_message_that_takes_long_holds_nobody_up(converter, keep):
+    await converter.convert(keep(SCAN), TO, HOW)
+    (pid,) = children()
+    os.kill(pid, signal.SIGSTOP)
+    stuck = asyncio.ensure_future(converter.convert(keep(SCAN), TO, HOW))
+    await asyncio.sleep(0.05)
+    assert await converter.convert(keep(SCAN), TO, HOW) == convert(SCAN, TO, HOW)
+    os.kill(pid, signal.SIGCONT)
+    assert await stuck == convert(SCAN, TO, HOW)
 
 
 async def test_a_refusal_is_the_same_refusal(converter, keep):
