@@ -27,6 +27,15 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """What follows the beginning of a very long body: ASCII, as a range of the content."""
+
+    start: int  # offset of the first octet
+    end: int  # offset after the last one
+    length: int  # octets of it in JSON
+
+
+@dataclass(frozen=True, slots=True)
 class Attachment:
     """A file that goes along, or an inline image."""
 
@@ -70,6 +79,7 @@ class Mail:
     bcc: tuple[Address, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     losses: tuple[Loss, ...] = ()
+    rest: Rest | None = None  # of a body that is too long to be held
 
 
 class Unconvertible(Exception):  # noqa: N818 - a property of the message, not an error of ours

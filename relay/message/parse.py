@@ -13,6 +13,7 @@ from relay.message import charsets, html
 from relay.message.body import Chosen, choose
 from relay.message.files import File, expand, make_attachments
 from relay.message.header import Header, read_header
+from relay.message.long import split_rest
 from relay.message.losses import make_loss
 from relay.message.structure import read_structure
 from relay.message.text import Piece, join
@@ -33,7 +34,7 @@ def parse(content: Buffer) -> Understood:
     Raises:
         Unconvertible: a limit is passed (5.6.0).
     """
-    root = read_structure(content)
+    root, rest = split_rest(content, read_structure(content))
     header = read_header(root.fields)
     chosen = choose(content, root)
     _expand(content, chosen)
@@ -51,6 +52,7 @@ def parse(content: Buffer) -> Understood:
         bcc=header.bcc,
         attachments=tuple(attachments),
         losses=(*(make_loss(*loss) for loss in dict.fromkeys(chosen.losses)), *losses),
+        rest=rest,
     )
     return Understood(header, mail, frozenset(piece.codec for piece in chosen.pieces))
 

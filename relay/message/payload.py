@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import pybase64
 
 from relay.envelope import Buffer
-from relay.mail import Attachment, Conversion, Leaf, Mail
+from relay.mail import Attachment, Conversion, Leaf, Mail, Rest
+from relay.message.long import escape_rest
 from relay.message.recipients import Destinations
 from relay.message.transfer import BLOCK, decode_base64_blocks, decode_blocks, read_blocks, strip_blanks
 
@@ -71,7 +72,7 @@ def _encode(blocks: Iterator[bytes]) -> Iterator[bytes]:
 class Payload:
     """One request's body; picklable, and without any hold on the content."""
 
-    segments: tuple[bytes | Data, ...]
+    segments: tuple[bytes | Data | Rest, ...]
     length: int  # octets: the Content-Length
 
     def blocks(self, content: Buffer) -> Iterator[bytes]:
@@ -99,6 +100,8 @@ class Payload:
                 yield b'"data":"'
                 yield from segment.encode(content)
                 yield b'"'
+            elif isinstance(segment, Rest):
+                yield from escape_rest(content, segment)
             else:
                 yield from (segment[at : at + _SEND] for at in range(0, len(segment), _SEND))
 
@@ -110,6 +113,8 @@ class Payload:
                 for block in segment.decode(content):
                     digest.update(block)
                 yield f'"size":{segment.size},"sha256":"{digest.hexdigest()}"'.encode()
+            elif isinstance(segment, Rest):
+                yield from escape_rest(content, segment)
             else:
                 yield segment
 
@@ -123,6 +128,10 @@ def make_payload(mail: Mail, destinations: Destinations, conversion: Conversion)
         request["bcc"] = "; ".join(destinations.bcc)
     request["subject"] = mail.subject
     request["body"] = mail.body
+    segments: list[bytes | Data | Rest] = []
+    if mail.rest is not None:
+        segments += [_dump(request)[: -len('"}')], mail.rest]
+        request = {}
     request["contentType"] = mail.content_type
     if mail.user_name:
         request["userName"] = mail.user_name
@@ -131,14 +140,20 @@ def make_payload(mail: Mail, destinations: Destinations, conversion: Conversion)
     request["isSendSeparately"] = conversion.send_separately or destinations.separately
     if conversion.security_level:
         request["securityLevel"] = conversion.security_level
-    segments: list[bytes | Data] = [_dump(request)[:-1]]
+    segments.append((b'",' + _dump(request)[1:-1]) if segments else _dump(request)[:-1])
     for number, attachment in enumerate(mail.attachments):
         segments.append(b",{" if number else b',"attachments":[{')
         segments.append(Data(attachment.source, attachment.size))
         segments.append(b"," + _dump(_members(attachment))[1:])
     segments.append(b"]}" if mail.attachments else b"}")
-    length = sum(one.length + _MEMBER if isinstance(one, Data) else len(one) for one in segments)
-    return Payload(tuple(segments), length)
+    return Payload(tuple(segments), sum(map(_measure, segments)))
+
+
+def _measure(segment: bytes | Data | Rest) -> int:
+    """Octets of a segment in the body."""
+    if isinstance(segment, Data):
+        return segment.length + _MEMBER
+    return segment.length if isinstance(segment, Rest) else len(segment)
 
 
 def _members(attachment: Attachment) -> dict[str, str | bool]:
