@@ -23,6 +23,13 @@ class Refused(Exception):  # noqa: N818 - the service's word
     """The service, or the spool, will not; the text is for the operator."""
 
 
+class Octets(Protocol):
+    """Where a message's octets come from (asyncio.StreamReader is one)."""
+
+    async def readexactly(self, n: int, /) -> bytes:
+        """The next `n` octets."""
+
+
 class Courier(Protocol):
     """What the verbs need of the courier."""
 
@@ -175,9 +182,7 @@ class Verbs:
                 return True
         return False
 
-    async def send(
-        self, content: asyncio.StreamReader, size: int, reverse_path: str, forward_paths: list[str]
-    ) -> Answer:
+    async def send(self, content: Octets, size: int, reverse_path: str, forward_paths: list[str]) -> Answer:
         """Take a message of `size` octets, as a session would."""
         if self._intake is None:
             raise Refused("this command cannot send")

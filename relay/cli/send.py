@@ -1,15 +1,20 @@
 """`relay send`: put a message into the running relay or, without one, send it at once."""
 
 import asyncio
+import contextlib
+import os
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from relay.cli import EX_CANTCREAT, EX_DATAERR, EX_TEMPFAIL, Failure, config_option, json_option
 from relay.cli.startup import print_json, read_config
 from relay.config import Config
+
+_BLOCK = 256 * 1024
 
 
 @click.command()
@@ -37,8 +42,14 @@ def command(
     from relay import logs
 
     logs.set_up(config.log.model_copy(update={"level": "error"}))
-    content = _read(file)
-    paths = list(forward_paths) or _destinations(content)
+    with _read(file) as content:
+        _command(config, content, reverse_path, list(forward_paths), as_json=as_json)
+
+
+def _command(
+    config: Config, content: BinaryIO, reverse_path: str, forward_paths: list[str], *, as_json: bool
+) -> None:
+    paths = forward_paths or _destinations(content)
     if not paths:
         raise Failure("the message names no recipient; give one with --rcpt", EX_DATAERR)
     answer = asyncio.run(_send(config, content, reverse_path, paths))
@@ -50,22 +61,46 @@ def command(
         raise click.exceptions.Exit(EX_DATAERR if answer["code"] >= 500 else EX_TEMPFAIL)  # noqa: PLR2004
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path) -> BinaryIO:
+    """The message as SMTP would bring it: lines end with CRLF (RFC 5321 §2.3.8). Never whole in memory."""
+    content = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
-        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        with contextlib.nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source:
+            carry = b""
+            while block := source.read(_BLOCK):
+                block = carry + block
+                carry = b"\r" if block.endswith(b"\r") else b""
+                block = block[: len(block) - len(carry)]
+                content.write(block.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+            content.write(carry)
     except OSError as error:
+        content.close()
         raise Failure(f"{file}: {error.strerror}", EX_DATAERR) from None
-    # As SMTP would bring it: lines end with CRLF (RFC 5321 §2.3.8).
-    return content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    content.seek(0)
+    return content
 
 
-def _destinations(content: bytes) -> list[str]:
+def _destinations(content: BinaryIO) -> list[str]:
     from relay.message import destinations
+    from relay.message.limits import FIELD_SECTION
 
-    return [address.addr_spec for address in destinations(content)]
+    head = content.read(FIELD_SECTION + 1)
+    content.seek(0)
+    return [address.addr_spec for address in destinations(head)]
 
 
-async def _send(config: Config, content: bytes, reverse_path: str, paths: list[str]) -> dict[str, Any]:
+class _Blocks:
+    """A file as the running relay's socket gives it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    async def readexactly(self, size: int) -> bytes:
+        """The next octets."""
+        return await asyncio.to_thread(self._file.read, size)
+
+
+async def _send(config: Config, content: BinaryIO, reverse_path: str, paths: list[str]) -> dict[str, Any]:
     from relay import control
     from relay.service import Service
     from relay.spool import SpoolError
@@ -83,9 +118,8 @@ async def _send(config: Config, content: bytes, reverse_path: str, paths: list[s
     except (SpoolError, OSError) as error:
         raise Failure(f"state_dir {config.state_dir} cannot be used: {error}", EX_CANTCREAT) from None
     try:
-        reader = asyncio.StreamReader()
-        reader.feed_data(content)
-        reader.feed_eof()
-        return await service.verbs.send(reader, len(content), reverse_path, paths)
+        size = content.seek(0, os.SEEK_END)
+        content.seek(0)
+        return await service.verbs.send(_Blocks(content), size, reverse_path, paths)
     finally:
         await service.stop()

@@ -251,3 +251,23 @@ async def test_a_new_account_of_a_reload_sends(tmp_path):
         await relay.service.reload(config.model_copy(update={"account": (*config.account, new)}))
         await relay.put(sender="erp@example.com")
         assert relay.sandbox.messages[-1].account == "erp@example.com"
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("running", [True, False])
+async def test_send_takes_a_file_of_any_size(tmp_path, ends, running):
+    """By the running relay or without one; line ends become CRLF, also where two blocks meet."""
+    lines = ["To: a@example.net", "From: scanner@example.com", "Subject: large", "", *["line"] * 200_000, ""]
+    message = tmp_path / "large.eml"
+    message.write_bytes(ends.join(lines).encode())
+    async with relaying(tmp_path / "state") as relay:
+        config = tmp_path / "relay.toml"
+        works = relay.service.config.works
+        config.write_text(to_toml(tree(works.api_url.removesuffix("/v1.0"), tmp_path / "state")))
+        if not running:
+            await relay.service.stop()
+        done = await command(config, "send", str(message), "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["code"] == 250
+        await until(lambda: relay.sandbox.messages)
+        assert relay.sandbox.request(relay.sandbox.messages[-1].id)["body"].count("line") == 200_000
