@@ -18,8 +18,9 @@ log = structlog.get_logger("smtp")
 _HOUR = 3600.0
 # Sources whose messages are counted; the one not heard of for the longest time is forgotten first.
 _MOST_SOURCES = 10_000
-# A listener under attack says so in at most this many lines a second.
-_LINES_A_SECOND = 5
+# A listener under attack says so in so many lines of each second of the clock: with those of the next
+# second and what was left out, never more than ten within any second.
+_LINES_A_SECOND = 3
 # New DATA waits so long for others to end, in all and between looks.
 _PATIENCE, _LOOK_AGAIN = 5.0, 0.1
 # One customer's IPv6 network (RFC 6177): whoever has one has 2^64 addresses.

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Guesses at a password: how many a connection gets, how many an address, and what they cost the loop.
+
+From one address, fifty connections at once guess as fast as they are answered, and connect anew when
+they are cut off. Counted are the verdicts ("wrong"); "locked" is none. A minute of it stands for the
+hour because the count, once reached, stays for the hour. Meanwhile the event loop is sampled every
+millisecond, before and during the attack: how late it comes, which other processes of the machine can
+cause as well (the attacker is one), and how long it works at a stretch by its own clock, which is the
+figure. At the end the right password still works from another address.
+"""
+
+import asyncio
+import base64
+import time
+
+from argon2 import PasswordHasher
+from tests_security import command, main, percentile, relay
+
+LISTENER = 'auth = "required"\nauth_without_tls = true\n'
+
+
+def plain(name, password):
+    return "AUTH PLAIN " + base64.b64encode(f"\0{name}\0{password}".encode()).decode()
+
+
+async def connect(port, source):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    await command(reader, writer, None)
+    await command(reader, writer, "EHLO x")
+    return reader, writer
+
+
+async def guess(port, source, until, verdicts, connections):
+    while time.monotonic() < until:
+        mine = 0
+        try:
+            reader, writer = await connect(port, source)
+            while True:
+                answer = await command(reader, writer, plain("erp", f"guess{len(verdicts)}"), 60)
+                if answer[:3] == "535" or "too many failed logins, closing" in answer:
+                    mine += 1
+                    verdicts.append(time.monotonic())
+                if answer[:3] in ("421", ""):
+                    break
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass
+        else:
+            writer.close()
+        connections.append(mine)
+        await asyncio.sleep(0.05)
+
+
+async def attack(port, seconds, attackers):
+    verdicts, connections = [], []
+    until = time.monotonic() + seconds
+    tasks = [guess(port, "127.0.0.1", until, verdicts, connections) for _ in range(attackers)]
+    await asyncio.gather(*tasks)
+    reader, writer = await connect(port, "127.0.0.2")
+    answer = await command(reader, writer, plain("erp", "right"), 60)
+    writer.close()
+    return verdicts, connections, answer
+
+
+def measure(*, short=False):
+    seconds, attackers = (6, 10) if short else (90, 50)
+    # The hash of `relay passwd`: what a guess really costs.
+    user = f'[[user]]\nname = "erp"\npassword_hash = "{PasswordHasher(2, 19 * 1024, 1).hash("right")}"\n'
+    with relay(listener=LISTENER, more=user, measure=True) as running:
+        time.sleep(seconds / 3)  # what the machine does to an idle loop
+        began = time.time()
+        verdicts, connections, answer = asyncio.run(attack(running.port, seconds, attackers))
+        running.process.terminate()
+        running.process.wait(30)
+        held = running.held()
+    quiet = percentile([late for at, late, _ in held if at < began], 0.999) * 1000
+    late = percentile([late for at, late, _ in held if at >= began], 0.999) * 1000
+    work = percentile([worked for at, _, worked in held if at >= began], 0.999) * 1000
+    right = answer.startswith("235")
+    return {
+        "seconds": seconds,
+        "connections": len(connections),
+        "most guesses a connection": max(connections),
+        "guesses judged, this address": len(verdicts),
+        "event loop late p99.9 ms, idle": round(quiet, 2),
+        "event loop late p99.9 ms, attacked": round(late, 2),
+        "event loop's own work p99.9 ms": round(work, 2),
+        "event loop's own work, longest ms": round(max(w for _, _, w in held) * 1000, 2),
+        "right password, another address": answer.strip(),
+        "reached": max(connections) <= 3 and len(verdicts) <= 60 and work <= 5 and right,
+    }
+
+
+if __name__ == "__main__":
+    main(measure, __doc__)
