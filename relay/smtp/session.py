@@ -278,6 +278,8 @@ class Session(SMTP):
             await self.say(answer)
             if verb in ("DATA", "BDAT"):
                 await self._confirm()
+                if answer.accepted and not self.is_in_transaction:
+                    self._idle_commands = 0  # a message: it has business here
             await self._weigh(verb, answer)
 
     async def _confirm(self) -> None:
