@@ -17,6 +17,10 @@ from relay.message.payload import Payload, make_payload
 from relay.message.recipients import assign
 from relay.message.settle import attach_original, settle_losses
 
+# Controls of ISO 646 that are neither white space nor the escapes of ISO 2022.
+_NO_TEXT = bytes(sorted(set(range(0x20)) - set(b"\t\n\v\f\r\x0e\x0f\x1a\x1b")))
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLE = 64 * 1024
 _LONGEST_NAME = 200  # characters of a sender's display name; the API names no limit
 
 
@@ -95,11 +99,20 @@ def _read_own(content: Buffer, *names: str) -> tuple[Address, ...]:
 
 def _understand(content: Buffer) -> Understood:
     try:
-        return parse(content)
+        understood = parse(content)
+        return _wrap(content, "neither fields nor text") if _is_no_message(content) else understood
     except Unconvertible:
         raise
     except Exception as trouble:  # noqa: BLE001 - a fault of ours must not cost anybody a message
         return _wrap(content, type(trouble).__name__)
+
+
+def _is_no_message(content: Buffer) -> bool:
+    """Whether there is no field at all, and what there is holds octets that no text has: a file, perhaps."""
+    sample = bytes(content[:_SAMPLE])
+    if sample.startswith(_BYTE_ORDER_MARKS) or len(sample.translate(None, _NO_TEXT)) == len(sample):
+        return False
+    return not read_fields(content, find_start(content), len(content))[0].fields
 
 
 def _wrap(content: Buffer, detail: str) -> Understood:

@@ -119,3 +119,19 @@ def test_originators_never_raise():
     assert originator(b"") is None
     assert originator(b"X" * 400_000) is None
     assert originator(b"From: " + b"(" * 100_000) is None
+
+
+def test_what_is_no_message_goes_along_as_a_file():
+    """A file sent as it is, without any field: mojibake for a body would help nobody."""
+    octets = bytes(range(256)) * 20
+    (request,) = (converted := convert(octets, ["a@example.com"], Conversion())).requests
+    assert [loss.loss for loss in converted.losses if loss.loss == "unreadable"] == ["unreadable"]
+    said = json.loads(b"".join(request.payload.blocks(octets)))
+    (original,) = said["attachments"]
+    assert (original["filename"], base64.b64decode(original["data"])) == ("message.eml", octets)
+
+
+def test_a_text_without_any_field_is_a_body():
+    for text in (b"hello\r\n", "日本語\r\n".encode("iso-2022-jp"), "日本語\r\n".encode("cp932")):
+        converted = convert(text, ["a@example.com"], Conversion())
+        assert "unreadable" not in [loss.loss for loss in converted.losses]
