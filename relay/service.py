@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from relay import control, systemd
+from relay.allocator import limit_arenas
 from relay.clock import Clock
 from relay.config import Account, Config, Works
 from relay.courier import Courier
@@ -271,6 +272,7 @@ async def _reload(service: Service, reread: Callable[[], Config]) -> None:
 
 def run(main: Any) -> None:
     """Run a coroutine on uvloop where it is, else on asyncio's own loop."""
+    limit_arenas()
     try:
         import uvloop
     except ImportError:

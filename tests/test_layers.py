@@ -21,6 +21,7 @@ ORDER = [
         "certificate",
         "metrics",
         "clock",
+        "allocator",
     },
     {"config"},
     {"message"},

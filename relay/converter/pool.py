@@ -1,6 +1,6 @@
 """The event loop's side of the converting processes.
 
-They are started when a large message comes: a second one only when the first has been at work for long.
+One is started soon after the relay, a second one only when the first has been at work for long.
 One that takes too long or dies is replaced; its message goes along as a file, as one does that is not
 understood.
 """
@@ -25,9 +25,11 @@ from relay.mail import Conversion, Unconvertible
 from relay.message import Converted, convert, convert_unread
 
 log = structlog.get_logger("converter")
-# A scan takes some 20 ms; who has waited for so long waits for a message that is no scan.
-_SOON = 0.5  # seconds
+# A scan takes some 20 ms, twenty of them half a second; who has waited for so long waits for a message that is no scan.
+_SOON = 3.0  # seconds
 _PATIENCE = 2.0 * MOST_SECONDS  # seconds; the CPU may be busy with others
+# Not before the listeners are open: it takes the CPU for some time.
+_WARM_UP = 1.0  # seconds
 # A second process that was needed once is ended when it was not needed for so long.
 _IDLE = 60.0  # seconds
 
@@ -43,6 +45,19 @@ class Converter:
         self._idle: list[Process] = []
         self._first, self._second = asyncio.Semaphore(), asyncio.Semaphore()
         self._ending: asyncio.TimerHandle | None = None
+        self._warming: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Have a process ready before it is needed."""
+        self._warming = asyncio.create_task(self._warm_up(), name="converter")
+
+    async def _warm_up(self) -> None:
+        await asyncio.sleep(_WARM_UP)
+        # Without one, the first message starts it, and says why it cannot.
+        with contextlib.suppress(OSError):
+            async with self._first:
+                if not self._idle:
+                    self._idle.append(await _start())
 
     async def convert(self, content: Content, recipients: Sequence[str], conversion: Conversion) -> Converted:
         """What the message becomes.
@@ -118,6 +133,9 @@ class Converter:
         """End them; nothing is asked any more."""
         if self._ending is not None:
             self._ending.cancel()
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
         idle, self._idle = self._idle, []
         await asyncio.gather(*map(_end, idle))
 

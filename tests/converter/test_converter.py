@@ -114,6 +114,14 @@ async def test_who_gives_up_waiting_leaves_no_answer_behind(converter, keep):
     assert await converter.convert(keep(SCAN), TO, HOW) == convert(SCAN, TO, HOW)
 
 
+async def test_one_is_ready_before_it_is_needed(converter, keep):
+    converter.start()
+    while not children():
+        await asyncio.sleep(0.05)
+    await converter.convert(keep(SCAN), TO, HOW)
+    assert len(children()) == 1
+
+
 async def test_it_ends_with_the_relay(converter, keep):
     await converter.convert(keep(SCAN), TO, HOW)
     assert children()
