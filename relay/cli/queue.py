@@ -30,36 +30,30 @@ def list_(states: tuple[str, ...], limit: int, config_path: str | None, *, as_js
     if as_json:
         print_json(answer)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    if answer["messages"]:
-        table = Table(
-            "id", "state", "arrival", "account", "from", "to", "attempts", "next attempt", "last status"
-        )
-        for m in answer["messages"]:
-            table.add_row(*_columns(m))
-        console.print(table)
+    for message in answer["messages"]:
+        click.echo("\n".join(_lines(message)))
     counts = ", ".join(f"{n} {state}" for state, n in answer["counts"].items() if n)
-    console.print(counts or "the queue is empty")
+    click.echo(counts or "the queue is empty")
     for name, reason in answer["held_accounts"].items():
-        console.print(f"account {name} is held, and its mail with it: {reason}")
+        click.echo(f"account {name} is held, and its mail with it: {reason}")
 
 
-def _columns(message: dict[str, Any]) -> list[str]:
+def _lines(message: dict[str, Any]) -> list[str]:
+    """Like mailq: what fits no table of eighty columns gets lines of its own."""
     to = message["forward_paths"]
-    return [
-        message["queue_id"],
-        message["state"],
-        message["arrival"][:19],
-        message["account"],
-        message["reverse_path"] or "<>",
-        to[0] + (f" +{len(to) - 1}" if len(to) > 1 else ""),
-        str(message["attempts"]),
-        (message["next_attempt"] or "")[:19],
-        f"{message['status']} {message['reason']}".strip(),
+    more = f" and {len(to) - 1} more" if len(to) > 1 else ""
+    attempts = f", attempts {message['attempts']}" if message["attempts"] else ""
+    since = message["arrival"][:19].replace("T", " ")
+    lines = [
+        f"{message['queue_id']}  {message['state']}  since {since}",
+        f"    {message['reverse_path'] or '<>'} → {to[0]}{more}",
+        f"    {message['size']} octets, account {message['account']}{attempts}",
     ]
+    if message["reason"]:
+        lines.append(f"    {message['status']} {message['reason']}")
+    if message["next_attempt"]:
+        lines.append(f"    next attempt {message['next_attempt'][:19].replace('T', ' ')}")
+    return lines
 
 
 @command.command()
