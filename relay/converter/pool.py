@@ -25,7 +25,8 @@ from relay.mail import Conversion, Unconvertible
 from relay.message import Converted, convert, convert_unread
 
 log = structlog.get_logger("converter")
-# A scan takes some 20 ms, twenty of them half a second; who has waited for so long waits for a message that is no scan.
+# A scan takes some 20 ms, twenty of them half a second; who has waited for so long waits for a message
+# that is no scan.
 _SOON = 3.0  # seconds
 _PATIENCE = 2.0 * MOST_SECONDS  # seconds; the CPU may be busy with others
 # Not before the listeners are open: it takes the CPU for some time.
