@@ -95,9 +95,14 @@ def _open(name: str) -> Iterator[Buffer]:
 def _copy(file: BinaryIO, writer: ContentWriter) -> None:
     """Copy in blocks. Bare LF is understood as it is; lines that end in bare CR are given what they lack."""
     lines = False  # whether a line end with LF was seen: then a CR is part of a line
+    rest = b""
     while block := file.read(_BLOCK):
-        lines = lines or b"\n" in block
-        writer.write(block if lines else block.replace(b"\r", b"\r\n"))
+        octets = rest + block
+        rest = octets[len(octets.rstrip(b"\r")) :][:2]  # the LF may come yet
+        octets = octets.removesuffix(rest).replace(b"\r\r\n", b"\r\n")  # as the session does
+        lines = lines or b"\n" in octets
+        writer.write(octets if lines else octets.replace(b"\r", b"\r\n"))
+    writer.write(rest if lines else rest.replace(b"\r", b"\r\n"))
 
 
 def _explain(

@@ -1,10 +1,14 @@
 """What follows DATA, undone by the block: the end found, dots unstuffed, line ends made CRLF.
 
 Only CRLF.CRLF ends the data (RFC 5321 §4.1.1.4); a bare LF or CR never does, which is what makes
-smuggling a second message impossible. Bare ones are then normalised to CRLF, for the parser.
+smuggling a second message impossible. Bare ones are then normalised to CRLF, for the parser; CR CR LF is one
+line end, written by programs that turned their LF into CRLF twice.
 """
 
+import re
+
 _END = b"\r\n.\r\n"
+_ENDS = re.compile(rb"\r?\r\n|\r|\n")
 _MARKS = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
 
 
@@ -47,19 +51,24 @@ class ChunkDecoder:
     def feed(self, block: bytes, *, last: bool = False) -> bytes:
         """The content that this block completes; a CR at its end waits for its LF."""
         data = self._carry + block
-        self._carry = b"\r" if data.endswith(b"\r") and not last else b""
+        # Two, where the LF of CR CR LF may come yet.
+        carry = next((end for end in (b"\r\r", b"\r") if data.endswith(end)), b"")
+        self._carry = b"" if last else carry
         return normalise(data[: len(data) - len(self._carry)])
 
 
 def _undecided(data: bytes) -> int:
-    # The longest end of the data that may be the beginning of the mark.
-    return next((len(mark) for mark in _MARKS if data.endswith(mark)), 0)
+    # The longest end of the data that may be the beginning of the mark, and a CR before it.
+    held = next((len(mark) for mark in _MARKS if data.endswith(mark)), 0)
+    return held + (held > 0 and data[: len(data) - held].endswith(b"\r"))
 
 
 def normalise(body: bytes) -> bytes:
-    """Every CR LF, bare CR and bare LF as CR LF."""
+    """Every CR LF, CR CR LF, bare CR and bare LF as CR LF."""
     if _in_pairs(body):
         return body
+    if b"\r\r\n" in body:
+        return _ENDS.sub(b"\r\n", body)
     return body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 

@@ -1,10 +1,12 @@
 """Nothing that is not CRLF.CRLF ends the data, and nothing said before TLS is obeyed behind it."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.smtp.data import DataDecoder, normalise
+from relay.smtp.data import ChunkDecoder, DataDecoder, normalise
 
 # The malformed endings of the SMTP smuggling research (CVE-2023-51764, -51765, -51766, CVE-2024-27305).
 ENDINGS = [
@@ -45,12 +47,12 @@ def reference(data):
     end = wire.index(b"\r\n.\r\n")
     lines = wire[2 : end + 2].split(b"\r\n")[:-1] if end else []
     content = b"".join((line[1:] if line.startswith(b".") else line) + b"\r\n" for line in lines)
-    content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    content = re.sub(rb"\r?\r\n|\r|\n", b"\r\n", content)
     return content, wire[end + 5 :]
 
 
 pieces = st.lists(
-    st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"a", b"A" * 76 + b"\r\n", b"\0"]), max_size=40
+    st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\r\n", b"a", b"A" * 76 + b"\r\n", b"\0"]), max_size=40
 )
 
 
@@ -74,3 +76,17 @@ def test_data_means_the_same_however_it_is_split(parts, cuts):
 def test_line_ends_are_all_crlf(parts):
     body = normalise(b"".join(parts))
     assert body.count(b"\r\n") == body.count(b"\r") == body.count(b"\n")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_cr_cr_lf_is_one_line_end(size):
+    """A device that writes CRLF to a stream in text mode sends CR CR LF; as two line ends, the first field
+    would be all that is left of the header.
+    """
+    sent = b"Subject: x\r\r\nTo: a@example.com\r\r\n\r\r\nbody\r\r\n..\r\r\n"
+    wanted = b"Subject: x\r\nTo: a@example.com\r\n\r\nbody\r\n.\r\n"
+    data, chunks = DataDecoder(), ChunkDecoder()
+    whole = sent + b".\r\n"
+    assert b"".join(data.feed(whole[at : at + size]) for at in range(0, len(whole), size)) == wanted
+    pieces = [sent.replace(b"..", b".")[at : at + size] for at in range(0, len(sent) - 1, size)]
+    assert b"".join(chunks.feed(piece) for piece in pieces) + chunks.feed(b"", last=True) == wanted
