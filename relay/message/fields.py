@@ -91,7 +91,7 @@ def read_fields(
     Raises:
         Unconvertible: a limit on octets is passed (5.6.0).
     """
-    section, after = _find_section(content, start, end)
+    section, after = _find_section(content, start, end, delimiters)
     found: list[_Found] = []
     body = start + after
     junk = -1  # offset of the first line that is no field, with no field behind it
@@ -139,18 +139,23 @@ def _make_field(section: bytes, found: _Found) -> Field:
     return Field(found.name, section[found.begin : found.end].rstrip(b"\r\n"))
 
 
-def _find_section(content: Buffer, start: int, end: int) -> tuple[bytes, int]:
+def _find_section(content: Buffer, start: int, end: int, delimiters: Collection[bytes]) -> tuple[bytes, int]:
     """The octets of the section and the distance to the body."""
     for look in (_FIRST_LOOK, limits.FIELD_SECTION + 2):
         octets = bytes(content[start : min(end, start + look)])
         if blank := _BLANK_LINE.search(octets):
             at = blank.start() + 1 if octets[blank.start()] == 0x0A and blank.end() - blank.start() > 1 else 0
             return (octets[:at], blank.end()) if at else (b"", blank.end())
-        if len(octets) < look:
+        if len(octets) < look or _has_delimiter(octets, delimiters):
             return octets, len(octets)
     if not _NAME.match(octets) and not _MBOX.match(octets):
         return octets[:_FIRST_LOOK], 0  # no section at all: the caller sees that the first line is no field
     raise limits.refuse("octets in one header section", limits.FIELD_SECTION)
+
+
+def _has_delimiter(octets: bytes, delimiters: Collection[bytes]) -> bool:
+    """Whether the part ends here, so that no more need be looked at, part after part."""
+    return any(line.startswith(b"--") and line.rstrip() in delimiters for line in octets.split(b"\n")[:-1])
 
 
 def find_start(content: Buffer) -> int:
