@@ -265,7 +265,7 @@ class Client:
             answer = await self.submit(number, octets)
             if answer is not None and answer[:1] in "25":
                 return answer, tries
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)  # twenty that knock without pause cost more than the relay's start
 
     async def _try(self, number, octets):
         async with asyncio.timeout(30):
