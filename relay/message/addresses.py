@@ -25,7 +25,9 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\u2028\u2029]")
 _BLANKS_AND_MARKS = re.compile(r"[\s<>\"'(),;:]+")
 _COMMENT = re.compile(r"\([^()]*\)")
-_DEEPEST_COMMENT = 50
+_PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
+_STOP = re.compile("[,;]")
+_LOCAL_PART = re.compile(r"[A-Za-z0-9._+-]+\Z")
 
 
 def read_addresses(raw: Iterable[bytes]) -> tuple[Address, ...]:
@@ -48,6 +50,8 @@ class _Reader:
     def __init__(self, text: str, *, nested: bool = False) -> None:
         self._text = text
         self._nested = nested
+        self._nests = True  # whether comments do, as far as is known
+        self._last = text.rfind(")")
         self._found: list[Address] = []
         self._start()
 
@@ -57,15 +61,13 @@ class _Reader:
         self._angle: str | None = None
 
     def read(self) -> list[Address]:
-        depth = 0
-        for token in _TOKEN.finditer(self._text):
-            kind, text = token.lastgroup, token[0]
-            if kind == "special" and text == "(" and depth < _DEEPEST_COMMENT:
-                depth += 1
-            elif depth:
-                depth -= text == ")"
-                if depth:
-                    self._comment.append(text)
+        at = 0
+        while found := _TOKEN.match(self._text, at):
+            kind, text = found.lastgroup, found[0]
+            at = found.end()
+            if text == "(":
+                comment, at = self._read_comment(at)
+                self._comment.append(comment)
             elif kind == "special":
                 self._take_special(text)
             elif kind == "angle":
@@ -74,6 +76,21 @@ class _Reader:
                 self._words.append(text)
         self._finish()
         return self._found
+
+    def _read_comment(self, at: int) -> tuple[str, int]:
+        """The comment that begins at `at`, and the offset behind it (RFC 5322 §3.2.2)."""
+        depth = 1
+        for found in _PARENTHESIS.finditer(self._text, at) if self._nests else ():
+            depth += {"(": 1, ")": -1}.get(found[0], 0)
+            if not depth:
+                return self._text[at : found.start()], found.end()
+        self._nests = False  # one that never closes: from here on each ends as soon as it can, in linear time
+        if at <= self._last:
+            end = self._text.find(")", at)
+            return self._text[at:end], end + 1
+        stop = _STOP.search(self._text, at)  # the next mailbox is none of it
+        end = stop.start() if stop else len(self._text)
+        return self._text[at:end], end
 
     def _take_special(self, text: str) -> None:
         if text in ",;":
@@ -99,7 +116,9 @@ class _Reader:
             self._finish_bare(name, "".join(comment))
         else:
             spec = clean_addr_spec(angle)
-            if "@" not in spec and (loose := _find_loose(decode_words(name))):
+            # An address of another kind, `</O=EXAMPLE/CN=JOHN>`, has the real one beside it; <root> is meant.
+            is_other = "@" not in spec and not (name.startswith('"') and _LOCAL_PART.match(spec))
+            if is_other and (loose := _find_loose(decode_words(name))):
                 spec = clean_addr_spec(loose[0])
             self._add(_display(name) or _display("".join(comment)), spec)
 
@@ -160,5 +179,7 @@ def clean_addr_spec(text: str) -> str:
         text = decode_words(text)
     if text.startswith('"') and '"@' in text:
         local, _, domain = text.rpartition("@")
+        # RFC 5321 §4.1.2: the quotes that are not needed are no part of the name.
+        local = local[1:-1] if _LOCAL_PART.match(local[1:-1]) else local
         return f"{local}@{_UNSAFE.sub('', domain)}"
     return _UNSAFE.sub("", text).strip("'\"").rstrip(".")

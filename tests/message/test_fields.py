@@ -65,7 +65,7 @@ def test_unstructured_field(raw, text):
         (b'Group: a@b.c, "X" <d@e.f>; , z@y.x', [("", "a@b.c"), ("X", "d@e.f"), ("", "z@y.x")]),
         (
             b"Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>",
-            [("Pete chap", "pete@silly.test")],
+            [("Pete", "pete@silly.test")],
         ),
         (b'"Joe & J. Harvey" <ddd @Org>, JJV @ BBN', [("Joe & J. Harvey", "ddd@Org"), ("", "JJV@BBN")]),
         (b"<a@b.c> <d@e.f>", [("", "a@b.c"), ("", "d@e.f")]),

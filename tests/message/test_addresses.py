@@ -1,0 +1,40 @@
+"""Address lists that other parsers were seen to read, or to misread."""
+
+import pytest
+
+from relay.message.addresses import read_addresses
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        pytest.param(
+            b"a@x.example (Foo <x); b@x.example", ["a@x.example", "b@x.example"], id="< in a comment"
+        ),
+        pytest.param(b'a@x.example (5" pipe), b@x.example', ["a@x.example", "b@x.example"], id="quote in it"),
+        pytest.param(b"a@x.example (a (b) c), b@x.example", ["a@x.example", "b@x.example"], id="nested"),
+        pytest.param(b"a@x.example (a \\) b), b@x.example", ["a@x.example", "b@x.example"], id="escaped"),
+        pytest.param(b"a@x.example (sales, b@x.example", ["a@x.example", "b@x.example"], id="never closed"),
+        pytest.param(
+            b"a@x.example (oops ( b@x.example), c@x.example",
+            ["a@x.example", "c@x.example"],
+            id="one too many",
+        ),
+        pytest.param(b'"a@x.example" <root>', ["root"], id="a name that looks like an address"),
+        pytest.param(b'"a@x.example" </O=EX/CN=A>', ["a@x.example"], id="an X.500 name in brackets"),
+        pytest.param(b'"a.b"@x.example', ["a.b@x.example"], id="quotes that are not needed"),
+        pytest.param(b'"a@x.example" <>', ["a@x.example"], id="empty brackets"),
+    ],
+)
+def test_addresses(field, expected):
+    """A comment holds anything but parentheses (RFC 5322 §3.2.2); nobody is lost for one that is damaged, and
+    nobody gets mail who is only a display name.
+    """
+    found = [address.addr_spec for address in read_addresses([field])]
+    assert found == expected
+
+
+def test_a_comment_is_the_name_of_a_bare_address():
+    """The old form, `a@x.example (John Smith)` (RFC 5322 §3.4)."""
+    (address,) = read_addresses([b"a@x.example (John (Sales) Smith)"])
+    assert address.display_name == "John (Sales) Smith"
