@@ -114,7 +114,10 @@ def _is_text(part: Part, *, expected: bool) -> bool:
         return False
     if part.encoding in {"x-uuencode", "x-yencode"}:
         return False
-    return expected or not filename_of(part)
+    named = bool(filename_of(part))
+    if named and not part.declared and (part.fields.first("content-type") or b"").strip():
+        return False  # a type that means nothing to us, and a name: some file
+    return expected or not named
 
 
 def _choose_mixed(content: Buffer, part: Part, *, expected: bool) -> Chosen:
