@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench import measures, report, systems
@@ -32,11 +33,11 @@ def measure(bench, only, effort):
             name: measures.latency(bench, name, 0.05, effort.latency) for name in (STRAIGHTFORWARD, RELAY)
         },
         "lag": lambda: {
-            name: measures.lag(bench, name, rounds)
+            name: measures.lag(bench, name, rounds, effort.large)
             for name, rounds in ((RELAY, effort.lag), (STRAIGHTFORWARD, 1))
         },
-        "hostile": lambda: measures.hostile_messages(bench),
-        "conversion": lambda: measures.conversion(bench, effort.starts),
+        "hostile": lambda: measures.hostile_messages(bench, effort),
+        "conversion": lambda: measures.conversion(bench, effort.starts, effort.large),
         "start": lambda: measures.start(bench, effort.starts),
     }
     for name in only:
@@ -48,7 +49,7 @@ def measure(bench, only, effort):
 def cpu(bench, effort):
     """Seconds of CPU for 1,000 small messages and for 100 MB of scans."""
     small = measures.throughput(bench, 2 * KB, 20, effort.small, min(effort.rounds, 3))
-    size = 18 * MB
+    size = effort.scan
     scans = measures.throughput(bench, size, 4, 4, min(effort.rounds, 3))
     return {
         "small": {name: small[name]["cpu_per_message"] * 1000 for name in NAMES},
@@ -58,9 +59,9 @@ def cpu(bench, effort):
 
 def memory(bench, effort):
     """By system and number of connections."""
-    found = {f"{RELAY} {n}": measures.memory(bench, RELAY, n) for n in effort.scans}
+    found = {f"{RELAY} {n}": measures.memory(bench, RELAY, n, effort.scan) for n in effort.scans}
     if effort.rounds > 1:
-        found[f"{STRAIGHTFORWARD} 4"] = measures.memory(bench, STRAIGHTFORWARD, 4)
+        found[f"{STRAIGHTFORWARD} 4"] = measures.memory(bench, STRAIGHTFORWARD, 4, effort.scan)
     return found
 
 
@@ -76,8 +77,9 @@ def main():
         tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder,
         systems.sink() as sink,
         systems.load() as load,
+        ExitStack() as stack,
     ):
-        bench = measures.Bench(Path(folder), sink, load)
+        bench = measures.Bench(Path(folder), sink, load, stack)
         effort = LEAST if arguments.least else SHORT if arguments.short else FULL
         result = measure(bench, arguments.only or _ALL, effort)
     if arguments.json:

@@ -21,6 +21,9 @@ class Effort:
     latency: int  # messages
     lag: int  # times 4 × 25 MB
     starts: int  # of the command, and of conversions
+    scan: int = 18 * MB  # octets, for CPU and memory
+    large: int = 25 * MB  # octets, for lag, conversion and empty lines
+    endless: int = 300 * MB  # octets without a line end
 
     def plan(self, size, connections):
         """Messages in a round, and rounds: what is quickly done is done more often."""
@@ -32,7 +35,7 @@ class Effort:
 FULL = Effort(
     tuple((size, connections) for size in _SIZES for connections in _CONNECTIONS),
     share=1,
-    rounds=5,
+    rounds=3,
     small=1000,
     scans=(4, 20),
     latency=400,
@@ -49,4 +52,4 @@ SHORT = Effort(
     lag=3,
     starts=3,
 )
-LEAST = Effort(((2 * KB, 20), (MB, 1)), share=24, rounds=1, small=20, scans=(4,), latency=2, lag=1, starts=1)
+LEAST = Effort(((2 * KB, 4), (MB, 1)), share=24, rounds=1, small=20, scans=(4,), latency=2, lag=1, starts=1)

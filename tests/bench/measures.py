@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench import process, systems
@@ -21,9 +20,11 @@ MOST_AT_ONCE = 400 * MB
 class Bench:
     """What all measures share: the folder, the sink, the load, the messages."""
 
-    def __init__(self, folder, sink, load):
+    def __init__(self, folder, sink, load, stack):
         self.folder, self.sink, self.load = folder, sink, load
+        self._stack = stack
         self._messages = {}
+        self._standing = {}
         self._systems = 0
 
     def message(self, size):
@@ -35,6 +36,12 @@ class Bench:
         """A fresh process."""
         self._systems += 1
         return systems.system(name, self.sink.url, self.folder / f"{name}-{self._systems}")
+
+    def standing(self, name):
+        """One that stays up until the end."""
+        if name not in self._standing:
+            self._standing[name] = self._stack.enter_context(self.system(name))
+        return self._standing[name]
 
 
 def summarise(values):
@@ -53,20 +60,19 @@ def throughput(bench, size, connections, count, rounds, names=NAMES):
     """Messages a second, MB/s, CPU seconds: rounds of each in alternation, all of them up all the time."""
     message = bench.message(size)
     found = {name: {"rate": [], "cpu": [], "p50": []} for name in names}
-    with ExitStack() as stack:
-        running = {name: stack.enter_context(bench.system(name)) for name in names}
-        for target in running.values():
-            bench.load.run(target, message, min(2, count), 1)  # imports and caches
-        for _ in range(rounds):
-            for name, target in running.items():
-                process.until_idle(target.pid, 2.0)
-                before, came = process.cpu(target.pid), bench.sink.stats()
-                result = bench.load.run(target, message, count, connections)
-                process.until_idle(target.pid, 1.0)
-                _check(name, bench, came, count, message)
-                found[name]["rate"].append(count / result["seconds"])
-                found[name]["cpu"].append((process.cpu(target.pid) - before) / count)
-                found[name]["p50"].append(statistics.median(result["from_mail"]))
+    running = {name: bench.standing(name) for name in names}
+    for target in running.values():
+        bench.load.run(target, message, min(2, count), 1)  # imports and caches
+    for _ in range(rounds):
+        for name, target in running.items():
+            process.until_idle(target.pid, 2.0)
+            before, came = process.cpu(target.pid), bench.sink.stats()
+            result = bench.load.run(target, message, count, connections)
+            process.until_idle(target.pid, 1.0)
+            _check(name, bench, came, count, message)
+            found[name]["rate"].append(count / result["seconds"])
+            found[name]["cpu"].append((process.cpu(target.pid) - before) / count)
+            found[name]["p50"].append(statistics.median(result["from_mail"]))
     return {
         name: {
             "rate": summarise(values["rate"]),
@@ -99,7 +105,7 @@ def matrix(bench, effort):
     return cells
 
 
-def memory(bench, name, connections, size=18 * MB):
+def memory(bench, name, connections, size):
     """Peak memory of a fresh process while `connections` messages come at once; and idle before."""
     message = bench.message(size)
     with bench.system(name) as target:
@@ -124,9 +130,9 @@ def latency(bench, name, seconds, count):
     return {"p50": percentile(added, 0.5), "p99": percentile(added, 0.99), "count": count}
 
 
-def lag(bench, name, rounds):
-    """Round trips of NOOP while 4 × 25 MB come in and go out again and again."""
-    message = bench.message(25 * MB)
+def lag(bench, name, rounds, size):
+    """Round trips of NOOP while 4 messages of that size come in and go out again and again."""
+    message = bench.message(size)
     quiet, busy = [], []
     with bench.system(name) as target:
         bench.load.run(target, message, 1, 1)
@@ -157,12 +163,12 @@ def hostile(bench, name, content, label, expect):
     return {"cpu": used, "memory": peak.own - idle, "seconds": result["seconds"], "reply": expect}
 
 
-def hostile_messages(bench):
+def hostile_messages(bench, effort):
     """The two that cost a reader of lines 22 s and 2 GB, and 300 MB."""
     lines, line = "25 MB of empty lines", "300 MB without a line end"
     return {
-        lines: hostile(bench, RELAY, empty_lines(25 * MB), lines, expect="250"),
-        line: hostile(bench, RELAY, one_line(300 * MB), line, expect="421"),
+        lines: hostile(bench, RELAY, empty_lines(effort.large), lines, expect="250"),
+        line: hostile(bench, RELAY, one_line(effort.endless), line, expect="421"),
     }
 
 
@@ -188,10 +194,10 @@ with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.AC
 """
 
 
-def conversion(bench, rounds):
-    """A scan of 25 MB converted in a process of its own: to a request, and with its body read to the end."""
+def conversion(bench, rounds, size):
+    """A scan converted in a process of its own: to a request, and with its body read to the end."""
     path = bench.folder / "conversion.eml"
-    path.write_bytes(scan(25 * MB))
+    path.write_bytes(scan(size))
     lines = [
         subprocess.run(
             [sys.executable, "-c", _CONVERT, str(path)],
