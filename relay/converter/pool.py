@@ -10,8 +10,8 @@ import builtins
 import contextlib
 import io
 import pickle
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,14 +39,58 @@ class _BrokeOffError(Exception):
     """The process is gone, or had to be ended."""
 
 
+class _Child:
+    """A converting process, and the pipes to it.
+
+    Not the event loop's own subprocess: uvloop forks, which copies the page tables of the whole relay while
+    nothing else runs; the standard library starts a process without.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self._reader = asyncio.StreamReader()
+        self._writer: asyncio.WriteTransport
+
+    @classmethod
+    async def start(cls) -> "_Child":
+        """Start one.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        command, pipe = (sys.executable, "-c", _COMMAND), subprocess.PIPE
+        process = await asyncio.to_thread(subprocess.Popen, command, stdin=pipe, stdout=pipe)
+        child, loop = cls(process), asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(child._reader), process.stdout)
+        child._writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
+        return child
+
+    async def ask(self, octets: bytes) -> bytes:
+        """The answer to a question.
+
+        Raises:
+            OSError, EOFError: it is gone.
+        """
+        self._writer.write(LENGTH.pack(len(octets)) + octets)
+        (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
+        return await self._reader.readexactly(length)
+
+    async def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._writer.close()
+        await asyncio.to_thread(self._process.wait)
+
+
 class Converter:
     """Converts messages that lie in files."""
 
     def __init__(self) -> None:
-        self._idle: list[Process] = []
+        self._idle: list[_Child] = []
         self._first, self._second = asyncio.Semaphore(), asyncio.Semaphore()
         self._ending: asyncio.TimerHandle | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Future[list[None]] | None = None
 
     def start(self) -> None:
         """Have a process ready before it is needed."""
@@ -58,7 +102,7 @@ class Converter:
         with contextlib.suppress(OSError):
             async with self._first:
                 if not self._idle:
-                    self._idle.append(await _start())
+                    self._idle.append(await _Child.start())
 
     async def convert(self, content: Content, recipients: Sequence[str], conversion: Conversion) -> Converted:
         """What the message becomes.
@@ -74,8 +118,8 @@ class Converter:
         question = Question(str(path), content.size, tuple(recipients), conversion)
         turn = await self._take_turn()
         try:
-            process = self._idle.pop() if self._idle else await _start()
-            told = await self._ask(process, question)
+            child = self._idle.pop() if self._idle else await _Child.start()
+            told = await self._ask(child, question)
         except OSError as error:
             log.warning("no process for conversions; a thread does it", reason=error.strerror)
             return await asyncio.to_thread(_convert_here, path, question)
@@ -99,23 +143,18 @@ class Converter:
             return self._second
         return self._first
 
-    async def _ask(self, process: Process, question: Question) -> Answer:
-        assert process.stdin is not None  # noqa: S101 - it was started with pipes
-        assert process.stdout is not None  # noqa: S101 - likewise
+    async def _ask(self, child: _Child, question: Question) -> Answer:
         octets = pickle.dumps(question, pickle.HIGHEST_PROTOCOL)
         try:
             async with asyncio.timeout(_PATIENCE):
-                process.stdin.write(LENGTH.pack(len(octets)) + octets)
-                await process.stdin.drain()
-                (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
-                answer = await process.stdout.readexactly(length)
+                answer = await child.ask(octets)
         except (TimeoutError, OSError, EOFError):
-            await _end(process)
+            await child.end()
             raise _BrokeOffError from None
         except BaseException:
-            await _end(process)
+            await child.end()
             raise
-        self._idle.append(process)
+        self._idle.append(child)
         self._tidy_later()
         told: Answer = _Unpickler(io.BytesIO(answer)).load()
         return told
@@ -126,9 +165,8 @@ class Converter:
 
     def _tidy(self) -> None:
         self._ending = None
-        for process in self._idle[1:]:
-            _close(process)
-        del self._idle[1:]
+        needless, self._idle = self._idle[1:], self._idle[:1]
+        self._tidying = asyncio.gather(*(child.end() for child in needless))
 
     async def stop(self) -> None:
         """End them; nothing is asked any more."""
@@ -137,8 +175,10 @@ class Converter:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
+        if self._tidying is not None:
+            await self._tidying
         idle, self._idle = self._idle, []
-        await asyncio.gather(*map(_end, idle))
+        await asyncio.gather(*(child.end() for child in idle))
 
 
 class _Unpickler(pickle.Unpickler):
@@ -156,21 +196,6 @@ class _Unpickler(pickle.Unpickler):
 # Not by -m: its classes would be those of __main__ then.
 _COMMAND = "from relay.converter.child import main; main()"
 _MODULES = ("relay.mail", "relay.converter.child")
-
-
-async def _start() -> Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", _COMMAND, stdin=PIPE, stdout=PIPE)
-
-
-def _close(process: Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-
-
-async def _end(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
 
 
 def _convert_here(path: Path, question: Question, *, unread: bool = False) -> Converted:
