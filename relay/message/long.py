@@ -20,7 +20,8 @@ _BLOCK = 128 * 1024
 _CHARSETS = {"", "us-ascii", "ascii", "utf-8", "utf8", "iso-8859-1", "windows-1252"}
 _IDENTITY = {"7bit", "8bit", "binary"}
 # Controls are cleaned away in a text, and these lines begin a file in it: both are seen in the whole only.
-_SPECIAL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]|(?:\A|[\r\n])(?:begin|=ybegin)[ -]")
+_CONTROLS = bytes(octet for octet in range(128) if octet < 32 and octet not in b"\t\n\v\f\r") + b"\x7f"
+_FILE = re.compile(rb"(?:\A|[\r\n])(?:begin|=ybegin)[ -]")
 
 
 def split_rest(content: Buffer, root: Part) -> tuple[Part, Rest | None]:
@@ -33,10 +34,17 @@ def split_rest(content: Buffer, root: Part) -> tuple[Part, Rest | None]:
         return root, None
     length = 0
     for block in _blocks(content, cut, root.end):
-        if not block.isascii() or _SPECIAL.search(block):
+        if _is_special(block):
             return root, None
         length += len(_escape(block))
     return replace(root, end=cut), Rest(cut, root.end, length)
+
+
+def _is_special(block: bytes) -> bool:
+    if not block.isascii() or len(block.translate(None, _CONTROLS)) < len(block):
+        return True
+    # The word is looked for first: twelve million empty lines are as many places for the pattern to begin.
+    return b"begin" in block and _FILE.search(block) is not None
 
 
 def _is_long_text(root: Part) -> bool:
