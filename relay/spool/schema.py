@@ -51,7 +51,6 @@ MIGRATIONS = (
     UPDATE message SET ended = unixepoch() WHERE state IN ('failed', 'relayed', 'discarded');
     DROP INDEX message_due;
     CREATE INDEX message_due ON message (next_attempt) WHERE state = 'delayed';
-    CREATE INDEX message_ended ON message (ended) WHERE state IN ('failed', 'relayed', 'discarded');
     -- An attempt that spent nothing is followed by another of the same number: both are remembered.
     ALTER TABLE request RENAME TO request_1;
     DROP INDEX request_open;

@@ -16,6 +16,8 @@ from relay.spool.rows import COLUMNS
 _MOST_PROMOTED = 200
 # Turns that a look at the table brings along.
 _AHEAD = 64
+# The index is named where a million rows may wait: without statistics SQLite may choose another.
+_FIRST_DUE = "SELECT MIN(next_attempt) FROM message INDEXED BY message_due WHERE state = 'delayed'"
 
 
 class Turns:
@@ -31,7 +33,8 @@ class Turns:
         """Begin where the last owner ended."""
         # From account to account by the index: with a million waiting, DISTINCT would read them all.
         step = (
-            "SELECT account, rank FROM message WHERE state = 'queued' AND account > ?"
+            "SELECT account, rank FROM message INDEXED BY message_turn"
+            " WHERE state = 'queued' AND account > ?"
             " ORDER BY account, rank LIMIT 1"
         )
         lowest, first = [], c.execute(step, ("",)).fetchone()
@@ -43,7 +46,7 @@ class Turns:
 
     def look_ahead(self, c: sqlite3.Connection) -> None:
         """Learn when the next delayed message is due."""
-        self.due = c.execute("SELECT MIN(next_attempt) FROM message WHERE state = 'delayed'").fetchone()[0]
+        self.due = c.execute(_FIRST_DUE).fetchone()[0]
 
     def plan(self, due: float) -> None:
         """A message was delayed until then."""
@@ -53,7 +56,10 @@ class Turns:
         """The rank of this line's next message."""
 
         def look_up() -> float:
-            query = "SELECT MAX(rank) FROM message WHERE state = 'queued' AND source = ?"
+            query = (
+                "SELECT MAX(rank) FROM message INDEXED BY message_source"
+                " WHERE state = 'queued' AND source = ?"
+            )
             return c.execute(query, (line,)).fetchone()[0] or 0.0
 
         return self._ranks.rank(line, priority, look_up)
@@ -61,8 +67,8 @@ class Turns:
     def promote(self, c: sqlite3.Connection, now: float) -> None:
         """Make queued what is due, in the order in which it was, each with a new rank."""
         due = c.execute(
-            "SELECT queue_id FROM message WHERE state = 'delayed' AND next_attempt <= ?"
-            " ORDER BY next_attempt LIMIT ?",
+            "SELECT queue_id FROM message INDEXED BY message_due"
+            " WHERE state = 'delayed' AND next_attempt <= ? ORDER BY next_attempt LIMIT ?",
             (now, _MOST_PROMOTED),
         )
         for (queue_id,) in due.fetchall():
@@ -84,7 +90,8 @@ class Turns:
         # What is claimed and not started stands in the index still; there is little of it.
         most = len(self.claimed) + _AHEAD
         query = (
-            "SELECT rank, queue_id FROM message WHERE state = 'queued' AND account = ? ORDER BY rank LIMIT ?"
+            "SELECT rank, queue_id FROM message INDEXED BY message_turn"
+            " WHERE state = 'queued' AND account = ? ORDER BY rank LIMIT ?"
         )
         doubts = self._fresh.doubts
         found: dict[str, tuple[list[Turn], Turn]] = {}

@@ -24,7 +24,8 @@ class Unheard:
 
     def load(self, c: sqlite3.Connection) -> None:
         """Sessions of the last process have all ended."""
-        for queue_id, fingerprint, arrival in c.execute("SELECT queue_id, fingerprint, arrival FROM unheard"):
+        found = c.execute("SELECT queue_id, fingerprint, arrival FROM unheard")
+        for queue_id, fingerprint, arrival in found:
             self._end(queue_id, fingerprint, arrival)
 
     def open(self, queue_id: str, fingerprint: str) -> None:

@@ -127,7 +127,8 @@ def backlog(c: sqlite3.Connection, most: int) -> dict[tuple[str, str], int]:
     """How many messages are queued, by account and line."""
     query = (
         "SELECT account, source, COUNT(*) FROM"
-        " (SELECT account, source FROM message WHERE state = 'queued' LIMIT ?) GROUP BY account, source"
+        " (SELECT account, source FROM message INDEXED BY message_source WHERE state = 'queued' LIMIT ?)"
+        " GROUP BY account, source"
     )
     return {(account, line): n for account, line, n in c.execute(query, (most,))}
 
@@ -206,15 +207,19 @@ def purge(
 
     What failed becomes history first: its content is gone, its trace stays a while longer.
     """
-    query = "SELECT queue_id FROM message WHERE state = 'failed' AND ended < ? LIMIT ?"
-    expired = [one for (one,) in c.execute(query, (failed_before, _MOST_PURGED)) if one not in claimed]
+    # Whatever ended before has arrived before: that is what the index is ordered by.
+    old = "SELECT queue_id FROM message WHERE state IN ({}) AND arrival < ?1 AND ended < ?1 LIMIT ?2"
+    expired = [
+        one
+        for (one,) in c.execute(old.format("'failed'"), (failed_before, _MOST_PURGED))
+        if one not in claimed
+    ]
     for queue_id in expired:
         over = "UPDATE message SET state = 'discarded', ended = ? WHERE queue_id = ?"
         c.execute(over, (time.time(), queue_id))
         c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
         note(c, queue_id, "kept no longer", {})
-    query = "SELECT queue_id FROM message WHERE state IN ('relayed', 'discarded') AND ended < ? LIMIT ?"
-    gone = c.execute(query, (relayed_before, _MOST_PURGED)).fetchall()
+    gone = c.execute(old.format("'relayed', 'discarded'"), (relayed_before, _MOST_PURGED)).fetchall()
     for table in ("message", "content", "request", "event", "unheard"):
         c.executemany(f"DELETE FROM {table} WHERE queue_id = ?", gone)  # noqa: S608
     return list({*expired, *(queue_id for (queue_id,) in gone)})

@@ -51,6 +51,7 @@ async def fill(folder, count):
             one = submission(empty.writer, number, f"192.0.2.{number % 50}")
             entry = make_entry(ids.make(), one, "scanner")
             insert(database, turns, entry, one.content)
+        database.execute("DELETE FROM unheard")  # their clients have heard us
         database.execute("COMMIT")
         if first % 200_000 == 0:
             say(f"{first + _PIECE} rows")
