@@ -166,17 +166,32 @@ class Intake:
         queue_id, session = known.queue_id, submission.envelope.session
         self._answer_for(session, queue_id)
         log.info("message submitted again", queue_id=queue_id, session=session, state=known.state.value)
-        if known.state in (State.QUEUED, State.SENDING):
-            outcome = await self._courier.rejoin(queue_id, known.account, self._config.delivery.wait)
-            if outcome is not None:
-                return _reply(queue_id, outcome)
-            with contextlib.suppress(SpoolError):
-                known = await self._spool.show(queue_id)
+        outcome, known = await self._catch_up(known)
+        if outcome is not None:
+            return _reply(queue_id, outcome)
         if known.state is State.RELAYED:
             return reply.relayed(queue_id)
         if known.state in (State.FAILED, State.DISCARDED) and known.status.startswith("5"):
             return reply.refused(known.status, f"{known.reason} (id={queue_id})")
         return reply.queued(queue_id)
+
+    async def _catch_up(self, known: Entry) -> tuple[Outcome | None, Entry]:
+        """Wait for the verdict as the first session did, or find that it has been given."""
+        queue_id, wait = known.queue_id, self._config.delivery.wait
+        waiting = asyncio.ensure_future(self._courier.rejoin(queue_id, known.account, wait))
+        try:
+            await asyncio.sleep(0)  # it is in line now: what is said from here on, it hears
+            with contextlib.suppress(SpoolError):
+                known = await self._spool.show(queue_id)
+            if known.state not in (State.QUEUED, State.SENDING):
+                return None, known
+            outcome = await waiting
+            if outcome is None:
+                with contextlib.suppress(SpoolError):
+                    known = await self._spool.show(queue_id)
+            return outcome, known
+        finally:
+            waiting.cancel()
 
     def _choose(self, submission: Submission, user: User | None) -> Account | None:
         config = self._config

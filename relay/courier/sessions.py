@@ -27,6 +27,9 @@ class Sessions:
         """The verdict; None when there is none in time, or nothing to wait for any more."""
         waiters = self._waiters.setdefault(queue_id, [])
         waiter = _Waiter(account, asyncio.get_running_loop().create_future())
+        said = next((one.verdict for one in waiters if one.verdict.done()), None)
+        if said is not None:  # to one that has not left yet
+            return said.result()
         waiter.bound = any(one.bound for one in waiters)
         waiters.append(waiter)
         try:
