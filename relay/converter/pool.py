@@ -50,6 +50,7 @@ class _Child:
         self._process = process
         self._reader = asyncio.StreamReader()
         self._writer: asyncio.WriteTransport
+        self._answers: asyncio.ReadTransport
 
     @classmethod
     async def start(cls) -> "_Child":
@@ -61,7 +62,9 @@ class _Child:
         command, pipe = (sys.executable, "-c", _COMMAND), subprocess.PIPE
         process = await asyncio.to_thread(subprocess.Popen, command, stdin=pipe, stdout=pipe)
         child, loop = cls(process), asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(child._reader), process.stdout)
+        child._answers, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(child._reader), process.stdout
+        )
         child._writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
         return child
 
@@ -79,6 +82,7 @@ class _Child:
         """End it, whatever it does."""
         self._process.kill()
         self._writer.close()
+        self._answers.close()
         await asyncio.to_thread(self._process.wait)
 
 

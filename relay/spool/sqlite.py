@@ -35,7 +35,6 @@ from relay.spool.clock import SteadyClock
 from relay.spool.desk import Desk
 from relay.spool.files import translate
 from relay.spool.interrupted import outcome_of
-from relay.spool.reader import Reader
 from relay.spool.rows import Damaged, load_entry, make_fingerprint
 from relay.spool.schema import migrate
 from relay.spool.space import Space
@@ -70,8 +69,6 @@ class SqliteSpool(Desk):
         self._folder = folder
         self._space = Space(folder, keep_free, reserve)
         super().__init__(folder, self._space)
-        # One of its own: a claim does not wait for whoever counts a million rows.
-        self._leases = Reader(folder / "spool.db")
         self._clock = SteadyClock()
         self._ids = Ids()
         self._keeping: set[str] = set()  # files whose row is on its way
@@ -137,7 +134,6 @@ class SqliteSpool(Desk):
     async def close(self) -> None:
         """Finish what was asked for and let go."""
         await self._reader.close()
-        await self._leases.close()
         await self._writer.stop()
         await asyncio.gather(*self._cleaning, return_exceptions=True)
         self._unlock()
@@ -227,7 +223,7 @@ class SqliteSpool(Desk):
             if queue_id in self._turns.claimed:
                 continue
             self._turns.claimed.add(queue_id)
-            claim = await self._lease(queue_id, State.SENDING)
+            claim = await self._lease(queue_id)
             if claim is not None:
                 ended = await self._writer.read(lambda c, entry=claim.entry: outcome_of(c, entry))  # type: ignore[misc]
                 found.append(Interrupted(claim, ended))
@@ -242,39 +238,46 @@ class SqliteSpool(Desk):
             await self._commit(lambda c: shift(c, jump, self._turns))
         if self._turns.due is not None and self._turns.due <= now:
             await self._commit(lambda c: self._turns.promote(c, now))
+        known, claim = self._claim_fresh(accounts)
+        return claim if known else await self._claim_stored(accounts)
+
+    def _claim_fresh(self, accounts: Collection[str]) -> tuple[bool, Claim | None]:
+        """Whether the table need not be asked; and if so the claim, if anything waits."""
+        known, queue_id = self._turns.next_fresh(accounts)
+        if queue_id is None:
+            return known, None
+        if (fresh := self._recent.take(queue_id)) is not None:
+            return True, Claim(*fresh, attempt=fresh[0].attempts + 1)
+        # Somebody has changed it since, or it was too much to remember: the table knows.
+        self._turns.claimed.discard(queue_id)
+        self._turns.doubt_all()
+        return False, None
+
+    async def _claim_stored(self, accounts: Collection[str]) -> Claim | None:
         while True:
-            known, queue_id = self._turns.next_fresh(accounts)
-            if not known:
-                queue_id = await self._next_stored(accounts)
+            asked = self._writer.read(lambda c: self._turns.next(c, accounts))
+            try:
+                queue_id = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                asked.add_done_callback(self._give_back)
+                raise
             if queue_id is None:
                 return None
             if (claim := await self._lease(queue_id)) is not None:
                 return claim
-
-    async def _next_stored(self, accounts: Collection[str]) -> str | None:
-        asked = self._writer.read(lambda c: self._turns.next(c, accounts))
-        try:
-            return await asyncio.shield(asked)
-        except asyncio.CancelledError:
-            asked.add_done_callback(self._give_back)
-            raise
 
     def _give_back(self, asked: "asyncio.Future[str | None]") -> None:
         if not asked.cancelled() and asked.exception() is None:
             self._turns.claimed.discard(asked.result() or "")
             self._turns.doubt_all()
 
-    async def _lease(self, queue_id: str, state: State = State.QUEUED) -> Claim | None:
-        """The claim of a claimed message; None if it is damaged, and now set aside, or not in this state."""
+    async def _lease(self, queue_id: str) -> Claim | None:
+        """The claim of a claimed message; None if it is damaged, and now set aside."""
         known = self._recent.take(queue_id)
         if known is not None:
             return Claim(*known, attempt=known[0].attempts + 1)
         try:
-            entry, content = await self._leases.read(lambda c: self._load(c, queue_id))
-            if entry.state is not state:
-                # Somebody has changed it since its turn was known.
-                self._turns.claimed.discard(queue_id)
-                return None
+            entry, content = await self._writer.read(lambda c: self._load(c, queue_id))
             if content.path is not None and not self._recent.verified(queue_id):
                 await asyncio.to_thread(self._files.verify, content)
                 self._recent.verify(queue_id)

@@ -9,13 +9,11 @@ from collections.abc import Collection
 from typing import Any
 
 from relay.spool.fairness import Ranks
-from relay.spool.fresh import NO_OTHERS, Fresh, Turn
+from relay.spool.fresh import Fresh
 from relay.spool.rows import COLUMNS
 
 # Delayed messages made queued in one commit: an outage's whole backlog at once would hold up the door.
 _MOST_PROMOTED = 200
-# Turns that a look at the table brings along.
-_AHEAD = 64
 # The index is named where a million rows may wait: without statistics SQLite may choose another.
 _FIRST_DUE = "SELECT MIN(next_attempt) FROM message INDEXED BY message_due WHERE state = 'delayed'"
 
@@ -88,24 +86,25 @@ class Turns:
     def next(self, c: sqlite3.Connection, accounts: Collection[str]) -> str | None:
         """Claim the message of the lowest rank; its queue id."""
         # What is claimed and not started stands in the index still; there is little of it.
-        most = len(self.claimed) + _AHEAD
+        most = len(self.claimed) + 1
         query = (
             "SELECT rank, queue_id FROM message INDEXED BY message_turn"
             " WHERE state = 'queued' AND account = ? ORDER BY rank LIMIT ?"
         )
         doubts = self._fresh.doubts
-        found: dict[str, tuple[list[Turn], Turn]] = {}
+        best: tuple[float, str] | None = None
         for account in accounts:
-            rows: list[Turn] = c.execute(query, (account, most)).fetchall()
-            bound = rows[-1] if len(rows) == most else NO_OTHERS
-            found[account] = [row for row in rows if row[1] not in self.claimed], bound
-        best = min((turns[0] for turns, _ in found.values() if turns), default=None)
-        if best is not None:
-            self._ranks.serve(best[0])
-            self.claimed.add(best[1])
-        for account, (turns, bound) in found.items():
-            self._fresh.trust(account, doubts, [turn for turn in turns if turn != best], bound)
-        return None if best is None else best[1]
+            waiting = (row for row in c.execute(query, (account, most)) if row[1] not in self.claimed)
+            first = next(waiting, None)
+            if first is None:
+                self._fresh.trust(account, doubts)
+            else:
+                best = first if best is None else min(best, first)
+        if best is None:
+            return None
+        self._ranks.serve(best[0])
+        self.claimed.add(best[1])
+        return best[1]
 
     def put(self, account: str, rank: float, queue_id: str) -> None:
         """A message was put and committed; called in the event loop."""

@@ -187,8 +187,8 @@ class Relay:
         return await call(self.state / "control.sock", verb, **arguments)
 
     async def drain(self, seconds=120.0):
-        """Try everything that waits, until nothing does, or nothing has moved for so many seconds."""
-        end, told, least = time.monotonic() + seconds, time.monotonic() + 10.0, 0
+        """Try everything that waits, until nothing does."""
+        end, told = time.monotonic() + seconds, time.monotonic() + 10.0
         while True:
             states = ["delayed", "held"]
             waiting = await self.ask("queue_list", states=states, limit=500)
@@ -197,11 +197,8 @@ class Relay:
             if time.monotonic() > told:
                 say(f"waiting: { ({state: n for state, n in counts.items() if n}) }")
                 told += 10.0
-            left = sum(counts[state] for state in ("queued", "sending", *states))
-            if not left:
+            if not sum(counts[state] for state in ("queued", "sending", *states)):
                 return
-            if not least or left < least:
-                least, end = left, time.monotonic() + seconds
             if time.monotonic() > end:
                 raise TimeoutError(f"it does not drain: {counts}")
             await asyncio.sleep(0.3)

@@ -34,8 +34,6 @@ from harness import (
 )
 
 POINTS = ("fsync", "fdatasync", "rename", "pwrite64", "unlink", "sendto,sendmsg,write,writev")
-# With more waiting than so the clients pause: a queue is not what is looked at here.
-_MOST_WAITING = 2000
 WRONG = ("lost", "sent_after_5yz", "250_without_a_row", "duplicates_not_recorded_as_possible")
 
 
@@ -45,16 +43,12 @@ class Load:
     def __init__(self, relay, ledger, connections):
         self._relay, self._ledger = relay, ledger
         self._next = 0
-        self.backlog = 0  # accepted and not sent yet, as far as is known
         self.enough = asyncio.Event()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(connections)]
 
     async def _work(self):
         client = Client(self._relay)
         while not self.enough.is_set():
-            if self.backlog > _MOST_WAITING:
-                await asyncio.sleep(0.1)
-                continue
             self._next += 1
             number = self._next
             self._ledger.enter(number, *await client.insist(number, compose(number, kind_of(number))))
@@ -63,12 +57,6 @@ class Load:
     async def end(self):
         self.enough.set()
         await asyncio.gather(*self._tasks)
-
-
-async def watch_backlog(load, ledger, sandbox):
-    while True:
-        load.backlog = len(ledger.accepted) - len(sandbox.messages)
-        await asyncio.sleep(0.1)
 
 
 async def kill_at_a_point(relay, chance):
@@ -103,7 +91,6 @@ async def run(options, folder):
         relay.grant(sandbox)
         load = Load(relay, ledger, options.connections)
         trouble = asyncio.create_task(make_trouble(sandbox, chance))
-        watch = asyncio.create_task(watch_backlog(load, ledger, sandbox))
         kills, last = 0, began + options.minutes * 60
         for number in range(1, options.kills + 1):
             if time.monotonic() > last:
@@ -121,7 +108,6 @@ async def run(options, folder):
         relay.start()
         while len(ledger.accepted) < options.messages and time.monotonic() < last:
             await asyncio.sleep(0.1)
-        watch.cancel()
         await load.end()
         say("draining")
         await relay.drain()
