@@ -106,7 +106,16 @@ class Converter:
         with contextlib.suppress(OSError):
             async with self._first:
                 if not self._idle:
-                    self._idle.append(await _Child.start())
+                    await self._start_first()
+
+    async def _start_first(self) -> None:
+        starting = asyncio.ensure_future(_Child.start())
+        try:
+            self._idle.append(await asyncio.shield(starting))
+        except asyncio.CancelledError:
+            # A process that is half started would be left behind, with its pipes.
+            await (await starting).end()
+            raise
 
     async def convert(self, content: Content, recipients: Sequence[str], conversion: Conversion) -> Converted:
         """What the message becomes.
