@@ -422,9 +422,10 @@ class Session(SMTP):
             await self.say(reply.BAD_ARGUMENT, now=True)
             raise Cut
         size, last = chunk
-        self._idle_commands += not (size or last)
-        if self._idle_commands > _MOST_IDLE_COMMANDS:
-            return reply.TOO_MANY_ERRORS
+        if not (size or last):
+            self._idle_commands += 1
+            if self._idle_commands > _MOST_IDLE_COMMANDS:
+                return reply.TOO_MANY_ERRORS
         return await take_chunk(self, self._transaction, size, last=last)
 
     @property

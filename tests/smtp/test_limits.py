@@ -275,3 +275,17 @@ def test_who_holds_more_memory_than_there_is_goes_and_the_others_stay(tmp_path):
             assert quiet.send_mail(b"Subject: x\r\n\r\nx").startswith("250")
         assert budget.memory == 0
         assert budget.content == 0
+
+
+def test_a_chunk_after_much_idle_chatter_is_still_taken(house):
+    """A client that kept its connection alive with a hundred NOOPs was cut off at its first chunk:
+    only chunks without octets are chatter."""
+    with house.connect() as client:
+        client.reply()
+        client.ask("EHLO pool")
+        for _ in range(100):
+            assert client.ask("NOOP").startswith("250")
+        client.ask("MAIL FROM:<scanner@example.com>")
+        client.ask("RCPT TO:<a@example.net>")
+        client.send(b"BDAT 20 LAST\r\nSubject: idle\r\n\r\nx\r\n")
+        assert client.reply().startswith("250 2.0.0")
