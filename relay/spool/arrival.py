@@ -6,6 +6,7 @@ import time
 
 from relay.envelope import Content, Submission
 from relay.spool import Entry, State
+from relay.spool.fairness import Turn
 from relay.spool.rows import dump_envelope, make_fingerprint, make_seal
 from relay.spool.turns import Turns
 
@@ -52,11 +53,11 @@ def make_entry(queue_id: str, submission: Submission, account: str) -> Entry:
     )
 
 
-def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) -> float:
-    """Write a new message's rows; gives its rank."""
+def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) -> Turn:
+    """Write a new message's rows; gives its turn."""
     envelope, queue_id = dump_envelope(entry.envelope), entry.queue_id
     line = entry.envelope.line
-    rank = turns.rank(c, line, entry.envelope.priority)
+    rank = turns.rank(c, entry.account, line)
     c.execute(
         _INSERT,
         (
@@ -80,4 +81,4 @@ def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) 
     if entry.envelope.client_address:
         fingerprint = make_fingerprint(Submission(entry.envelope, content))
         c.execute("INSERT INTO unheard VALUES (?, ?, ?)", (queue_id, fingerprint, entry.arrival))
-    return rank
+    return rank, queue_id, entry.account, line

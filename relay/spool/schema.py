@@ -87,6 +87,11 @@ MIGRATIONS = (
         value REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    -- A source's messages take turns within each account.
+    DROP INDEX message_source;
+    CREATE INDEX message_line ON message (account, source, rank) WHERE state = 'queued';
+    """,
 )
 
 

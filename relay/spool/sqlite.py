@@ -162,7 +162,7 @@ class SqliteSpool(Desk):
         try:
             submission = await self._keep(queue_id, submission)
             entry = make_entry(queue_id, submission, account)
-            rank = await self._commit(lambda c: insert(c, self._turns, entry, submission.content))
+            turn = await self._commit(lambda c: insert(c, self._turns, entry, submission.content))
         except SpoolError:
             submission.content.discard()
             raise
@@ -176,7 +176,7 @@ class SqliteSpool(Desk):
             self._unheard.open(queue_id, make_fingerprint(submission))
         if not submission.hold:
             self._recent.add(entry, submission.content)
-            self._turns.put(account, rank, queue_id)
+            self._turns.put(turn)
         return queue_id
 
     async def _keep(self, queue_id: str, submission: Submission) -> Submission:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Collection
 from typing import Any
 
-from relay.spool.fairness import Ranks
+from relay.spool.fairness import Ranks, Shares, Turn
 from relay.spool.fresh import Fresh
 from relay.spool.rows import COLUMNS
 
@@ -23,7 +23,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._ranks = Ranks()
-        self._fresh = Fresh()
+        self._shares = Shares()
+        self._fresh = Fresh(self._shares.choose)
         self.claimed: set[str] = set()
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch
 
@@ -35,11 +36,10 @@ class Turns:
             " WHERE state = 'queued' AND account > ?"
             " ORDER BY account, rank LIMIT 1"
         )
-        lowest, first = [], c.execute(step, ("",)).fetchone()
+        first = c.execute(step, ("",)).fetchone()
         while first is not None:
-            lowest.append(first[1])
+            self._ranks.serve(*first)
             first = c.execute(step, first[:1]).fetchone()
-        self._ranks.serve(min(lowest, default=0.0))
         self.look_ahead(c)
 
     def look_ahead(self, c: sqlite3.Connection) -> None:
@@ -50,17 +50,17 @@ class Turns:
         """A message was delayed until then."""
         self.due = due if self.due is None else min(self.due, due)
 
-    def rank(self, c: sqlite3.Connection, line: str, priority: str) -> float:
-        """The rank of this line's next message."""
+    def rank(self, c: sqlite3.Connection, account: str, line: str) -> float:
+        """The rank of this line's next message of this account."""
 
         def look_up() -> float:
             query = (
-                "SELECT MAX(rank) FROM message INDEXED BY message_source"
-                " WHERE state = 'queued' AND source = ?"
+                "SELECT MAX(rank) FROM message INDEXED BY message_line"
+                " WHERE state = 'queued' AND account = ? AND source = ?"
             )
-            return c.execute(query, (line,)).fetchone()[0] or 0.0
+            return c.execute(query, (account, line)).fetchone()[0] or 0.0
 
-        return self._ranks.rank(line, priority, look_up)
+        return self._ranks.rank(account, line, look_up)
 
     def promote(self, c: sqlite3.Connection, now: float) -> None:
         """Make queued what is due, in the order in which it was, each with a new rank."""
@@ -78,38 +78,42 @@ class Turns:
         query = "SELECT source, account FROM message WHERE queue_id = ?"
         line, account = c.execute(query, (queue_id,)).fetchone()
         self._fresh.doubt(account)
-        # A line other than the normal one begins with its priority's name (Envelope.line).
-        rank = self.rank(c, line, line.partition(" ")[0])
+        rank = self.rank(c, account, line)
         change = "UPDATE message SET state = 'queued', next_attempt = 0, rank = ? WHERE queue_id = ?"
         c.execute(change, (rank, queue_id))
 
     def next(self, c: sqlite3.Connection, accounts: Collection[str]) -> str | None:
-        """Claim the message of the lowest rank; its queue id."""
-        # What is claimed and not started stands in the index still; there is little of it.
-        most = len(self.claimed) + 1
-        query = (
-            "SELECT rank, queue_id FROM message INDEXED BY message_turn"
-            " WHERE state = 'queued' AND account = ? ORDER BY rank LIMIT ?"
-        )
-        doubts = self._fresh.doubts
-        best: tuple[float, str] | None = None
+        """Claim the message whose turn it is; its queue id."""
+        doubts, heads = self._fresh.doubts, []
         for account in accounts:
-            waiting = (row for row in c.execute(query, (account, most)) if row[1] not in self.claimed)
-            first = next(waiting, None)
+            first = self._find_first(c, account)
             if first is None:
                 self._fresh.trust(account, doubts)
             else:
-                best = first if best is None else min(best, first)
-        if best is None:
-            return None
-        self._ranks.serve(best[0])
-        self.claimed.add(best[1])
-        return best[1]
+                heads.append(first)
+        best = self._shares.choose(heads)
+        return None if best is None else self._give(best)
 
-    def put(self, account: str, rank: float, queue_id: str) -> None:
+    def _find_first(self, c: sqlite3.Connection, account: str) -> Turn | None:
+        """An account's message of the lowest rank that nobody has claimed."""
+        query = (
+            "SELECT rank, queue_id, account, source FROM message INDEXED BY message_turn"
+            " WHERE state = 'queued' AND account = ? ORDER BY rank LIMIT ?"
+        )
+        # What is claimed and not started stands in the index still; there is little of it.
+        found = c.execute(query, (account, len(self.claimed) + 1))
+        return next((row for row in found if row[1] not in self.claimed), None)
+
+    def _give(self, turn: Turn) -> str:
+        rank, queue_id, account, _ = turn
+        self._ranks.serve(account, rank)
+        self.claimed.add(queue_id)
+        return queue_id
+
+    def put(self, turn: Turn) -> None:
         """A message was put and committed; called in the event loop."""
-        if queue_id not in self.claimed:
-            self._fresh.add(account, rank, queue_id)
+        if turn[1] not in self.claimed:
+            self._fresh.add(turn)
 
     def give_back(self, queue_id: str, account: str) -> None:
         """A claim is over, or was given up; called in the event loop."""
@@ -132,11 +136,7 @@ class Turns:
         known, best = self._fresh.pop(accounts)
         while best is not None and best[1] in self.claimed:
             known, best = self._fresh.pop(accounts)
-        if best is None:
-            return known, None
-        self._ranks.serve(best[0])
-        self.claimed.add(best[1])
-        return True, best[1]
+        return known, None if best is None else self._give(best)
 
 
 def find(c: sqlite3.Connection, queue_id: str) -> tuple[Any, ...] | None:

@@ -127,7 +127,7 @@ def backlog(c: sqlite3.Connection, most: int) -> dict[tuple[str, str], int]:
     """How many messages are queued, by account and line."""
     query = (
         "SELECT account, source, COUNT(*) FROM"
-        " (SELECT account, source FROM message INDEXED BY message_source WHERE state = 'queued' LIMIT ?)"
+        " (SELECT account, source FROM message INDEXED BY message_line WHERE state = 'queued' LIMIT ?)"
         " GROUP BY account, source"
     )
     return {(account, line): n for account, line, n in c.execute(query, (most,))}

@@ -2,6 +2,7 @@
 
 python tests/load/backlog.py                      10,000 messages over 5 accounts
 python tests/load/backlog.py --messages 1000 --accounts 1
+python tests/load/backlog.py --one-source         the same program sends by every account
 """
 
 import argparse
@@ -19,7 +20,7 @@ from relay.sandbox import Settings
 HALF_HOUR = 1800.0
 
 
-async def run(messages, accounts):
+async def run(messages, accounts, *, one_source=False):
     settings = Settings(keep=0)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -28,8 +29,9 @@ async def run(messages, accounts):
         ) as relay:
             names = [f"box{number}" for number in range(accounts)]
             for number, name in enumerate(names):
-                # Each account is a department's, and has its own programs.
-                await driving.put_many(relay, name, messages // accounts, source=f"192.0.2.{number}")
+                # Each account is a department's, and has its own programs; or one program has them all.
+                source = "192.0.2.1" if one_source else f"192.0.2.{number}"
+                await driving.put_many(relay, name, messages // accounts, source=source)
             sandbox = relay.sandbox
 
             def left():
@@ -46,6 +48,7 @@ async def run(messages, accounts):
     result = {
         "messages": len(seen),
         "accounts": accounts,
+        "sources": 1 if one_source else accounts,
         "answers": answers,
         "simulated_minutes": round(minutes, 2),
         "share_of_permitted": round(
@@ -75,9 +78,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--accounts", type=int, default=5)
+    parser.add_argument("--one-source", action="store_true")
     wish = parser.parse_args()
     driving.be_quiet()
-    result, kept = asyncio.run(run(wish.messages, wish.accounts))
+    result, kept = asyncio.run(run(wish.messages, wish.accounts, one_source=wish.one_source))
     sys.exit(driving.report(result, kept=kept))
 
 

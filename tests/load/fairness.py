@@ -1,6 +1,7 @@
 """Five thousand messages of one source, then one of another: how many slots it waits for.
 
 python tests/load/fairness.py
+python tests/load/fairness.py --accounts 5    the noisy one sends by all of them, the other by the last
 """
 
 import argparse
@@ -16,16 +17,21 @@ from relay.sandbox import Settings
 from relay.spool import State
 
 
-async def run(messages):
+async def run(messages, accounts=1):
     with tempfile.TemporaryDirectory() as folder:
         async with driving.loaded(
-            Path(folder) / "state", Settings(keep=0), account=driving.accounts(1), delivery={"wait": "0s"}
+            Path(folder) / "state",
+            Settings(keep=0),
+            account=driving.accounts(accounts),
+            delivery={"wait": "0s"},
         ) as relay:
-            noisy = await driving.put_many(relay, "box0", messages)
+            noisy = []
+            for number in range(accounts):
+                noisy += await driving.put_many(relay, f"box{number}", messages // accounts)
             sandbox = relay.sandbox
             await driving.drive(relay, lambda: len(sandbox.messages) >= 50)
             before = relay.clock.now()
-            quiet = await driving.put(relay, "box0", source="192.0.2.2", number="quiet")
+            quiet = await driving.put(relay, f"box{accounts - 1}", source="192.0.2.2", number="quiet")
             put = time.time()  # what the spool writes down is of this clock
             entry = None
             while entry is None or entry.state is not State.RELAYED:
@@ -39,6 +45,7 @@ async def run(messages):
             left = await driving.count(relay, State.QUEUED)
     result = {
         "queued_by_the_other": len(noisy),
+        "accounts": accounts,
         "still_queued": left,
         "slots_waited_for": slots,
         "simulated_seconds": round(waited, 2),
@@ -49,9 +56,10 @@ async def run(messages):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=5_000)
+    parser.add_argument("--accounts", type=int, default=1)
     wish = parser.parse_args()
     driving.be_quiet()
-    result, kept = asyncio.run(run(wish.messages))
+    result, kept = asyncio.run(run(wish.messages, wish.accounts))
     sys.exit(driving.report(result, kept=kept))
 
 

@@ -13,16 +13,20 @@ import poison
 import stop
 
 
-@pytest.mark.parametrize(("messages", "accounts"), [(400, 5), (100, 1)])
-async def test_a_backlog_goes_out_at_the_permitted_rate_and_never_above(messages, accounts):
-    result, _ = await backlog.run(messages, accounts)
+@pytest.mark.parametrize(
+    ("messages", "accounts", "one_source"), [(400, 5, False), (400, 5, True), (100, 1, True)]
+)
+async def test_a_backlog_goes_out_at_the_permitted_rate_and_never_above(messages, accounts, one_source):
+    result, _ = await backlog.run(messages, accounts, one_source=one_source)
     assert result["answers"] == {"202": messages}
+    assert result["share_of_permitted"] > 0.9
     assert result["most_in_a_minute"] <= 240
     assert result["most_in_a_minute_of_one_account"] <= 60
 
 
-async def test_a_newcomer_waits_for_two_slots_at_most():
-    result, kept = await fairness.run(300)
+@pytest.mark.parametrize("accounts", [1, 5])
+async def test_a_newcomer_waits_for_two_slots_at_most(accounts):
+    result, kept = await fairness.run(300, accounts)
     assert kept, result
 
 

@@ -12,6 +12,7 @@ from relay.spool import NoSuchMessage, Settlement, SpoolLocked, State
 from relay.spool.sqlite import SqliteSpool
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
+BOXES = ["sales", "stores", "works"]
 LATER = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down")
 
 
@@ -138,6 +139,58 @@ async def test_sources_share_the_turns(spool):
     quiet = await spool.put(submission(spool, source="192.0.2.2"), "scanner")
     following = [(await spool.claim(["scanner"], 0)).entry.queue_id for _ in range(2)]
     assert quiet in following
+
+
+async def fill(spool, number, *, source="192.0.2.1"):
+    """A noisy source's messages, account after account, as a mailing by department comes."""
+    for account in BOXES:
+        await asyncio.gather(*(spool.put(submission(spool, source=source), account) for _ in range(number)))
+
+
+async def account_of_next(spool):
+    return (await spool.claim(BOXES, 0)).entry.account
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_one_sources_accounts_take_turns(spool, known):
+    """Drained one after the other, the last account's budget alone would set the pace at the end.
+
+    `known`: whether the turns are known without a look at the table.
+    """
+    if known:
+        assert await spool.claim(BOXES, 0) is None
+    await fill(spool, 10)
+    turns = [await account_of_next(spool) for _ in range(30)]
+    assert all(set(turns[n : n + 3]) == set(BOXES) for n in range(0, 30, 3))
+
+
+async def test_an_account_that_could_not_send_has_no_turns_saved_up(spool):
+    await fill(spool, 20)
+    for _ in range(10):
+        await spool.claim(BOXES[:2], 0)
+    turns = [await account_of_next(spool) for _ in range(9)]
+    assert turns.count(BOXES[2]) <= 4
+
+
+async def test_a_source_with_many_accounts_counts_as_one(spool):
+    """Another source's message waits for no more of its slots than if it had one account."""
+    await fill(spool, 20)
+    for _ in range(7):
+        await spool.claim(BOXES, 0)
+    quiet = await spool.put(submission(spool, source="192.0.2.2"), BOXES[2])
+    following = [(await spool.claim(BOXES, 0)).entry.queue_id for _ in range(2)]
+    assert quiet in following
+
+
+async def test_newcomers_do_not_push_a_busy_source_aside(spool):
+    """Each new source goes before the busy one's next message, and not before all of them."""
+    for _ in range(10):
+        await spool.put(submission(spool), "scanner")
+    busy = 0
+    for number in range(20):
+        await spool.put(submission(spool, source=f"198.51.100.{number}"), "scanner")
+        busy += (await spool.claim(["scanner"], 0)).entry.envelope.source == "192.0.2.1"
+    assert busy >= 3
 
 
 async def test_puts_at_once_are_all_kept(spool):
