@@ -41,29 +41,36 @@ def keep(tmp_path):
     return write
 
 
-def children():
+def all_children():
     tasks = Path("/proc/self/task").iterdir()
     return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+
+@pytest.fixture
+def children():
+    """The processes of this test alone: a relay of another test, in the same session, may have one too."""
+    before = set(all_children())
+    return lambda: [pid for pid in all_children() if pid not in before]
 
 
 async def test_a_message_becomes_the_same_as_in_the_relay_itself(converter, keep):
     assert await converter.convert(keep(SCAN), TO, HOW) == convert(SCAN, TO, HOW)
 
 
-async def test_one_process_serves_one_after_the_other(converter, keep):
+async def test_one_process_serves_one_after_the_other(converter, keep, children):
     for _ in range(3):
         await converter.convert(keep(SCAN), TO, HOW)
     assert len(children()) == 1
 
 
-async def test_many_at_once_wait_for_one_process(converter, keep):
+async def test_many_at_once_wait_for_one_process(converter, keep, children):
     """Twenty scans at once must not need twenty times the memory."""
     results = await asyncio.gather(*(converter.convert(keep(SCAN), TO, HOW) for _ in range(8)))
     assert results == [convert(SCAN, TO, HOW)] * 8
     assert len(children()) <= 2
 
 
-async def test_a_message_that_takes_long_holds_nobody_up(converter, keep):
+async def test_a_message_that_takes_long_holds_nobody_up(converter, keep, children):
     await converter.convert(keep(SCAN), TO, HOW)
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)
@@ -89,7 +96,7 @@ async def test_a_file_that_is_gone_is_an_os_error(converter, keep):
         await converter.convert(content, TO, HOW)
 
 
-async def test_a_process_that_is_killed_loses_no_message(converter, keep):
+async def test_a_process_that_is_killed_loses_no_message(converter, keep, children):
     """The kernel kills whoever uses too much: the message goes along as a file, the next one as ever."""
     await converter.convert(keep(SCAN), TO, HOW)
     (pid,) = children()
@@ -114,7 +121,7 @@ async def test_who_gives_up_waiting_leaves_no_answer_behind(converter, keep):
     assert await converter.convert(keep(SCAN), TO, HOW) == convert(SCAN, TO, HOW)
 
 
-async def test_one_is_ready_before_it_is_needed(converter, keep):
+async def test_one_is_ready_before_it_is_needed(converter, keep, children):
     converter.start()
     while not children():
         await asyncio.sleep(0.05)
@@ -122,7 +129,7 @@ async def test_one_is_ready_before_it_is_needed(converter, keep):
     assert len(children()) == 1
 
 
-async def test_it_ends_with_the_relay(converter, keep):
+async def test_it_ends_with_the_relay(converter, keep, children):
     await converter.convert(keep(SCAN), TO, HOW)
     assert children()
     await converter.stop()
