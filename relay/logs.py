@@ -9,9 +9,17 @@ import logging
 import sys
 from typing import Any, TextIO, cast
 
-import structlog
-
 from relay.config import Log
+
+# structlog takes rich along for stacks that it prints itself; ours go through `format_exc_info`. Without it
+# a start is 50 ms shorter and the relay 3 MB smaller.
+_HIDE = not {"rich", "structlog"} & sys.modules.keys()
+if _HIDE:
+    sys.modules["rich"] = None  # type: ignore[assignment]  # what makes an import fail
+import structlog  # noqa: E402 - see above
+
+if _HIDE:
+    del sys.modules["rich"]
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # They log commands, addresses and DATA lines below warning.

@@ -1,6 +1,7 @@
 """The service: builds everything, starts and stops it in order, tells systemd."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -234,6 +235,10 @@ async def serve(
         loop.add_signal_handler(number, stopping.set)
     service = Service(config, sockets=systemd.PassedSockets.take())
     await service.start()
+    # What is there by now stays: no collection needs to look at it again.
+    gc.freeze()
+    gc.enable()
+    service.courier.warm_up()
     watchdog = asyncio.create_task(systemd.watch())
     others = AsyncExitStack()
     try:

@@ -1,27 +1,39 @@
 """`relay serve`: the service."""
 
+import asyncio
+import gc
+import importlib
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from relay.cli import EX_CANTCREAT, EX_UNAVAILABLE, Failure, config_option
 from relay.cli.startup import read_config
 
+if TYPE_CHECKING:
+    from relay.service import Service
+
 
 @click.command()
 @config_option
 def command(config_path: str | None) -> None:
     """Run the relay until it is told to stop (SIGTERM or Ctrl-C)."""
+    gc.disable()  # until it serves: nothing of what is loaded now ever becomes garbage
     config = read_config(config_path)
-    from relay import logs, service
-    from relay.console.service import open_console
+    from relay.converter.process import start_ahead
+
+    start_ahead()
+    from relay import logs, service  # logs first: it says how the library is loaded
     from relay.load import load
     from relay.smtp.server import ListenError
     from relay.spool import SpoolError, SpoolLocked
 
     logs.set_up(config.log)
     try:
-        service.run(service.serve(config, [open_console], lambda: load(config_path)))
+        service.run(service.serve(config, [_open_console], lambda: load(config_path)))
     except SpoolLocked as error:
         raise Failure(f"{error}; stop it first, or give this one another state_dir", EX_UNAVAILABLE) from None
     except SpoolError as error:
@@ -29,3 +41,14 @@ def command(config_path: str | None) -> None:
     except ListenError as error:
         raise Failure(str(error), EX_UNAVAILABLE) from None
     sys.stderr.flush()
+
+
+@asynccontextmanager
+async def _open_console(service: "Service") -> AsyncIterator[None]:
+    """The console, if there is one: its libraries are loaded when mail is already taken."""
+    if not service.config.console.address:
+        yield
+        return
+    console = await asyncio.to_thread(importlib.import_module, "relay.console.service")
+    async with console.open_console(service):
+        yield

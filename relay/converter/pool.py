@@ -1,6 +1,6 @@
 """The event loop's side of the converting processes.
 
-One is started soon after the relay, a second one only when the first has been at work for long.
+One is started with the relay, a second one only when the first has been at work for long.
 One that takes too long or dies is replaced; its message goes along as a file, as one does that is not
 understood.
 """
@@ -10,8 +10,6 @@ import builtins
 import contextlib
 import io
 import pickle
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 import structlog
 
 from relay.converter.child import LENGTH, MOST_SECONDS, Answer, Question, Refused
+from relay.converter.process import GO, Process, take
 from relay.envelope import Content
 from relay.mail import Conversion, Unconvertible
 from relay.message import Converted, convert, convert_unread
@@ -29,8 +28,6 @@ log = structlog.get_logger("converter")
 # that is no scan.
 _SOON = 3.0  # seconds
 _PATIENCE = 2.0 * MOST_SECONDS  # seconds; the CPU may be busy with others
-# Not before the listeners are open: it takes the CPU for some time.
-_WARM_UP = 1.0  # seconds
 # A second process that was needed once is ended when it was not needed for so long.
 _IDLE = 60.0  # seconds
 
@@ -40,13 +37,9 @@ class _BrokeOffError(Exception):
 
 
 class _Child:
-    """A converting process, and the pipes to it.
+    """A converting process, and the pipes to it."""
 
-    Not the event loop's own subprocess: uvloop forks, which copies the page tables of the whole relay while
-    nothing else runs; the standard library starts a process without.
-    """
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._reader = asyncio.StreamReader()
         self._writer: asyncio.WriteTransport
@@ -59,13 +52,13 @@ class _Child:
         Raises:
             OSError: it cannot be started.
         """
-        command, pipe = (sys.executable, "-c", _COMMAND), subprocess.PIPE
-        process = await asyncio.to_thread(subprocess.Popen, command, stdin=pipe, stdout=pipe)
+        process = await asyncio.to_thread(take)
         child, loop = cls(process), asyncio.get_running_loop()
         child._answers, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(child._reader), process.stdout
         )
         child._writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
+        child._writer.write(GO)
         return child
 
     async def ask(self, octets: bytes) -> bytes:
@@ -101,7 +94,6 @@ class Converter:
         self._warming = asyncio.create_task(self._warm_up(), name="converter")
 
     async def _warm_up(self) -> None:
-        await asyncio.sleep(_WARM_UP)
         # Without one, the first message starts it, and says why it cannot.
         with contextlib.suppress(OSError):
             async with self._first:
@@ -206,8 +198,6 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}")
 
 
-# Not by -m: its classes would be those of __main__ then.
-_COMMAND = "from relay.converter.child import main; main()"
 _MODULES = ("relay.mail", "relay.converter.child")
 
 

@@ -99,8 +99,11 @@ class Courier:
         for name in sorted({account for account, _ in backlog} - set(self._names())):
             log.error("mail waits for an account that is not in the configuration", account=name)
         await self._settle_interrupted()
-        self._tools.converter.start()
         self._loop_task = asyncio.create_task(self._run(), name="courier")
+
+    def warm_up(self) -> None:
+        """Have ready what the first large message needs."""
+        self._tools.converter.start()
 
     async def _settle_interrupted(self) -> None:
         """Decide about the attempts that the last process did not live to settle."""

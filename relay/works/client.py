@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-import httpx2 as httpx
-
 from relay import __version__, metrics
 from relay.envelope import Content
 from relay.outcome import Outcome
@@ -97,8 +95,7 @@ class Client:
         self._api_url = works.api_url
         self._tokens = tokens
         limits = timeouts or Timeouts(connect=works.connect_timeout, read=works.read_timeout)
-        # trust_env=False: no proxy, key log or certificate of the environment for a bearer token.
-        self._exchanges = Exchanges(tls or httpx.create_ssl_context(trust_env=False), limits)
+        self._exchanges = Exchanges(tls, limits)
 
     async def send(
         self,

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult
 
 import httpcore2 as httpcore
 
+from relay.works.context import make_context
 from relay.works.diagnosis import Answer, Failure
 from relay.works.stream import Stream, connect
 
@@ -65,7 +66,7 @@ class Request:
 class Exchanges:
     """The connections to one or a few hosts."""
 
-    tls: ssl.SSLContext
+    tls: ssl.SSLContext | None = None  # None: the system's authorities
     timeouts: Timeouts = field(default_factory=Timeouts)
     _idle: dict[tuple[str, str], list[tuple[httpcore.AsyncHTTP11Connection, Stream]]] = field(
         default_factory=dict
@@ -106,7 +107,7 @@ class Exchanges:
             if not connection.has_expired():
                 return connection, stream
             stream.abort()
-        tls = self.tls if url.scheme == "https" else None
+        tls = (self.tls or await make_context()) if url.scheme == "https" else None
         port = url.port or _PORTS[url.scheme]
         stream = await connect(url.hostname or "", port, tls, self.timeouts.connect)
         return httpcore.AsyncHTTP11Connection(_origin(url), stream, keepalive_expiry=_IDLE), stream

@@ -8,20 +8,23 @@ import json
 import re
 import ssl
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode
 
-import httpx2 as httpx
 from pydantic import SecretStr
 
+from relay.works.context import make_context
 from relay.works.diagnosis import Failure
 from relay.works.grants import TokenError
+
+if TYPE_CHECKING:
+    import httpx2 as httpx
 
 _ERROR = re.compile(r"[A-Za-z0-9_. -]{1,60}")
 _SHORTEST_LIFE, _USUAL_LIFE, _LONGEST_LIFE = 1.0, 3600.0, 30 * 86400.0  # seconds
 _LONGEST_ANSWER = 64 * 1024  # octets
 # The server may rotate the refresh token and answer slowly: giving up early locks the account out.
-_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+_PATIENCE, _CONNECT_PATIENCE = 120.0, 10.0  # seconds
 # Our own registration is refused, whoever's grant it is (RFC 6749 §5.2).
 _ABOUT_THE_APP = frozenset({"invalid_client", "unauthorized_client"})
 _REFUSALS = frozenset({400, 401, 403})
@@ -66,7 +69,7 @@ class AuthServer:
 
     def __init__(self, app: App, tls: ssl.SSLContext | None = None) -> None:
         self._app = app
-        self._tls = tls or httpx.create_ssl_context(trust_env=False)
+        self._tls = tls
 
     def authorize_url(self, state: str) -> str:
         """Where a person consents (RFC 6749 §4.1.1)."""
@@ -102,13 +105,15 @@ class AuthServer:
             "client_id": self._app.client_id,
             "client_secret": self._app.client_secret.get_secret_value(),
         }
+        tls = self._tls or await make_context()
+        import httpx2 as httpx
+
+        timeout = httpx.Timeout(_PATIENCE, connect=_CONNECT_PATIENCE)
         # One connection for each call: they are hours apart.
         limits = httpx.Limits(max_keepalive_connections=0)
         try:
             async with (
-                httpx.AsyncClient(
-                    verify=self._tls, trust_env=False, timeout=_TIMEOUT, limits=limits
-                ) as client,
+                httpx.AsyncClient(verify=tls, trust_env=False, timeout=timeout, limits=limits) as client,
                 # httpx encodes the form: an unencoded `+` in a refresh token is a space (Works API §2).
                 client.stream("POST", f"{self._app.auth_url}/token", data=form) as response,
             ):
@@ -118,7 +123,7 @@ class AuthServer:
             raise TokenError(Failure.TOKEN_UNAVAILABLE, type(error).__name__) from None
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: "httpx.Response") -> bytes:
     body = bytearray()
     async for block in response.aiter_bytes():
         body += block
