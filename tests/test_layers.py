@@ -1,6 +1,8 @@
 """The rooms, held: imports run one way, and each foreign library has one door."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,12 @@ def test_sizes():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
+
+
+def test_what_the_relay_can_do_without_is_not_loaded_before_it_listens():
+    """A start of 0.4 s takes 0.7 s with all of these, and the relay 46 MB in place of 36."""
+    loads = "import sys; from relay.cli import serve; from relay import logs, service; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True)
+    later = {"rich", "httpx2", "starlette", "uvicorn", "jinja2", "chardet", "cryptography"}
+    assert "aiosmtpd" in done.stdout.split()
+    assert not later & set(done.stdout.split())
