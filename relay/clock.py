@@ -1,17 +1,31 @@
-"""The two clocks: wall time for what is kept and shown, steady time for what is waited for.
+"""The clocks: wall time for what is kept and shown, steady time for what is waited for.
 
 A wall clock can be set back or forth at any moment; what it decides may come early or late, but may
-never lose mail or make a storm. Both can be replaced, so that days pass at once in a simulation.
+never lose mail or make a storm. All can be replaced, so that days pass at once in a simulation.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
+
+# Time that goes on while the machine sleeps, where the system has it.
+_BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _time_since_boot() -> float:
+    return time.clock_gettime(_BOOT_TIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Seconds since the epoch, and seconds that only ever grow."""
+    """Seconds since the epoch, and seconds that only ever grow: while the machine is awake, and in all."""
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
+    boot: Callable[[], float] = _time_since_boot
+
+    @classmethod
+    def of(cls, now: Callable[[], float]) -> Self:
+        """One time for everything; seconds since the epoch."""
+        return cls(now, now, now)

@@ -63,7 +63,9 @@ class Service:
         self._alive: asyncio.Task[None] | None = None
         self._serving = False
         self.started = time.time()  # seconds since the epoch
-        self.spool: Spool = SqliteSpool(config.state_dir / "spool", keep_free=config.spool.keep_free)
+        self.spool: Spool = SqliteSpool(
+            config.state_dir / "spool", keep_free=config.spool.keep_free, clock=self._clock
+        )
         self.grants = FileGrants(config.state_dir)
 
     async def start(self) -> None:

@@ -1,26 +1,25 @@
 """Time that does not jump: what is planned stays planned when somebody sets the clock."""
 
-import time
+from relay.clock import Clock
 
 # Below this many seconds it is the slewing of a clock that is kept right.
 _JUMP = 30.0
-# Time that goes on while the machine sleeps, where the system has it.
-_BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SteadyClock:
     """Seconds since the epoch, as the wall clock said at the start, plus what has really passed."""
 
-    def __init__(self) -> None:
-        self._offset = time.time() - time.clock_gettime(_BOOT_TIME)
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = clock.wall() - clock.boot()
 
     def now(self) -> float:
         """Seconds since the epoch, by the clock as it was last looked at."""
-        return time.clock_gettime(_BOOT_TIME) + self._offset
+        return self._clock.boot() + self._offset
 
     def take_jump(self) -> float:
         """By how many seconds the wall clock has been set since the last look; 0 when it has not."""
-        jump = time.time() - self.now()
+        jump = self._clock.wall() - self.now()
         if abs(jump) < _JUMP:
             return 0.0
         self._offset += jump

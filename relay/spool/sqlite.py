@@ -9,13 +9,13 @@ import fcntl
 import json
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
+from relay.clock import Clock
 from relay.envelope import Content, ContentWriter, Submission
 from relay.outcome import Outcome
 from relay.spool import (
@@ -56,6 +56,7 @@ class SqliteSpool(Desk):
         reserve: octets, given up to write down what happened when the disk is full.
         report: told of a message that was set aside because its row or content is damaged: its queue id,
             and a sentence.
+        clock: the clocks.
     """
 
     def __init__(
@@ -65,11 +66,13 @@ class SqliteSpool(Desk):
         keep_free: int = 50 * _MEGABYTE,
         reserve: int = 8 * _MEGABYTE,
         report: Callable[[str, str], None] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._folder = folder
         self._space = Space(folder, keep_free, reserve)
         super().__init__(folder, self._space)
-        self._clock = SteadyClock()
+        self._wall = (clock or Clock()).wall
+        self._clock = SteadyClock(clock or Clock())
         self._ids = Ids()
         self._keeping: set[str] = set()  # files whose row is on its way
         self._cleaning: set[asyncio.Future[None]] = set()
@@ -126,6 +129,7 @@ class SqliteSpool(Desk):
         # A checkpoint flushes twice more; one for 8 MB of log instead of 4 is half as many.
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA cache_size = -8192")
+        connection.create_function("now", 0, self._wall)  # seconds since the epoch
         migrate(connection)
         self._turns.load(connection)
         begin_time(connection, self._turns)
@@ -189,7 +193,7 @@ class SqliteSpool(Desk):
         """The message that this submission repeats, if its reply was never written."""
         if not submission.envelope.client_address:
             return None
-        queue_id = self._unheard.recall(make_fingerprint(submission))
+        queue_id = self._unheard.recall(make_fingerprint(submission), self._wall())
         if queue_id is None:
             return None
         try:
@@ -207,7 +211,7 @@ class SqliteSpool(Desk):
 
     def unheard(self, queue_id: str) -> None:
         """The session ended before our reply was written."""
-        self._unheard.end(queue_id, time.time())
+        self._unheard.end(queue_id, self._wall())
         self.note(queue_id, "reply not heard")
 
     # The courier's half.
@@ -335,7 +339,7 @@ class SqliteSpool(Desk):
                 raise SpoolError(f"{queue_id} is not there to be sent any more")
             c.execute(
                 "INSERT INTO request (queue_id, number, attempt, recipients, started) VALUES (?, ?, ?, ?, ?)",
-                (queue_id, request, claim.attempt, told, time.time()),
+                (queue_id, request, claim.attempt, told, self._wall()),
             )
 
         await self._commit(write)

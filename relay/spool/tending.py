@@ -16,6 +16,7 @@ from relay.spool import SpoolError
 from relay.spool.files import Files
 from relay.spool.reader import Reader
 from relay.spool.turns import Turns
+from relay.spool.verbs import look_at_clock
 from relay.spool.writer import Writer
 
 log = structlog.get_logger("spool")
@@ -52,7 +53,7 @@ class Tending:
             log.warning("the spool cannot be tended now", reason=str(error))
 
     async def _note_time(self) -> None:
-        await self._writer.write(lambda c: mark_time(c, time.time()))
+        await self._writer.write(mark_time)
 
     async def check(self, set_aside: SetAside) -> None:
         """Hold files against rows and rows against files."""
@@ -115,19 +116,19 @@ def _pieces(names: Iterable[str]) -> Iterable[list[str]]:
         yield piece
 
 
-def mark_time(c: sqlite3.Connection, now: float) -> None:
+def mark_time(c: sqlite3.Connection) -> None:
     """Note the time, by which the next start sees that the clock was set back."""
-    c.execute("INSERT OR REPLACE INTO mark VALUES ('time', ?)", (now,))
+    c.execute("INSERT OR REPLACE INTO mark VALUES ('time', now())")
 
 
 def begin_time(c: sqlite3.Connection, turns: Turns) -> None:
     """At a start: note when the database was made, and plan anew if the clock was set back meanwhile."""
-    now = time.time()
+    now = look_at_clock(c)
     c.execute("INSERT OR IGNORE INTO mark VALUES ('made', ?)", (now - 1.0,))
     row = c.execute("SELECT value FROM mark WHERE name = 'time'").fetchone()
     if row is not None and row[0] > now + _TICK:
         shift(c, now - row[0], turns)
-    mark_time(c, now)
+    mark_time(c)
 
 
 def shift(c: sqlite3.Connection, seconds: float, turns: Turns) -> None:

@@ -7,7 +7,6 @@ been started anew, it is a repetition.
 """
 
 import sqlite3
-import time
 from collections import OrderedDict
 
 # A client that has been trying for a day has given up (design: within 24 h).
@@ -42,10 +41,9 @@ class Unheard:
         self._ended.setdefault(fingerprint, OrderedDict())[queue_id] = arrival
         self._fingerprints[queue_id] = fingerprint
 
-    def recall(self, fingerprint: str) -> str | None:
+    def recall(self, fingerprint: str, now: float) -> str | None:
         """The oldest message of this fingerprint; whoever asks answers for it now."""
         found = self._ended.get(fingerprint)
-        now = time.time()
         for queue_id, arrival in list((found or {}).items()):
             self.forget(queue_id)
             # A clock that was set back makes the arrival a thing of the future.

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sqlite3
-import time
 from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,12 @@ _MOST_PURGED = 500
 _OVER = (State.RELAYED, State.FAILED, State.DISCARDED)
 
 
+def look_at_clock(c: sqlite3.Connection) -> float:
+    """Seconds since the epoch, by the spool's clock."""
+    now: float = c.execute("SELECT now()").fetchone()[0]
+    return now
+
+
 def load_content(c: sqlite3.Connection, files: Files, row: Sequence[Any]) -> Content:
     """The content that belongs to a row.
 
@@ -48,7 +53,7 @@ def load_content(c: sqlite3.Connection, files: Files, row: Sequence[Any]) -> Con
 def settle(c: sqlite3.Connection, claim: Claim, settlement: Settlement) -> None:
     """Write how a claim ended."""
     queue_id, outcome, state = claim.entry.queue_id, settlement.outcome, settlement.state
-    now = time.time()
+    now = look_at_clock(c)
     c.execute(
         "UPDATE message SET state = ?, next_attempt = ?, attempts = attempts + ?,"
         " unknowns = unknowns + ?, status = ?, reason = ?, losses = ?, ended = ? WHERE queue_id = ?",
@@ -87,7 +92,7 @@ def change(
         raise NoSuchMessage(f"{queue_id} is being sent at this moment")
     if row[0] not in states:
         raise NoSuchMessage(f"{queue_id} is {row[0]}, not {' or '.join(states)}")
-    now = time.time()
+    now = look_at_clock(c)
     c.execute("UPDATE message SET state = ?, next_attempt = 0 WHERE queue_id = ?", (state, queue_id))
     if state is State.QUEUED:
         turns.enqueue(c, queue_id)
@@ -113,7 +118,7 @@ def set_aside(c: sqlite3.Connection, queue_id: str, reason: str) -> None:
 
 def note(c: sqlite3.Connection, queue_id: str, event: str, detail: Mapping[str, object]) -> None:
     """Add to a message's trace."""
-    values = (queue_id, time.time(), event, json.dumps(detail, ensure_ascii=False))
+    values = (queue_id, look_at_clock(c), event, json.dumps(detail, ensure_ascii=False))
     c.execute("INSERT INTO event (queue_id, at, event, detail) VALUES (?, ?, ?, ?)", values)
 
 
@@ -191,7 +196,7 @@ def end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outc
     c.execute(
         "UPDATE request SET ended = ?, outcome = ?"
         " WHERE queue_id = ? AND number = ? AND attempt = ? AND ended IS NULL",
-        (time.time(), dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
+        (look_at_clock(c), dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
     )
 
 
@@ -216,7 +221,7 @@ def purge(
     ]
     for queue_id in expired:
         over = "UPDATE message SET state = 'discarded', ended = ? WHERE queue_id = ?"
-        c.execute(over, (time.time(), queue_id))
+        c.execute(over, (look_at_clock(c), queue_id))
         c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
         note(c, queue_id, "kept no longer", {})
     gone = c.execute(old.format("'relayed', 'discarded'"), (relayed_before, _MOST_PURGED)).fetchall()

@@ -143,7 +143,7 @@ async def relaying(state_dir: Path, settings: Settings | None = None, *, grants=
         for account in config.account:
             if grants is None or account.name in grants:
                 store.store(account.name, grant_of(sandbox, account.address, clock.now()))
-        service = Service(config, clock=Clock(clock.now, clock.now))
+        service = Service(config, clock=Clock.of(clock.now))
         await service.start()
         try:
             yield Relay(sandbox, service, clock)

@@ -20,7 +20,7 @@ from relay.envelope import Envelope, Submission
 from relay.logs import set_up
 from relay.spool import State
 
-_LEAST_STEP = 0.005  # seconds
+LEAST_STEP = 0.005  # seconds
 
 
 def be_quiet():
@@ -73,7 +73,7 @@ async def drive(relay, done, left=None):
         if courier.under_way or (wait <= 0 and idle < 50):
             await asyncio.sleep(0.0005)
             continue
-        relay.clock.move(max(_LEAST_STEP, wait))
+        relay.clock.move(max(LEAST_STEP, wait))
         pacing.wake()
         courier.wake()
         idle = 0

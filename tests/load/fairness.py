@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import driving
@@ -32,7 +31,6 @@ async def run(messages, accounts=1):
             await driving.drive(relay, lambda: len(sandbox.messages) >= 50)
             before = relay.clock.now()
             quiet = await driving.put(relay, f"box{accounts - 1}", source="192.0.2.2", number="quiet")
-            put = time.time()  # what the spool writes down is of this clock
             entry = None
             while entry is None or entry.state is not State.RELAYED:
                 goal = len(sandbox.messages) + 1
@@ -40,7 +38,7 @@ async def run(messages, accounts=1):
                 entry = await relay.service.spool.show(quiet)
             spool = relay.service.spool
             started = (await spool.attempts(quiet))[0].started
-            slots = sum(one.started < started for one in await spool.history(put))
+            slots = sum(one.started < started for one in await spool.history(before))
             waited = relay.clock.now() - before
             left = await driving.count(relay, State.QUEUED)
     result = {

@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import backlog
 import fairness
+import outage
 import poison
 import stop
 
@@ -27,6 +28,12 @@ async def test_a_backlog_goes_out_at_the_permitted_rate_and_never_above(messages
 @pytest.mark.parametrize("accounts", [1, 5])
 async def test_a_newcomer_waits_for_two_slots_at_most(accounts):
     result, kept = await fairness.run(300, accounts)
+    assert kept, result
+
+
+@pytest.mark.parametrize("kind", ["503", "cut-before"])
+async def test_three_days_without_works_lose_nothing_and_make_no_storm(kind):
+    result, kept = await outage.run(kind, messages=40, every=24 * 3600.0, step=2 * 3600.0)
     assert kept, result
 
 

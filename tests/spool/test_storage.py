@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
+from relay.clock import Clock
 from relay.envelope import Envelope, Submission
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolFull, State
@@ -216,41 +217,44 @@ async def test_a_locked_database_defers_and_recovers(tmp_path):
 
 
 class Days:
-    """A wall clock that can be set."""
+    """A wall clock that can be set, while true time goes on."""
 
-    def __init__(self, monkeypatch):
-        self.offset, real = 0.0, time.time
-        monkeypatch.setattr(time, "time", lambda: real() + self.offset)
+    def __init__(self):
+        self.offset = 0.0
+        self.clock = Clock(wall=self.now)
+
+    def now(self):
+        return time.time() + self.offset
 
 
 @pytest.mark.parametrize("days", [-5, 5])
-async def test_a_clock_that_is_set_changes_no_plan(tmp_path, monkeypatch, days):
+async def test_a_clock_that_is_set_changes_no_plan(tmp_path, days):
     """What is due in an hour is due in an hour, neither at once nor in five days."""
-    wall = Days(monkeypatch)
-    async with opened(tmp_path) as spool:
+    wall = Days()
+    async with opened(tmp_path, clock=wall.clock) as spool:
         queue_id = await spool.put(submission(spool), "scanner")
-        claim = await spool.claim(ACCOUNTS, time.time())
-        due = time.time() + 3600
+        claim = await spool.claim(ACCOUNTS, wall.now())
+        due = wall.now() + 3600
         await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=due))
         before = await spool.show(queue_id)
         wall.offset = days * 86400.0
-        assert await spool.claim(ACCOUNTS, time.time()) is None
-        assert await spool.next_due(ACCOUNTS) - time.time() == pytest.approx(3600, abs=5)
+        assert await spool.claim(ACCOUNTS, wall.now()) is None
+        assert await spool.next_due(ACCOUNTS) - wall.now() == pytest.approx(3600, abs=5)
         after = await spool.show(queue_id)
         assert after.since - before.since == pytest.approx(wall.offset, abs=5)
-        assert (await spool.claim(ACCOUNTS, time.time() + 3601)).entry.queue_id == queue_id
+        assert (await spool.claim(ACCOUNTS, wall.now() + 3601)).entry.queue_id == queue_id
 
 
-async def test_a_clock_that_was_set_back_while_the_relay_was_down_is_noticed(tmp_path, monkeypatch):
-    wall = Days(monkeypatch)
+async def test_a_clock_that_was_set_back_while_the_relay_was_down_is_noticed(tmp_path):
+    wall = Days()
     wall.offset = 5 * 86400.0
-    async with opened(tmp_path) as spool:
+    async with opened(tmp_path, clock=wall.clock) as spool:
         await spool.put(submission(spool), "scanner")
-        claim = await spool.claim(ACCOUNTS, time.time())
-        await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=time.time() + 60))
+        claim = await spool.claim(ACCOUNTS, wall.now())
+        await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=wall.now() + 60))
     wall.offset = 0.0
-    async with opened(tmp_path) as spool:
-        assert await spool.next_due(ACCOUNTS) - time.time() < 120
+    async with opened(tmp_path, clock=wall.clock) as spool:
+        assert await spool.next_due(ACCOUNTS) - wall.now() < 120
 
 
 async def test_a_backlog_that_comes_back_does_not_stand_before_who_came_since(tmp_path):
@@ -336,7 +340,7 @@ async def test_a_spool_of_a_newer_relay_is_refused(tmp_path):
         await SqliteSpool(tmp_path).open()
 
 
-async def test_what_failed_long_ago_gives_up_its_content_and_then_its_trace(tmp_path, monkeypatch):
+async def test_what_failed_long_ago_gives_up_its_content_and_then_its_trace(tmp_path):
     async with opened(tmp_path) as spool:
         queue_id = await spool.put(submission(spool, b"x" * 100_000), "scanner")
         claim = await spool.claim(ACCOUNTS, time.time())
