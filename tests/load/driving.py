@@ -33,14 +33,15 @@ def accounts(number):
     return [{"name": f"box{n}", "address": f"box{n}@example.com", "default": n == 0} for n in range(number)]
 
 
-async def put(relay, account, *, source, number, content=None):
+def make_content(account, number):
+    return f"From: {account}@example.com\r\nTo: r@example.net\r\nSubject: {number}\r\n\r\nx\r\n".encode()
+
+
+async def put(relay, account, *, source, number):
     """Keep one message of a source, as the door would, and do not wait."""
     spool = relay.service.spool
     writer = spool.writer()
-    writer.write(
-        content
-        or f"From: {account}@example.com\r\nTo: r@example.net\r\nSubject: {number}\r\n\r\nx\r\n".encode()
-    )
+    writer.write(make_content(account, number))
     arrival = datetime.fromtimestamp(relay.clock.now(), UTC)
     envelope = Envelope("", ("r@example.net",), arrival, client_address=source)
     queue_id = await spool.put(Submission(envelope, writer.finish()), account)

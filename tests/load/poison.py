@@ -2,13 +2,16 @@
 
     python tests/load/poison.py
 
-Each kind of poison is put in the middle of a hundred. What is within the limits goes out, in the end as
-`message.eml`; what is over them fails for good. None of them may hold up the others.
+A program sends a hundred messages in one SMTP session; each kind of poison is put in the middle. What is
+within the limits goes out: what cannot be understood as an attachment `message.eml` with its exact octets.
+What is over the limits fails for good, and its sender is told. None of them may hold up the others.
 """
 
 import argparse
 import asyncio
+import hashlib
 import random
+import smtplib
 import sys
 import tempfile
 from pathlib import Path
@@ -18,17 +21,43 @@ import driving
 from relay.sandbox import Settings
 from relay.spool import State
 
+
+def make_garbage():
+    """Octets of all values but the dot and line ends that a transport may change, in lines."""
+    octets = random.Random(1).randbytes(20_000).translate(None, b"\r\n.")
+    return b"".join(octets[n : n + 500] + b"\r\n" for n in range(0, len(octets), 500))
+
+
+# What becomes of each: carried as it is, carried as any message, or failed.
 KINDS = {
-    "garbage": random.Random(1).randbytes(20_000),
-    "nested too deep": b"".join(
-        b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(300)
+    "garbage": (make_garbage(), "message.eml"),
+    "nested too deep": (
+        b"".join(
+            b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(300)
+        ),
+        State.FAILED,
     ),
-    "endless field": b"Subject: " + b"x " * 200_000 + b"\r\n\r\n",
-    "nothing": b"",
+    "endless field": (b"Subject: " + b"x " * 200_000 + b"\r\n\r\n", State.FAILED),
+    "nothing": (b"\r\n", State.RELAYED),
 }
 
 
+def send(address, contents):
+    """Give all of them to the relay in one session; the queue ids."""
+    ids = []
+    with smtplib.SMTP(*address, timeout=30) as client:
+        client.ehlo("program.test")
+        for content in contents:
+            client.mail("box0@example.com")
+            client.rcpt("r@example.net")
+            code, text = client.data(content)
+            assert code == 250, text
+            ids.append(text.decode().rpartition("id=")[2])
+    return ids
+
+
 async def run(kind, messages):
+    poison, _ = KINDS[kind]
     with tempfile.TemporaryDirectory() as folder:
         async with driving.loaded(
             Path(folder) / "state",
@@ -37,18 +66,20 @@ async def run(kind, messages):
             works={"requests_per_minute": 0},
             delivery={"wait": "0s"},
         ) as relay:
-            half = messages // 2
-            ids = await driving.put_many(relay, "box0", half)
-            poison = await driving.put(
-                relay, "box0", source="192.0.2.1", number=0, content=KINDS[kind] or b"\r\n"
-            )
-            ids += await driving.put_many(relay, "box0", messages - half - 1, first=half)
-            await settled(relay, len(ids) + 1)
-            starts = [(await relay.service.spool.attempts(one))[0].started for one in ids]
-            entry = await relay.service.spool.show(poison)
-            states = [(await relay.service.spool.show(one)).state for one in ids]
-            sent = relay.sandbox.messages
-            files = [a["filename"] for m in sent for a in relay.sandbox.request(m.id).get("attachments", [])]
+            contents = [driving.make_content("box0", n) for n in range(messages - 1)]
+            contents.insert(messages // 2, poison)
+            ids = await asyncio.to_thread(send, relay.service.server.addresses[0], contents)
+            bad = ids.pop(messages // 2)
+            await settled(relay, messages)
+            spool, sandbox = relay.service.spool, relay.sandbox
+            starts = [(await spool.attempts(one))[0].started for one in ids]
+            entry = await spool.show(bad)
+            states = [(await spool.show(one)).state for one in ids]
+            files = [
+                (file["filename"], file["sha256"])
+                for message in sandbox.messages
+                for file in sandbox.request(message.id).get("attachments", [])
+            ]
     result = {
         "kind": kind,
         "others_relayed": sum(state is State.RELAYED for state in states),
@@ -56,10 +87,19 @@ async def run(kind, messages):
         "in_order": starts == sorted(starts),
         "poison": entry.state.value,
         "losses": [loss.loss for loss in entry.losses],
-        "files": files,
+        "files": [name for name, _ in files],
+        "its_octets": files == [("message.eml", hashlib.sha256(poison).hexdigest())],
         "reason": entry.reason,
     }
-    return result, result["others_relayed"] == len(ids) and result["in_order"]
+    return result, result["others_relayed"] == len(ids) and result["in_order"] and as_meant(result)
+
+
+def as_meant(result):
+    """Whether the poison became what its kind is to become."""
+    meant = KINDS[result["kind"]][1]
+    if meant == "message.eml":
+        return result["poison"] == "relayed" and result["its_octets"] and "unreadable" in result["losses"]
+    return result["poison"] == meant and "message.eml" not in result["files"]
 
 
 async def settled(relay, number):
