@@ -50,7 +50,7 @@ NEVER = {
 DOORS = {
     "aiosmtpd": {"smtp"},
     "httpx2": {"works"},
-    "httpcore2": {"works"},
+    "httptools": {"works"},
     "sqlite3": {"spool"},
     "email": {"message", "notices"},
     "starlette": {"console", "sandbox"},

@@ -1,9 +1,8 @@
 """One connection to the API: knows what has left this machine, and sees a status line at once.
 
 An exception's class cannot tell whether a broken request may have been taken. Two facts can: whether
-the kernel took all of the body, and whether a status line came back. The HTTP library's own streams
-hide both behind their buffers, so this one is used in their place, through the interface that httpcore
-has for it. It also costs a third of theirs (225 instead of 365 µs for a small request).
+the kernel took all of the body, and whether a status line came back. The streams of HTTP libraries
+hide both behind their buffers.
 """
 
 import asyncio
@@ -13,9 +12,6 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
-
-import httpcore2 as httpcore
 
 _MOST_BUFFERED = 256 * 1024  # octets of an answer that wait to be read
 _LONGEST_HEAD = 4096  # octets in which the status line is looked for
@@ -30,14 +26,23 @@ _KEEPALIVE = (  # an answer may take minutes, and firewalls forget silent connec
 )
 
 
-class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
-    """A TCP or TLS connection, as httpcore wants to have it."""
+class Broken(Exception):  # noqa: N818 - what the connection is
+    """The connection is of no use any more."""
+
+
+class TooSlow(Broken):
+    """The peer did not take, or not give, anything in time."""
+
+
+class Stream(asyncio.Protocol):
+    """A TCP or TLS connection."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
+        self._paused = False
         self._ended = False  # the peer said that it sends no more, or the connection is lost
         self._lost = False
         self._reading: asyncio.Future[None] | None = None
@@ -111,7 +116,8 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._head += data[: _LONGEST_HEAD - len(self._head)]
         self._chunks.append(data)
         self._buffered += len(data)
-        if self._buffered > _MOST_BUFFERED:
+        if self._buffered > _MOST_BUFFERED and not self._paused:
+            self._paused = True
             self._transport.pause_reading()
         self._wake()
 
@@ -143,71 +149,60 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if reading is not None and not reading.done():
             reading.set_result(None)
 
-    # httpcore.AsyncNetworkStream
+    # What the exchange reads and writes.
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
+    async def read(self) -> bytes:
         """The next octets of the answer; b"" at its end.
 
         Raises:
-            httpcore.ReadTimeout: nothing came in `timeout` seconds, or by the deadline.
+            TooSlow: nothing came by the deadline.
         """
         if not self._chunks and not self._ended:
             self._reading = self._loop.create_future()
-            try:
-                async with asyncio.timeout_at(self._until(timeout)):
-                    await self._reading
-            except TimeoutError:
-                raise httpcore.ReadTimeout from None
+            await self._wait(self._reading, self.deadline)
         if not self._chunks:
             return b""
         chunk = self._chunks.popleft()
-        if len(chunk) > max_bytes:
-            self._chunks.appendleft(chunk[max_bytes:])
-            chunk = chunk[:max_bytes]
         self._buffered -= len(chunk)
-        if self._buffered <= _MOST_BUFFERED and not self._ended:
+        if self._buffered <= _MOST_BUFFERED and self._paused and not self._ended:
+            self._paused = False
             self._transport.resume_reading()
         return chunk
 
-    def _until(self, timeout: float | None) -> float | None:
-        until = None if timeout is None else self._loop.time() + timeout
-        return (
-            self.deadline if until is None else until if self.deadline is None else min(until, self.deadline)
-        )
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
+    async def write(self, octets: bytes, patience: float) -> None:
         """Give octets to the kernel, all of them.
 
         Raises:
-            httpcore.WriteError: the peer has closed, or the connection is lost with some of them here.
-            httpcore.WriteTimeout: the peer read none of them for `timeout` seconds.
+            Broken: the peer has closed, or the connection is lost with some of them here.
+            TooSlow: the peer read none of them for `patience` seconds, or not all by the deadline.
         """
         if self._ended:
-            raise httpcore.WriteError
-        self._transport.write(buffer)
+            raise Broken
+        self._transport.write(octets)
         draining = self._draining
         if draining is None:
             return
-        try:
-            async with asyncio.timeout_at(self._until(timeout)):
-                await draining
-        except TimeoutError:
-            if draining.cancelled():  # else it was drained in the same moment
-                raise httpcore.WriteTimeout from None
+        until = self._loop.time() + patience
+        await self._wait(draining, until if self.deadline is None else min(until, self.deadline))
         if self._lost:
-            raise httpcore.WriteError
+            raise Broken
 
-    async def aclose(self) -> None:
-        """Close without waiting: what is not sent by now is not wanted."""
-        self.abort()
+    async def _wait(self, event: "asyncio.Future[None]", until: float | None) -> None:
+        timer = None if until is None else self._loop.call_at(until, _expire, event)
+        try:
+            await event
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once: what is not sent by now is not wanted."""
         self._transport.abort()
 
-    def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks about a connection."""
-        return not self.usable if info == "is_readable" else None
+
+def _expire(event: "asyncio.Future[None]") -> None:
+    if not event.done():
+        event.set_exception(TooSlow())
 
 
 async def connect(host: str, port: int, tls: ssl.SSLContext | None, patience: float) -> Stream:

@@ -312,6 +312,48 @@ async def test_a_request_that_meets_a_closing_connection_is_unknown_and_not_made
     assert peer.connections == 1
 
 
+@pytest.mark.parametrize("tail", [b"more", ACCEPTED, b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_a_connection_with_more_than_the_answer_is_not_used_again(tail):
+    """What follows the answer would be taken for the next message's."""
+
+    async def answer(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(ACCEPTED + tail)
+        await reader.read()
+
+    async with Peer(answer).running() as peer:
+        client = Client(works_at(peer.port), FixedTokens(), timeouts=FAST)
+        outcomes = [await client.send(ACCOUNT, mail(), content_of()) for _ in range(2)]
+        await client.aclose()
+    assert [one.action for one in outcomes] == [Action.RELAYED] * 2
+    assert peer.connections == 2
+
+
+async def test_another_protocol_is_no_answer():
+    """Nobody asked for one; whether the message was taken is not known."""
+
+    async def switch(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+        await reader.read()
+
+    async with Peer(switch).running() as peer:
+        outcome = await attempt(peer)
+    assert outcome.action is Action.UNKNOWN
+    assert len(peer.requests) == 1
+
+
+async def test_a_token_with_a_line_end_sends_nothing():
+    """It would begin a field of its own, or a request."""
+    tokens = FixedTokens(now="token\r\nX-Evil: 1")
+    async with Peer(accept).running() as peer:
+        client = Client(works_at(peer.port), tokens, timeouts=FAST)
+        with pytest.raises(ValueError, match="cannot stand there"):
+            await client.send(ACCOUNT, mail(), content_of())
+        await client.aclose()
+    assert peer.requests == []
+
+
 async def test_an_answer_after_an_interim_one_is_heard_early():
     async def refuse(peer, reader, writer):
         await peer.read_head(reader)
