@@ -197,6 +197,8 @@ class Intake:
         config = self._config
         if user is not None and user.account:
             return config.find_account(user.account)
+        if len(config.account) == 1 and config.account[0].default:
+            return config.account[0]  # whoever wrote it
         with submission.content.map() as content:
             author = originator(content)
         for address in (author.addr_spec if author else "", submission.envelope.reverse_path):

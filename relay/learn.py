@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import structlog
@@ -140,6 +141,8 @@ class Learning:
 
 def is_device(config: Config, listener: Listener, client: str) -> bool:
     """Whether this client was adopted for this listener."""
+    if not config.device:
+        return False
     address = str(_read(client))
     return any(d.address == address and d.listener in ("", listener.address) for d in config.device)
 
@@ -158,6 +161,7 @@ def _private(text: str) -> Network:
     return network
 
 
+@lru_cache(1_000)  # it is asked several times of each connection
 def _read(client: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(client.partition("%")[0])

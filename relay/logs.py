@@ -5,6 +5,7 @@ tokens, subjects and contents are never given to a logger; foreign libraries spe
 """
 
 import contextlib
+import json
 import logging
 import sys
 from typing import Any, TextIO, cast
@@ -24,6 +25,8 @@ if _HIDE:
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # They log commands, addresses and DATA lines below warning.
 _FOREIGN = ("mail.log", "mail.debug", "httpx", "httpx2", "httpcore", "httpcore2", "uvicorn", "asyncio")
+# Made once: json.dumps makes an encoder for each line that is not plain ASCII.
+_JSON = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
 class _Unfailing:
@@ -49,14 +52,11 @@ def set_up(log: Log) -> None:
     people = log.format == "console" or (log.format == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _drop_nothing,
             structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-            if people
-            else structlog.processors.JSONRenderer(ensure_ascii=False),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if people else _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log.level]),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
@@ -64,6 +64,10 @@ def set_up(log: Log) -> None:
     )
     for name in _FOREIGN:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _render(_: Any, __: str, event: structlog.typing.EventDict) -> str:
+    return _JSON.encode(event)
 
 
 def _drop_nothing(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

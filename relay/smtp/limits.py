@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import structlog
@@ -18,6 +19,8 @@ log = structlog.get_logger("smtp")
 _HOUR = 3600.0
 # Sources whose messages are counted; the one not heard of for the longest time is forgotten first.
 _MOST_SOURCES = 10_000
+# Addresses whose reading is remembered: it takes longer than a command of theirs.
+_MOST_ADDRESSES = 1_000
 # A listener under attack says so in so many lines of each second of the clock: with those of the next
 # second and what was left out, never more than ten within any second.
 _LINES_A_SECOND = 3
@@ -27,6 +30,7 @@ _PATIENCE, _LOOK_AGAIN = 5.0, 0.1
 _IPV6_SITE = 64
 
 
+@lru_cache(_MOST_ADDRESSES)
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """The address, IPv4 in IPv6's clothes as IPv4; None if it is none."""
     try:
@@ -36,6 +40,7 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
+@lru_cache(_MOST_ADDRESSES)
 def name_source(text: str) -> str:
     """What limits by address count: an IPv4 address, or an IPv6 network of 64 bits."""
     address = read_address(text)

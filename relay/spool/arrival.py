@@ -1,6 +1,6 @@
 """How a message gets its id, its entry and its rows."""
 
-import secrets
+import random
 import sqlite3
 import time
 
@@ -21,10 +21,12 @@ class Ids:
 
     def __init__(self) -> None:
         self._last = 0
+        # Two relays should not give the same ids; nobody need be kept from guessing one.
+        self._random = random.Random()  # noqa: S311
 
     def make(self) -> str:
         """The next one."""
-        number = (int(time.time() * 1000) << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
+        number = (int(time.time() * 1000) << _RANDOM_BITS) | self._random.getrandbits(_RANDOM_BITS)
         # Two of one millisecond, or a clock that was set back: chance alone would repeat itself.
         self._last = number = max(number, self._last + 1)
         text = ""

@@ -20,6 +20,8 @@ COLUMNS = (
 FILE, SEAL = -2, -1  # where these two stand in a row of COLUMNS
 _ENVELOPE = tuple(one.name for one in fields(Envelope))
 _OUTCOME = tuple(one.name for one in fields(Outcome))
+# Made once: json.dumps makes an encoder for every call that asks for anything of its own.
+dump_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Damaged(SpoolError):  # noqa: N818 - what it is, not an error of ours
@@ -30,7 +32,7 @@ def dump_envelope(envelope: Envelope) -> str:
     """An envelope as JSON."""
     tree = {name: getattr(envelope, name) for name in _ENVELOPE}
     tree["arrival_date"] = envelope.arrival_date.isoformat()
-    return json.dumps(tree, ensure_ascii=False)
+    return dump_json(tree)
 
 
 def load_envelope(text: str) -> Envelope:
@@ -45,7 +47,7 @@ def dump_losses(losses: tuple[Loss, ...]) -> str:
     """Losses as JSON, without the texts that were put into the body: those are content."""
     if not losses:
         return "[]"
-    return json.dumps([[loss.loss, loss.detail, loss.weight] for loss in losses], ensure_ascii=False)
+    return dump_json([[loss.loss, loss.detail, loss.weight] for loss in losses])
 
 
 def load_losses(text: str) -> tuple[Loss, ...]:
@@ -55,7 +57,7 @@ def load_losses(text: str) -> tuple[Loss, ...]:
 
 def dump_outcome(outcome: Outcome) -> str:
     """An outcome as JSON."""
-    return json.dumps({name: getattr(outcome, name) for name in _OUTCOME}, ensure_ascii=False)
+    return dump_json({name: getattr(outcome, name) for name in _OUTCOME})
 
 
 def load_outcome(text: str) -> Outcome:

@@ -6,7 +6,6 @@ in memory (leases, ranks, the latest messages' octets) can be had again from the
 
 import asyncio
 import fcntl
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
@@ -35,7 +34,7 @@ from relay.spool.clock import SteadyClock
 from relay.spool.desk import Desk
 from relay.spool.files import translate
 from relay.spool.interrupted import outcome_of
-from relay.spool.rows import Damaged, load_entry, make_fingerprint
+from relay.spool.rows import Damaged, dump_json, load_entry, make_fingerprint
 from relay.spool.schema import migrate
 from relay.spool.space import Space
 from relay.spool.tending import Tending, begin_time, shift
@@ -329,7 +328,7 @@ class SqliteSpool(Desk):
         """
         if not self._space.look().sending:
             raise SpoolFull("no room to write down how it ends")
-        queue_id, told = claim.entry.queue_id, json.dumps(list(recipients), ensure_ascii=False)
+        queue_id, told = claim.entry.queue_id, dump_json(list(recipients))
 
         def write(c: sqlite3.Connection) -> None:
             change = (
