@@ -47,6 +47,11 @@ NOTICES = Counter(
     ["told"],  # sender | operator | nobody
     registry=REGISTRY,
 )
+DAMAGED = Counter(
+    "relay_damaged",
+    "Messages and files that the spool set aside because something is wrong with their row or content",
+    registry=REGISTRY,
+)
 API_SECONDS = Histogram(
     "relay_api_seconds",
     "Calls of the send-mail API, by the class of their answer",

@@ -64,7 +64,10 @@ class Service:
         self._serving = False
         self.started = time.time()  # seconds since the epoch
         self.spool: Spool = SqliteSpool(
-            config.state_dir / "spool", keep_free=config.spool.keep_free, clock=self._clock
+            config.state_dir / "spool",
+            keep_free=config.spool.keep_free,
+            report=self._report_damage,
+            clock=self._clock,
         )
         self.grants = FileGrants(config.state_dir)
 
@@ -135,6 +138,10 @@ class Service:
         courier.on_failure = self.senders.tell
         courier.on_trouble = self.operator.report
         return self.operator
+
+    def _report_damage(self, name: str, reason: str) -> None:
+        """The spool is there before the operator's notices are, and looks at messages only after."""
+        self.operator.report_damage(name, reason)
 
     def _choose_for_sender(self, name: str) -> Account | None:
         """The failed message's account; another one if it is in trouble and another one is not."""

@@ -16,13 +16,14 @@ from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, O
 from relay.mail import Weight
 from relay.service import Service
 from relay.smtp.server import ListenError
-from relay.spool import WAITING, Entry, SpoolError, State
+from relay.spool import WAITING, Entry, NoSuchMessage, SpoolError, State
 from relay.works.diagnosis import diagnose_failure
 
 log = structlog.get_logger("console")
 _DAY = 86400
 # So many days before a grant ends somebody should know.
 _GRANT_WARNING = 14
+_MOST_DAMAGED = 5  # named on the page
 
 
 class ServiceStatus:
@@ -54,8 +55,18 @@ class ServiceStatus:
             oldest=oldest[0].arrival if oldest else None,
             messages=tuple(_message(entry) for entry in listed),
             links=self._links,
-            warnings=tuple(_warn(accounts, now)),
+            warnings=(*_warn(accounts, now), *[one async for one in self._warn_of_damage()]),
         )
+
+    async def _warn_of_damage(self) -> AsyncIterator[str]:
+        """What was set aside since the start, and still waits for a person."""
+        for name, reason in list(self._service.operator.damaged.items())[-_MOST_DAMAGED:]:
+            try:
+                waits = (await self._service.spool.show(name)).state is State.HELD
+            except NoSuchMessage:
+                waits = True  # a file without a row
+            if waits:
+                yield f"set aside as damaged: {name}: {reason}"
 
     async def problems(self) -> tuple[str, ...]:
         """Why mail would not be taken now."""

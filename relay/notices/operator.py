@@ -29,6 +29,7 @@ log = structlog.get_logger("notices")
 _DAY = 86400.0
 _FALLBACK_PATIENCE = 20.0  # seconds
 _FORGET = 120 * _DAY  # longer than a grant lives
+_MOST_DAMAGED = 100  # remembered for the console; the log has all of them
 
 
 class Told:
@@ -72,6 +73,7 @@ class Operator:
         self._now = now
         self._told = Told(config.state_dir / "told.json")
         self._tasks: set[asyncio.Task[None]] = set()
+        self.damaged: dict[str, str] = {}  # what was set aside since the start, and why
 
     def report(self, name: str, outcome: Outcome | None) -> None:
         """An account's trouble began, became another, or is over (None)."""
@@ -79,12 +81,30 @@ class Operator:
         if account is None or outcome is None or outcome.action is not Action.HELD:
             return
         words = self._words()
-        since = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
         subject = words.trouble.format(hostname=self.config.hostname, account=name)
         text = words.trouble_text.format(
-            account=name, address=account.address, reason=outcome.reason, since=since
+            account=name, address=account.address, reason=outcome.reason, since=self._say_now()
         )
         self._tell(f"{name}: {outcome.reason}", self.config.delivery.notify_every, subject, text, name)
+
+    def report_damage(self, name: str, reason: str) -> None:
+        """The spool set something aside.
+
+        Args:
+            name: the queue id of the message, or of the file.
+            reason: what is wrong with it.
+        """
+        metrics.DAMAGED.inc()
+        while len(self.damaged) >= _MOST_DAMAGED:
+            self.damaged.pop(next(iter(self.damaged)))
+        self.damaged[name] = reason
+        words = self._words()
+        subject = words.damage.format(hostname=self.config.hostname)
+        text = words.damage_text.format(name=name, reason=reason, since=self._say_now())
+        self._tell("damage", self.config.delivery.notify_every, subject, text, "")
+
+    def _say_now(self) -> str:
+        return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
 
     def warn(self, name: str, days: int, expires: float, consented: float) -> None:
         """A grant that does not renew itself dies in at most so many days.

@@ -26,6 +26,8 @@ class Words:
     trouble_text: str
     expiry: str
     expiry_text: str
+    damage: str
+    damage_text: str
 
 
 _ENGLISH = Words(
@@ -65,6 +67,13 @@ _ENGLISH = Words(
     expiry_text="The consent of the account {account} ({address}) ends on {date}. From then on its mail "
     "waits until somebody consents again.\n\nDo it now, it takes a minute:   relay login {account}\n\n"
     "If you switch on refresh token rotation for the app in the Developer Console, this will not come back.",
+    damage="{hostname}: something damaged was set aside",
+    damage_text="The relay found something damaged where it keeps its mail, and set it aside:\n\n"
+    "    {name}: {reason}\n\n"
+    "It is kept, it holds up nothing else, and it is not sent by itself. There may be more of it: this is "
+    "written at most once in a while. Have a look at the disk.\n\n"
+    "See all of it:   relay queue list --state held\nLook at it:      relay trace {name}\n"
+    "Since:           {since}",
 )
 _JAPANESE = Words(
     relay="メールリレー",
@@ -102,6 +111,11 @@ _JAPANESE = Words(
     expiry_text="アカウント {account} ({address}) の同意は {date} に期限切れになります。"
     "その後は、再同意するまでメールが保留されます。\n\n今すぐ実行してください:   relay login {account}\n\n"
     "Developer Console でアプリの Refresh Token Rotation を有効にすると、この通知は不要になります。",
+    damage="{hostname}: 破損したデータを隔離しました",
+    damage_text="メールの保存領域に破損したデータが見つかったため、隔離しました。\n\n    {name}: {reason}\n\n"
+    "データは残されており、ほかのメールの送信には影響しませんが、自動では送信されません。ほかにもある可能性があります"
+    "（この通知は一定時間に一度だけ送られます）。ディスクを確認してください。\n\n"
+    "一覧:         relay queue list --state held\n詳細:         relay trace {name}\n発生日時:     {since}",
 )
 _KOREAN = Words(
     relay="메일 릴레이",
@@ -140,6 +154,11 @@ _KOREAN = Words(
     expiry_text="계정 {account} ({address})의 동의가 {date}에 만료됩니다. 이후에는 다시 동의할 때까지 메일이 "
     "보류됩니다.\n\n지금 실행하세요:   relay login {account}\n\n"
     "Developer Console에서 앱의 Refresh Token Rotation을 켜면 이 알림은 더 이상 오지 않습니다.",
+    damage="{hostname}: 손상된 데이터를 격리했습니다",
+    damage_text="메일 저장 공간에서 손상된 데이터를 발견하여 격리했습니다.\n\n    {name}: {reason}\n\n"
+    "데이터는 보관되며 다른 메일의 발송에는 영향이 없지만, 자동으로 발송되지는 않습니다. 더 있을 수 있습니다"
+    "(이 알림은 일정 시간에 한 번만 보냅니다). 디스크를 확인하세요.\n\n"
+    "전체 보기:   relay queue list --state held\n자세히:      relay trace {name}\n발생 시각:   {since}",
 )
 LANGUAGES: Mapping[str, Words] = {"en": _ENGLISH, "ja": _JAPANESE, "ko": _KOREAN}
 

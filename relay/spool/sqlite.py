@@ -53,8 +53,8 @@ class SqliteSpool(Desk):
         folder: made if it is not there.
         keep_free: octets; with less left on the disk nothing new is accepted.
         reserve: octets, given up to write down what happened when the disk is full.
-        report: told of a message that was set aside because its row or content is damaged: its queue id,
-            and a sentence.
+        report: told of what was set aside: a message whose row or content is damaged, a file that no row
+            knows; its queue id, and a sentence.
         clock: the clocks.
     """
 
@@ -75,7 +75,7 @@ class SqliteSpool(Desk):
         self._ids = Ids()
         self._keeping: set[str] = set()  # files whose row is on its way
         self._cleaning: set[asyncio.Future[None]] = set()
-        self._report = report
+        self._report = report or (lambda *_: None)
         self._lock_fd = -1
 
     def exists(self) -> bool:
@@ -311,8 +311,7 @@ class SqliteSpool(Desk):
             log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
         else:
             self._turns.claimed.discard(queue_id)
-        if self._report is not None:
-            self._report(queue_id, reason)
+        self._report(queue_id, reason)
 
     async def next_due(self, accounts: Collection[str]) -> float | None:
         """When the next delayed message is due, whosever it is."""
@@ -384,7 +383,7 @@ class SqliteSpool(Desk):
 
     async def tend(self, keep_failed: float, keep_history: float) -> None:
         """Look after the spool until cancelled."""
-        tending = Tending(self._writer, self._reader, self._files, self._keeping)
+        tending = Tending(self._writer, self._reader, self._files, self._keeping, self._report)
         await tending.run(self._set_aside_unclaimed, lambda: self._forget(keep_failed, keep_history))
 
     async def _forget(self, keep_failed: float, keep_history: float) -> None:

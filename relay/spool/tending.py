@@ -30,11 +30,19 @@ SetAside = Callable[[str, str], Awaitable[None]]
 class Tending:
     """The spool's housekeeping, on the spool's own connections."""
 
-    def __init__(self, writer: Writer, reader: Reader, files: Files, keeping: Container[str]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Reader,
+        files: Files,
+        keeping: Container[str],
+        report: Callable[[str, str], None],
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._files = files
         self._keeping = keeping
+        self._report = report
 
     async def run(self, set_aside: SetAside, forget: Callable[[], Awaitable[None]]) -> None:
         """Check once, then have what is old forgotten, for ever."""
@@ -84,6 +92,7 @@ class Tending:
             aside = await asyncio.to_thread(self._files.dismiss, name, made)
             if aside:
                 log.error("content without a row put aside: the database is newer", file=f"orphaned/{name}")
+                self._report(name, "its file is older than the database and has no row: see spool/orphaned")
             else:
                 log.info("content without a row removed: it was never accepted", queue_id=name)
         await asyncio.sleep(_BREATH)

@@ -1,6 +1,9 @@
 """Who is told what: notices to senders, mail to the operator."""
 
 import asyncio
+import contextlib
+import os
+import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email import message_from_bytes
@@ -10,6 +13,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from tests_courier import relaying, until
 
+from relay.console.service import ServiceStatus
 from relay.notices.operator import Told
 from relay.spool import State
 
@@ -181,6 +185,37 @@ async def test_a_dead_grant_holds_and_tells_and_drains_after_login(tmp_path):
             assert (await relay.reach(queue_id, State.RELAYED)).attempts == 1
         starts = [(await relay.service.spool.attempts(queue_id))[-1].started for queue_id in ids]
         assert starts == sorted(starts)
+
+
+async def test_what_the_spool_set_aside_is_told_once(tmp_path):
+    """A row whose bits have flipped, a file that is gone, a file without a row: one mail names the first."""
+    state, delivery = tmp_path / "state", {"notify": "postmaster@example.com", "wait": "0s"}
+    async with relaying(state, account=TWO, delivery=delivery) as relay:
+        relay.sandbox.add_fault("503", times=0)
+        ids = [await relay.put(body="x" * size) for size in (1, 100_000, 1)]
+        await until(lambda: relay.service.pacing.circuit.down_since is not None)
+    with contextlib.closing(sqlite3.connect(state / "spool" / "spool.db")) as database, database:
+        change = "UPDATE message SET envelope = replace(envelope, 'a@', 'b@') WHERE queue_id = ?"
+        database.execute(change, ids[:1])
+    (state / "spool" / "content" / ids[1]).unlink()
+    lost = state / "spool" / "content" / "1LOST"
+    lost.write_bytes(b"somebody's mail")
+    os.utime(lost, (1e9, 1e9))
+    async with relaying(state, account=TWO, delivery=delivery) as relay:
+        damaged = relay.service.operator.damaged
+        relay.pass_time(3600)
+        await until(lambda: len(damaged) == 3 and len(relay.sandbox.messages) == 2)
+        assert (await relay.entry(ids[2])).state is State.RELAYED
+        assert set(damaged) == {*ids[:2], "1LOST"}
+        letters = [relay.sandbox.request(one.id) for one in relay.sandbox.messages]
+        (alarm,) = [one for one in letters if one["to"] == "postmaster@example.com"]
+        assert "damaged" in alarm["subject"]
+        assert any(name in alarm["body"] for name in damaged)
+        warnings = (await ServiceStatus(relay.service).overview(0)).warnings
+        assert len([one for one in warnings if "damaged" in one]) == 3
+        await relay.service.spool.discard(ids[0])
+        warnings = (await ServiceStatus(relay.service).overview(0)).warnings
+        assert not any(ids[0] in one for one in warnings)
 
 
 async def test_one_trouble_is_told_once_in_a_while(tmp_path):
