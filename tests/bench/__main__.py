@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,32 +26,36 @@ _ALL = ("matrix", "cpu", "memory", "latency", "lag", "hostile", "conversion", "s
 def measure(bench, only, effort):
     """All that is asked for, by name."""
     found = {"machine": measures.machine()}
+    began = time.monotonic()
     steps = {
         "matrix": lambda: measures.matrix(bench, effort),
-        "cpu": lambda: cpu(bench, effort),
+        "cpu": lambda: cpu(bench, effort, found.get("matrix", ())),
         "memory": lambda: memory(bench, effort),
         "latency": lambda: {
             name: measures.latency(bench, name, 0.05, effort.latency) for name in (STRAIGHTFORWARD, RELAY)
         },
         "lag": lambda: {
-            name: measures.lag(bench, name, rounds, effort.large)
-            for name, rounds in ((RELAY, effort.lag), (STRAIGHTFORWARD, 1))
+            name: measures.lag(bench, name, least, effort.large)
+            for name, least in ((RELAY, effort.lag), *([(STRAIGHTFORWARD, 1)] if effort.lag_beside else ()))
         },
         "hostile": lambda: measures.hostile_messages(bench, effort),
         "conversion": lambda: measures.conversion(bench, effort.starts, effort.large),
         "start": lambda: measures.start(bench, effort.starts),
     }
     for name in only:
-        print(f"{name} …", file=sys.stderr, flush=True)
+        print(f"{time.monotonic() - began:4.0f} s  {name}", file=sys.stderr, flush=True)
         found[name] = steps[name]()
+    found["seconds"] = time.monotonic() - began
     return found
 
 
-def cpu(bench, effort):
-    """Seconds of CPU for 1,000 small messages and for 100 MB of scans."""
-    small = measures.throughput(bench, 2 * KB, 20, effort.small, min(effort.rounds, 3))
-    size = effort.scan
-    scans = measures.throughput(bench, size, 4, 4, min(effort.rounds, 3))
+def cpu(bench, effort, cells):
+    """Seconds of CPU for 1,000 small messages and for 100 MB of scans; from the matrix, if they are in it."""
+    size, known = effort.scan, {(cell["size"], cell["connections"]): cell["figures"] for cell in cells}
+    small, scans = (
+        known.get(cell) or measures.throughput(bench, *cell, effort.plan(*cell))
+        for cell in ((2 * KB, 20), (size, 4))
+    )
     return {
         "small": {name: small[name]["cpu_per_message"] * 1000 for name in NAMES},
         "scans": {name: scans[name]["cpu_per_message"] * 100 * MB / size for name in NAMES},
@@ -59,9 +64,11 @@ def cpu(bench, effort):
 
 def memory(bench, effort):
     """By system and number of connections."""
-    found = {f"{RELAY} {n}": measures.memory(bench, RELAY, n, effort.scan) for n in effort.scans}
-    if effort.rounds > 1:
-        found[f"{STRAIGHTFORWARD} 4"] = measures.memory(bench, STRAIGHTFORWARD, 4, effort.scan)
+    found = {
+        f"{RELAY} {n}": measures.memory(bench, RELAY, n, effort.scan, effort.peaks) for n in effort.scans
+    }
+    if effort.peaks > 1:
+        found[f"{STRAIGHTFORWARD} 4"] = measures.memory(bench, STRAIGHTFORWARD, 4, effort.scan, 1)
     return found
 
 
@@ -98,7 +105,11 @@ def show(result):
     if all(name in result for name in _ALL):
         print(*report.table(result), sep="\n")
     else:
-        print(json.dumps({k: v for k, v in result.items() if k not in ("matrix", "machine")}, indent=1))
+        print(
+            json.dumps(
+                {k: v for k, v in result.items() if k not in ("matrix", "machine", "seconds")}, indent=1
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 from tests.bench import process, systems
-from tests.bench.messages import KB, MB, empty_lines, of_size, one_line, scan, write
+from tests.bench.messages import KB, MB, empty_lines, name_size, of_size, one_line, scan, write
 from tests.bench.systems import DISCARD, NAMES, RELAY, STRAIGHTFORWARD
 
-# (b) holds several copies of each message: above so many octets at once it is left out.
+# (b) holds several copies of each message, and both take minutes: above so many octets at once they are left
+# out.
 MOST_AT_ONCE = 400 * MB
+_LAG_PATIENCE = 60.0  # seconds
 
 
 class Bench:
@@ -56,16 +58,21 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
-def throughput(bench, size, connections, count, rounds, names=NAMES):
+def throughput(bench, size, connections, plan, names=NAMES):
     """Messages a second, MB/s, CPU seconds: rounds of each in alternation, all of them up all the time."""
+    count, rounds, patience = plan
     message = bench.message(size)
     found = {name: {"rate": [], "cpu": [], "p50": []} for name in names}
     running = {name: bench.standing(name) for name in names}
     for target in running.values():
         bench.load.run(target, message, min(2, count), 1)  # imports and caches
-    for _ in range(rounds):
+    began = time.monotonic()
+    for done in range(rounds):
+        passed = time.monotonic() - began
+        if done and passed + passed / done > patience:
+            break
         for name, target in running.items():
-            process.until_idle(target.pid, 2.0)
+            process.until_idle(target.pid, 1.0)
             before, came = process.cpu(target.pid), bench.sink.stats()
             result = bench.load.run(target, message, count, connections)
             process.until_idle(target.pid, 1.0)
@@ -98,22 +105,30 @@ def matrix(bench, effort):
     """All sizes and connections of the effort."""
     cells = []
     for size, connections in effort.cells:
-        count, rounds = effort.plan(size, connections)
         names = [n for n in NAMES if n == RELAY or size * connections <= MOST_AT_ONCE]
-        figures = throughput(bench, size, connections, count, rounds, names)
+        figures = throughput(bench, size, connections, effort.plan(size, connections), names)
+        print(f"  {name_size(size)} × {connections}", file=sys.stderr, flush=True)
         cells.append({"size": size, "connections": connections, "figures": figures})
     return cells
 
 
-def memory(bench, name, connections, size):
-    """Peak memory of a fresh process while `connections` messages come at once; and idle before."""
+def memory(bench, name, connections, size, runs):
+    """Peak memory of a fresh process while `connections` messages come at once; and idle before.
+
+    The largest of all runs: what is to hold must hold every time.
+    """
     message = bench.message(size)
-    with bench.system(name) as target:
-        idle, _ = process.memory(target.pid)
-        with process.Peak(target.pid) as peak:
-            bench.load.run(target, message, connections, connections)
-        after, _ = process.memory(target.pid)
-    return {"idle": idle, "peak": peak.own, "resident": peak.resident, "after": after}
+    found = []
+    for _ in range(runs):
+        with bench.system(name) as target:
+            process.until_idle(target.pid)  # the converting process has started, and counts as idle
+            idle, idle_resident = process.memory(target.pid)
+            with process.Peak(target.pid) as peak:
+                bench.load.run(target, message, connections, connections)
+            after, _ = process.memory(target.pid)
+        keys = ("idle", "idle_resident", "peak", "resident", "after")
+        found.append(dict(zip(keys, (idle, idle_resident, peak.own, peak.resident, after), strict=True)))
+    return {key: max(one[key] for one in found) for key in found[0]} | {"runs": runs}
 
 
 def latency(bench, name, seconds, count):
@@ -130,16 +145,22 @@ def latency(bench, name, seconds, count):
     return {"p50": percentile(added, 0.5), "p99": percentile(added, 0.99), "count": count}
 
 
-def lag(bench, name, rounds, size):
-    """Round trips of NOOP while 4 messages of that size come in and go out again and again."""
+def lag(bench, name, least, size):
+    """Round trips of NOOP while 4 messages of that size come in and go out again and again.
+
+    It goes on until there are `least` of them, and ends after a time in any case.
+    """
     message = bench.message(size)
     quiet, busy = [], []
     with bench.system(name) as target:
         bench.load.run(target, message, 1, 1)
         with systems.probing(target.port, quiet):
             time.sleep(1.0)
-        with systems.probing(target.port, busy):
-            bench.load.run(target, message, 4 * rounds, 4)
+        end = time.monotonic() + _LAG_PATIENCE
+        with systems.probing(target.port, busy, least) as probe:
+            bench.load.run(target, message, 4, 4)
+            while not probe.enough and time.monotonic() < end:
+                bench.load.run(target, message, 12, 4)
     names = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
     return {
         "count": len(busy),

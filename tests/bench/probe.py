@@ -1,10 +1,10 @@
 """The event loop's lag as a client sees it: how long NOOP takes, again and again.
 
-    python -m tests.bench.probe PORT
+    python -m tests.bench.probe PORT COUNT
 
-Begins at once, ends when standard input does, and prints every round trip in seconds, as JSON. It is an upper
-bound of the lag: this process too has to wait for a core. Servers limit how often a session may say NOOP, so
-it takes a new one now and then, outside of what is timed.
+Begins at once, says "enough" after COUNT of them, ends when standard input does, and prints every round trip
+in seconds, as JSON. It is an upper bound of the lag: this process too has to wait for a core. Servers limit
+how often a session may say NOOP, so it takes a new one now and then, outside of what is timed.
 """
 
 import json
@@ -26,7 +26,7 @@ def open_session(port):
     return peer
 
 
-def probe(port, wait):
+def probe(port, wait, least):
     """Round trips until `wait`, given the pause in seconds, says that it is enough."""
     seconds = []
     while True:
@@ -37,6 +37,8 @@ def probe(port, wait):
                 if not peer.recv(4096).startswith(b"250"):
                     raise RuntimeError("NOOP was refused")
                 seconds.append(time.perf_counter() - began)
+                if len(seconds) == least:
+                    print("enough", flush=True)
                 if wait(_PAUSE):
                     return seconds
 
@@ -45,7 +47,7 @@ def main():
     with selectors.DefaultSelector() as waiting:
         waiting.register(sys.stdin, selectors.EVENT_READ)
         print("ready", flush=True)
-        print(json.dumps(probe(int(sys.argv[1]), waiting.select)))
+        print(json.dumps(probe(int(sys.argv[1]), waiting.select, int(sys.argv[2]))))
 
 
 if __name__ == "__main__":

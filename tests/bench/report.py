@@ -72,7 +72,9 @@ def rows(result):
         if memory := result["memory"].get(f"{RELAY} {connections}"):
             text = f"{_mb(memory['peak'])} (RSS {_mb(memory['resident'])})"
             found.append((f"peak memory, {connections} × 18 MB, MB", f"<= {most}", text))
-    found.append(("idle memory, MB", "<= 90", _mb(result["memory"][f"{RELAY} 4"]["idle"])))
+    idle = result["memory"][f"{RELAY} 4"]
+    text = f"{_mb(idle['idle'])} (RSS {_mb(idle['idle_resident'])})"
+    found.append(("idle, with the converting process, MB", "<= 90", text))
     late = result["latency"][RELAY]
     found.append(("added latency p50 / p99, ms", "<= 4 / 12", f"{_ms(late['p50'])} / {_ms(late['p99'])}"))
     lag = result["lag"][RELAY]

@@ -1,6 +1,7 @@
 """The three that are compared, and what stands beside them: each a process of its own."""
 
 import json
+import select
 import socket
 import subprocess
 import sys
@@ -173,10 +174,26 @@ def load():
         yield Load(process)
 
 
+class Probe:
+    """The probe's process: says "ready", then "enough", then all."""
+
+    def __init__(self, process):
+        self._process = process
+        self._enough = False
+
+    @property
+    def enough(self):
+        """Whether it has as many round trips as were asked for."""
+        if not self._enough and select.select([self._process.stdout], [], [], 0)[0]:
+            self._enough = self._process.stdout.readline() == "enough\n"
+        return self._enough
+
+
 @contextmanager
-def probing(port, samples):
+def probing(port, samples, least=1):
     """Add the round trips of NOOP, in seconds, to `samples`."""
-    with running(["-m", "tests.bench.probe", str(port)], stdin=subprocess.PIPE) as process:
+    command = ["-m", "tests.bench.probe", str(port), str(least)]
+    with running(command, stdin=subprocess.PIPE) as process:
         process.stdout.readline()
-        yield
-        samples += json.loads(process.communicate("\n", timeout=60)[0])
+        yield Probe(process)
+        samples += json.loads(process.communicate("\n", timeout=60)[0].splitlines()[-1])
