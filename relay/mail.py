@@ -28,11 +28,12 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What follows the beginning of a very long body: ASCII, as a range of the content."""
+    """What follows the beginning of a very long body, as a range of the content."""
 
     start: int  # offset of the first octet
     end: int  # offset after the last one
     length: int  # octets of it in JSON
+    codec: str = "us-ascii"
 
 
 @dataclass(frozen=True, slots=True)

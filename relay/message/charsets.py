@@ -53,6 +53,12 @@ def decode(octets: bytes, label: str = "") -> Decoded:
     return Decoded(_clean(text), guess, guessed=True, damaged=not good)
 
 
+def decode_whole(octets: bytes, codec: str) -> str | None:
+    """The text by that codec; None if it does not take every octet."""
+    text, good = _decode_by(octets, codec)
+    return text if good else None
+
+
 def decode_field(raw: bytes) -> str:
     """A field's octets as text; encoded-words stay as they are."""
     if raw.isascii() and b"\x1b" not in raw:

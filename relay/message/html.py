@@ -18,11 +18,15 @@ _SHOWN = re.compile(
 # An opening bracket begins a tag only before these; otherwise it is text.
 _TAG = re.compile(r"<(!--|/?[a-z]+|(?=[!?/]))[^<>]*>?|-->", re.IGNORECASE)
 _HIDING = {"style": "/style", "script": "/script", "head": "/head", "title": "/title"}
+# So much shows what it is: markup that goes on for longer and says nothing is somebody's page all the same.
+_LOOK = 1024 * 1024  # characters
 _INVISIBLE = str.maketrans("", "", "\u200b\u200c\u200d\u00a0\ufeff")
 
 
 def is_empty(text: str) -> bool:
-    """Whether nothing of it would be seen; in one pass."""
+    """Whether nothing of it would be seen; in one pass, at most over the first million characters."""
+    if len(text) > _LOOK:
+        return False
     if _SHOWN.search(text):
         return False
     hidden = ""  # the tag that ends what is not shown
@@ -83,6 +87,7 @@ def rewrite_references(text: str, find: Callable[[str, bool], str]) -> str:
 
 def insert_first(text: str, addition: str) -> str:
     """Put an element before everything that is seen."""
-    body = _BODY_TAG.search(text) or _HEAD_END.search(text) or _HTML_TAG.search(text)
+    tags = (_BODY_TAG, _HEAD_END, _HTML_TAG)
+    body = next((found for tag in tags if (found := tag.search(text, 0, _LOOK))), None)
     at = body.end() if body else 0
     return text[:at] + addition + text[at:]

@@ -5,8 +5,6 @@ passed on with its line ends removed; anything else is decoded and encoded anew,
 """
 
 import hashlib
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,15 +12,13 @@ import pybase64
 
 from relay.envelope import Buffer
 from relay.mail import Attachment, Conversion, Leaf, Mail, Rest
+from relay.message.dumping import dump
 from relay.message.long import escape_rest
 from relay.message.recipients import Destinations
 from relay.message.transfer import BLOCK, decode_base64_blocks, decode_blocks, read_blocks, strip_blanks
 
 _SEND = 64 * 1024
 _MEMBER = len(b'"data":""')
-# Lone surrogates, none of which should have got here, and the line ends that JSON leaves as they are: an
-# object of `relay explain` is one line, to a reader that goes by Unicode's line ends too.
-_UNSAFE = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +126,7 @@ def make_payload(mail: Mail, destinations: Destinations, conversion: Conversion)
     request["body"] = mail.body
     segments: list[bytes | Data | Rest] = []
     if mail.rest is not None:
-        segments += [_dump(request)[: -len('"}')], mail.rest]
+        segments += [dump(request)[: -len('"}')], mail.rest]
         request = {}
     request["contentType"] = mail.content_type
     if mail.user_name:
@@ -140,11 +136,11 @@ def make_payload(mail: Mail, destinations: Destinations, conversion: Conversion)
     request["isSendSeparately"] = conversion.send_separately or destinations.separately
     if conversion.security_level:
         request["securityLevel"] = conversion.security_level
-    segments.append((b'",' + _dump(request)[1:-1]) if segments else _dump(request)[:-1])
+    segments.append((b'",' + dump(request)[1:-1]) if segments else dump(request)[:-1])
     for number, attachment in enumerate(mail.attachments):
         segments.append(b",{" if number else b',"attachments":[{')
         segments.append(Data(attachment.source, attachment.size))
-        segments.append(b"," + _dump(_members(attachment))[1:])
+        segments.append(b"," + dump(_members(attachment))[1:])
     segments.append(b"]}" if mail.attachments else b"}")
     return Payload(tuple(segments), sum(map(_measure, segments)))
 
@@ -161,12 +157,3 @@ def _members(attachment: Attachment) -> dict[str, str | bool]:
     if attachment.inline:
         members |= {"cid": attachment.cid, "inline": True}
     return members
-
-
-def _dump(value: dict[str, str | bool]) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return _UNSAFE.sub(_escape, text).encode()
-
-
-def _escape(found: re.Match[str]) -> str:
-    return "\ufffd" if found[0] >= "\ud800" else f"\\u{ord(found[0]):04x}"

@@ -78,7 +78,7 @@ def read_text(content: Buffer, part: Part) -> TextRead:
     files: list[TextFile] = []
     if part.media_type == "text/plain":
         octets, files = extract_files(octets)
-    label = _find_label(part, octets)
+    label = find_label(part, octets)
     decoded = charsets.decode(octets, label)
     losses = []
     if decoded.guessed:
@@ -113,7 +113,8 @@ def _needs_cleaning(text: str) -> bool:
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 
 
-def _find_label(part: Part, octets: bytes) -> str:
+def find_label(part: Part, octets: bytes) -> str:
+    """The charset that a text part, or the html in it, declares; "" without one."""
     label = part.content_type.parameters.get("charset", "")
     if part.media_type == "text/html" and not label:
         found = _META.search(octets[:4096]) or _XML.search(octets[:4096])

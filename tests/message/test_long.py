@@ -50,20 +50,76 @@ def test_a_long_body_is_passed_on_in_blocks_and_is_the_same(body, monkeypatch):
     assert request == held(content, monkeypatch)
 
 
+JAPANESE = '会議の件について、\u2028資料をお送りします。~\\"\r\n' * 45_000
+LATIN = "Größe: 5\x85 – “ça va”\r\n" * 70_000
+HTML = b"Content-Type: text/html\r\n"
+
+
+def charset(name):
+    return b"Content-Type: text/plain; charset=" + name + b"\r\n"
+
+
 @pytest.mark.parametrize(
     ("fields", "body"),
     [
-        (PLAIN, LINES + "日本語".encode()),
+        (PLAIN, JAPANESE.encode()),
+        (PLAIN, LINES + JAPANESE.encode()),
+        (b"", JAPANESE.encode()),
+        (charset(b"shift_jis"), JAPANESE.replace("\u2028", "①").encode("cp932")),
+        (b"", JAPANESE.replace("\u2028", "①").encode("cp932")),
+        (charset(b"euc-jp"), JAPANESE.replace("\u2028", "").encode("euc-jp")),
+        (charset(b"gb2312"), JAPANESE.encode("gb18030")),
+        (charset(b"us-ascii"), JAPANESE.encode()),
+        (charset(b"iso-8859-1"), LATIN.encode("latin-1", "replace")),
+        (b"", LATIN.encode("cp1252", "replace")),
+        (charset(b"none-such"), LINES),
+        (HTML, LINES),
+        (HTML, b"<" * 1_200_000),
+        (HTML, b"<html><body>" + LINES + b"<body>"),
+        (HTML, b'<meta charset="shift_jis"><body>\n' + JAPANESE.replace("\u2028", "").encode("cp932")),
+    ],
+)
+def test_charsets_that_are_decoded_by_the_line(fields, body, monkeypatch):
+    content = FIELDS + b"Reply-To: c@example.com\r\n" + fields + b"\r\n" + body
+    request, streamed = request_of(content)
+    assert streamed
+    assert request == held(content, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (PLAIN, LINES + "日本語".encode()[:-1]),
+        (b"", LINES + "日本語".encode()),
+        (b"", JAPANESE.encode() + b"\x80"),
+        (b"", LINES[: 60 * 1024] + JAPANESE.encode()),
+        (charset(b"shift_jis"), JAPANESE.encode("cp932", "replace") + b"\x81"),
         (b"Content-Type: text/plain; charset=iso-2022-jp\r\n", LINES),
         (PLAIN, LINES + b"\x1b$B\r\n"),
         (PLAIN, LINES + b"begin 644 a.txt\r\n#86)C\r\n`\r\nend\r\n"),
         (b"Content-Type: text/plain; format=flowed\r\n", LINES),
-        (b"Content-Type: text/html\r\n", LINES),
+        (HTML, LINES + b"<BODY class=a>" + LINES),
+        (HTML, b'<meta charset="utf-7">\n' + LINES),
         (PLAIN + b"Content-Disposition: attachment; filename=log.txt\r\n", LINES),
         (PLAIN + b"Content-Transfer-Encoding: quoted-printable\r\n", LINES),
     ],
-    ids=["UTF-8", "JIS", "escape", "uuencode", "flowed", "html", "file", "quoted-printable"],
+    ids=[
+        "damaged UTF-8",
+        "UTF-8 after the beginning",
+        "damaged at the end",
+        "too little to guess by",
+        "damaged Shift_JIS",
+        "JIS",
+        "escape",
+        "uuencode",
+        "flowed",
+        "body tag after the beginning",
+        "UTF-7",
+        "file",
+        "quoted-printable",
+    ],
 )
 def test_what_needs_the_whole_text_gets_it(fields, body):
-    _, streamed = request_of(FIELDS + fields + b"\r\n" + body)
+    content = FIELDS + fields + b"\r\n" + body
+    _, streamed = request_of(content)
     assert not streamed
