@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from relay import metrics, reply
-from relay.reply import Reply
+from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.auth import credentials
 from relay.smtp.recorder import Trouble
@@ -45,7 +45,11 @@ async def _judge(session: "Session", name: str, password: str) -> Reply:
     if not logins.begin(address, name):
         _note(session, name, "too many failures")
         return reply.LOGIN_LOCKED
-    user = await policy.login(session.door.config, name, password)
+    try:
+        user = await policy.login(session.door.config, name, password)
+    except Rejected:
+        logins.take_back(address, name)  # nobody looked at it
+        raise
     if user is not None:
         logins.succeed(address, name)
         session.user = user

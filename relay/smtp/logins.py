@@ -75,10 +75,14 @@ class Logins:
             self._failures.add(key, now)
         return True
 
-    def succeed(self, address: str, user: str) -> None:
-        """The password was right."""
+    def take_back(self, address: str, user: str) -> None:
+        """The attempt does not count."""
         for key in self._keys(address, user):
             self._failures.take_back(key)
+
+    def succeed(self, address: str, user: str) -> None:
+        """The password was right."""
+        self.take_back(address, user)
         self._known[address, user] = None
         self._known.move_to_end((address, user))
         while len(self._known) > _MOST_KEYS:

@@ -1,8 +1,9 @@
 """How long a session may take: for its next step, and for the content it sends.
 
 A client has `limits.idle` (RFC 5321 §4.5.3.2.7: five minutes at least) for each step forward; a NOOP is
-none. Content may take as long as it likes while it comes at 500 octets a second: judged between two
-arrivals, over a window, so that neither a pause of a slow scanner nor a long way costs a message.
+none. Content may take as long as it likes while it comes at 500 octets a second: each octet pays for a five
+hundredth of a second, at most up to now, and a client that has not been square for almost `limits.idle` has
+to go. So neither a pause of a slow scanner nor a long way costs a message, and 499 octets a second do.
 One sweep a second looks at every session; no session has a timer of its own.
 """
 
@@ -12,8 +13,11 @@ from dataclasses import dataclass
 
 # Octets a second. A GSM line of 1995 had twice as much.
 SLOWEST = 500
-# Parts of `limits.idle`: a stall, and the window over which the rate is judged.
-_WINDOW = 0.8
+# Parts of `limits.idle`: a stall; from when a small debt is forgiven, because the network shakes what
+# comes evenly; until when a debt must be paid, less the second that the sweep may take.
+_STALL, _FORGIVEN, _PAYABLE = 0.8, 0.8, 0.99
+# That small debt: so much of `limits.idle`, and no more than so many seconds.
+_SHAKING, _MOST_SHAKING = 0.01, 0.3
 # When sessions are scarce, those that do nothing have so many seconds.
 _WHEN_SCARCE = 30.0
 
@@ -25,13 +29,14 @@ class Pace:
     idle: float  # seconds
     since: float = 0.0  # of the last step; loop time
     waits: bool = True  # for the client; the relay's own work is not the client's delay
-    _start: float = 0.0  # of the window; 0: no content is arriving
-    _last: float = 0.0
-    _octets: int = 0
+    _in_content: bool = False
+    _paid: float = 0.0  # until when the octets that came would do
+    _square: float = 0.0  # when that was last all the time until then
+    _last: float = 0.0  # of the arrivals
 
     def step(self, now: float) -> None:
         """The client got on with its business."""
-        self.since, self._start = now, 0.0
+        self.since = now
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -43,26 +48,42 @@ class Pace:
             self.waits = True
 
     def begin_content(self, now: float) -> None:
-        """Content is expected."""
-        self._start = self._last = now
-        self._octets = 0
+        """Content is expected, or more of it: chunks of one message are one content."""
+        if not self._in_content:
+            self._in_content, self._paid = True, 0.0
+            self._square = self._last = now
+
+    def end_content(self, now: float) -> None:
+        """It is all there, or is not wanted any more."""
+        if self._in_content:
+            self._in_content, self.since = False, now
 
     def count(self, now: float, octets: int) -> None:
         """Content arrived."""
         self._last = now
-        self._octets += octets
-        if now - self._start >= self.idle * _WINDOW and not self._is_slow():
-            # The block that ends one window begins the next: it came for both.
-            self._start, self._octets = now, octets
+        if not self._paid:
+            # Time to think before the first octet is nobody's rate; it still counts for `_PAYABLE`.
+            earned = octets >= SLOWEST * (now - self._square)
+            self._paid, self._square = now, now if earned else self._square
+            return
+        self._paid = min(self._paid + octets / SLOWEST, now)
+        forgiven = now - self._square >= self.idle * _FORGIVEN and self._debt <= self._shaking
+        if self._paid >= now or forgiven:
+            self._paid = self._square = now
 
-    def _is_slow(self) -> bool:
-        return self._octets < SLOWEST * (self._last - self._start)
+    @property
+    def _debt(self) -> float:
+        return self._last - self._paid
+
+    @property
+    def _shaking(self) -> float:
+        return min(self.idle * _SHAKING, _MOST_SHAKING)
 
     def is_over(self, now: float, *, scarce: bool = False) -> bool:
         """Whether the session has had its time."""
         if not self.waits:
             return False
-        window = self.idle * _WINDOW
-        if self._start:
-            return now - self._last >= window or (now - self._start >= window and self._is_slow())
+        if self._in_content:
+            in_debt = self._debt > self._shaking and now - self._square >= self.idle * _PAYABLE
+            return in_debt or now - self._last >= self.idle * _STALL
         return now - self.since >= (min(self.idle, _WHEN_SCARCE) if scarce else self.idle)

@@ -5,8 +5,12 @@ permissions. Domains are compared in both their forms (RFC 5890), so that none i
 """
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network
 
@@ -18,8 +22,49 @@ from relay.passwords import verify_password
 from relay.reply import Rejected
 from relay.smtp.limits import read_address
 
-# A guess costs 19 MiB and a core for some 20 ms: two at a time, the others wait in line.
-_HASHING = ThreadPoolExecutor(2, thread_name_prefix="password")
+# So many logins wait in line, some five seconds of them; whoever comes then is asked to come again.
+_MOST_WAITING = 200
+# Not the lowest: a login must not wait for a whole machine that is busy with something else.
+_NICE = 10
+
+
+class Hashing(ThreadPoolExecutor):
+    """Passwords hashed one at a time, in a thread that gives way to the event loop's.
+
+    A guess costs 19 MiB and a core for some 20 ms. Two at once on two cores let the loop wait for one; a
+    thread of lower priority is put off as soon as the loop has something to do.
+    """
+
+    def __init__(self, most_waiting: int = _MOST_WAITING) -> None:
+        super().__init__(1, thread_name_prefix="password", initializer=_give_way)
+        self._most = most_waiting
+        self._waiting = 0
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password is right; see `verify_password`.
+
+        Raises:
+            Rejected: 454 4.7.0, too many wait already.
+        """
+        if self._waiting >= self._most:
+            raise Rejected(reply.LOGIN_UNAVAILABLE)
+        self._waiting += 1
+        done = asyncio.get_running_loop().run_in_executor(self, verify_password, password_hash, password)
+        done.add_done_callback(self._end)  # also when its client is gone: the thread works on
+        return await asyncio.shield(done)
+
+    def _end(self, _: "asyncio.Future[bool]") -> None:
+        self._waiting -= 1
+
+
+def _give_way() -> None:
+    # Linux knows a priority for each thread; elsewhere this would be the whole process's.
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+_HASHING = Hashing()
 
 
 def is_within(networks: Iterable[IPv4Network | IPv6Network], peer: str) -> bool:
@@ -34,12 +79,13 @@ def may_connect(listener: Listener, peer: str) -> bool:
 
 
 async def login(config: Config, name: str, password: str) -> User | None:
-    """The user of that name, if the password is right; hashing runs in a thread."""
+    """The user of that name, if the password is right; hashing runs in a thread.
+
+    Raises:
+        Rejected: 454 4.7.0, it cannot be looked at now.
+    """
     user = next((u for u in config.user if u.name == name and u.password_hash), None)
-    password_hash = user.password_hash if user else None
-    loop = asyncio.get_running_loop()
-    right = await loop.run_in_executor(_HASHING, verify_password, password_hash, password)
-    return user if right else None
+    return user if await _HASHING.verify(user.password_hash if user else None, password) else None
 
 
 def check_sender(user: User | None, address: str) -> None:

@@ -54,7 +54,7 @@ async def skip(stream: Stream, pace: Pace, octets: int) -> None:
         block = await stream.block(octets)
         octets -= len(block)
         pace.count(loop.time(), len(block))
-    pace.step(loop.time())
+    pace.end_content(loop.time())
 
 
 class Receiver:
@@ -108,7 +108,7 @@ class Receiver:
             self._tail = block[-4:] if len(block) > 3 else (self._tail + block)[-4:]  # noqa: PLR2004
             await self._take(decoder.feed(block))
         self._stream.unread(decoder.rest)
-        self._pace.step(self._loop.time())
+        self._pace.end_content(self._loop.time())
 
     async def read_chunk(self, size: int, *, last: bool) -> None:
         """Read so many octets (RFC 3030).
@@ -127,7 +127,7 @@ class Receiver:
             await self._take(self._chunks.feed(block))
         if last:
             await self._take(self._chunks.feed(b"", last=True))
-        self._pace.step(self._loop.time())
+            self._pace.end_content(self._loop.time())
 
     async def _take(self, content: bytes) -> None:
         if not content:
@@ -209,6 +209,7 @@ class Receiver:
 
     async def discard(self) -> None:
         """Throw away what was written; harmless after `finish`."""
+        self._pace.end_content(self._loop.time())
         self.release()
         if self._finished:
             return

@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -26,9 +25,10 @@ from relay.smtp.auth import MECHANISMS
 from relay.smtp.content import take_chunk, take_data
 from relay.smtp.door import Door
 from relay.smtp.ends import Close, Cut, Flooded, Stopping, TimedOut
-from relay.smtp.handshake import SHUTDOWN, start_tls
+from relay.smtp.handshake import start_tls
 from relay.smtp.heard import took_reply
 from relay.smtp.hello import LONGEST_HELLO
+from relay.smtp.leave import hang_up, linger, take_leave
 from relay.smtp.limits import name_source
 from relay.smtp.pace import Pace
 from relay.smtp.receive import Overrun, read_chunk_size
@@ -52,7 +52,6 @@ _IDLE_COMMANDS = frozenset({"HELO", "EHLO", "NOOP", "RSET", "VRFY", "HELP"})
 _NOT_IMPLEMENTED = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BURL", "XCLIENT"})
 # A browser, or a page that makes one speak to this port (ALPACA).
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "TRACE", "PATCH"})
-_LINGER = 2.0
 
 
 class Session(SMTP):
@@ -133,14 +132,14 @@ class Session(SMTP):
             if hint:
                 self.record.note(Trouble.BARE_DOT)
             self._note("session timed out", hint=hint)
-            await self._take_leave(reply.IDLE_TOO_LONG)
+            await take_leave(self, reply.IDLE_TOO_LONG)
         except Stopping:
-            await self._take_leave(reply.SHUTTING_DOWN)
+            await take_leave(self, reply.SHUTTING_DOWN)
         except Flooded:
             self._note("session cut off", reason="no room for input")
-            await self._take_leave(reply.OUT_OF_MEMORY)
+            await take_leave(self, reply.OUT_OF_MEMORY)
         except Cut:
-            await self._linger()
+            await linger(self)
         except Close:
             pass
         except (OSError, EOFError):
@@ -159,18 +158,6 @@ class Session(SMTP):
             # A thousand pipelined commands are read without waiting once: others have their turn too.
             await asyncio.sleep(0)
 
-    async def _take_leave(self, answer: Reply) -> None:
-        with suppress(OSError, TimedOut, Stopping, Flooded):
-            self.pace.waits = False
-            await asyncio.wait_for(self.say(answer, now=True), _LINGER)
-        if answer is not reply.SHUTTING_DOWN:
-            await self._linger()
-
-    async def _linger(self) -> None:
-        with suppress(OSError, TimeoutError, TimedOut, Stopping, Flooded):
-            self.pace.waits = False
-            await asyncio.wait_for(self.stream.linger(_LINGER), 2 * _LINGER)
-
     def _phase(self) -> str:
         """What the session was at."""
         if self.is_receiving:
@@ -181,15 +168,7 @@ class Session(SMTP):
         await self.abandon()
         self.door.intake.ended(self.id)
         self.record.close()
-        self.stream.discard()
-        if self.stream.transport is None:
-            return
-        with suppress(OSError, TimeoutError, TimedOut, Stopping, Flooded):
-            await asyncio.wait_for(self.stream.flush(), _LINGER)
-        if self.stream.transport.get_write_buffer_size():
-            # Whoever does not take the last reply has no claim on the socket.
-            self.loop.call_later(SHUTDOWN, self.stream.transport.abort)
-        self.stream.transport.close()
+        await hang_up(self)
 
     def expire(self, now: float, *, scarce: bool) -> None:
         """End the session if the client has had its time."""
