@@ -37,7 +37,7 @@ class Server:
     """One listening socket and the application behind it."""
 
     def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._socket = _bind(host, port)
+        self.socket = _bind(host, port)
         # log_config=None: logging is the relay's business. Only what is an error is let through.
         config = uvicorn.Config(
             app,
@@ -53,7 +53,7 @@ class Server:
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
         self.host = host
-        self.port: int = self._socket.getsockname()[1]
+        self.port: int = self.socket.getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -63,7 +63,7 @@ class Server:
 
     async def start(self) -> None:
         """Begin to answer; returns when connections are taken."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
+        self._task = asyncio.create_task(self._server.serve(sockets=[self.socket]), name="http")
         while not self._server.started:
             if self._task.done():
                 self._task.result()
@@ -73,7 +73,7 @@ class Server:
     async def stop(self, grace: float = GRACE) -> None:
         """Take no more connections, let started answers end for `grace` seconds, then cut them."""
         if self._task is None:
-            self._socket.close()
+            self.socket.close()
             return
         # uvicorn closes the socket, within a tenth of a second. Closed here, its number could be given
         # to another listening socket while the event loop still watches it, and that one would never hear

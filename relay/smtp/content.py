@@ -11,11 +11,15 @@ from relay.envelope import Submission
 from relay.learn import HELD_REASON
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
+from relay.smtp.heard import has_left
 from relay.smtp.receive import Overrun, Receiver, skip
 from relay.smtp.transaction import Transaction, make_envelope
 
 if TYPE_CHECKING:
     from relay.smtp.session import Session
+
+# The kernel knows that the client has left; the event loop hears of it after so many turns at most.
+_TURNS = 10
 
 
 async def take_data(session: "Session", transaction: Transaction) -> Reply:
@@ -69,10 +73,13 @@ async def _hand_over(session: "Session", transaction: Transaction, receiver: Rec
         with session.pace.working():
             try:
                 await policy.check_originators(transaction.user, content)
+                await _look_up(session)
+                await transaction.let_pass()
             except BaseException:
                 content.discard()
                 raise
             accepting = session.door.hand_over(submission, transaction.user)
+            transaction.arrived()
             if session.stream.ended:  # already; to be told when `accept` has begun
                 session.loop.call_soon(session.door.intake.hung_up, session.id)
             answer = await asyncio.shield(accepting)
@@ -83,3 +90,15 @@ async def _hand_over(session: "Session", transaction: Transaction, receiver: Rec
         return answer
     finally:
         await session.abandon()
+
+
+async def _look_up(session: "Session") -> None:
+    """All the content is there: read on only to notice when the client leaves, and whether it has."""
+    stream = session.stream
+    if not stream.paused:
+        return
+    stream.resume_reading()
+    for _ in range(_TURNS):
+        if stream.ended or not has_left(stream.transport):
+            return
+        await asyncio.sleep(0)

@@ -9,6 +9,7 @@ from relay.config import Config, Listener, User
 from relay.envelope import ContentWriter, Submission
 from relay.learn import Learning
 from relay.reply import Reply
+from relay.smtp.arrivals import Arrivals
 from relay.smtp.limits import Guard
 from relay.smtp.recorder import Recorder
 from relay.smtp.tls import Certificate
@@ -46,6 +47,7 @@ class Door:
     guard: Guard
     certificate: Certificate | None
     handing_over: set[Task[Reply]] = field(default_factory=set)
+    arrivals: Arrivals = field(default_factory=Arrivals)
     recorder: Recorder = field(default_factory=Recorder)  # all listeners share one
     learning: Learning = field(default_factory=Learning)
 

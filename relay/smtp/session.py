@@ -264,7 +264,8 @@ class Session(SMTP):
     async def _confirm(self) -> None:
         """Tell the other side that the reply to the message is written, if it is."""
         await self.stream.flush()
-        if not self.stream.ended or await took_reply(self.stream.transport):
+        await asyncio.sleep(0)  # uvloop writes at the end of a turn, and then looks who is gone
+        if await took_reply(self.stream.transport, ended=self.stream.ended):
             self.door.intake.replied(self.id)
 
     async def _weigh(self, verb: str, answer: Reply) -> None:

@@ -105,14 +105,23 @@ class Stream:
             raise self._end
         if self._out:
             await self.flush()
-        if self._paused and self.transport is not None:
-            self._paused = False
-            self.transport.resume_reading()
+        self.resume_reading()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is read for now, and so nobody notices when the client is gone."""
+        return self._paused
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._paused and self.transport is not None:
+            self._paused = False
+            self.transport.resume_reading()
 
     async def line(self, limit: int) -> bytes:
         """The next line, its line end taken off.
@@ -186,9 +195,7 @@ class Stream:
         await self.flush()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        if self._paused:
-            self._paused = False
-            self.transport.resume_reading()
+        self.resume_reading()
         if not isinstance(self._end, EOFError | ConnectionError):
             self._end = None
             self._waiter = self._loop.create_future()

@@ -11,6 +11,7 @@ from relay.envelope import Envelope
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.address import check_forward_path, check_reverse_path, split_path
+from relay.smtp.arrivals import Arrival
 from relay.smtp.door import Door
 from relay.smtp.pace import Pace
 from relay.smtp.parameters import read_mail_parameters, read_rcpt_parameters
@@ -38,6 +39,7 @@ class Transaction:
     delivery_options: bool
     forward_paths: list[str] = field(default_factory=list)
     receiver: Receiver | None = None  # content is arriving
+    _arrival: Arrival | None = None
     _held: int = 0
     _overshoot: int = 0
 
@@ -103,7 +105,19 @@ class Transaction:
             raise Rejected(reply.TOO_MANY_MESSAGES)
         writer = self.door.intake.writer()
         self.receiver = Receiver(stream, writer, self.door.limit, pace, guard.budget)
+        key = (source, self.reverse_path, tuple(self.forward_paths))
+        self._arrival = self.door.arrivals.begin(key, stream)
         return self.receiver
+
+    async def let_pass(self) -> None:
+        """Wait for the same client's earlier try, if it is gone and has not been handed over."""
+        if self._arrival is not None:
+            await self._arrival.let_pass()
+
+    def arrived(self) -> None:
+        """The content was handed over."""
+        if self._arrival is not None:
+            self._arrival.end()
 
     def close(self) -> None:
         """Give back what the recipients took."""
@@ -113,6 +127,7 @@ class Transaction:
     async def abandon(self) -> None:
         """Forget the transaction, and what came of its content."""
         self.close()
+        self.arrived()
         receiver, self.receiver = self.receiver, None
         if receiver is not None:
             # Also when the session is cancelled: a file left behind is nobody's.

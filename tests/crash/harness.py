@@ -34,7 +34,7 @@ client_secret = "sandbox-secret"
 api_url = "{url}/v1.0"
 auth_url = "{url}/oauth2/v2.0"
 requests_per_minute = 0
-attachment_limit = "100KB"
+attachment_limit = "{attachment_limit}"
 [[account]]
 name = "scanner"
 address = "{login}"
@@ -43,7 +43,7 @@ mails_per_minute = 0
 recipients_per_day = 0
 [[listener]]
 address = "127.0.0.1:{port}"
-message_limit = "10MB"
+message_limit = "30MB"
 [delivery]
 wait = "{wait}"
 retry = ["1s*"]
@@ -110,6 +110,7 @@ class Relay:
     url: str
     wait: str = "2s"
     keep_free: str = "1MB"
+    attachment_limit: str = "100KB"
     state: Path | None = None
     nursery: Nursery | None = None
     port: int = field(default_factory=free_port)
@@ -121,8 +122,7 @@ class Relay:
         self.state.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / "relay.log"
         self.config = self.folder / "relay.toml"
-        given = {"state": self.state, "url": self.url, "port": self.port, "login": LOGIN}
-        self.config.write_text(CONFIG.format(**given, wait=self.wait, keep_free=self.keep_free))
+        self.config.write_text(CONFIG.format(**vars(self), login=LOGIN))
 
     def grant(self, sandbox):
         tokens, now = sandbox.issue_grant(LOGIN), time.time()
@@ -226,14 +226,19 @@ async def works(settings=NO_LIMITS, **options):
     sandbox = Sandbox(settings, **options)
     try:
         async with serving(sandbox.app) as http:
+            # Set, so that the kernel does not grow it to many megabytes that nobody has read.
+            http.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
             yield sandbox, http.url
     finally:
         sandbox.close()
 
 
 def compose(number, kind="small"):
-    """A message of its own number; `large` goes to a file, `refused` is over the limit for attachments."""
-    size = {"small": 0, "large": 60_000, "refused": 150_000}[kind]
+    """A message of its own number.
+
+    `large` goes to a file, `refused` is over the limit for attachments, `huge` over what kernels buffer.
+    """
+    size = {"small": 0, "large": 60_000, "refused": 150_000, "huge": 15_000_000}[kind]
     head = f"From: {LOGIN}\r\nTo: r{number}@example.com\r\nSubject: n{number}\r\n".encode()
     if not size:
         return head + b"\r\nbody of " + str(number).encode() + b"\r\n" + b"x" * 60 + b"\r\n"

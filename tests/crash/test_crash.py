@@ -46,8 +46,8 @@ def test_whoever_hangs_up_at_any_moment_gets_one_mail():
 
 
 def test_faults_that_sent_nothing_make_no_second_mail():
-    result = run("duplicates.py", "--messages", 150)
-    assert result["submitted"] == 300
+    result = run("duplicates.py", "--messages", 60, "--least", 1)
+    assert min(result["faults_met"].values()) >= 1
 
 
 def test_a_long_queue_costs_each_message_no_more():

@@ -75,3 +75,43 @@ async def test_other_mail_of_that_client_is_new_mail(tmp_path):
         await dialogue(one.port, content(1), end="close")
         await dialogue(one.port, content(2))
         await one.until(lambda: len(one.sandbox.messages) == 2)
+
+
+async def test_who_hung_up_after_a_large_message_is_noticed_too(tmp_path):
+    """A session that has more than enough to read reads no more; it must look up again when all is there."""
+    async with relay(tmp_path) as one:
+        one.sandbox.add_fault("latency", seconds=1.5)
+        large = content(1, 3_000_000).replace(b"x" * 60, b"x" * 58 + b"\r\n")
+        await dialogue(one.port, large, end="close")
+        again = await dialogue(one.port, large)
+        assert again.startswith("250 2.0.0 relayed")
+        assert len(one.sandbox.messages) == 1
+
+
+async def ready_for_content(port):
+    loop, one = asyncio.get_running_loop(), socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2_000_000)
+    one.setblocking(False)
+    await loop.sock_connect(one, ("127.0.0.1", port))
+    await loop.sock_recv(one, 1000)
+    for line in MAIL:
+        await loop.sock_sendall(one, line.encode() + b"\r\n")
+        await loop.sock_recv(one, 1000)
+    return one
+
+
+async def test_who_sends_again_does_not_overtake_himself(tmp_path):
+    """Large content goes through threads: the second try may be whole before the first one is."""
+    async with relay(tmp_path) as one:
+        one.sandbox.add_fault("latency", seconds=0.05, times=0)
+        for number in range(1, 11):
+            large = content(number) + (b"x" * 78 + b"\r\n") * 1500 + b".\r\n"
+            first, second = [await ready_for_content(one.port) for _ in range(2)]
+            with first, second:
+                # The relay sees neither before both are sent: it shares this event loop.
+                assert first.send(large) == len(large)
+                first.close()
+                assert second.send(large) == len(large)
+                answer = await asyncio.get_running_loop().sock_recv(second, 1000)
+            assert answer.startswith(b"250 2.0.0 relayed")
+            assert len(one.sandbox.messages) == number
