@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from relay.envelope import Content
-from relay.spool import Attempt, Entry, Event, Past, State, verbs
+from relay.spool import Attempt, Entry, Event, Past, State, tally, verbs
 from relay.spool.files import Files
 from relay.spool.reader import Reader
 from relay.spool.recent import Recent
@@ -33,7 +33,7 @@ class Desk:
 
     async def counts(self) -> dict[State, int]:
         """How many messages are in each state."""
-        return await self._look(verbs.counts)
+        return await self._see(tally.counts)
 
     async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
         """How many messages are queued, by account and source."""

@@ -27,6 +27,7 @@ from relay.spool import (
     SpoolFull,
     SpoolLocked,
     State,
+    tally,
     verbs,
 )
 from relay.spool.arrival import Ids, insert, make_entry
@@ -130,6 +131,7 @@ class SqliteSpool(Desk):
         connection.execute("PRAGMA cache_size = -8192")
         connection.create_function("now", 0, self._wall)  # seconds since the epoch
         migrate(connection)
+        tally.begin(connection)
         self._turns.load(connection)
         begin_time(connection, self._turns)
         self._unheard.load(connection)

@@ -122,12 +122,6 @@ def note(c: sqlite3.Connection, queue_id: str, event: str, detail: Mapping[str, 
     c.execute("INSERT INTO event (queue_id, at, event, detail) VALUES (?, ?, ?, ?)", values)
 
 
-def counts(c: sqlite3.Connection) -> dict[State, int]:
-    """How many messages are in each state."""
-    rows = c.execute("SELECT state, COUNT(*) FROM message GROUP BY state")
-    return {**dict.fromkeys(State, 0), **{State(state): n for state, n in rows if state in set(State)}}
-
-
 def backlog(c: sqlite3.Connection, most: int) -> dict[tuple[str, str], int]:
     """How many messages are queued, by account and line."""
     query = (

@@ -328,7 +328,8 @@ class Ledger:
 
 def judge(ledger, sandbox, relay):
     """Hold what the clients were told against what Works was given and what the spool says."""
-    sent = Counter(int(one.subject[1:]) for one in sandbox.messages)
+    # Notices to senders are mail of the relay's own.
+    sent = Counter(int(one.subject[1:]) for one in sandbox.messages if one.subject[1:].isdecimal())
     rows = relay.rows()
     ids = {number: reply.partition("id=")[2].strip().rstrip(")") for number, reply in ledger.accepted.items()}
     known = {queue_id for found in rows.values() for queue_id, _, _ in found}

@@ -73,6 +73,13 @@ async def measure(spool, rounds):
     return puts, claims
 
 
+async def look(spool):
+    """Milliseconds of what the console asks every few seconds."""
+    began = time.perf_counter()
+    await spool.counts()
+    return (time.perf_counter() - began) * 1000
+
+
 async def run(options, folder):
     spools = {}
     for count in (1000, options.waiting):
@@ -87,6 +94,7 @@ async def run(options, folder):
             puts, claims = await measure(spool, 20)
             times[count][0].extend(puts)
             times[count][1].extend(claims)
+    looks = [await look(spools[options.waiting]) for _ in range(20)]
     for spool in spools.values():
         await spool.close()
     middle = {count: [statistics.median(one) * 1000 for one in both] for count, both in times.items()}
@@ -99,6 +107,7 @@ async def run(options, folder):
         "claim_ms_with_1000": round(few[1], 3),
         "claim_ms": round(many[1], 3),
         "claim_ratio": round(many[1] / few[1], 2),
+        "counts_ms": round(statistics.median(looks), 3),
         "open_s": round(opened, 3),
         "start_until_listening_s": await start(folder, options.waiting),
     }
