@@ -33,7 +33,8 @@ class Reply:
 
     def __str__(self) -> str:
         # Replies are ASCII in one line (RFC 5321 §4.2): a line break would be a second reply.
-        text = _UNPRINTABLE.sub(" ", self.text)[:_LONGEST_TEXT]
+        plain = self.text.isascii() and self.text.isprintable()
+        text = (self.text if plain else _UNPRINTABLE.sub(" ", self.text))[:_LONGEST_TEXT]
         return f"{self.code} {self.enhanced} {text}" if self.enhanced else f"{self.code} {text}"
 
     def encode(self) -> bytes:

@@ -12,6 +12,11 @@ class _Waiter:
     verdict: asyncio.Future[Outcome | None]
     bound: bool = False  # the courier has taken on to answer; the session waits until it does
 
+    def give_up(self) -> None:
+        """The time is over; one that is bound hears the courier's word all the same."""
+        if not self.bound and not self.verdict.done():
+            self.verdict.set_result(None)
+
 
 class Sessions:
     """Who waits for which message.
@@ -32,12 +37,11 @@ class Sessions:
             return said.result()
         waiter.bound = any(one.bound for one in waiters)
         waiters.append(waiter)
+        patience = asyncio.get_running_loop().call_later(seconds, waiter.give_up)
         try:
-            await asyncio.wait({waiter.verdict}, timeout=seconds)
-            if waiter.bound or waiter.verdict.done():
-                return await waiter.verdict
-            return None
+            return await waiter.verdict
         finally:
+            patience.cancel()
             waiters.remove(waiter)
             if not waiters:
                 self._waiters.pop(queue_id, None)

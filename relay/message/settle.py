@@ -97,19 +97,22 @@ def _find_senders(understood: Understood, mail: Mail, conversion: Conversion) ->
     for.
     """
     header = understood.header
-    language = find_language(mail, understood.codecs)
     found = []
     own = _specs([Address("", conversion.account_address)]) if conversion.account_address else set()
     senders = _specs(header.originators)
     reply_to = [one for one in header.reply_to if "@" in one.addr_spec]
     targets = _specs(reply_to)
     if targets and targets not in (senders, own):
-        found.append(_Found("reply-to", _list(reply_to), (say_reply_to(reply_to, language),)))
+        found.append(_Found("reply-to", _list(reply_to), (_say(reply_to, mail, understood),)))
     if own and senders and senders != own:
         # Without a Reply-To, replies were to go to From.
-        wanted = () if found or targets == own else (say_reply_to(header.originators, language),)
+        wanted = () if found or targets == own else (_say(header.originators, mail, understood),)
         found.append(_Found("originator", _list(header.originators), wanted))
     return found
+
+
+def _say(addresses: Sequence[Address], mail: Mail, understood: Understood) -> str:
+    return say_reply_to(addresses, find_language(mail, understood.codecs))
 
 
 def _specs(addresses: Sequence[Address]) -> set[tuple[str, str]]:

@@ -192,7 +192,7 @@ class Recorder:
     def __init__(self, most: int = _MOST_ADDRESSES) -> None:
         self._most = most
         self._visits: OrderedDict[str, Visits] = OrderedDict()
-        self._live: deque[LiveLine] = deque(maxlen=_MOST_LIVE_LINES)
+        self._live: deque[tuple[int, str, str, Line]] = deque(maxlen=_MOST_LIVE_LINES)
         self._serial = 0
         self._news = asyncio.Event()
         self.started = time.time()
@@ -229,7 +229,7 @@ class Recorder:
     def follow(self, record: Record, line: Line) -> None:
         """A line of a session, for whoever follows."""
         self._serial += 1
-        self._live.append(LiveLine(self._serial, record.client, record.session, line))
+        self._live.append((self._serial, record.client, record.session, line))
         self._news.set()
 
     async def news(self, after: int, patience: float) -> tuple[int, list[LiveLine]]:
@@ -241,7 +241,7 @@ class Recorder:
                     await self._news.wait()
             except TimeoutError:
                 return self._serial, []
-        return self._serial, [line for line in self._live if line.serial > after]
+        return self._serial, [LiveLine(*one) for one in self._live if one[0] > after]
 
     @property
     def serial(self) -> int:
@@ -250,4 +250,6 @@ class Recorder:
 
 
 def _clean(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text[:_LONGEST_LINE]
     return _UNPRINTABLE.sub("?", text)[:_LONGEST_LINE]

@@ -7,7 +7,7 @@ import time
 from relay.envelope import Content, Submission
 from relay.spool import Entry, State
 from relay.spool.fairness import Turn
-from relay.spool.rows import dump_envelope, make_fingerprint, make_seal
+from relay.spool.rows import dump_envelope, make_seal
 from relay.spool.turns import Turns
 
 # Crockford's alphabet: no I, L, O, U to misread over the telephone.
@@ -55,7 +55,9 @@ def make_entry(queue_id: str, submission: Submission, account: str) -> Entry:
     )
 
 
-def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) -> Turn:
+def insert(
+    c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content, fingerprint: str = ""
+) -> Turn:
     """Write a new message's rows; gives its turn."""
     envelope, queue_id = dump_envelope(entry.envelope), entry.queue_id
     line = entry.envelope.line
@@ -80,7 +82,6 @@ def insert(c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content) 
     )
     if content.path is None:
         c.execute("INSERT INTO content VALUES (?, ?)", (queue_id, content.data or b""))
-    if entry.envelope.client_address:
-        fingerprint = make_fingerprint(Submission(entry.envelope, content))
+    if fingerprint:
         c.execute("INSERT INTO unheard VALUES (?, ?, ?)", (queue_id, fingerprint, entry.arrival))
     return rank, queue_id, entry.account, line

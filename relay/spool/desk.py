@@ -111,12 +111,12 @@ class Desk:
         self._recent.forget(queue_id)
 
     async def _commit(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        # The operation is committed whether or not whoever waits is cancelled.
-        return await asyncio.shield(self._writer.write(operation))
+        # The operation is committed whether or not whoever waits is cancelled: see the writer.
+        return await self._writer.write(operation)
 
     async def _see(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """A short look, after everything that was asked for before."""
-        return await asyncio.shield(self._writer.read(operation))
+        return await self._writer.read(operation)
 
     async def _look(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """A look at many, that holds up no commit."""

@@ -167,7 +167,10 @@ class SqliteSpool(Desk):
         try:
             submission = await self._keep(queue_id, submission)
             entry = make_entry(queue_id, submission, account)
-            turn = await self._commit(lambda c: insert(c, self._turns, entry, submission.content))
+            fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
+            turn = await self._commit(
+                lambda c: insert(c, self._turns, entry, submission.content, fingerprint)
+            )
         except SpoolError:
             submission.content.discard()
             raise
@@ -177,8 +180,8 @@ class SqliteSpool(Desk):
             raise
         finally:
             self._keeping.discard(queue_id)
-        if submission.envelope.client_address:
-            self._unheard.open(queue_id, make_fingerprint(submission))
+        if fingerprint:
+            self._unheard.open(queue_id, fingerprint)
         if not submission.hold:
             self._recent.add(entry, submission.content)
             self._turns.put(turn)
@@ -192,7 +195,7 @@ class SqliteSpool(Desk):
 
     async def recall(self, submission: Submission) -> Entry | None:
         """The message that this submission repeats, if its reply was never written."""
-        if not submission.envelope.client_address:
+        if not submission.envelope.client_address or not self._unheard.any_ended:
             return None
         queue_id = self._unheard.recall(make_fingerprint(submission), self._wall())
         if queue_id is None:
@@ -346,7 +349,7 @@ class SqliteSpool(Desk):
 
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
         """Record durably how this request ended."""
-        await asyncio.shield(self._writer.insist(lambda c: verbs.end_request(c, claim, request, outcome)))
+        await self._writer.insist(lambda c: verbs.end_request(c, claim, request, outcome))
 
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
@@ -362,7 +365,7 @@ class SqliteSpool(Desk):
             # It follows from what `record` wrote: a crash before the commit loses nothing.
             self._writer.follow(write, lambda: self._over(claim, settlement))
             return
-        await asyncio.shield(self._writer.insist(write))
+        await self._writer.insist(write)
         self._over(claim, settlement)
 
     def _over(self, claim: Claim, settlement: Settlement) -> None:

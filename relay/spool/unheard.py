@@ -41,6 +41,11 @@ class Unheard:
         self._ended.setdefault(fingerprint, OrderedDict())[queue_id] = arrival
         self._fingerprints[queue_id] = fingerprint
 
+    @property
+    def any_ended(self) -> bool:
+        """Whether there is anything to recall."""
+        return bool(self._ended)
+
     def recall(self, fingerprint: str, now: float) -> str | None:
         """The oldest message of this fingerprint; whoever asks answers for it now."""
         found = self._ended.get(fingerprint)

@@ -29,6 +29,7 @@ from relay.works.oauth import AuthServer, Tokens
 # A token that dies while the request is on its way is as good as dead.
 _MARGIN, _MARGIN_SHARE = 30.0, 0.1  # seconds, and at most this share of its life
 _POLL = 2.0  # seconds between looks at the store: `relay login` is noticed so soon
+_LOOK = 0.5  # seconds for which a token that lives needs no look at the store
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds after a refresh that could not be done
 _LOCK_PATIENCE, _LOCK_POLL = 30.0, 0.05  # seconds
 _NOTE_USE_EVERY = 3600.0  # seconds
@@ -48,6 +49,7 @@ class _State:
     grant: Grant | None = None
     version: object = None
     read: bool = False
+    looked: float = 0.0  # when the store was last asked, monotonic
     rejected: str = ""  # an access token that the API has refused
     refused: str = ""  # a refresh token that the authorization server has refused: not tried again
     trouble: Failure | None = None
@@ -96,7 +98,9 @@ class Authorizer:
         Raises:
             TokenError: there is none, and its `failure` says why.
         """
-        state = await self._look(account)
+        state = self._states.get(account)
+        if rejected or state is None or not self._lives(state) or time.monotonic() > state.looked + _LOOK:
+            state = await self._look(account)
         if rejected:
             state.rejected = rejected
         if not self._lives(state):
@@ -192,7 +196,7 @@ class Authorizer:
     async def _look(self, account: str) -> _State:
         """The account's state, its grant read again if somebody stored one."""
         state = self._states.setdefault(account, _State())
-        version = self._store.version(account)
+        version, state.looked = self._store.version(account), time.monotonic()
         if state.read and version == state.version:
             return state
         try:
