@@ -135,7 +135,7 @@ class Service:
         config, courier, wall = self.config, self.courier, self._clock.wall
         self.senders = Senders(config, self.spool, self._choose_for_sender, self._announce, wall)
         self.operator = Operator(config, self.spool, self._choose_for_operator, self._announce, wall)
-        courier.on_failure = self.senders.tell
+        courier.notices = self.senders
         courier.on_trouble = self.operator.report
         return self.operator
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from relay.envelope import Envelope, Submission
 from relay.intake import Intake
+from relay.learn import HELD_REASON
 from relay.outcome import Outcome
 from relay.spool import WAITING, Entry, NoSuchMessage, Spool, SpoolError, State
 from relay.trace import describe, describe_life
@@ -56,6 +57,11 @@ class _Nobody:
         """Nobody knows of accounts."""
 
 
+def _waits_for_adoption(entry: Entry) -> bool:
+    """Whether a device that nobody knows yet has sent it: to let it go is to trust the device."""
+    return entry.state is State.HELD and entry.reason == HELD_REASON
+
+
 class Verbs:
     """The verbs."""
 
@@ -91,32 +97,57 @@ class Verbs:
         return describe(await self._spool.show(queue_id), self._courier.held)
 
     async def queue_retry(
-        self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
+        self,
+        queue_ids: Sequence[str] = (),
+        *,
+        every: bool = False,
+        account: str = "",
+        unknown_devices: bool = False,
     ) -> Answer:
-        """Try these messages now: delayed, held or failed ones."""
+        """Try these messages now: delayed, held or failed ones.
+
+        Args:
+            queue_ids: which.
+            every: all of them.
+            account: all of this account.
+            unknown_devices: also those that wait for their device to be adopted, when they are not named.
+        """
         states = (State.DELAYED, State.HELD, State.FAILED)
-        return await self._each(self._spool.retry, queue_ids, states, every=every, account=account)
+        chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
+        await self._release_accounts(chosen, account, every=every)
+        return await self._each(self._spool.retry, chosen)
+
+    async def queue_release(
+        self,
+        queue_ids: Sequence[str] = (),
+        *,
+        every: bool = False,
+        account: str = "",
+        unknown_devices: bool = False,
+    ) -> Answer:
+        """Let these held messages go; the arguments are those of `queue_retry`."""
+        states = (State.HELD,)
+        chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
+        await self._release_accounts(chosen, account, every=every)
+        return await self._each(self._spool.release, chosen)
 
     async def queue_hold(
         self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
     ) -> Answer:
         """Let these messages wait for a person: queued or delayed ones."""
         states = (State.QUEUED, State.DELAYED)
-        return await self._each(self._spool.hold, queue_ids, states, every=every, account=account)
-
-    async def queue_release(
-        self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
-    ) -> Answer:
-        """Let these held messages go."""
-        states = (State.HELD,)
-        return await self._each(self._spool.release, queue_ids, states, every=every, account=account)
+        return await self._each(
+            self._spool.hold, await self._choose(queue_ids, states, every=every, account=account)
+        )
 
     async def queue_discard(
         self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
     ) -> Answer:
         """Throw these messages away."""
         states = tuple(state for state in (*WAITING, State.FAILED) if state is not State.SENDING)
-        return await self._each(self._spool.discard, queue_ids, states, every=every, account=account)
+        return await self._each(
+            self._spool.discard, await self._choose(queue_ids, states, every=every, account=account)
+        )
 
     async def trace(self, queue_id: str) -> Answer:
         """One message's life."""
@@ -125,21 +156,27 @@ class Verbs:
         events = await self._spool.events(queue_id)
         return describe_life(entry, attempts, events, self._courier.held)
 
-    async def _each(
+    async def _choose(
         self,
-        verb: Callable[[str], Awaitable[None]],
         queue_ids: Sequence[str],
         states: Collection[State],
         *,
         every: bool,
         account: str,
-    ) -> Answer:
+        all_held: bool = True,
+    ) -> list[str]:
+        """The messages that are meant."""
         chosen = list(queue_ids)
         if every or account:
             found = await self._spool.list(states, _MOST_AT_ONCE)
-            chosen += [entry.queue_id for entry in found if account in ("", entry.account)]
-        if verb in (self._spool.retry, self._spool.release):
-            await self._release_accounts(chosen, account, every=every)
+            chosen += [
+                entry.queue_id
+                for entry in found
+                if account in ("", entry.account) and (all_held or not _waits_for_adoption(entry))
+            ]
+        return chosen
+
+    async def _each(self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str]) -> Answer:
         done, problems = [], []
         for start in range(0, len(chosen), _TOGETHER):
             some = chosen[start : start + _TOGETHER]

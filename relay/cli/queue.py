@@ -1,6 +1,7 @@
 """`relay queue`: the operator's verbs."""
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ from relay.cli import EX_DATAERR, config_option, json_option
 from relay.cli.startup import ask, print_json, read_config
 
 _STATES = ("queued", "sending", "delayed", "held", "failed", "relayed", "discarded")
+_More = dict[str, Any]  # what a verb is asked for
 _WAITING = ("queued", "sending", "delayed", "held", "failed")
 
 
@@ -74,82 +76,87 @@ def show(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
         click.echo(f"{key.replace('_', ' '):>14}  {value if value not in (None, '') else '-'}")
 
 
+def _verb(name: str, done: str) -> Callable[[Callable[..., _More]], Callable[..., None]]:
+    """Make a command of a verb that is done to each of the messages that its options name.
+
+    Args:
+        name: of the verb, as a service is asked for it.
+        done: what a message is afterwards.
+
+    The decorated function is given the command's own options, and gives what else the verb is asked for.
+    """
+
+    def decorate(function: Callable[..., _More]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(
+            queue_ids: tuple[str, ...],
+            account: str,
+            config_path: str | None,
+            *,
+            every: bool,
+            as_json: bool,
+            **own: Any,
+        ) -> None:
+            meant = _read_meant(queue_ids, account, every=every) | function(**own)
+            _print(ask(read_config(config_path), name, **meant), done, as_json=as_json)
+
+        for option in (json_option, config_option, _account, _every, _ids):
+            option(run)
+        return run
+
+    return decorate
+
+
 _ids = click.argument("queue_ids", nargs=-1)
 _every = click.option("--all", "every", is_flag=True, help="All that can be, up to 100,000.")
 _account = click.option("--account", default="", help="All of this account that can be.")
+_unknown_devices = click.option(
+    "--unknown-devices",
+    is_flag=True,
+    help="With --all or --account: also mail that waits until its device is adopted (relay learn).",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class _Meant:
-    queue_ids: tuple[str, ...]
-    every: bool
-    account: str
-
-    def arguments(self) -> dict[str, Any]:
-        if not (self.queue_ids or self.every or self.account):
-            raise click.UsageError("name messages by their id, or give --all or --account")
-        if self.queue_ids and (self.every or self.account):
-            raise click.UsageError("give ids, or --all, or --account")
-        return {"queue_ids": list(self.queue_ids), "every": self.every, "account": self.account}
+def _read_meant(queue_ids: tuple[str, ...], account: str, *, every: bool) -> _More:
+    if not (queue_ids or every or account):
+        raise click.UsageError("name messages by their id, or give --all or --account")
+    if queue_ids and (every or account):
+        raise click.UsageError("give ids, or --all, or --account")
+    return {"queue_ids": list(queue_ids), "every": every, "account": account}
 
 
 @command.command()
-@_ids
-@_every
-@_account
-@config_option
-@json_option
-def retry(
-    queue_ids: tuple[str, ...], account: str, config_path: str | None, *, every: bool, as_json: bool
-) -> None:
+@_verb("queue_retry", "queued again")
+@_unknown_devices
+def retry(*, unknown_devices: bool) -> _More:
     """Try messages now: delayed, held or failed ones."""
-    meant = _Meant(queue_ids, every, account)
-    _each("queue_retry", meant, config_path, "queued again", as_json=as_json)
+    return {"unknown_devices": unknown_devices}
 
 
 @command.command()
-@_ids
-@_every
-@_account
-@config_option
-@json_option
-def hold(
-    queue_ids: tuple[str, ...], account: str, config_path: str | None, *, every: bool, as_json: bool
-) -> None:
+@_verb("queue_hold", "held")
+def hold() -> _More:
     """Let messages wait until they are released."""
-    _each("queue_hold", _Meant(queue_ids, every, account), config_path, "held", as_json=as_json)
+    return {}
 
 
 @command.command()
-@_ids
-@_every
-@_account
-@config_option
-@json_option
-def release(
-    queue_ids: tuple[str, ...], account: str, config_path: str | None, *, every: bool, as_json: bool
-) -> None:
+@_verb("queue_release", "queued again")
+@_unknown_devices
+def release(*, unknown_devices: bool) -> _More:
     """Let held messages go. Tries their account again at once, if it is in trouble."""
-    meant = _Meant(queue_ids, every, account)
-    _each("queue_release", meant, config_path, "queued again", as_json=as_json)
+    return {"unknown_devices": unknown_devices}
 
 
 @command.command()
-@_ids
-@_every
-@_account
-@config_option
-@json_option
+@_verb("queue_discard", "discarded")
 @click.confirmation_option(prompt="Throw these messages away for good?")
-def discard(
-    queue_ids: tuple[str, ...], account: str, config_path: str | None, *, every: bool, as_json: bool
-) -> None:
+def discard() -> _More:
     """Throw messages away for good."""
-    _each("queue_discard", _Meant(queue_ids, every, account), config_path, "discarded", as_json=as_json)
+    return {}
 
 
-def _each(verb: str, meant: _Meant, config_path: str | None, done: str, *, as_json: bool) -> None:
-    answer = ask(read_config(config_path), verb, **meant.arguments())
+def _print(answer: dict[str, Any], done: str, *, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:

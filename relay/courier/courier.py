@@ -6,8 +6,9 @@ that whose turn it is is judged at the last moment.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -21,7 +22,7 @@ from relay.courier.patience import Patience
 from relay.courier.rules import Rules
 from relay.courier.sessions import Sessions
 from relay.outcome import Action, Blame, Outcome, Scope
-from relay.spool import Claim, Settlement, Spool, SpoolError, State
+from relay.spool import Claim, Notice, Settlement, Spool, SpoolError, State
 from relay.works.client import Client
 from relay.works.pacing import Pacing, Sent, Slot
 
@@ -47,7 +48,16 @@ class Failure:
     unknown: bool  # whether some of these may have got it all the same
 
 
-OnFailure = Callable[[Failure], Awaitable[None]]
+class Notices(Protocol):
+    """Who tells the sender."""
+
+    async def write(self, failure: Failure) -> Notice | None:
+        """What is to be said about a failure, if it is to be said to anybody. Never raises."""
+
+    def announce(self, queue_id: str, notice: Notice, notice_id: str) -> None:
+        """The notice about this message was put, under an id of its own."""
+
+
 OnTrouble = Callable[[str, Outcome | None], None]
 
 
@@ -63,7 +73,7 @@ class Courier:
         self._pacing = pacing
         self._tools = Tools(spool, client, pacing, self._learn)
         self.accounts = Accounts(self._clock, self._change)
-        self.on_failure: OnFailure | None = None  # tells the sender; awaited before the failure is settled
+        self.notices: Notices | None = None  # tells the sender
         self.on_trouble: OnTrouble | None = None  # tells the operator
         self._patience = Patience(self._clock, config.delivery.give_up_after)
         self._rules = Rules(config.delivery, self._patience)
@@ -298,26 +308,33 @@ class Courier:
                 settlement = replace(settlement, state=State.DISCARDED)
             else:
                 answer = answer and _PARTLY
-                await self._tell_failure(attempt, outcome)
-        await self._write(claim, settlement, answer)
+        notice = await self._write_notice(attempt, outcome) if settlement.state is State.FAILED else None
+        await self._write(claim, settlement, answer, notice)
         self._sessions.answer(queue_id, answer)
         self._report(attempt, settlement)
         self.wake()
 
-    async def _tell_failure(self, attempt: Attempt, outcome: Outcome) -> None:
-        if self.on_failure is None:
-            return
+    async def _write_notice(self, attempt: Attempt, outcome: Outcome) -> Notice | None:
+        if self.notices is None:
+            return None
         unknown = any(one.action is Action.UNKNOWN for one in attempt.outcomes)
         taken = attempt.taken_recipients
         refused = tuple(path for path in attempt.recipients if path not in taken)
         refused += tuple(sorted(attempt.claim.entry.refused - set(refused)))
         unknown = unknown or attempt.claim.entry.unknowns > 0
-        await self.on_failure(Failure(attempt.claim, outcome, refused, unknown))
+        return await self.notices.write(Failure(attempt.claim, outcome, refused, unknown))
 
-    async def _write(self, claim: Claim, settlement: Settlement, answer: Outcome | None) -> None:
+    async def _write(
+        self, claim: Claim, settlement: Settlement, answer: Outcome | None, notice: Notice | None
+    ) -> None:
         while True:
             try:
-                await self._spool.settle(claim, settlement)
+                if notice is None or self.notices is None:
+                    await self._spool.settle(claim, settlement)
+                else:
+                    # In one commit: a crash in between would tell the sender twice, or not at all.
+                    notice_id = await self._spool.settle_and_tell(claim, settlement, notice)
+                    self.notices.announce(claim.entry.queue_id, notice, notice_id)
             except SpoolError as error:
                 log.error("outcome not recorded yet", queue_id=claim.entry.queue_id, reason=str(error))
                 if settlement.state is State.RELAYED:

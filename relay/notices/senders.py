@@ -19,7 +19,7 @@ from relay.message import originator
 from relay.message.notes import find_language
 from relay.message.parse import parse
 from relay.notices.compose import Facts, Letterhead, write_failure
-from relay.spool import Spool, SpoolError
+from relay.spool import Notice, Spool, SpoolError
 
 log = structlog.get_logger("notices")
 _DAY = 86400
@@ -46,7 +46,7 @@ def submit(spool: Spool, octets: bytes, to: str, now: float) -> Submission:
 
 
 class Senders:
-    """Puts notices about failures into the spool."""
+    """Writes notices about failures; the courier puts them into the spool."""
 
     def __init__(
         self, config: Config, spool: Spool, choose: Choose, announce: Announce, now: Callable[[], float]
@@ -64,38 +64,45 @@ class Senders:
         self._announce = announce
         self._now = now
 
-    async def tell(self, failure: Failure) -> None:
-        """Tell somebody. Never raises: a notice that cannot be made must not keep the failure open."""
+    async def write(self, failure: Failure) -> Notice | None:
+        """The notice for whoever may be told.
+
+        Never raises: a notice that cannot be made must not keep the failure open.
+        """
         entry = failure.claim.entry
         if not entry.envelope.reverse_path:
             log.error(
                 "failed, and nobody may be told", queue_id=entry.queue_id, reason=failure.outcome.reason
             )
             metrics.NOTICES.labels("nobody").inc()
-            return
+            return None
         try:
-            await self._tell(failure)
+            return await self._compose(failure)
         except (SpoolError, OSError, ValueError) as error:
-            log.error("no notice could be put", queue_id=entry.queue_id, reason=str(error))
+            log.error("no notice could be written", queue_id=entry.queue_id, reason=str(error))
             metrics.NOTICES.labels("nobody").inc()
+            return None
 
-    async def _tell(self, failure: Failure) -> None:
+    async def _compose(self, failure: Failure) -> Notice | None:
         queue_id, account = failure.claim.entry.queue_id, self._choose(failure.claim.entry.account)
         to, octets = ("", b"")
         if account is not None:
-            to, octets = await asyncio.to_thread(self._write, failure, account)
+            to, octets = await asyncio.to_thread(self._draft, failure, account)
         if not to or account is None:
             log.error("failed, and nobody could be told", queue_id=queue_id, remedy="set delivery.notify")
             metrics.NOTICES.labels("nobody").inc()
-            return
-        submission = submit(self._spool, octets, to, self._now())
-        notice_id = await self._spool.put(submission, account.name)
-        self._spool.note(queue_id, "notice", to=to, notice=notice_id)
-        metrics.NOTICES.labels("operator" if to == self.config.delivery.notify else "sender").inc()
-        log.info("notice put", queue_id=queue_id, notice=notice_id)
-        self._announce(notice_id, account, submission.envelope.line)
+            return None
+        return Notice(submit(self._spool, octets, to, self._now()), account.name, to)
 
-    def _write(self, failure: Failure, account: Account) -> tuple[str, bytes]:
+    def announce(self, queue_id: str, notice: Notice, notice_id: str) -> None:
+        """A notice was put, in the same commit as the failure."""
+        metrics.NOTICES.labels("operator" if notice.to == self.config.delivery.notify else "sender").inc()
+        log.info("notice put", queue_id=queue_id, notice=notice_id)
+        account = self.config.find_account(notice.account)
+        if account is not None:
+            self._announce(notice_id, account, notice.submission.envelope.line)
+
+    def _draft(self, failure: Failure, account: Account) -> tuple[str, bytes]:
         delivery, entry = self.config.delivery, failure.claim.entry
         with failure.claim.content.map() as content:
             author = originator(content)

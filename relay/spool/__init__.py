@@ -112,6 +112,15 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """A message of our own about a failure."""
+
+    submission: Submission
+    account: str  # that sends it
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One request of one attempt, as it was recorded."""
 
@@ -210,6 +219,12 @@ class Spool(Protocol):
 
         `ended` records a request's end in the same commit, as `record` does. Durable when it returns, but
         for `relayed` without `ended`, which follows from what was recorded.
+        """
+
+    async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
+        """End the claim and put a notice about it, both or neither; the notice's queue id.
+
+        Durable when it returns. SpoolError: the notice's file cannot be kept; nothing was changed.
         """
 
     async def abandon(self, claim: Claim) -> None:

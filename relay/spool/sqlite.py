@@ -21,6 +21,7 @@ from relay.spool import (
     Claim,
     Entry,
     Interrupted,
+    Notice,
     Room,
     Settlement,
     SpoolError,
@@ -381,6 +382,30 @@ class SqliteSpool(Desk):
                 cleaning = asyncio.get_running_loop().run_in_executor(None, claim.content.discard)
                 self._cleaning.add(cleaning)
                 cleaning.add_done_callback(self._cleaning.discard)
+
+    async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
+        """End the claim and put a notice about it, in one commit: a crash leaves neither, or both.
+
+        Raises:
+            SpoolError: the notice's file cannot be kept; nothing was changed.
+        """
+        queue_id = self._ids.make()
+        self._keeping.add(queue_id)
+        try:
+            submission = await self._keep(queue_id, notice.submission)
+            entry = make_entry(queue_id, submission, notice.account)
+
+            def write(c: sqlite3.Connection) -> None:
+                insert(c, self._turns, entry, submission.content)
+                verbs.settle(c, claim, settlement)
+                verbs.note(c, claim.entry.queue_id, "notice", {"to": notice.to, "notice": queue_id})
+
+            await asyncio.shield(self._writer.insist(write))
+        finally:
+            self._keeping.discard(queue_id)
+            self._turns.doubt(notice.account)
+        self._over(claim, settlement)
+        return queue_id
 
     async def abandon(self, claim: Claim) -> None:
         """Forget the claim; nothing was started under it."""

@@ -74,6 +74,28 @@ async def test_an_unknown_device_from_first_knock_to_adoption(tmp_path, listener
         ]
 
 
+@pytest.mark.parametrize("verb", ["queue_release", "queue_retry"])
+@pytest.mark.parametrize("which", [{"every": True}, {"account": "scanner"}])
+async def test_letting_everything_go_trusts_no_unknown_device(tmp_path, verb, which):
+    """`relay queue release --all` after an outage must not adopt whoever knocked meanwhile."""
+    async with running(tmp_path, NOT_US) as service:
+        await ask(service, "learn", network="127.0.0.1/32", seconds=60)
+        await send_off_loop(service)
+        (entry,) = await service.spool.list([State.HELD], 10)
+        assert (await ask(service, verb, **which))["done"] == []
+        assert (await service.spool.show(entry.queue_id)).state is State.HELD
+        assert (await ask(service, verb, **which, unknown_devices=True))["done"] == [entry.queue_id]
+
+
+@pytest.mark.parametrize("verb", ["queue_release", "queue_retry"])
+async def test_mail_of_an_unknown_device_goes_when_it_is_named(tmp_path, verb):
+    async with running(tmp_path, NOT_US) as service:
+        await ask(service, "learn", network="127.0.0.1/32", seconds=60)
+        await send_off_loop(service)
+        (entry,) = await service.spool.list([State.HELD], 10)
+        assert (await ask(service, verb, queue_ids=[entry.queue_id]))["done"] == [entry.queue_id]
+
+
 async def test_nothing_of_a_learned_device_is_sent(tmp_path):
     """Neither by the courier nor after a restart: held stays held until a person decides."""
     async with running(tmp_path, NOT_US) as service:
