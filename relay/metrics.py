@@ -29,6 +29,11 @@ REPLY_SECONDS = Histogram(
     buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
     registry=REGISTRY,
 )
+OVER_LIMIT = Counter(
+    "relay_over_limit",
+    "Messages deferred because their source had sent all that it may in an hour",
+    registry=REGISTRY,
+)
 ATTEMPTS = Counter(
     "relay_attempts",
     "Attempts to send that ended, by action; each unknown one is a possible duplicate",

@@ -23,7 +23,7 @@ log = structlog.get_logger("console")
 _DAY = 86400
 # So many days before a grant ends somebody should know.
 _GRANT_WARNING = 14
-_MOST_DAMAGED = 5  # named on the page
+_MOST_DAMAGED, _MOST_SOURCES = 5, 5  # named on the page
 
 
 class ServiceStatus:
@@ -55,8 +55,21 @@ class ServiceStatus:
             oldest=oldest[0].arrival if oldest else None,
             messages=tuple(_message(entry) for entry in listed),
             links=self._links,
-            warnings=(*_warn(accounts, now), *[one async for one in self._warn_of_damage()]),
+            warnings=(
+                *_warn(accounts, now),
+                *self._warn_of_sources(),
+                *[one async for one in self._warn_of_damage()],
+            ),
         )
+
+    def _warn_of_sources(self) -> Iterable[str]:
+        """Who sends more than it may, the most eager first."""
+        deferred = self._service.server.guard.rates.deferred
+        for source in sorted(deferred, key=lambda one: -deferred[one])[:_MOST_SOURCES]:
+            yield (
+                f"{source} has sent its messages_per_hour, and {deferred[source]} more were deferred: "
+                "look whether it repeats itself"
+            )
 
     async def _warn_of_damage(self) -> AsyncIterator[str]:
         """What was set aside since the start, and still waits for a person."""
@@ -90,11 +103,11 @@ class ServiceStatus:
         return self._service.courier.working
 
     def _listeners(self) -> Iterable[ListenerStatus]:
-        listeners, real = self._service.config.listener, self._service.server.addresses
-        for number, listener in enumerate(listeners):
-            # A port of 0 was chosen by the system; several addresses of one name cannot be told apart.
-            known = listener.address.endswith(":0") and len(real) == len(listeners)
-            yield _listener(listener, ":".join(map(str, real[number])) if known else listener.address)
+        for listener, (host, port), sessions in self._service.server.look():
+            # A port of 0 was chosen by the system.
+            real = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            address = real if listener.address.endswith(":0") else listener.address
+            yield _listener(listener, address, sessions)
 
     def _account(self, account: Account) -> AccountStatus:
         grant = self._service.authorizer.grant(account.name)
@@ -114,10 +127,10 @@ class ServiceStatus:
         )
 
 
-def _listener(listener: Listener, address: str) -> ListenerStatus:
+def _listener(listener: Listener, address: str, sessions: int) -> ListenerStatus:
     remarks = []
-    if listener.tls_profile == "legacy":
-        remarks.append("TLS 1.0 is allowed")
+    if listener.tls != "none" and listener.tls_profile == "legacy":
+        remarks.append("legacy: TLS 1.0 is allowed")
     if listener.auth != "off" and listener.auth_without_tls:
         remarks.append("passwords may come in plain text")
     return ListenerStatus(
@@ -125,6 +138,7 @@ def _listener(listener: Listener, address: str) -> ListenerStatus:
         tls=listener.tls,
         auth=listener.auth,
         networks=tuple(str(network) for network in listener.networks),
+        sessions=sessions,
         remark="; ".join(remarks),
     )
 

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import structlog
 
+from relay import metrics
 from relay.config import Limits
 from relay.smtp.logins import Logins
 
@@ -19,6 +20,7 @@ log = structlog.get_logger("smtp")
 _HOUR = 3600.0
 # Sources whose messages are counted; the one not heard of for the longest time is forgotten first.
 _MOST_SOURCES = 10_000
+_MOST_DEFERRED = 1_000
 # Addresses whose reading is remembered: it takes longer than a command of theirs.
 _MOST_ADDRESSES = 1_000
 # A listener under attack says so in so many lines of each second of the clock: with those of the next
@@ -115,11 +117,18 @@ class Budget:
 
 
 class Rates:
-    """How many messages each source sent within the hour."""
+    """How many messages each source sent within the hour, and whose are deferred."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._sent: OrderedDict[str, deque[float]] = OrderedDict()
+        self._deferred: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many, the last one when
+
+    @property
+    def deferred(self) -> dict[str, int]:
+        """The sources over their limit, and how many of their messages were deferred for it."""
+        hour = self._now() - _HOUR
+        return {source: count for source, (count, last) in self._deferred.items() if last > hour}
 
     def take(self, source: str, most: int) -> bool:
         """Count one more message, if the source has one left; 0 is no limit."""
@@ -133,9 +142,20 @@ class Rates:
         while sent and sent[0] <= now - _HOUR:
             sent.popleft()
         if len(sent) >= most:
+            self._defer(source, most, now)
             return False
+        self._deferred.pop(source, None)
         sent.append(now)
         return True
+
+    def _defer(self, source: str, most: int, now: float) -> None:
+        metrics.OVER_LIMIT.inc()
+        count, _ = self._deferred.pop(source, (0, 0.0))
+        if not count:
+            log.warning("source over its limit", source=source, messages_per_hour=most)
+        self._deferred[source] = count + 1, now
+        while len(self._deferred) > _MOST_DEFERRED:
+            self._deferred.popitem(last=False)
 
 
 class Notes:

@@ -69,6 +69,11 @@ class Server:
         """Where it listens: host and port of each socket."""
         return [listening.sock.getsockname()[:2] for listening in self._listening.values()]
 
+    def look(self) -> list[tuple[Listener, tuple[str, int], int]]:
+        """Each listener, where it really listens, and how many sessions it has open."""
+        every = self._listening.values()
+        return [(one.door.listener, one.sock.getsockname()[:2], len(one.sessions)) for one in every]
+
     def _count_files(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:

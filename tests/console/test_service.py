@@ -13,7 +13,9 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+import structlog
 
+from relay.certificate import make, write
 from relay.console.server import Front, serving
 from relay.console.service import ServiceStatus, open_console
 from relay.load import build as build_config
@@ -123,6 +125,44 @@ async def test_a_message_is_seen_and_counted_without_its_content(tmp_path):
     ):
         assert after[series] == before[series] + 1, series
     assert 9 < after['relay_grant_days_left{account="scanner"}'] < 10
+
+
+async def test_who_sends_too_much_is_named(tmp_path):
+    """Its messages are deferred with 450 4.7.1, and whoever looks after the relay sees whose they are."""
+    async with relaying(tmp_path, limits={"messages_per_hour": 1}) as (service, http):
+        port = service.server.addresses[0][1]
+        before = counted((await http.get("/metrics")).text)
+        assert "messages_per_hour" not in (await http.get("/")).text
+        await asyncio.to_thread(send, port)
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(2):
+                with pytest.raises(smtplib.SMTPDataError, match="450"):
+                    await asyncio.to_thread(send, port)
+        page, after = (await http.get("/")).text, counted((await http.get("/metrics")).text)
+    assert "127.0.0.1 has sent its messages_per_hour, and 2 more were deferred" in page
+    (line,) = [one for one in lines if one["event"] == "source over its limit"]
+    assert (line["source"], line["messages_per_hour"]) == ("127.0.0.1", 1)
+    assert after["relay_over_limit_total"] == before["relay_over_limit_total"] + 2
+
+
+async def test_each_listener_tells_its_sessions_and_its_old_tls(tmp_path):
+    certificate, private_key = tmp_path / "relay.pem", tmp_path / "relay.key"
+    write(make(["localhost"], 1), certificate, private_key)
+    old = {"tls": "starttls", "tls_profile": "legacy", "certificate_file": str(certificate)}
+    listeners = [
+        {"address": "127.0.0.1:0"},
+        {"address": "127.0.0.1:0", **old, "private_key_file": str(private_key)},
+    ]
+    async with relaying(tmp_path, listener=listeners) as (service, _):
+        status = ServiceStatus(service)
+        (_, port), (_, other) = service.server.addresses
+        reader, writer = await asyncio.open_connection("127.0.0.1", other)
+        await reader.readline()
+        plain, legacy = (await status.overview(0)).listeners
+        writer.close()
+    assert (plain.address, plain.sessions, plain.remark) == (f"127.0.0.1:{port}", 0, "")
+    assert (legacy.address, legacy.sessions) == (f"127.0.0.1:{other}", 1)
+    assert legacy.remark == "legacy: TLS 1.0 is allowed"
 
 
 async def test_what_needs_a_person_is_said_and_is_no_reason_to_be_unready(tmp_path):
