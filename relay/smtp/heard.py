@@ -1,60 +1,117 @@
 """Did the client take our reply?
 
-Whoever has not stopped sending has it when it is written; whether a client has, the kernel knows before
-the event loop does. A client that ends its half of the connection before the reply may be listening
-still (`printf … | nc`), or may have hung up: both look the same until we write. The kernel of one that
-listens acknowledges our octets; the kernel of one that is gone answers with a reset (RFC 9293 §3.5.2).
+Whoever was there when it was written has it, as far as we can know. The event loop may not know yet that
+a client has left; its kernel's and ours do. A client that has ended its half of the connection may be
+listening still (`printf … | nc`), or may have hung up: both look the same until we write. The kernel of one
+that listens acknowledges our octets; the kernel of one that is gone answers with a reset (RFC 9293 §3.5.2).
 """
 
 import asyncio
 import socket
 import struct
+from typing import NamedTuple, Self
 
-# Where Linux's struct tcp_info (linux/tcp.h) has the state, and how many segments are not acknowledged.
-_STATE, _UNACKED = struct.Struct("B"), struct.Struct("I")
-_UNACKED_AT, _TCP_INFO_LENGTH = 24, 104
+from relay.smtp.stream import Stream
+
+# Where Linux's struct tcp_info (linux/tcp.h) has the state, how many segments are not acknowledged, and how
+# many with data were sent.
+_STATE, _COUNT = struct.Struct("B"), struct.Struct("I")
+_UNACKED_AT, _SENT_AT, _TCP_INFO_LENGTH = 24, 156, 160
 _TCP_ESTABLISHED, _TCP_CLOSE = 1, 7
 _PATIENCE, _LOOK = 1.0, 0.01  # seconds
+
+
+class _Connection(NamedTuple):
+    """What the kernel says of a connection."""
+
+    state: int
+    unacknowledged: int  # segments
+    sent: int  # segments with data
+
+
+_GONE = _Connection(_TCP_CLOSE, 0, 0)
+
+
+_KNOWN = hasattr(socket, "TCP_INFO")
+
+
+def _share(transport: asyncio.Transport | None) -> socket.socket | None:
+    """The connection by a descriptor of our own; None if there is none, or the system does not tell."""
+    if transport is None or not _KNOWN:
+        return None
+    # The event loop's own object may be one that does not answer questions, and is closed too soon.
+    connected = transport.get_extra_info("socket")
+    try:
+        return socket.fromfd(connected.fileno(), connected.family, socket.SOCK_STREAM)
+    except OSError:  # it is closed, or no descriptor is left
+        return None
+
+
+def _look(connected: socket.socket) -> _Connection:
+    try:
+        found = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_LENGTH)
+        return _Connection(
+            _STATE.unpack_from(found)[0],
+            _COUNT.unpack_from(found, _UNACKED_AT)[0],
+            _COUNT.unpack_from(found, _SENT_AT)[0],
+        )
+    except (OSError, struct.error):
+        return _GONE
+
+
+class Hearing:
+    """Follows one reply, from before it is written. A context: it holds a descriptor.
+
+    Args:
+        stream: the session's.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        """Look before the reply is written."""
+        self._socket = _share(self._stream.transport)
+        self._before = _GONE if self._socket is None else _look(self._socket)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+    async def heard(self) -> bool:
+        """Whether the reply, which was given to the transport, reached the client's side.
+
+        Of a client that had stopped sending it is awaited for a second at most.
+        """
+        if self._socket is None:
+            return not self._stream.ended  # written is as much as is known
+        await asyncio.sleep(0)  # uvloop writes at the end of a turn, and then hears who has left
+        now = _look(self._socket)
+        if self._before.state == _TCP_ESTABLISHED and not self._stream.ended:
+            if now.state == _TCP_ESTABLISHED:
+                return True
+            if now.state == _TCP_CLOSE:  # reset: before we wrote, or by one who needed no more
+                return now.sent > self._before.sent
+        return await self._acknowledged(self._socket)
+
+    async def _acknowledged(self, connected: socket.socket) -> bool:
+        for _ in range(int(_PATIENCE / _LOOK)):
+            now, transport = _look(connected), self._stream.transport
+            if now.state == _TCP_CLOSE:
+                return False
+            if not (now.unacknowledged or transport is None or transport.get_write_buffer_size()):
+                return True
+            await asyncio.sleep(_LOOK)
+        return False
 
 
 def has_left(transport: asyncio.Transport | None) -> bool:
     """Whether the client sends no more, though what it sent may not have been read yet."""
     if transport is None or transport.is_closing():
         return True
-    if getattr(socket, "TCP_INFO", None) is None:
+    connected = _share(transport)
+    if connected is None:
         return False
-    return _look(transport.get_extra_info("socket"))[0] != _TCP_ESTABLISHED
-
-
-async def took_reply(transport: asyncio.Transport | None, *, ended: bool) -> bool:
-    """Whether the client's side has acknowledged all that was written, within a second.
-
-    Args:
-        transport: of the connection; the reply was written to it.
-        ended: the client is known to send no more. Otherwise being there is enough.
-    """
-    if getattr(socket, "TCP_INFO", None) is None:
-        return True  # not Linux: written is as much as is known
-    for _ in range(int(_PATIENCE / _LOOK)):
-        if transport is None or transport.is_closing():
-            return False
-        state, unacknowledged = _look(transport.get_extra_info("socket"))
-        if state == _TCP_CLOSE:
-            return False
-        if state == _TCP_ESTABLISHED and not ended:
-            return True
-        if not (unacknowledged or transport.get_write_buffer_size()):
-            return True
-        await asyncio.sleep(_LOOK)
-    return False
-
-
-def _look(connected: socket.socket) -> tuple[int, int]:
-    """The connection's state, and how many segments are not acknowledged."""
-    try:
-        # The event loop's own object may be one that does not answer questions.
-        with socket.fromfd(connected.fileno(), connected.family, socket.SOCK_STREAM) as same:
-            found = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_LENGTH)
-    except OSError:
-        return _TCP_CLOSE, 0
-    return _STATE.unpack_from(found)[0], _UNACKED.unpack_from(found, _UNACKED_AT)[0]
+    with connected:
+        return _look(connected).state != _TCP_ESTABLISHED

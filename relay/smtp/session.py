@@ -26,7 +26,7 @@ from relay.smtp.content import take_chunk, take_data
 from relay.smtp.door import Door
 from relay.smtp.ends import Close, Cut, Flooded, Stopping, TimedOut
 from relay.smtp.handshake import start_tls
-from relay.smtp.heard import took_reply
+from relay.smtp.heard import Hearing
 from relay.smtp.hello import LONGEST_HELLO
 from relay.smtp.leave import hang_up, linger, take_leave
 from relay.smtp.limits import name_source
@@ -254,19 +254,18 @@ class Session(SMTP):
             log.exception("command failed", session=self.id, verb=verb if verb in self._VERBS else None)
             answer = reply.INTERNAL
         if answer is not None:
-            await self.say(answer)
-            if verb in ("DATA", "BDAT"):
-                await self._confirm()
-                if answer.accepted and not self.is_in_transaction:
-                    self._idle_commands = 0  # a message: it has business here
+            await (self._conclude(answer) if verb in ("DATA", "BDAT") else self.say(answer))
             await self._weigh(verb, answer)
 
-    async def _confirm(self) -> None:
-        """Tell the other side that the reply to the message is written, if it is."""
-        await self.stream.flush()
-        await asyncio.sleep(0)  # uvloop writes at the end of a turn, and then looks who is gone
-        if await took_reply(self.stream.transport, ended=self.stream.ended):
-            self.door.intake.replied(self.id)
+    async def _conclude(self, answer: Reply) -> None:
+        """Answer a message, and tell the other side whether the client was there to hear it."""
+        with Hearing(self.stream) as hearing:
+            await self.say(answer)
+            await self.stream.flush()
+            if await hearing.heard():
+                self.door.intake.replied(self.id)
+        if answer.accepted and not self.is_in_transaction:
+            self._idle_commands = 0  # a message: it has business here
 
     async def _weigh(self, verb: str, answer: Reply) -> None:
         """Count errors and idle chatter, and note a step forward."""

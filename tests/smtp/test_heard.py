@@ -2,58 +2,97 @@
 
 import asyncio
 import socket
+import struct
+from contextlib import asynccontextmanager
 
 import pytest
 
-from relay.smtp.heard import has_left, took_reply
+from relay.smtp.heard import Hearing, has_left
+from relay.smtp.stream import Stream
+
+REPLY = b"250 2.0.0 relayed\r\n"
 
 
-async def connect():
-    """A client's socket, and the relay's end of its connection."""
+class Protocol(asyncio.Protocol):
+    """A session's protocol, as far as its stream is concerned."""
+
+    def __init__(self, accepted):
+        self._accepted = accepted
+        self.stream = Stream(asyncio.get_running_loop(), lambda _: None)
+
+    def connection_made(self, transport):
+        self.stream.transport = transport
+        self._accepted.put_nowait(self.stream)
+
+    def eof_received(self):
+        self.stream.feed_end(EOFError())
+        return True
+
+
+@asynccontextmanager
+async def connection():
+    """A client's socket, and the stream at the relay's end of its connection."""
     loop, accepted = asyncio.get_running_loop(), asyncio.Queue()
-
-    class Protocol(asyncio.Protocol):
-        def connection_made(self, transport):
-            accepted.put_nowait(transport)
-
-        def eof_received(self):
-            return True
-
-    server = await loop.create_server(Protocol, "127.0.0.1", 0)
-    client = socket.socket()
-    client.setblocking(False)
-    await loop.sock_connect(client, server.sockets[0].getsockname())
-    transport = await accepted.get()
-    server.close()
-    return client, transport
+    server = await loop.create_server(lambda: Protocol(accepted), "127.0.0.1", 0)
+    with socket.socket() as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        stream = await accepted.get()
+        server.close()
+        yield client, stream
+        stream.transport.abort()
 
 
-@pytest.mark.parametrize("ended", [False, True])
-async def test_who_is_there_has_our_reply(ended):
-    client, transport = await connect()
-    with client:
-        transport.write(b"250 2.0.0 relayed\r\n")
-        await asyncio.sleep(0)
-        assert not has_left(transport)
-        assert await took_reply(transport, ended=ended)
-    transport.close()
+async def answer(stream, between=lambda: None):
+    """Whether the reply was heard; `between` happens when it is written and nobody has looked yet."""
+    with Hearing(stream) as hearing:
+        stream.put(REPLY)
+        await stream.flush()
+        between()
+        return await hearing.heard()
 
 
-async def test_who_closed_just_before_does_not_have_it_though_the_loop_has_not_heard_of_it():
+async def test_who_is_there_hears_us():
+    async with connection() as (client, stream):
+        assert not has_left(stream.transport)
+        assert await answer(stream)
+        assert await asyncio.get_running_loop().sock_recv(client, 100) == REPLY
+
+
+async def test_who_closed_before_does_not_hear_us_though_the_loop_does_not_know_it():
     """One of a thousand clients that hung up was taken for one that had heard: it got a second mail."""
-    client, transport = await connect()
-    client.close()
-    assert has_left(transport)
-    transport.write(b"250 2.0.0 relayed\r\n")
-    assert not await took_reply(transport, ended=False)
-    transport.close()
+    async with connection() as (client, stream):
+        client.close()
+        assert has_left(stream.transport)
+        assert not stream.ended
+        assert not await answer(stream)
 
 
-async def test_who_ended_his_half_and_listens_has_it():
-    client, transport = await connect()
-    with client:
+async def test_who_reset_before_does_not_hear_us():
+    async with connection() as (client, stream):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        assert has_left(stream.transport)
+        assert not await answer(stream)
+
+
+async def test_who_ended_his_half_and_listens_hears_us():
+    async with connection() as (client, stream):
         client.shutdown(socket.SHUT_WR)
-        assert has_left(transport)
-        transport.write(b"250 2.0.0 relayed\r\n")
-        assert await took_reply(transport, ended=False)
-    transport.close()
+        assert has_left(stream.transport)
+        assert await answer(stream)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_who_reads_our_reply_and_leaves_at_once_has_heard_it(reset):
+    """Some devices reset the connection when they have what they want; what they send next is new mail."""
+    async with connection() as (client, stream):
+
+        def leave():
+            client.setblocking(True)
+            assert client.recv(100) == REPLY
+            if reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+
+        assert await answer(stream, leave)
