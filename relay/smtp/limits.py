@@ -15,6 +15,7 @@ import structlog
 from relay import metrics
 from relay.config import Limits
 from relay.smtp.logins import Logins
+from relay.smtp.spare import Spare
 
 log = structlog.get_logger("smtp")
 _HOUR = 3600.0
@@ -196,6 +197,7 @@ class Guard:
         self.rates = Rates()
         self.logins = Logins(limits.login_failures, limits.login_delay)
         self.notes = Notes()
+        self.spare = Spare()
 
     def apply(self, limits: Limits) -> None:
         """New limits for what is counted already."""

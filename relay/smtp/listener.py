@@ -28,9 +28,9 @@ from relay.smtp.tls import explain, looks_like_tls, name_reason
 log = structlog.get_logger("smtp")
 # Connections accepted before anything else is done.
 _AT_ONCE = 64
-# Out of file descriptors: accept nothing for so long (seconds).
-_REST = 0.5
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# Out of file descriptors or memory: accept nothing for so long (seconds).
+_REST = 0.1
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 # A TLS client speaks first. One that waits for a banner is none.
 _FIRST_OCTETS = 10.0
 
@@ -74,12 +74,24 @@ class Listening:
 
     def _rest(self, error: OSError) -> None:
         # asyncio's own listeners log this tens of thousands of times a second.
-        reason = "no file descriptor is left" if error.errno in _EXHAUSTED else error.strerror
-        self.door.guard.notes.write("connection not accepted", reason=reason)
+        if error.errno in _NO_DESCRIPTOR:
+            self._say_no()
+        else:
+            self.door.guard.notes.write("connection not accepted", reason=error.strerror)
         self._loop.remove_reader(self.sock.fileno())
         self._loop.call_later(_REST, self._resume)
 
+    def _say_no(self) -> None:
+        spare = self.door.guard.spare
+        for _ in range(_AT_ONCE):
+            knocking = spare.accept(self.sock)
+            if knocking is None:
+                break
+            self._turn_away(*knocking, reply.TOO_MANY_SESSIONS, "no file descriptor is left")
+        spare.keep()
+
     def _resume(self) -> None:
+        self.door.guard.spare.keep()
         if self._open:
             self._loop.add_reader(self.sock.fileno(), self._accept)
 

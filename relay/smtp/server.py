@@ -55,6 +55,7 @@ class Server:
             ListenError: one cannot be opened.
         """
         self._count_files()
+        self.guard.spare.keep()
         try:
             for key, listener in _keyed(self._config).items():
                 self._open(self._config, key, listener)
@@ -181,6 +182,7 @@ class Server:
             # Their clients are gone; the messages are kept all the same.
             await asyncio.wait(handing_over, timeout=_GRACE_FOR_KEEPING)
         self.guard.notes.settle()
+        self.guard.spare.drop()
         self._listening.clear()
 
 

@@ -3,10 +3,13 @@
 
 import asyncio
 import json
+import os
+import resource
 import socket
 import time
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 
 from tests_security import command, main, raise_file_limit, relay
 
@@ -55,33 +58,64 @@ def lines_a_second(lines):
     return max(seconds.values(), default=0)
 
 
-def flood(seconds, *, more="", files=None):
+def busy(pid, seconds):
+    """The share of a core that the process takes."""
+
+    def spent():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before = spent()
+    time.sleep(seconds)
+    return round((spent() - before) / seconds, 2)
+
+
+def flood(seconds, *, more="", files=None, later=None):
+    """What is heard, log lines a second, seconds until it is over, and the work while all is full.
+
+    `files` limits the relay's file descriptors from its start: it has fewer sessions then. `later` limits
+    them when it runs, so that accept() itself finds none.
+    """
     with relay(more=more, files=files) as running:
+        if later:
+            resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (later, later))
         before = len(running.log_lines())
         heard, held = knock(running.port, 600, seconds)
+        work = busy(running.process.pid, 1)
         for sock in held:
             sock.close()
         after = recover(running.port)
         time.sleep(1.2)
-        return heard, lines_a_second(running.log_lines()[before:]), after
+        lines = running.log_lines()[before:]
+        emptied = sum("no file descriptor is left" in line for line in lines)
+        return heard, lines_a_second(lines), after, work, emptied
 
 
 def measure(*, short=False):
     raise_file_limit()
     seconds = 2 if short else 15
-    full, full_lines, full_after = flood(seconds, more="[limits]\nsessions = 200\n")
-    files, files_lines, files_after = flood(seconds, files=64)
-    return {
-        "over the limit: first words": dict(full),
-        "over the limit: log lines/s": full_lines,
-        "over the limit: normal after s": full_after,
-        "64 files: first words": dict(files),
-        "64 files: log lines/s": files_lines,
-        "64 files: normal after s": files_after,
-        "reached": full["421 4.7.0"] > 0
-        and max(full_lines, files_lines) <= 10
-        and max(full_after, files_after) <= 2,
+    found = {
+        "over the limit": flood(seconds, more="[limits]\nsessions = 200\n"),
+        "64 files": flood(seconds, files=64),
+        "no file left": flood(seconds, later=100),
     }
+    result = {}
+    for name, (heard, lines, after, work, _) in found.items():
+        result |= {
+            f"{name}: first words": dict(heard),
+            f"{name}: log lines/s": lines,
+            f"{name}: normal after s": after,
+            f"{name}: part of a core, held full": work,
+        }
+    result["no file left: lines that say so"] = found["no file left"][4]
+    result["reached"] = (
+        all(
+            heard["421 4.7.0"] > 0 and lines <= 10 and after <= 2 and work < 0.5
+            for heard, lines, after, work, _ in found.values()
+        )
+        and result["no file left: lines that say so"] > 0
+    )
+    return result
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def longest(held, begin, end):
 
 
 def measure(*, short=False):
-    seconds, attackers = (4, 10) if short else (60, 50)
+    seconds, attackers = (3, 10) if short else (60, 50)
     # The hash of `relay passwd`: what a guess really costs.
     user = f'[[user]]\nname = "erp"\npassword_hash = "{PasswordHasher(2, 19 * 1024, 1).hash("right")}"\n'
     with relay(listener=LISTENER, more=user, measure=True) as running:
