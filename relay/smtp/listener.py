@@ -55,10 +55,11 @@ class Listening:
             self._loop.remove_reader(self.sock.fileno())
             self.sock.close()
 
-    def break_off(self) -> None:
-        """End connections that are not sessions yet."""
+    def break_off(self) -> int:
+        """End connections that are not sessions yet; how many there were."""
         for task in self._opening:
             task.cancel()
+        return len(self._opening)
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):

@@ -71,6 +71,10 @@ class Pace:
         if self._paid >= now or forgiven:
             self._paid = self._square = now
 
+    def stalls(self, now: float, seconds: float) -> bool:
+        """Whether the client owes content, and none of it has come for so long."""
+        return self.waits and self._in_content and now - self._last >= seconds
+
     @property
     def _debt(self) -> float:
         return self._last - self._paid

@@ -11,9 +11,11 @@ import structlog
 from relay.config import Config, Listener, split_address
 from relay.learn import Learning
 from relay.smtp.door import Door, Intake
+from relay.smtp.handshake import SHUTDOWN
 from relay.smtp.limits import Guard
 from relay.smtp.listener import Listening
 from relay.smtp.recorder import Recorder
+from relay.smtp.session import Session
 from relay.smtp.tls import Certificate, TlsError
 from relay.systemd import PassedSockets
 
@@ -25,6 +27,8 @@ _SWEEP = 1.0  # seconds between looks at all sessions
 _SWEEPS_PER_LOOK_AT_CERTIFICATES = 10
 # Stopping: content may still arrive for the first, verdicts may still come for the second.
 _GRACE, _LAST_GRACE, _GRACE_FOR_KEEPING = 4.0, 2.0, 2.0
+# Content that has not gone on for so long need not be waited for: its client is told 421, and comes again.
+_STALL, _LOOK = 1.5, 0.1
 
 
 class ListenError(Exception):
@@ -163,17 +167,20 @@ class Server:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
-        everything = self._all()
+        everything, began = self._all(), asyncio.get_running_loop().time()
+        broken_off = 0
         for listening in everything:
             listening.close()
-            listening.break_off()
+            broken_off += listening.break_off()
         tasks = {task for listening in everything for task in listening.tasks}
         sessions = {session for listening in everything for session in listening.sessions}
-        for at_once, grace in ((False, _GRACE), (True, _LAST_GRACE)):
-            for session in sessions:
-                session.stop(at_once=at_once)
-            if tasks:
-                _, tasks = await asyncio.wait(tasks, timeout=grace)
+        for session in sessions:
+            session.stop()
+        tasks = await _let_end(tasks, sessions)
+        for session in sessions:
+            session.stop(at_once=True)
+        if tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=_LAST_GRACE)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -181,9 +188,27 @@ class Server:
         if handing_over:
             # Their clients are gone; the messages are kept all the same.
             await asyncio.wait(handing_over, timeout=_GRACE_FOR_KEEPING)
+        # A loop that is closed while TLS still says goodbye leaks the socket.
+        for session in sessions:
+            session.abort()
+        if broken_off:
+            await asyncio.sleep(began + SHUTDOWN + _LOOK - asyncio.get_running_loop().time())
         self.guard.notes.settle()
         self.guard.spare.drop()
         self._listening.clear()
+
+
+async def _let_end(tasks: set[asyncio.Task[None]], sessions: set[Session]) -> set[asyncio.Task[None]]:
+    """Let content come to its end while it comes; gives the tasks of the sessions that have not ended."""
+    now = asyncio.get_running_loop().time
+    began = now()
+    while tasks and now() < began + _GRACE:
+        _, tasks = await asyncio.wait(tasks, timeout=_LOOK)
+        if now() >= began + _STALL:
+            for session in sessions:
+                if session.pace.stalls(now(), _STALL):
+                    session.stop(at_once=True)
+    return tasks
 
 
 def _keyed(config: Config) -> dict[str, Listener]:

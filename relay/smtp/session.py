@@ -181,6 +181,11 @@ class Session(SMTP):
         if self.pace.waits and (at_once or not self.is_receiving):
             self.stream.fail(Stopping())
 
+    def abort(self) -> None:
+        """Close the connection for good; what was said is written, or will not be."""
+        if self.stream.transport is not None:
+            self.stream.transport.abort()
+
     @property
     def is_receiving(self) -> bool:
         """Whether content is on its way."""

@@ -1,4 +1,4 @@
-"""SIGTERM with idle clients and clients within DATA: when and how it ends, and what became of them.
+"""SIGTERM with clients that are idle, within DATA, or send without a pause: when it ends, what they heard.
 
 python tests/load/stop.py                                  with this Python
 python tests/load/stop.py --python /usr/bin/python3.13     with another one that has the relay installed
@@ -7,6 +7,7 @@ python tests/load/stop.py --python /usr/bin/python3.13     with another one that
 import argparse
 import asyncio
 import contextlib
+import itertools
 import signal
 import subprocess
 import sys
@@ -57,6 +58,15 @@ class Client:
         self.writer.write(HEAD % number + b"half of it")
         await self.writer.drain()
 
+    async def send_on(self):
+        """One message after the other, until the relay closes."""
+        with contextlib.suppress(ConnectionError, AssertionError):
+            for number in itertools.count():
+                await self.begin_data(number)
+                self.writer.write(END)
+                await self.hear()
+        return await self.end()
+
     async def end(self):
         """Everything until the relay closes."""
         with contextlib.suppress(ConnectionError):
@@ -77,7 +87,7 @@ async def wait_for_listener(log_path):
     raise TimeoutError(log_path.read_text())
 
 
-async def run(python, idle, in_data):
+async def run(python, idle, in_data, busy=0):
     sandbox = Sandbox(Settings())
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(sandbox):
         state = Path(folder) / "state"
@@ -98,7 +108,7 @@ async def run(python, idle, in_data):
                 )
             try:
                 await wait_for_listener(log_path)
-                return await stop(relay, ("127.0.0.1", port), idle, in_data, sandbox, state)
+                return await stop(relay, ("127.0.0.1", port), (idle, in_data, busy), sandbox, state)
             finally:
                 if relay.poll() is None:
                     relay.kill()
@@ -113,11 +123,15 @@ def free_port():
         return one.getsockname()[1]
 
 
-async def stop(relay, address, idle, in_data, sandbox, state):
+async def stop(relay, address, clients, sandbox, state):
+    idle, in_data, busy = clients
     resting = [await Client.connect(address) for _ in range(idle)]
     sending = [await Client.connect(address) for _ in range(in_data)]
     for number, client in enumerate(sending):
         await client.begin_data(number)
+    hurrying = [await Client.connect(address) for _ in range(busy)]
+    working = [asyncio.create_task(client.send_on()) for client in hurrying]
+    await asyncio.sleep(1.0 if busy else 0.0)
     began = time.monotonic()
     relay.send_signal(signal.SIGTERM)
     # Half of those who send come to their end soon, as a scanner would; the others never do.
@@ -126,9 +140,10 @@ async def stop(relay, address, idle, in_data, sandbox, state):
     for client in finishing:
         client.writer.write(END)
     last_words = await asyncio.gather(*[client.end() for client in (*resting, *sending)])
+    await asyncio.gather(*working)
     code = await asyncio.to_thread(relay.wait, 30)
     took = time.monotonic() - began
-    accepted = sum(b", id=" in client.heard for client in sending)
+    accepted = sum(client.heard.count(b", id=") for client in (*sending, *hurrying))
     kept = await count_kept(state) + len(sandbox.messages)
     result = {
         "python": subprocess.check_output(  # noqa: ASYNC221 - everything is over
@@ -139,6 +154,7 @@ async def stop(relay, address, idle, in_data, sandbox, state):
         "idle_told_421": sum(line.startswith(b"421") for line in last_words[:idle]),
         "idle": idle,
         "within_data": in_data,
+        "busy": busy,
         "ended_their_data": len(finishing),
         "accepted": accepted,
         "acknowledged_and_lost": max(0, accepted - kept),
@@ -164,9 +180,10 @@ def main():
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--idle", type=int, default=100)
     parser.add_argument("--in-data", type=int, default=10)
+    parser.add_argument("--busy", type=int, default=0, help="clients that send one message after the other")
     wish = parser.parse_args()
     driving.be_quiet()
-    result, kept = asyncio.run(run(wish.python, wish.idle, wish.in_data))
+    result, kept = asyncio.run(run(wish.python, wish.idle, wish.in_data, wish.busy))
     sys.exit(driving.report(result, kept=kept))
 
 
