@@ -1,6 +1,7 @@
 """From the octets of a message to the API's requests; pure: no sockets, no clock, no logging.
 
 structure    the tree of parts, as ranges of the content
+hints        raw fields read by the charsets that the message declares elsewhere
 body         which parts are the body, which are files
 parse        both put together: a Mail
 recipients   envelope and destination fields → to, cc, bcc of each request

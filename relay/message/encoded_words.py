@@ -37,6 +37,13 @@ def is_guessed(raw: bytes) -> bool:
     return any(not find_codec(word[1].partition("*")[0]) for word in _WORD.finditer(raw.decode("latin-1")))
 
 
+def find_charsets(raw: bytes) -> list[str]:
+    """The charset labels of the encoded-words in a field."""
+    if b"=?" not in raw:
+        return []
+    return [word[1].partition("*")[0] for word in _WORD.finditer(raw.decode("latin-1"))]
+
+
 def decode_unstructured(raw: bytes) -> str:
     """An unstructured field's text: unfolded, decoded, without white space at its ends."""
     return decode_words(_FOLD.sub("", charsets.decode_field(raw))).strip()

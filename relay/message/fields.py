@@ -15,6 +15,8 @@ _BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 _LINE = re.compile(rb"[^\n]*\n?")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _INDENTED_NAME = re.compile(rb"[ \t]+([A-Za-z][A-Za-z0-9-]*):")  # the first field only
+_PARAMETER = re.compile(rb"[A-Za-z][A-Za-z0-9*-]*[ \t]*=")
+_WITH_PARAMETERS = {"content-type", "content-disposition"}
 _MBOX = re.compile(rb">?From ")
 # A message may begin with a byte order mark, empty lines or the end of a lost line when a script made it; a
 # body that has no field section before it never goes on with these.
@@ -23,7 +25,8 @@ _USUAL = (
     rb"|delivered-to|x-[a-z0-9-]+|dkim-signature|authentication-results|envelope-to|status"
 )
 _LATE_START = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:[ \t]*\r?\n)*(?:[ \t]+(?![A-Za-z][A-Za-z0-9-]*:)[^\r\n]{1,998}\r?\n)?"
+    rb"(?:\xef\xbb\xbf)?(?:>?From [^\r\n]{1,998}\r?\n(?=[ \t]*\r?\n))?(?:[ \t]*\r?\n)*"
+    rb"(?:[ \t]+(?![A-Za-z][A-Za-z0-9-]*:)[^\r\n]{1,998}\r?\n)?"
     rb"(?=[ \t]*(?:" + _USUAL + rb")[ \t]*:|>?From )",
     re.IGNORECASE,
 )
@@ -47,6 +50,7 @@ class Field:
 
     name: str  # lower case
     value: bytes  # as it stands, folds included, without the last line end
+    recoded: bool = False  # whether it was raw octets of another charset, and is UTF-8 now
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def read_fields(
         if name:
             found.append(_Found(name[1].decode("ascii").lower(), line.start() + name.end(), line.end()))
             junk = -1
-        elif octets[0] in b" \t" and found and junk < 0:
+        elif found and junk < 0 and (octets[0] in b" \t" or _is_parameter(section, found[-1], octets)):
             found[-1].end = line.end()
         elif junk < 0 and not _MBOX.match(octets):
             if (found or delimiters) and _is_cut_name(content, start + line.start(), end):
@@ -119,6 +123,15 @@ def read_fields(
     if junk >= 0 and (_BASE64_LINE.match(section, junk) or not _is_base64(fields)):
         body = start + junk
     return fields, body
+
+
+def _is_parameter(section: bytes, field: _Found, line: bytes) -> bool:
+    """Whether the line goes on with the field's parameters, and the white space of the fold was forgotten."""
+    return (
+        field.name in _WITH_PARAMETERS
+        and _PARAMETER.match(line) is not None
+        and section[field.begin : field.end].rstrip().endswith(b";")
+    )
 
 
 def _is_cut_name(content: Buffer, start: int, end: int) -> bool:

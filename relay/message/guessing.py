@@ -18,7 +18,7 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _JAPANESE_RUN = re.compile("[\u3041-\u30ff\u4e00-\u9fff]{2}")
 _HIGH_RUN = re.compile("[\u0080-\uffff]+")
 _EAST_ASIAN = {"gb18030", "cp949", "big5", "johab"}
-_LATIN = {
+LATIN = {
     "cp1252",
     "cp1250",
     "cp1254",
@@ -51,7 +51,7 @@ def guess_codec(octets: bytes) -> str:
         codec = "cp874"  # Thai: short, it passes for Chinese that nobody writes
     if codec in _EAST_ASIAN:
         return _prefer_japanese(sample, codec)
-    if codec not in _LATIN and codec not in {"cp932", "euc-jp"} and _looks_western(sample):
+    if codec not in LATIN and codec not in {"cp932", "euc-jp"} and _looks_western(sample):
         return "cp1252"
     return codec
 

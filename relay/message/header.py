@@ -73,7 +73,7 @@ def read_header(fields: Fields) -> Header:
 
 def _find_losses(fields: Fields) -> Iterable[tuple[str, str, tuple[Field, ...]]]:
     subject = fields.first("subject") or b""
-    if is_guessed(subject):
+    if is_guessed(subject) or any(field.recoded and field.name == "subject" for field in fields):
         yield "charset-guessed", "the subject's charset is not declared, or unknown", ()
     found: dict[str, list[Field]] = {}
     for field in fields:

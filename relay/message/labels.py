@@ -32,7 +32,7 @@ _LABELS = {
     "iso8859-16": "iso-8859-16 iso8859-16",
     "koi8-r": "cskoi8r koi koi8 koi8-r koi8_r",
     "koi8-u": "koi8-ru koi8-u",
-    "mac-roman": "csmacintosh mac macintosh x-mac-roman",
+    "mac-roman": "csmacintosh mac macintosh x-mac-roman mac-roman",
     "cp874": "dos-874 iso-8859-11 iso8859-11 iso885911 tis-620 windows-874 cp874",
     "cp1250": "cp1250 windows-1250 x-cp1250",
     "cp1251": "cp1251 windows-1251 x-cp1251 win-1251 win1251",
@@ -46,7 +46,7 @@ _LABELS = {
     "cp1256": "cp1256 windows-1256 x-cp1256",
     "cp1257": "cp1257 windows-1257 x-cp1257",
     "cp1258": "cp1258 windows-1258 x-cp1258",
-    "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian",
+    "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian mac-cyrillic",
     "gb18030": "chinese csgb2312 csiso58gb231280 gb2312 gb_2312 gb_2312-80 gbk iso-ir-58 x-gbk gb18030"
     " cp936 ms936"
     " windows-936 euc-cn gb-2312 gb2312-80",

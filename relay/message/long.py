@@ -25,7 +25,8 @@ _TYPES = {"text/plain", "text/html"}
 _BY_LINE = {"us-ascii", "utf-8", "cp932", "euc-jp", "cp949", "gb18030"}
 _ONE_OCTET = ("cp125", "iso8859-", "koi8-")
 _IDENTITY = {"7bit", "8bit", "binary"}
-# Controls are cleaned away in a text, and these lines begin a file in it: both are seen in the whole only.
+# NUL is taken out of a text, ESC may begin a charset, and these lines begin a file in it: all are seen in the
+# whole only.
 _CONTROLS = bytes(octet for octet in range(128) if octet < 32 and octet not in b"\t\n\v\f\r") + b"\x7f"
 _HIGH = re.compile(rb"[\x80-\xff]")
 _FILE = re.compile(rb"(?:\A|[\r\n])(?:begin|=ybegin)[ -]")

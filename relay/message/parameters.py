@@ -16,7 +16,7 @@ from relay.message.labels import find_codec
 _ATOM = r"[!#$%&*+.^_`{|}~0-9A-Za-z-]"
 _VALUE = re.compile(rf"""[\s"']*({_ATOM}+)(?:\s*/\s*({_ATOM}*))?(?!{_ATOM}|\s*=)["']?""")
 _PARAMETER = re.compile(
-    r"""[;\s]*([^=;\s"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?([^;]*)|((?:=\?[^?]*\?[BbQq]\?[^?]*\?=|[^;])*))""",
+    r"""[;,\s]*([^=;,\s"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?([^;]*)|((?:=\?[^?]*\?[BbQq]\?[^?]*\?=|[^;])*))""",
     re.DOTALL,
 )
 _SKIP = re.compile(r"[;\s]*[^;]*")

@@ -13,6 +13,7 @@ from relay.message import charsets, html
 from relay.message.body import Chosen, choose
 from relay.message.files import File, expand, make_attachments
 from relay.message.header import Header, read_header
+from relay.message.hints import settle_fields
 from relay.message.long import split_rest
 from relay.message.losses import make_loss
 from relay.message.structure import read_structure
@@ -35,6 +36,7 @@ def parse(content: Buffer) -> Understood:
         Unconvertible: a limit is passed (5.6.0).
     """
     root, rest = split_rest(content, read_structure(content))
+    settle_fields(content, root)
     header = read_header(root.fields)
     chosen = choose(content, root)
     _expand(content, chosen)

@@ -26,7 +26,6 @@ _MAGIC = {
 _HEAD = 1024  # octets that show whether a text is encoded
 # Controls that no text has; ESC, SO and SI belong to charsets.
 _BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
-_CONTROLS = {code: None for code in (*range(9), *range(0x0E, 0x20), 0x7F) if code != 0x1B} | {0x1B: None}
 
 
 @dataclass(slots=True)
@@ -81,6 +80,8 @@ def read_text(content: Buffer, part: Part) -> TextRead:
     label = find_label(part, octets)
     decoded = charsets.decode(octets, label)
     losses = []
+    if "\0" in decoded.text:
+        losses.append(("damaged", f"{part.media_type}: NUL, which no text has, was left out"))
     if decoded.guessed:
         losses.append(
             ("charset-guessed", f"{part.media_type}: unknown, wrong or missing; read as {decoded.codec}")
@@ -88,7 +89,8 @@ def read_text(content: Buffer, part: Part) -> TextRead:
     elif decoded.damaged:
         losses.append(("charset-guessed", f"{part.media_type}: some characters are none of {decoded.codec}"))
     is_html = part.media_type == "text/html"
-    text = decoded.text.translate(_CONTROLS) if _needs_cleaning(decoded.text) else decoded.text
+    # Other controls stay: they are seen nowhere, and they were sent. NUL ends a text for many programs.
+    text = decoded.text.replace("\0", "")
     if not (is_html and part.encoding == "base64"):
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     location = charsets.decode_field(part.fields.first("content-location") or b"")
@@ -106,15 +108,8 @@ def _is_plain(content: Buffer, leaf: Leaf) -> bool:
     return len(line.translate(None, ALPHABET + b"=")) * 12 > len(line)
 
 
-def _needs_cleaning(text: str) -> bool:
-    return _CONTROL.search(text) is not None
-
-
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
-
-
 def find_label(part: Part, octets: bytes) -> str:
-    """The charset that a text part, or the html in it, declares; "" without one."""
+    """The charset that the part declares, html also within its first octets; "" when there is none."""
     label = part.content_type.parameters.get("charset", "")
     if part.media_type == "text/html" and not label:
         found = _META.search(octets[:4096]) or _XML.search(octets[:4096])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import devices
 import programs
+import scans
 import shapes
 
 HERE = Path(__file__).parent
@@ -11,7 +12,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     wanted = {}
-    for group in (devices.CASES, programs.CASES, shapes.CASES):
+    for group in (devices.CASES, programs.CASES, shapes.CASES, scans.CASES):
         assert not wanted.keys() & group.keys()
         wanted |= group
     for path in [*HERE.glob("*.eml"), *HERE.glob("*.json")]:

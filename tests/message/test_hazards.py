@@ -49,6 +49,32 @@ def losses(name: str) -> list[str]:
         ("fujifilm-scan-sjis-raw", "注文書.pdf"),
         ("naver", "보고서.hwp"),
         ("nodemailer", "テスト.pdf"),
+        ("hint-text-part", "ｶﾀｶﾅ ﾃｽﾄ.pdf"),
+        ("hint-text-part-iso-2022-jp", "ｶﾀｶﾅ ﾃｽﾄ.pdf"),
+        ("hint-euc-jp-under-shift-jis", "文書スキャン.pdf"),
+        ("hint-chinese", "㈠朱镕基.pdf"),
+        ("hint-cp866", "Счёт.pdf"),
+        ("hint-macintosh", "Größe für Müller.pdf"),
+        ("hint-html-meta", "عرض سعر.pdf"),
+        ("hint-same-part", "عرض سعر.pdf"),
+        ("hint-latin-1-is-none", "見積書の件.pdf"),
+        ("hint-utf-8-is-none", "見積書の件.pdf"),
+        ("boundary-declared-with-hyphens", "a.pdf"),
+        ("boundary-other-case", "a.pdf"),
+        ("parameter-fold-without-blank", "a.pdf"),
+        ("parameter-after-comma", "a.pdf"),
+        ("parameter-after-blank", "x.pdf"),
+        ("name-only-in-description", "report.pdf"),
+        ("name-only-in-location", "report.pdf"),
+        ("name-only-in-content-id", "attachment.pdf"),
+        ("name-empty-beside-name", "n.pdf"),
+        ("name-rfc2231-euc-kr-cut-in-character", "견적서첨부합니다.pdf"),
+        ("name-rfc2231-shift-jis-language", "㈱資料ソ.pdf"),
+        ("name-rfc2231-without-charset", "資.pdf"),
+        ("name-rfc2231-from-one", "ab.pdf"),
+        ("name-emoji", "카카오톡_📷😀.pdf"),
+        ("name-decomposed-rfc2231", "カ\u3099イト\u3099.pdf"),
+        ("name-backslash-within-shift-jis", "表示ソ.pdf"),
     ],
 )
 def test_file_name(name, expected):
@@ -285,3 +311,51 @@ def test_a_reply_to_is_kept_in_the_messages_language():
 def test_same_names_are_kept_apart():
     names = [name for name, _, _ in files("same-names")]
     assert len({name.lower() for name in names}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("hint-encoded-word", "ｶﾀｶﾅ ﾃｽﾄ"),
+        ("subject-cut-in-escape", "複合機からのスキャン送信のお知らせ（至急ご確認ください）"),
+        ("subject-cut-in-pair", "複合機からのスキャン送信のお知らせ（至急ご確認ください）"),
+        ("subject-line-break-in-word", "한국어 제목입니다"),
+        ("subject-cp949-syllables", "똠방각하"),
+        ("subject-ms932", "㈱髙島屋"),
+        ("mbox-line-then-blanks", "x"),
+    ],
+)
+def test_subject_of_a_scan(name, expected):
+    assert load(name)["request"]["subject"] == expected
+
+
+def test_a_display_name_is_read_by_the_texts_charset():
+    assert load("hint-display-name")["request"]["userName"] == "عرض"
+
+
+def test_a_subject_whose_charset_only_a_hint_says_is_a_loss():
+    assert "charset-guessed" in losses("hint-encoded-word")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base64-trailing-blanks",
+        "base64-empty-lines",
+        "boundary-declared-with-hyphens",
+        "boundary-other-case",
+        "text-empty-beside-scan",
+    ],
+)
+def test_a_scan_is_whole(name):
+    assert files(name) == [("a.pdf", "application/pdf", 125)]
+
+
+def test_pages_sent_as_parts_are_all_there():
+    assert [name for name, _, _ in files("pages-as-parts")] == ["page1.tif", "page2.tif"]
+
+
+def test_controls_in_a_text_stay():
+    """They were sent, and every other program shows them or not as it likes; only NUL goes, and says so."""
+    assert load("text-controls-stay")["request"]["body"] == "a\x03b\x1a\n"
+    assert "damaged" in losses("charset-nul-in-text")

@@ -1,0 +1,130 @@
+"""Raw 8-bit fields, read by the charsets that the same message declares elsewhere.
+
+A subject or a file name in raw octets is a dozen of them: too few to guess by. The program that wrote them
+wrote the texts beside them too, and those say what they are: the charset of the same part first, then those
+of the other parts (html may say it itself), then those of encoded-words. Only when none of them fits is
+guessed (see `charsets`).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from relay.envelope import Buffer
+from relay.message import charsets
+from relay.message.encoded_words import find_charsets
+from relay.message.fields import Field, Fields
+from relay.message.guessing import LATIN, guess_codec
+from relay.message.japanese import decode_euc_jp
+from relay.message.labels import find_codec
+from relay.message.parameters import Structured, read_structured
+from relay.message.structure import Part
+from relay.message.text import find_label
+from relay.message.transfer import decode_leaf
+
+_JAPANESE = {"cp932", "euc-jp", "iso-2022-jp"}
+_TWO_OCTETS = {"cp949", "gb18030", "big5"}
+_SINGLE = ("iso8859", "cp125", "cp8", "koi8", "mac-", "tis-620", "ptcp154", "cp437", "cp737")
+_HALFWIDTH = re.compile("[\uff61-\uff9f]")
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+_PRIVATE = re.compile("[\ue000-\uf8ff\ufffd]")
+_HEAD = 4096  # octets of an html part, in which it may say its charset
+_MOST_HINTS = 8
+
+
+def settle_fields(content: Buffer, root: Part) -> None:
+    """Turn every raw field that is not UTF-8 into UTF-8, in all parts, where a declared charset fits."""
+    parts = list(_walk(root))
+    raw = [part for part in parts if any(map(_is_raw, part.fields))]
+    if not raw:
+        return
+    hints = list(dict.fromkeys(_find_hints(content, parts)))[:_MOST_HINTS]
+    for part in raw:
+        own = _own_charset(part)
+        _settle(part, [own, *hints] if own else hints)
+
+
+def _walk(root: Part) -> Iterator[Part]:
+    """All parts, in their order."""
+    pending = [root]
+    while pending:
+        part = pending.pop()
+        yield part
+        pending.extend(reversed(part.children))
+
+
+def _is_raw(field: Field) -> bool:
+    """Whether its octets are neither ASCII nor UTF-8, and no escape sequences say what they are."""
+    if field.value.isascii() or b"\x1b$" in field.value:
+        return False
+    try:
+        field.value.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _own_charset(part: Part) -> str:
+    return find_codec(part.content_type.parameters.get("charset", ""))
+
+
+def _find_hints(content: Buffer, parts: list[Part]) -> Iterator[str]:
+    """The codecs that the message names: its texts' first, then those of encoded-words."""
+    for part in parts:
+        if codec := _own_charset(part):
+            yield codec
+        elif part.media_type == "text/html" and not part.is_multipart:
+            yield find_codec(find_label(part, decode_leaf(content, part.leaf, most=_HEAD)))
+    for part in parts:
+        for field in part.fields:
+            yield from map(find_codec, find_charsets(field.value))
+
+
+def _settle(part: Part, hints: Iterable[str]) -> None:
+    part.fields = Fields(tuple(_recode(field, hints) if _is_raw(field) else field for field in part.fields))
+    for name, attribute in (("content-type", "content_type"), ("content-disposition", "disposition")):
+        value = getattr(part, attribute).value
+        again = read_structured(part.fields.first(name) or b"")
+        setattr(part, attribute, Structured(value, again.parameters))
+
+
+def _recode(field: Field, hints: Iterable[str]) -> Field:
+    text = next((text for codec in hints if (text := _decode(field.value, codec))), "")
+    return replace(field, value=text.encode(), recoded=True) if text else field
+
+
+def _decode(octets: bytes, codec: str) -> str:
+    """The octets in that charset, "" when they are none of it."""
+    if codec in _JAPANESE:
+        return _decode_japanese(octets)
+    if codec not in _TWO_OCTETS and not _is_single(codec):
+        return ""  # UTF-8, ASCII, 7-bit charsets: raw octets show that it was not used
+    if codec in LATIN and not _is_latin(octets, codec):
+        return ""
+    decoded = charsets.decode(octets, codec)
+    fits = not decoded.guessed and not decoded.damaged and not _PRIVATE.search(decoded.text)
+    return decoded.text if fits else ""
+
+
+def _is_latin(octets: bytes, codec: str) -> bool:
+    """Whether nothing speaks against a charset that takes anything; iso-8859-1 (read as windows-1252) is also
+    what programs say that never thought of charsets.
+    """
+    guess = guess_codec(octets)
+    return guess in LATIN if codec == "cp1252" else guess not in _JAPANESE | _TWO_OCTETS
+
+
+def _is_single(codec: str) -> bool:
+    return codec.startswith(
+        ("iso8859", "cp125", "cp8", "koi8", "mac-", "tis-620", "ptcp154", "cp437", "cp737")
+    )
+
+
+def _decode_japanese(octets: bytes) -> str:
+    """Shift_JIS or EUC-JP, whichever the declared Japanese charset is: file systems have their own."""
+    sjis = charsets.decode(octets, "shift_jis")
+    is_sjis = not sjis.guessed and not sjis.damaged and not _PRIVATE.search(sjis.text)
+    euc, is_euc = decode_euc_jp(octets)
+    if is_euc and (not is_sjis or (_HALFWIDTH.search(sjis.text) and _KANA.search(euc))):
+        return euc
+    return sjis.text if is_sjis else ""
