@@ -30,6 +30,9 @@ _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _PRIVATE = re.compile("[\ue000-\uf8ff\ufffd]")
 _HEAD = 4096  # octets of an html part, in which it may say its charset
 _MOST_HINTS = 8
+_MOST_FIELDS = 200  # raw ones of one message; no honest one has more
+_NAMES = {"subject", "from", "sender", "reply-to", "to", "cc", "bcc", "content-type", "content-disposition"}
+_NAMES |= {"content-description", "content-location"}
 
 
 def settle_fields(content: Buffer, root: Part) -> None:
@@ -38,10 +41,13 @@ def settle_fields(content: Buffer, root: Part) -> None:
     raw = [part for part in parts if any(map(_is_raw, part.fields))]
     if not raw:
         return
-    hints = list(dict.fromkeys(_find_hints(content, parts)))[:_MOST_HINTS]
+    hints = list(dict.fromkeys(filter(None, _find_hints(content, parts))))[:_MOST_HINTS]
+    left = _MOST_FIELDS
     for part in raw:
         own = _own_charset(part)
-        _settle(part, [own, *hints] if own else hints)
+        left -= _settle(part, [own, *hints] if own else hints, left)
+        if not left:
+            return
 
 
 def _walk(root: Part) -> Iterator[Part]:
@@ -55,7 +61,7 @@ def _walk(root: Part) -> Iterator[Part]:
 
 def _is_raw(field: Field) -> bool:
     """Whether its octets are neither ASCII nor UTF-8, and no escape sequences say what they are."""
-    if field.value.isascii() or b"\x1b$" in field.value:
+    if field.value.isascii() or field.name not in _NAMES or b"\x1b$" in field.value:
         return False
     try:
         field.value.decode("utf-8")
@@ -80,44 +86,42 @@ def _find_hints(content: Buffer, parts: list[Part]) -> Iterator[str]:
             yield from map(find_codec, find_charsets(field.value))
 
 
-def _settle(part: Part, hints: Iterable[str]) -> None:
-    part.fields = Fields(tuple(_recode(field, hints) if _is_raw(field) else field for field in part.fields))
+def _settle(part: Part, hints: Iterable[str], most: int) -> int:
+    """Recode the part's raw fields, at most so many; gives how many there were."""
+    raw = [field for field in part.fields if _is_raw(field)][:most]
+    recoded = {id(field): _recode(field, hints) for field in raw}
+    part.fields = Fields(tuple(recoded.get(id(field), field) for field in part.fields))
     for name, attribute in (("content-type", "content_type"), ("content-disposition", "disposition")):
         value = getattr(part, attribute).value
         again = read_structured(part.fields.first(name) or b"")
         setattr(part, attribute, Structured(value, again.parameters))
+    return len(raw)
 
 
 def _recode(field: Field, hints: Iterable[str]) -> Field:
-    text = next((text for codec in hints if (text := _decode(field.value, codec))), "")
+    guess = guess_codec(field.value)
+    text = next((text for codec in hints if (text := _decode(field.value, codec, guess))), "")
     return replace(field, value=text.encode(), recoded=True) if text else field
 
 
-def _decode(octets: bytes, codec: str) -> str:
+def _decode(octets: bytes, codec: str, guess: str) -> str:
     """The octets in that charset, "" when they are none of it."""
     if codec in _JAPANESE:
         return _decode_japanese(octets)
-    if codec not in _TWO_OCTETS and not _is_single(codec):
+    if codec not in _TWO_OCTETS and not codec.startswith(_SINGLE):
         return ""  # UTF-8, ASCII, 7-bit charsets: raw octets show that it was not used
-    if codec in LATIN and not _is_latin(octets, codec):
+    if codec in LATIN and not _is_latin(codec, guess):
         return ""
     decoded = charsets.decode(octets, codec)
     fits = not decoded.guessed and not decoded.damaged and not _PRIVATE.search(decoded.text)
     return decoded.text if fits else ""
 
 
-def _is_latin(octets: bytes, codec: str) -> bool:
+def _is_latin(codec: str, guess: str) -> bool:
     """Whether nothing speaks against a charset that takes anything; iso-8859-1 (read as windows-1252) is also
     what programs say that never thought of charsets.
     """
-    guess = guess_codec(octets)
     return guess in LATIN if codec == "cp1252" else guess not in _JAPANESE | _TWO_OCTETS
-
-
-def _is_single(codec: str) -> bool:
-    return codec.startswith(
-        ("iso8859", "cp125", "cp8", "koi8", "mac-", "tis-620", "ptcp154", "cp437", "cp737")
-    )
 
 
 def _decode_japanese(octets: bytes) -> str:
