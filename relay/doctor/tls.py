@@ -136,6 +136,10 @@ def _explain_no_tls(case: Case) -> Advice:
     )
 
 
+def _explain_twice(_: Case) -> Advice | None:
+    return None  # a second STARTTLS is refused and the first one stays: nothing has to change
+
+
 def _explain_tls_needed(_: Case) -> Advice:
     return Advice("tls-needed", "it spoke without TLS where TLS is asked for: choose STARTTLS on its panel.")
 
@@ -198,5 +202,6 @@ BY_TROUBLE: dict[Trouble, Rule] = {
 BY_REPLY: dict[reply.Reply, Rule] = {
     reply.SPEAK_TLS: _explain_plain_on_tls_port,
     reply.NO_TLS: _explain_no_tls,
+    reply.TLS_ACTIVE: _explain_twice,
     reply.TLS_REQUIRED: _explain_tls_needed,
 }

@@ -16,7 +16,7 @@ _LOCAL_PART = re.compile(r"[^\x00- \"(),:;<>@\[\\\]\x7f]+")
 _LETTER, _INNER = r"[^\x00-/:-@\[-`{-\x7f]", r"[^\x00-,./:-@\[-^`{-\x7f]"
 _LABEL = rf"{_LETTER}(?:{_INNER}*{_LETTER})?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_LITERAL = re.compile(r"\[[0-9A-Fa-f:.]+\]")
+_LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]+\]", re.IGNORECASE)  # RFC 5321 §4.1.3
 _LONGEST_LOCAL_PART, _LONGEST_PATH = 64, 254  # RFC 5321 §4.5.3.1.1, §4.5.3.1.3 less the brackets
 # A display name may stand before the brackets: devices send what their address book shows.
 _PATH = re.compile(r"([^<>]*)<([^<>]*)>(.*)", re.DOTALL)

@@ -61,9 +61,12 @@ class Sessions:
         self.count = 0
         self._by_source: Counter[str] = Counter()
 
-    def enter(self, source: str) -> bool:
-        """Count one more, if there is room for it; "" is a source that is not known yet."""
-        if self.most and self.count >= self.most:
+    def enter(self, source: str, *, instead: bool = False) -> bool:
+        """Count one more, if there is room for it, or if it comes instead of one that is about to leave.
+
+        "" is a source that is not known yet.
+        """
+        if self.are_all_taken and not instead:
             return False
         each = self.limits.sessions_per_address
         if source and each and self._by_source[source] >= each:
@@ -78,6 +81,11 @@ class Sessions:
         self._by_source[source] -= 1
         if self._by_source[source] <= 0:
             del self._by_source[source]
+
+    @property
+    def are_all_taken(self) -> bool:
+        """Whether there is room for nobody."""
+        return bool(self.most) and self.count >= self.most
 
     @property
     def are_scarce(self) -> bool:
@@ -198,6 +206,8 @@ class Guard:
         self.logins = Logins(limits.login_failures, limits.login_delay)
         self.notes = Notes()
         self.spare = Spare()
+        # Connections that are no sessions yet, and since when; the oldest first.
+        self.handshakes: dict[asyncio.Task[None], float] = {}
 
     def apply(self, limits: Limits) -> None:
         """New limits for what is counted already."""

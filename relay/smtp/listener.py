@@ -31,6 +31,8 @@ _AT_ONCE = 64
 # Out of file descriptors or memory: accept nothing for so long (seconds).
 _REST = 0.1
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+# When all sessions are taken a handshake, or a PROXY header, has so many seconds; a printer's takes five.
+_PATIENCE_WHEN_FULL = 6.0
 # A TLS client speaks first. One that waits for a banner is none.
 _FIRST_OCTETS = 10.0
 
@@ -106,20 +108,39 @@ class Listening:
         task = self._loop.create_task(self._serve(sock, peer, source))
         self.tasks.add(task)
         self._opening.add(task)
+        self.door.guard.handshakes[task] = self._loop.time()
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
-        self._opening.discard(task)
+        self._is_open(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("session failed inside", exc_info=task.exception())
+
+    def _is_open(self, task: "asyncio.Task[None] | None") -> None:
+        if task is not None:
+            self._opening.discard(task)
+            self.door.guard.handshakes.pop(task, None)
+
+    def _make_room(self) -> bool:
+        """Break off the handshake that has been going on for the longest time, if that is long enough."""
+        handshakes = self.door.guard.handshakes
+        oldest = next(iter(handshakes), None)
+        if oldest is None or self._loop.time() - handshakes[oldest] < _PATIENCE_WHEN_FULL:
+            return False
+        del handshakes[oldest]
+        oldest.cancel()
+        self.door.guard.notes.write("handshake broken off", reason="others need the room")
+        return True
 
     def _may_enter(self, sock: socket.socket, peer: str, source: str) -> bool:
         door = self.door
         if source and door.learning.judge(door.config, door.listener, peer) is Standing.STRANGER:
             self._turn_away(sock, peer, reply.NETWORK_NOT_ALLOWED, "its network is not allowed")
             return False
-        if not self.door.guard.sessions.enter(source):
+        sessions = self.door.guard.sessions
+        instead = sessions.are_all_taken and self._make_room()
+        if not sessions.enter(source, instead=instead):
             self._turn_away(sock, peer, reply.TOO_MANY_SESSIONS, "too many sessions")
             return False
         return True
@@ -177,13 +198,13 @@ class Listening:
         if self.door.listener.tls == "implicit":
             try:
                 await self._connect_tls(session, sock)
-            except _NoSession:
+            except (_NoSession, asyncio.CancelledError):
                 session.record.close()
                 raise
         else:
             await self._loop.connect_accepted_socket(lambda: session, sock)
         self.sessions.add(session)
-        self._opening.discard(asyncio.current_task())
+        self._is_open(asyncio.current_task())
         metrics.CONNECTIONS.labels("accepted").inc()
         try:
             with metrics.SESSIONS.track_inprogress():
@@ -213,6 +234,9 @@ class Listening:
         except (OSError, EOFError) as error:
             session.record.note(Trouble.TLS_FAILED, name_reason(error))
             raise _NoSession("TLS handshake failed", reason=explain(error)) from None
+        except asyncio.CancelledError:
+            session.record.note(Trouble.TIMEOUT, "tls")
+            raise
 
     async def _first_octets(self, sock: socket.socket) -> bytes:
         readable = self._loop.create_future()

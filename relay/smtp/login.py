@@ -27,7 +27,7 @@ async def log_in(session: "Session", argument: str) -> Reply:
     Raises:
         Rejected: the dialogue went wrong.
     """
-    if session.user is not None:
+    if session.has_logged_in:  # a certificate alone is no login: AUTH was offered, and some devices do both
         return reply.ALREADY_LOGGED_IN
     if session.door.listener.auth == "off":
         return reply.NO_AUTH
@@ -52,7 +52,7 @@ async def _judge(session: "Session", name: str, password: str) -> Reply:
         raise
     if user is not None:
         logins.succeed(address, name)
-        session.user = user
+        session.user, session.has_logged_in = user, True
         session.record.logged_in(user.name)
         metrics.LOGINS.labels("accepted").inc()
         log.info("logged in", client=session.peer, session=session.id, user=user.name)

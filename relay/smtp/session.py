@@ -72,7 +72,8 @@ class Session(SMTP):
         self.record = door.recorder.open(peer, door.listener.address, self.id)
         self._standing = door.learning.judge(door.config, door.listener, peer)
         self.helo = ""
-        self.user: User | None = None
+        self.user: User | None = None  # by AUTH, or by a client certificate
+        self.has_logged_in = False
         self.secure = False
         self.pace = Pace(door.guard.limits.idle, since=loop.time())
         self.stream = Stream(loop, door.guard.budget.hold)
@@ -324,7 +325,9 @@ class Session(SMTP):
 
     async def _start_tls(self, argument: str) -> None:
         context, transport = self.door.context, self.stream.transport
-        if self.secure or context is None or self.door.listener.tls != "starttls" or transport is None:
+        if self.secure:
+            raise Rejected(reply.TLS_ACTIVE)
+        if context is None or self.door.listener.tls != "starttls" or transport is None:
             raise Rejected(reply.NO_TLS)
         if argument:
             raise Rejected(reply.BAD_ARGUMENT)
@@ -341,7 +344,7 @@ class Session(SMTP):
             self._note("TLS handshake failed", listener=self.door.listener.address, reason=explain(error))
             raise Close from None
         self.transport = self.stream.transport
-        self.helo, self.user = "", None
+        self.helo, self.user, self.has_logged_in = "", None, False
         self._identify()
 
     def _identify(self) -> None:

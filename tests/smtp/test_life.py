@@ -1,6 +1,7 @@
 """Listeners through their life: started, reloaded, renewed, stopped; on both event loops."""
 
 import asyncio
+import base64
 import socket
 import ssl
 import threading
@@ -13,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tests_smtp import LOOPBACK, PASSWORD, Client, House, listeners, settings
+from tests_smtp import LOOPBACK, PASSWORD, Client, House, listeners, settings, users
 
 from relay import certificate
 
@@ -159,7 +160,7 @@ def test_a_client_certificate_is_an_identity(tmp_path):
         (tmp_path / f"{name}.pem").write_bytes(client_certificate("printer-3f"))
     kinds = {"implicit": listeners(tmp_path)["implicit"] | {"client_ca_file": str(tmp_path / "printer.pem")}}
     user = {"name": "printer", "certificate": "printer-3f", "may_send_as": ["printer@example.com"]}
-    with House(tmp_path, kinds=kinds, user=[user]) as house:
+    with House(tmp_path, kinds=kinds, user=[user, *users()]) as house:
         with with_certificate(house, tmp_path / "printer.pem") as client:
             client.greet()
             assert client.ask("MAIL FROM:<x@example.com>").startswith("550 5.7.1")
@@ -167,9 +168,25 @@ def test_a_client_certificate_is_an_identity(tmp_path):
         with with_certificate(house, None) as client:
             client.greet()
             assert client.ask("MAIL FROM:<printer@example.com>").startswith("530")
+        # Who has a certificate and a password set gives both: the password decides.
+        with with_certificate(house, tmp_path / "printer.pem") as client:
+            assert "AUTH PLAIN LOGIN" in client.greet()
+            assert client.ask(f"AUTH PLAIN {coded('nobody', 'x')}").startswith("535")
+            assert client.ask("MAIL FROM:<printer@example.com>").startswith("250")
+            client.ask("RSET")
+            assert client.ask(f"AUTH PLAIN {coded('erp', PASSWORD)}").startswith("235")
+            assert client.ask("MAIL FROM:<printer@example.com>").startswith("250")
+            client.ask("RSET")
+            assert client.ask("MAIL FROM:<x@example.com>").startswith("250")
+            client.ask("RSET")
+            assert client.ask(f"AUTH PLAIN {coded('erp', PASSWORD)}").startswith("503")
         # The same name, signed by nobody who is trusted here.
         with pytest.raises((OSError, EOFError)), with_certificate(house, tmp_path / "stranger.pem") as client:
             client.greet()
+
+
+def coded(user, password):
+    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
 
 
 def client_certificate(name):
