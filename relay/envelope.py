@@ -14,8 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from relay.writeback import begin_writeback
+
 # Smaller content stays in memory and in the spool's row; larger content goes to a file.
 IN_MEMORY = 64 * 1024
+# So much of a file is sent to the disk at a time, while more arrives.
+_WRITEBACK = 2 * 1024 * 1024
 
 Buffer = bytes | memoryview | mmap.mmap
 
@@ -91,6 +95,7 @@ class ContentWriter:
     _head: bytearray = field(default_factory=bytearray)
     _fd: int = -1
     _path: Path | None = None
+    _begun: int = 0  # octets that are on their way to the disk
     _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
     def write(self, block: bytes | bytearray | memoryview) -> None:
@@ -110,6 +115,9 @@ class ContentWriter:
             self._write_all(self._head)
             self._head = bytearray()
         self._write_all(block)
+        if self.size - self._begun >= _WRITEBACK:
+            begin_writeback(self._fd, self._begun, self.size - self._begun)
+            self._begun = self.size
 
     def _write_all(self, block: bytes | bytearray | memoryview) -> None:
         rest = memoryview(block)

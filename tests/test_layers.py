@@ -24,6 +24,7 @@ ORDER = [
         "metrics",
         "clock",
         "allocator",
+        "writeback",
     },
     {"config"},
     {"message"},

@@ -17,6 +17,7 @@ from relay.outcome import Action, Blame, Outcome
 from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolFull, State
 from relay.spool.schema import MIGRATIONS
 from relay.spool.sqlite import SqliteSpool
+from relay.writeback import begin_writeback
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
 LATER = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down")
@@ -368,3 +369,16 @@ async def test_a_person_who_says_retry_begins_anew(tmp_path):
         entry = (await spool.claim(ACCOUNTS, time.time())).entry
         assert (entry.refused, entry.attempts, entry.ended) == (frozenset(), 0, 0.0)
         assert entry.since > entry.arrival
+
+
+async def test_content_that_comes_in_blocks_is_whole(tmp_path):
+    """Parts of it are sent to the disk while more arrives; a call that cannot be made says nothing."""
+    blocks = [bytes([number]) * 400_000 for number in range(20)]
+    async with opened(tmp_path) as spool:
+        writer = spool.writer()
+        for block in blocks:
+            writer.write(block)
+        content = writer.finish()
+    with content.map() as octets:
+        assert bytes(octets) == b"".join(blocks)
+    begin_writeback(-1, 0, 1)
