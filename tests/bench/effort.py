@@ -70,4 +70,7 @@ LEAST = Effort(
     lag=1,
     lag_beside=False,
     starts=1,
+    scan=MB,
+    large=4 * MB,
+    endless=64 * MB,
 )
