@@ -31,6 +31,7 @@ _IDLE = 4.0  # seconds
 _MOST_HEAD = 64 * 1024  # octets of an answer before its body, interim answers included
 _MOST_BODY = 64 * 1024  # octets of an answer's body that are read
 _BODY_PATIENCE = 10.0  # seconds for them, once the status is known
+_SMALL = 64 * 1024  # octets of a body that goes together with its head
 _FINAL = 200  # a status below it is interim (RFC 9110 §15.2)
 # RFC 9110 §5.5 and RFC 9112 §3.2: nothing that we send may end a line of the head.
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
@@ -239,8 +240,13 @@ class _Attempt:
     async def _send(self) -> None:
         stream, loop = self._stream, asyncio.get_running_loop()
         stream.deadline = loop.time() + self._timeouts.sent_within(self._request.length)
-        # A small mail leaves in one piece, with its head.
+        # A small mail leaves in one piece, with its head; that of a large one goes ahead, so that a peer
+        # that will not have it can say so early.
         pending = _make_head(self._request)
+        if self._request.length > _SMALL:
+            if not await self._write(pending):
+                return
+            pending = b""
         async with contextlib.aclosing(self._request.body()) as blocks:
             async for block in blocks:
                 if not await self._write(pending + block if pending else block):

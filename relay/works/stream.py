@@ -179,6 +179,8 @@ class Stream(asyncio.Protocol):
         if self._ended:
             raise Broken
         self._transport.write(octets)
+        if self._transport.is_closing():  # the kernel refused them; the protocol hears of it later
+            raise Broken
         draining = self._draining
         if draining is None:
             return
