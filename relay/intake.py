@@ -125,7 +125,8 @@ class Intake:
             submission.content.discard()
             return reply.NO_ACCOUNT
         try:
-            queue_id = await self._spool.put(submission, account.name)
+            at_once = await self._courier.send_at_once(submission, account.name)
+            queue_id = at_once or await self._spool.put(submission, account.name)
         except SpoolError as error:
             submission.content.discard()
             log.error("message not kept", session=envelope.session, reason=str(error))
@@ -143,9 +144,11 @@ class Intake:
         )
         if submission.hold:
             return reply.held(queue_id)
-        outcome = await self._courier.expect(
-            queue_id, account.name, self._config.delivery.wait, envelope.line
-        )
+        wait = self._config.delivery.wait
+        if at_once:
+            outcome = await self._courier.hear(queue_id, account.name, wait)
+        else:
+            outcome = await self._courier.expect(queue_id, account.name, wait, envelope.line)
         return _reply(queue_id, outcome)
 
     def _answer_for(self, session: str, queue_id: str) -> None:

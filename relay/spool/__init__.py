@@ -180,6 +180,13 @@ class Spool(Protocol):
     async def put(self, submission: Submission, account: str) -> str:
         """Keep a message; its queue id is given when it is on stable storage. Raises SpoolFull."""
 
+    async def put_started(self, submission: Submission, account: str, recipients: Sequence[str]) -> Claim:
+        """`put`, `claim` and `start` of the first request in one commit, for a small message.
+
+        Raises SpoolFull; the submission's content stays the caller's. If it is cancelled, and kept all
+        the same, the next start finds it among the `interrupted`.
+        """
+
     async def recall(self, submission: Submission) -> Entry | None:
         """The message that this submission repeats: equal, of the last 24 h, its reply never written.
 
@@ -202,6 +209,9 @@ class Spool(Protocol):
 
         None also while there is no room to write down how it ends.
         """
+
+    def is_clear(self, accounts: Collection[str]) -> bool:
+        """Whether nothing of these accounts waits for its turn; False where that would need a look."""
 
     async def next_due(self, accounts: Collection[str]) -> float | None:
         """When a delayed message of these accounts is due; seconds since the epoch."""

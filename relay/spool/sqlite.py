@@ -34,6 +34,7 @@ from relay.spool import (
 from relay.spool.arrival import Ids, insert, make_entry
 from relay.spool.clock import SteadyClock
 from relay.spool.desk import Desk
+from relay.spool.fairness import Turn
 from relay.spool.files import translate
 from relay.spool.interrupted import outcome_of
 from relay.spool.rows import Damaged, dump_json, load_entry, make_fingerprint
@@ -188,6 +189,42 @@ class SqliteSpool(Desk):
             self._turns.put(turn)
         return queue_id
 
+    def is_clear(self, accounts: Collection[str]) -> bool:
+        """Whether nothing of these accounts waits for its turn, as far as is known without a look."""
+        return self._turns.are_clear(accounts)
+
+    async def put_started(self, submission: Submission, account: str, recipients: Sequence[str]) -> Claim:
+        """Keep a small message, claim it, and record that its first request is about to be sent: one commit.
+
+        Raises:
+            SpoolFull: there is no room; nothing is kept.
+            SpoolError: nothing is kept.
+        """
+        if not self._space.look().accepting:
+            raise SpoolFull("less is free on the spool's disk than keep_free says")
+        queue_id = self._ids.make()
+        entry = replace(make_entry(queue_id, submission, account), state=State.SENDING)
+        claim = Claim(entry, submission.content, attempt=1)
+        fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
+        told = dump_json(list(recipients))
+
+        def write(c: sqlite3.Connection) -> Turn:
+            turn = insert(c, self._turns, entry, submission.content, fingerprint)
+            verbs.start_request(c, claim, 0, told, self._wall())
+            return turn
+
+        # Before the row is there, and for good if we are cancelled: then the next start finds it.
+        self._turns.claimed.add(queue_id)
+        try:
+            turn = await self._commit(write)
+        except SpoolError:
+            self._turns.claimed.discard(queue_id)
+            raise
+        self._turns.serve(turn)
+        if fingerprint:
+            self._unheard.open(queue_id, fingerprint)
+        return claim
+
     async def _keep(self, queue_id: str, submission: Submission) -> Submission:
         if submission.content.path is None:
             return submission
@@ -341,10 +378,7 @@ class SqliteSpool(Desk):
             )
             if not c.execute(change, (queue_id,)).rowcount:
                 raise SpoolError(f"{queue_id} is not there to be sent any more")
-            c.execute(
-                "INSERT INTO request (queue_id, number, attempt, recipients, started) VALUES (?, ?, ?, ?, ?)",
-                (queue_id, request, claim.attempt, told, self._wall()),
-            )
+            verbs.start_request(c, claim, request, told, self._wall())
 
         await self._commit(write)
 

@@ -185,6 +185,14 @@ def history(c: sqlite3.Connection, since: float) -> list[Past]:
     return [load_past(row) for row in c.execute(query, (since,))]
 
 
+def start_request(c: sqlite3.Connection, claim: Claim, request: int, recipients: str, now: float) -> None:
+    """Write that a request is about to be sent; `recipients` are JSON."""
+    c.execute(
+        "INSERT INTO request (queue_id, number, attempt, recipients, started) VALUES (?, ?, ?, ?, ?)",
+        (claim.entry.queue_id, request, claim.attempt, recipients, now),
+    )
+
+
 def end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outcome) -> None:
     """Write how a request ended."""
     c.execute(

@@ -48,6 +48,22 @@ async def test_an_answer_that_is_not_named_permanent_delays_the_message(relay, s
     assert (await relay.reach(queue_id, State.RELAYED)).attempts == 2
 
 
+async def test_what_goes_at_once_is_settled_as_what_was_put_before(relay):
+    """A small message is kept and started in one commit when nothing waits: its trace tells no difference."""
+    await relay.put()
+    first = await relay.put()
+    assert [one["action"] for one in await relay.attempts(first)] == ["relayed"]
+    relay.sandbox.add_fault("503")
+    second = await relay.put()
+    assert (await relay.entry(second)).state is State.DELAYED
+    relay.pass_time(70)
+    assert (await relay.reach(second, State.RELAYED)).attempts == 2
+    assert len(await relay.attempts(second)) == 2
+    relay.sandbox.add_fault("no-answer", seconds=0.1)
+    third = await relay.put()
+    assert (await relay.reach(third, State.DELAYED)).unknowns == 1
+
+
 @pytest.mark.parametrize("kind", ["cut-before", "cut-in"])
 async def test_broken_before_the_body_had_left_is_tried_again_at_once(relay, kind):
     """A connection that broke early was not taken: one more try costs nothing but a slot.
