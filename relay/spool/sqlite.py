@@ -346,14 +346,15 @@ class SqliteSpool(Desk):
             raise Damaged(f"the database cannot read it: {error}") from error
 
     async def _set_aside(self, queue_id: str, reason: str) -> None:
-        log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
         try:
-            await self._writer.write(lambda c: verbs.set_aside(c, queue_id, reason))
+            if not await self._writer.write(lambda c: verbs.set_aside(c, queue_id, reason)):
+                return  # it has been relayed since somebody looked
         except SpoolError as error:
             # It stays claimed, so nobody waits behind it, and the next start finds it again.
             log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
         else:
             self._turns.claimed.discard(queue_id)
+        log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
         self._report(queue_id, reason)
 
     async def next_due(self, accounts: Collection[str]) -> float | None:

@@ -107,13 +107,16 @@ def change(
     note(c, queue_id, event, {})
 
 
-def set_aside(c: sqlite3.Connection, queue_id: str, reason: str) -> None:
-    """Keep a damaged message for a person, out of everybody's way."""
+def set_aside(c: sqlite3.Connection, queue_id: str, reason: str) -> bool:
+    """Keep a damaged message for a person, out of everybody's way; whether it still needs its content."""
     change_ = (
-        "UPDATE message SET state = 'held', next_attempt = 0, status = '4.3.0', reason = ? WHERE queue_id = ?"
+        "UPDATE message SET state = 'held', next_attempt = 0, status = '4.3.0', reason = ?"
+        " WHERE queue_id = ? AND state NOT IN ('relayed', 'discarded')"
     )
-    c.execute(change_, (f"damaged: {reason}", queue_id))
+    if not c.execute(change_, (f"damaged: {reason}", queue_id)).rowcount:
+        return False
     note(c, queue_id, "set aside", {"reason": reason})
+    return True
 
 
 def note(c: sqlite3.Connection, queue_id: str, event: str, detail: Mapping[str, object]) -> None:

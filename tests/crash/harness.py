@@ -200,7 +200,8 @@ class Relay:
             if not sum(counts[state] for state in ("queued", "sending", *states)):
                 return
             if time.monotonic() > end:
-                raise TimeoutError(f"it does not drain: {counts}")
+                stuck = [(one["queue_id"], one["state"], one["reason"]) for one in waiting["messages"]]
+                raise TimeoutError(f"it does not drain: {counts} {stuck}")
             await asyncio.sleep(0.3)
 
     def rows(self):

@@ -105,6 +105,22 @@ async def test_a_damaged_file_is_set_aside(tmp_path, damage):
         assert (await spool.show(bad)).state is State.HELD
 
 
+async def test_what_was_relayed_while_files_were_checked_is_not_set_aside(tmp_path):
+    """The check after a start had read a row that waited, and looked for its file when it was sent and gone.
+
+    One of 100,000 relayed messages was held as damaged, and no `retry` could mend it.
+    """
+    reports = []
+    async with opened(tmp_path, report=lambda *told: reports.append(told)) as spool:
+        queue_id = await spool.put(submission(spool, b"x" * 100_000), "scanner")
+        claim = await spool.claim(ACCOUNTS, 0)
+        await spool.start(claim, 0, claim.entry.envelope.forward_paths)
+        await spool.settle(claim, Settlement(State.RELAYED, TAKEN), ended=(0, TAKEN))
+        await spool._set_aside_unclaimed(queue_id, "its content file is missing")
+        assert (await spool.show(queue_id)).state is State.RELAYED
+        assert reports == []
+
+
 async def test_a_missing_file_is_found_before_its_turn(tmp_path):
     async with opened(tmp_path) as spool:
         bad = await spool.put(submission(spool, b"x" * 100_000), "scanner")
