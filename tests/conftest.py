@@ -28,7 +28,9 @@ def pytest_sessionfinish(session):
 def pytest_terminal_summary(terminalreporter, config):
     counts = secrets_watch.count(_WATCH)
     terminalreporter.section("secrets")
-    terminalreporter.line(", ".join(f"{kind}: {lines}" for kind, (lines, _) in sorted(counts.items())))
+    octets = sum(size for _, size in counts.values())
+    lines = ", ".join(f"{kind}: {number}" for kind, (number, _) in sorted(counts.items()))
+    terminalreporter.line(f"{octets / 1e6:.1f} MB in lines of {lines}")
     for (what, owner, kind, test), before in config.stash.get(_LEAKS, {}).items():
         terminalreporter.line(f"LEAKED: {what} of {owner} in a {kind} of {test}, behind {before!r}", red=True)
     shutil.rmtree(_WATCH, ignore_errors=True)

@@ -135,9 +135,18 @@ class Relay:
             self.pid, self.process = self.nursery.bear(self.config, self.log), None
             return
         command = [*before, sys.executable, "-m", "relay", "serve", "--config", str(self.config)]
+        environment = dict(os.environ)
+        if before:
+            # Its system calls are looked at: the suite's watch (tests/watch) would add its own.
+            environment.pop("RELAY_SUITE_WATCH", None)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment,
             )
         self.pid = self.process.pid
 
