@@ -67,8 +67,8 @@ async def test_a_session_that_is_all_right(tmp_path):
         assert last["messages"] == 1
         texts = [line["text"] for line in last["lines"]]
         assert any(text.startswith("EHLO") for text in texts)
-            # smtplib writes TO or to, by its version.
-            assert "rcpt to:<b@example.com>" in [text.lower() for text in texts]
+        # smtplib writes TO or to, by its version.
+        assert "rcpt to:<b@example.com>" in [text.lower() for text in texts]
         assert any(text.startswith("250 2.0.0 queued") for text in texts)
         assert "secret" not in str(answer)
 
