@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,8 +9,14 @@ import pytest
 import secrets_watch
 
 # Before anything of the relay is imported, by the conftest.py of a folder for instance.
-_WATCH = Path(tempfile.mkdtemp(prefix="relay-suite-"))
-secrets_watch.begin(_WATCH)
+# A worker of pytest-xdist listens already, as every process that is started here does; the process that
+# started it searches, when all of them have ended.
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if _IS_WORKER:
+    _WATCH = Path(os.environ[secrets_watch.FOLDER])
+else:
+    _WATCH = Path(tempfile.mkdtemp(prefix="relay-suite-"))
+    secrets_watch.begin(_WATCH)
 _LEAKS = pytest.StashKey()
 
 
@@ -19,13 +26,18 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
+    if _IS_WORKER:
+        return
     session.config.stash[_LEAKS] = leaks = secrets_watch.search(_WATCH)
     if leaks:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    if _IS_WORKER:
+        return
     counts = secrets_watch.count(_WATCH)
     terminalreporter.section("secrets")
     octets = sum(size for _, size in counts.values())

@@ -304,6 +304,7 @@ class Authorizer:
         """Store a grant, and only then know it."""
         await asyncio.to_thread(self._store.store, account, grant)
         state.grant, state.version = grant, self._store.version(account)
+        state.looked = 0.0  # somebody who logs in waits for our lock: the next caller looks again
 
     async def _note_use(self, account: str, state: _State, *, at_once: bool = False) -> None:
         grant = state.grant
