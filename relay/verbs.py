@@ -114,8 +114,7 @@ class Verbs:
         """
         states = (State.DELAYED, State.HELD, State.FAILED)
         chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
-        await self._release_accounts(chosen, account, every=every)
-        return await self._each(self._spool.retry, chosen)
+        return await self._let_go(self._spool.retry, chosen, account, every=every)
 
     async def queue_release(
         self,
@@ -128,8 +127,7 @@ class Verbs:
         """Let these held messages go; the arguments are those of `queue_retry`."""
         states = (State.HELD,)
         chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
-        await self._release_accounts(chosen, account, every=every)
-        return await self._each(self._spool.release, chosen)
+        return await self._let_go(self._spool.release, chosen, account, every=every)
 
     async def queue_hold(
         self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
@@ -203,11 +201,14 @@ class Verbs:
             return False
         return entry.state is State.QUEUED
 
-    async def _release_accounts(self, queue_ids: Sequence[str], account: str, *, every: bool) -> None:
-        """Try the accounts in trouble again whose messages are meant."""
+    async def _let_go(
+        self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str], account: str, *, every: bool
+    ) -> Answer:
+        """Do it to these messages, and try their accounts in trouble again."""
         for name in list(self._courier.held):
-            if every or name == account or await self._any_of(queue_ids, name):
+            if every or name == account or await self._any_of(chosen, name):
                 self._courier.stop_account(name, None)
+        return await self._each(verb, chosen)
 
     async def _any_of(self, queue_ids: Sequence[str], account: str) -> bool:
         for queue_id in queue_ids:

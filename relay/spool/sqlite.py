@@ -162,9 +162,7 @@ class SqliteSpool(Desk):
             SpoolFull: there is no room; nothing is kept.
             SpoolError: nothing is kept.
         """
-        if not self._space.look().accepting:
-            raise SpoolFull("less is free on the spool's disk than keep_free says")
-        queue_id = self._ids.make()
+        queue_id = self._admit()
         self._keeping.add(queue_id)
         try:
             submission = await self._keep(queue_id, submission)
@@ -189,6 +187,12 @@ class SqliteSpool(Desk):
             self._turns.put(turn)
         return queue_id
 
+    def _admit(self) -> str:
+        """The queue id of a message for which there is room."""
+        if not self._space.look().accepting:
+            raise SpoolFull("less is free on the spool's disk than keep_free says")
+        return self._ids.make()
+
     def is_clear(self, accounts: Collection[str]) -> bool:
         """Whether nothing of these accounts waits for its turn, as far as is known without a look."""
         return self._turns.are_clear(accounts)
@@ -200,9 +204,7 @@ class SqliteSpool(Desk):
             SpoolFull: there is no room; nothing is kept.
             SpoolError: nothing is kept.
         """
-        if not self._space.look().accepting:
-            raise SpoolFull("less is free on the spool's disk than keep_free says")
-        queue_id = self._ids.make()
+        queue_id = self._admit()
         entry = replace(make_entry(queue_id, submission, account), state=State.SENDING)
         claim = Claim(entry, submission.content, attempt=1)
         fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
