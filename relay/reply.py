@@ -7,15 +7,16 @@ an exception and no text of the API ever gets into one.
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 # A reply line is at most 512 octets with its code and CRLF (RFC 5321 §4.5.3.1.5).
 _LONGEST_TEXT = 450
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reply:
-    """One SMTP reply.
+    """One SMTP reply; its octets are made once, as most replies are given again and again.
 
     Raises:
         ValueError: the reply code and the enhanced status code disagree.
@@ -32,6 +33,10 @@ class Reply:
             raise ValueError(f"{self.code} cannot carry {self.enhanced}")
 
     def __str__(self) -> str:
+        return self._line
+
+    @cached_property
+    def _line(self) -> str:
         # Replies are ASCII in one line (RFC 5321 §4.2): a line break would be a second reply.
         plain = self.text.isascii() and self.text.isprintable()
         text = (self.text if plain else _UNPRINTABLE.sub(" ", self.text))[:_LONGEST_TEXT]
@@ -39,7 +44,11 @@ class Reply:
 
     def encode(self) -> bytes:
         """The octets on the wire."""
-        first = str(self)
+        return self._octets
+
+    @cached_property
+    def _octets(self) -> bytes:
+        first = self._line
         if not self.lines:
             return f"{first}\r\n".encode("ascii")
         further = [f"{self.code}-{line}" for line in self.lines[:-1]] + [f"{self.code} {self.lines[-1]}"]

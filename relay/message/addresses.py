@@ -6,6 +6,7 @@ mailboxes are found, in time linear in the field. What is no mailbox is passed o
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from relay.mail import Address
 from relay.message import charsets, limits
@@ -28,6 +29,8 @@ _COMMENT = re.compile(r"\([^()]*\)")
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
 _STOP = re.compile("[,;]")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9._+-]+\Z")
+# A device says the same From and To with every message: so many fields, no longer than this, are remembered.
+_REMEMBERED, _SHORT = 256, 200
 
 
 def read_addresses(raw: Iterable[bytes]) -> tuple[Address, ...]:
@@ -38,10 +41,17 @@ def read_addresses(raw: Iterable[bytes]) -> tuple[Address, ...]:
     """
     found: list[Address] = []
     for field in raw:
-        found += _Reader(re.sub(r"\r?\n", "", charsets.decode_field(field))).read()
+        found += _read_short(field) if len(field) <= _SHORT else _read(field)
         if len(found) > limits.ADDRESSES:
             raise limits.refuse("addresses", limits.ADDRESSES)
     return tuple(found)
+
+
+def _read(field: bytes) -> tuple[Address, ...]:
+    return tuple(_Reader(re.sub(r"\r?\n", "", charsets.decode_field(field))).read())
+
+
+_read_short = lru_cache(_REMEMBERED)(_read)
 
 
 class _Reader:

@@ -115,7 +115,7 @@ class Record:
 
     def said(self, answer: Reply) -> None:
         """A reply was given."""
-        self._add("S", str(answer))
+        self._keep(Line(time.time(), "S", str(answer)[:_LONGEST_LINE]))  # it is printable already
         if answer.code >= 400 and answer not in self.replies:  # noqa: PLR2004 - 4yz and 5yz
             del self.replies[:-19]
             self.replies.append(answer)
@@ -170,7 +170,9 @@ class Record:
         return bool(self.replies or self.troubles)
 
     def _add(self, side: str, text: str) -> None:
-        line = Line(time.time(), side, _clean(text))
+        self._keep(Line(time.time(), side, _clean(text)))
+
+    def _keep(self, line: Line) -> None:
         if len(self.lines) >= _MOST_LINES:
             del self.lines[_FIRST_LINES]
             self.left_out += 1

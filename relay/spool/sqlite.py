@@ -387,7 +387,7 @@ class SqliteSpool(Desk):
 
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
         """Record durably how this request ended."""
-        await self._writer.insist(lambda c: verbs.end_request(c, claim, request, outcome))
+        await self._writer.insist(lambda c: verbs.end_request(c, claim, request, outcome, self._wall()))
 
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
@@ -396,8 +396,8 @@ class SqliteSpool(Desk):
 
         def write(c: sqlite3.Connection) -> None:
             if ended is not None:
-                verbs.end_request(c, claim, *ended)
-            verbs.settle(c, claim, settlement)
+                verbs.end_request(c, claim, *ended, self._wall())
+            verbs.settle(c, claim, settlement, self._wall())
 
         if settlement.state is State.RELAYED and ended is None:
             # It follows from what `record` wrote: a crash before the commit loses nothing.
@@ -434,7 +434,7 @@ class SqliteSpool(Desk):
 
             def write(c: sqlite3.Connection) -> None:
                 insert(c, self._turns, entry, submission.content)
-                verbs.settle(c, claim, settlement)
+                verbs.settle(c, claim, settlement, self._wall())
                 verbs.note(c, claim.entry.queue_id, "notice", {"to": notice.to, "notice": queue_id})
 
             await asyncio.shield(self._writer.insist(write))

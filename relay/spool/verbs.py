@@ -50,10 +50,9 @@ def load_content(c: sqlite3.Connection, files: Files, row: Sequence[Any]) -> Con
     return Content(size, sha256, data=found[0])
 
 
-def settle(c: sqlite3.Connection, claim: Claim, settlement: Settlement) -> None:
-    """Write how a claim ended."""
+def settle(c: sqlite3.Connection, claim: Claim, settlement: Settlement, now: float) -> None:
+    """Write how a claim ended; `now` in seconds since the epoch, as the statements ask the clock slowly."""
     queue_id, outcome, state = claim.entry.queue_id, settlement.outcome, settlement.state
-    now = look_at_clock(c)
     c.execute(
         "UPDATE message SET state = ?, next_attempt = ?, attempts = attempts + ?,"
         " unknowns = unknowns + ?, status = ?, reason = ?, losses = ?, ended = ? WHERE queue_id = ?",
@@ -196,12 +195,12 @@ def start_request(c: sqlite3.Connection, claim: Claim, request: int, recipients:
     )
 
 
-def end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outcome) -> None:
-    """Write how a request ended."""
+def end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outcome, now: float) -> None:
+    """Write how a request ended; `now` in seconds since the epoch."""
     c.execute(
         "UPDATE request SET ended = ?, outcome = ?"
         " WHERE queue_id = ? AND number = ? AND attempt = ? AND ended IS NULL",
-        (look_at_clock(c), dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
+        (now, dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
     )
 
 
