@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import driving
-from drain_windows import most_in, permitted
+from windows import most_in, permitted
 
 from relay.sandbox import Settings
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import driving
-from drain_windows import most_in
+from windows import most_in
 
 from relay.sandbox import Settings
 from relay.spool import State

@@ -388,8 +388,8 @@ def test_a_day_of_a_busy_mailbox_costs_constant_time_and_little_memory():
 
 
 def test_a_backlog_against_the_simulated_works_own_counting():
-    """The short form of tests/bench/drain.py; its exit code says whether every limit held."""
-    script = Path(__file__).parents[1] / "bench" / "drain.py"
+    """The short form of tests/load/pacing_alone.py; its exit code says whether every limit held."""
+    script = Path(__file__).parents[1] / "load" / "pacing_alone.py"
     done = subprocess.run(
         [sys.executable, script, "--messages", "300", "--accounts", "3"],
         capture_output=True,

@@ -1,7 +1,7 @@
 """How fast a backlog drains under the limits of Works, and whether a limit is ever exceeded.
 
-    python tests/bench/drain.py --messages 10000 --accounts 5
-    python tests/bench/drain.py --messages 1000 --accounts 1
+    python tests/load/pacing_alone.py --messages 10000 --accounts 5
+    python tests/load/pacing_alone.py --messages 1000 --accounts 1
 
 Client and pacing work against the simulated Works, which counts for itself; the clocks of both are
 moved together, so that an hour takes seconds. It prints the share of the permitted rate that was
@@ -15,6 +15,8 @@ import json
 import sys
 import time
 from types import SimpleNamespace
+
+from windows import most_in, permitted
 
 from relay.console.server import serving
 from relay.envelope import Content
@@ -65,22 +67,6 @@ async def drain(sandbox, client, pacing, left):
         await asyncio.gather(*[send(name, slot) for name, slot in slots])
         if not slots:
             sandbox.clock.move(max(0.005, min(pacing.next_free(name) for name in left if left[name])))
-
-
-def most_in(times, window=MINUTE):
-    """The most that any window of so many seconds holds."""
-    best = first = 0
-    for last, when in enumerate(times):
-        while times[first] <= when - window:
-            first += 1
-        best = max(best, last - first + 1)
-    return best
-
-
-def permitted(minutes, accounts, per_minute, mailbox):
-    """How many may be sent in so many minutes."""
-    full, half = min(per_minute, accounts * mailbox), min(per_minute // 2, accounts * mailbox)
-    return full * min(minutes, 30) + half * max(0.0, minutes - 30)
 
 
 async def run(messages, accounts):
