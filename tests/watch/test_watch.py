@@ -54,3 +54,19 @@ def test_a_password_in_a_reply_is_seen_in_every_disguise(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         assert run(folder, reply=repr(f"unknown command {text}")) == {leak}, text
+
+
+def test_what_hypothesis_invents_is_no_secret(tmp_path):
+    """It drew "account released" as a body once, and every log that said so was a leak."""
+    for test in (
+        "tests/message/test_properties.py::test_x (call)",
+        "tests/message/test_text.py::test_y (call)",
+    ):
+        subprocess.run(
+            [sys.executable, "-c", 'from relay.mail import Mail; Mail("", "account released", "text")'],
+            env=os.environ | {secrets_watch.FOLDER: str(tmp_path), "PYTEST_CURRENT_TEST": test},
+            timeout=60,
+            check=True,
+        )
+    planted = list(secrets_watch.read(tmp_path, planted=True))
+    assert planted == [("body", "tests/message/test_text.py::test_y", "account released")]
