@@ -306,8 +306,10 @@ class Courier:
 
     async def _sleep(self, waits: dict[str, float], ready: list[str]) -> None:
         seconds = min((wait for name, wait in waits.items() if name not in ready), default=_LONGEST_SLEEP)
-        due = await self._spool.next_due(ready)
-        if due is not None:
+        if not self._spool.room().sending:
+            seconds = min(seconds, _SPOOL_PATIENCE)  # nobody tells when there is room again
+        elif ready and (due := await self._spool.next_due(ready)) is not None:
+            # With nobody ready nothing is claimed, and what is due stays so: it would end every sleep.
             seconds = min(seconds, max(due - self._clock.wall(), 0.0))
         # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):

@@ -16,6 +16,7 @@ from relay.courier.patience import Patience
 from relay.outcome import Action, Blame, Outcome, Scope
 from relay.sandbox import Sandbox
 from relay.spool import State
+from relay.works.diagnosis import Failure, diagnose_failure
 from relay.works.grants import FileGrants
 
 DOWN = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down", if_repeated=Scope.API)
@@ -61,6 +62,30 @@ async def test_nobody_waits_behind_a_queue_that_is_longer_than_the_wait(tmp_path
         await quickly(relay)
         relay.pass_time(11)
         assert "relayed" in (await waiting)[1]
+
+
+@pytest.mark.parametrize("standstill", ["account", "disk"])
+async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, standstill):
+    """A message whose time has come ended every sleep at once: a whole core for as long as it could not go."""
+    async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
+        relay.sandbox.add_fault("503")
+        queue_id = await relay.put()
+        await relay.reach(queue_id, State.DELAYED)
+        spool, courier = relay.service.spool, relay.service.courier
+        if standstill == "account":
+            courier.stop_account("scanner", diagnose_failure(Failure.NO_GRANT))
+        else:
+            spool._space.blocked = True
+        rounds, pacing = [], relay.service.pacing
+        next_free = pacing.next_free
+        pacing.next_free = lambda *one, **more: rounds.append(None) or next_free(*one, **more)
+        relay.pass_time(200)
+        await asyncio.sleep(0.5)
+        assert (await relay.entry(queue_id)).state is State.DELAYED
+        assert len(rounds) < 20
+        courier.stop_account("scanner", None)
+        spool._space.blocked = False
+        await relay.reach(queue_id, State.RELAYED)
 
 
 async def test_a_stop_cuts_off_what_does_not_end_and_says_that_it_is_unknown(tmp_path):
