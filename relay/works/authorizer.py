@@ -211,8 +211,12 @@ class Authorizer:
         if grant is None:
             self._tell(account, state, Failure.NO_GRANT)
         elif before is None or grant.consented_at != before.consented_at:
+            if before is not None and state.trouble is None and self._on_trouble is not None:
+                # The API may have refused what was in order here: 401 after a refresh, 403.
+                self._on_trouble(account, None)
             self._tell(account, state, None)
             state.pause = state.again_at = 0.0
+            state.rejected = state.refused = ""
         return state
 
     def _tell(self, account: str, state: _State, trouble: Failure | None, diagnostic: str = "") -> None:
