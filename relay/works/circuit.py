@@ -23,7 +23,7 @@ class Circuit:
     _suspect: str = ""  # the message that met trouble last
     _first_trouble_at: float = 0.0
     _unknown_probes: int = 0
-    _refused: dict[str, str] = field(default_factory=dict)  # account: the message that it was refused for
+    _refused: dict[str, str] = field(default_factory=dict)  # account: the message refused; "": any
 
     def free_in(self, now: float) -> float:
         """Seconds until the next request may start; 0 when it is now. While a probe runs, a poll."""
@@ -57,6 +57,8 @@ class Circuit:
         before = self._refused.setdefault(account, message)
         if before == message:
             return outcome
+        # It is the account's trouble now: for the first of the two as well, when it comes again.
+        self._refused[account] = ""
         return replace(outcome, action=Action.HELD, scope=Scope.ACCOUNT)
 
     def _doubt(self, message: str, outcome: Outcome, now: float) -> None:

@@ -210,3 +210,36 @@ async def test_limits_of_works_hold_the_account(tmp_path):
         assert (entry.state, entry.attempts) == (State.QUEUED, 0)
         relay.pass_time(86400)
         assert (await relay.reach(queue_id, State.RELAYED)).attempts == 1
+
+
+async def test_two_messages_that_get_403_again_and_again_are_held_and_never_given_up(tmp_path):
+    """Once two have met it, the first one's next refusal is no sign that the account is well again."""
+    async with relaying(tmp_path / "state", delivery={"wait": "0s", "give_up_after": "1d"}) as relay:
+        refusing = relay.sandbox.add_fault("wrong-content-type", status=403, times=0)
+        ids = [await relay.put(subject=subject) for subject in ("first", "second")]
+        await until(lambda: relay.service.courier.held and not relay.service.courier.under_way)
+        for _ in range(60):
+            before = refusing.met
+            relay.pass_time(3601)
+            await until(lambda before=before: refusing.met > before and not relay.service.courier.under_way)
+            assert list(relay.service.courier.held) == ["scanner"]
+        for queue_id in ids:
+            assert (await relay.entry(queue_id)).attempts <= 1
+        relay.sandbox.faults.clear()
+        await relay.log_in()
+        for queue_id in ids:
+            relay.pass_time(301)
+            await relay.reach(queue_id, State.RELAYED)
+
+
+async def test_a_login_ends_a_hold_that_only_the_api_knew_of(tmp_path):
+    """The grant refreshes well and the API refuses it all the same: nobody waits an hour after the login."""
+    async with relaying(tmp_path / "state") as relay:
+        refusing = relay.sandbox.add_fault("wrong-content-type", status=401, times=0)
+        queue_id = await relay.put()
+        assert "log in again" in relay.service.courier.held["scanner"].reason
+        assert relay.service.authorizer.trouble("scanner") is None
+        refusing.times = 1  # met long ago: it is over
+        relay.clock.move(5)
+        await relay.log_in()
+        await relay.reach(queue_id, State.RELAYED)
