@@ -30,7 +30,7 @@ _PORTS = {"http": 80, "https": 443}
 _IDLE = 4.0  # seconds
 _MOST_HEAD = 64 * 1024  # octets of an answer before its body, interim answers included
 _MOST_BODY = 64 * 1024  # octets of an answer's body that are read
-_BODY_PATIENCE = 10.0  # seconds for them, once the status is known
+_BODY_PATIENCE = 10.0  # seconds for the rest of the answer, once the status is known
 _SMALL = 64 * 1024  # octets of a body that goes together with its head
 _FINAL = 200  # a status below it is interim (RFC 9110 §15.2)
 # RFC 9110 §5.5 and RFC 9112 §3.2: nothing that we send may end a line of the head.
@@ -219,22 +219,21 @@ class _Attempt:
 
     async def run(self, on_status: OnStatus | None) -> Answer | Failure:
         """The answer, from its status line on, or how it broke."""
-        status: int | None
         try:
             await self._send()
-            await self._read_head()
-            status = self._reading.status
+            await self._read_status()
         except Broken as error:
-            # The status line is the verdict, even if the rest of the head never came.
-            status = self._reading.status or self._stream.find_status()
-            if status is None:
+            # The status line is the verdict, even if the rest of the head never comes.
+            if self._status is None:
                 return self._explain(error)
+        status = self._status
+        assert status is not None  # noqa: S101 - read until there is one
         if on_status is not None:
             await on_status(status)
+        if not self._reading.done:
+            await self._read_rest()
         if not self._reading.begun:
             return Answer(status, {})
-        if not self._reading.done:
-            await self._read_body()
         return Answer(status, self._reading.headers, bytes(self._reading.body[:_MOST_BODY]))
 
     async def _send(self) -> None:
@@ -272,8 +271,12 @@ class _Attempt:
             return False
         return True
 
-    async def _read_head(self) -> None:
-        while not self._reading.begun:
+    @property
+    def _status(self) -> int | None:
+        return self._reading.status or self._stream.find_status()
+
+    async def _read_status(self) -> None:
+        while self._status is None:
             await self._read()
 
     async def _read(self) -> None:
@@ -282,8 +285,8 @@ class _Attempt:
             raise Broken
         self._reading.feed(octets)
 
-    async def _read_body(self) -> None:
-        # The verdict is known; the body only explains it, and may be endless, slow or cut.
+    async def _read_rest(self) -> None:
+        # The verdict is known; what follows only explains it, and may be endless, slow or cut.
         self._stream.deadline = asyncio.get_running_loop().time() + _BODY_PATIENCE
         with contextlib.suppress(Broken):
             while not self._reading.done and len(self._reading.body) <= _MOST_BODY:

@@ -103,6 +103,30 @@ async def test_the_202_is_reported_before_its_body_is_read():
     assert outcome.action is Action.RELAYED
 
 
+async def test_the_202_is_reported_before_the_rest_of_its_head():
+    """The status line alone is the verdict: what is recorded late is sent twice after a crash."""
+    release = asyncio.Event()
+    seen = []
+
+    async def slow_head(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(b"HTTP/1.1 202 Accepted\r\n")
+        await release.wait()
+        writer.write(b"rateLimit-limit: 7\r\nContent-Length: 0\r\n\r\n")
+
+    async def note(status):
+        seen.append(status)
+        release.set()
+
+    heard = []
+    budget = SimpleNamespace(answered=heard.append)
+    async with Peer(slow_head).running() as peer:
+        outcome = await attempt(peer, on_status=note, budget=budget)
+    assert seen == [202]
+    assert outcome.action is Action.RELAYED
+    assert heard[0].headers["ratelimit-limit"] == "7"
+
+
 @pytest.mark.parametrize(
     "tail",
     [
