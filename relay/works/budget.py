@@ -109,10 +109,17 @@ class Rate:
         limit = self.allowed(now)
         if not limit:
             return pause
-        others = self._foreign if now < self._foreign_until else 0
+        others = self._others(now, limit)
         room = self.window.room_in(now, 1, max(1, limit - others))
         used = self.window.used(now) + others
         return max(pause, room, self._due - now if used >= limit * _AT_ONCE else 0.0)
+
+    def _others(self, now: float, limit: int) -> int:
+        """How much of `limit` others of the domain use: what the API allows beyond it is theirs first."""
+        if now >= self._foreign_until:
+            return 0
+        whole = self._learned // 2 if self.halves and self._long_busy(now) else self._learned
+        return max(0, self._foreign - max(0, whole - limit))
 
     def take(self, now: float) -> None:
         """A request starts."""

@@ -22,6 +22,7 @@ _ADDRESS = re.compile(r"[^\s<>()\[\]\",;:@\uff20]{1,64}[@\uff20][^\s<>()\[\]\",;
 _SECRET = re.compile(r"[A-Za-z0-9+/=_.~-]{40,}")  # tokens and Base64 have no spaces
 _LONGEST_DIAGNOSTIC = 200
 _LONGEST_WAIT = 3600.0  # seconds; a header may ask for more, but one probe an hour costs nothing
+_SHORTEST_WAIT = 1.0  # seconds; "0" is a second that has not ended yet, and no wait at all is a storm
 _RATE_WINDOW = 60.0  # seconds; Works API §3
 
 
@@ -169,7 +170,7 @@ def retry_after(answer: Answer) -> float | None:
         return None
     waits = [seconds(answer.headers.get("ratelimit-reset")), _delay(answer.headers.get("retry-after"))]
     said = [wait for wait in waits if wait is not None]
-    return min(max(said), _LONGEST_WAIT) if said else None
+    return min(max(_SHORTEST_WAIT, *said), _LONGEST_WAIT) if said else None
 
 
 def seconds(value: str | None) -> float | None:

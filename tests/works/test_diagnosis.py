@@ -144,7 +144,8 @@ def test_the_reason_is_never_the_apis():
         ({"ratelimit_reset": "1e9"}, 60.0),
         ({"ratelimit_reset": "9" * 5000}, 60.0),
         ({"retry_after": "tomorrow"}, 60.0),
-        ({"retry_after": "Mon, 01 Jan 2001 00:00:00 GMT"}, 0.0),
+        ({"retry_after": "Mon, 01 Jan 2001 00:00:00 GMT"}, 1.0),
+        ({"ratelimit_reset": "0"}, 1.0),
     ],
 )
 def test_how_long_a_429_asks_to_wait(headers, wait):

@@ -235,6 +235,26 @@ def test_what_others_of_the_domain_use_is_left_to_them():
     assert pacing.take("a") is not None
 
 
+def test_what_others_use_comes_from_what_the_configuration_leaves_them():
+    """60 of the domain's 240 are ours by the configuration: 120 used by others cost us none of them."""
+    pacing, clock = pacing_of(60, a=NO_LIMIT)
+    pacing.learn(answer(limit=240, remaining=120, reset=60))
+    assert pacing.api.allowed(clock.now) == 60
+    taken = 0
+    while pacing.take("a") is not None:
+        taken += 1
+    assert taken == 30
+    pacing.learn(answer(limit=240, remaining=5, reset=60))
+    assert pacing.take("a") is None
+
+
+def test_a_429_that_asks_for_no_wait_makes_no_storm():
+    """`rateLimit-reset: 0` is a second that is not over yet."""
+    pacing, _ = pacing_of(240, a=NO_LIMIT)
+    pacing.learn(answer(429, limit=240, remaining=0, reset=0))
+    assert pacing.next_free("a") == pytest.approx(1)
+
+
 def test_our_own_use_is_not_taken_for_others():
     pacing, _clock = pacing_of(100, a=NO_LIMIT)
     for number in range(40):
