@@ -209,7 +209,7 @@ class Writer:
             if _code(error) in _NO_ROOM:
                 self._space.release_reserve(str(error))
             if _commit(connection, must) is None:
-                self._backlog = []
+                self._report_recovery()
                 return writes
         self._report_trouble(must, error)
         return refused

@@ -230,6 +230,23 @@ async def test_a_locked_database_defers_and_recovers(tmp_path):
         await spool.put(submission(spool), "scanner")
 
 
+async def test_a_lock_that_ends_between_two_tries_ends_the_standstill(tmp_path):
+    """The second try of a round succeeded, and the spool stayed shut until something else was written."""
+    async with opened(tmp_path) as spool:
+        tries = []
+
+        def stubborn(c):
+            tries.append(None)
+            if len(tries) < 4:  # both tries of the first round, the first of the second
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise error
+
+        await asyncio.wait_for(spool._writer.insist(stubborn), 10)
+        assert len(tries) == 4
+        assert spool.room().accepting
+
+
 # Time.
 
 
