@@ -52,6 +52,7 @@ class _State:
     looked: float = 0.0  # when the store was last asked, monotonic
     rejected: str = ""  # an access token that the API has refused
     refused: str = ""  # a refresh token that the authorization server has refused: not tried again
+    unsaved: Grant | None = None  # refreshed, and the store would not take it: the old one may be dead
     trouble: Failure | None = None
     diagnostic: str = ""
     pause: float = 0.0  # seconds; grows while the authorization server is not well
@@ -164,6 +165,9 @@ class Authorizer:
         if tasks:
             await asyncio.wait(tasks)
         for account, state in self._states.items():
+            if state.unsaved is not None:
+                state.again_at = 0.0
+                await self._refresh(account, state)
             await self._note_use(account, state, at_once=True)
 
     def _lives(self, state: _State) -> bool:
@@ -202,12 +206,15 @@ class Authorizer:
         try:
             grant = await asyncio.to_thread(self._store.load, account)
         except GrantError as error:
+            # Read again at the next look: a file that may be read after all is not a changed one.
+            state.grant, state.read = None, False
             self._tell(account, state, Failure.NO_GRANT, str(error))
-            state.grant, state.version, state.read = None, version, True
             return state
         before = state.grant
         # Known first, told then: whoever is told asks at once whether the account can send.
         state.grant, state.version, state.read = grant, version, True
+        if grant is None or (state.unsaved and state.unsaved.consented_at != grant.consented_at):
+            state.unsaved = None
         if grant is None:
             self._tell(account, state, Failure.NO_GRANT)
         elif before is None or grant.consented_at != before.consented_at:
@@ -290,6 +297,9 @@ class Authorizer:
         grant = state.grant
         if grant is None or (before is not None and grant.access_token != before.access_token):
             return  # another process was faster, or somebody logged in
+        if state.unsaved is not None:
+            await self._keep_renewed(account, state, state.unsaved)
+            return
         started = replace(grant, refresh_started_at=self._clock())
         await self._keep(account, state, started)
         try:
@@ -299,9 +309,16 @@ class Authorizer:
             if error.failure is not Failure.TOKEN_UNAVAILABLE:
                 await self._keep(account, state, replace(grant, refresh_started_at=None))
             raise
-        await self._keep(account, state, renew(grant, tokens, self._clock()))
+        await self._keep_renewed(account, state, renew(grant, tokens, self._clock()))
+
+    async def _keep_renewed(self, account: str, state: _State, grant: Grant) -> None:
+        state.unsaved = grant
+        await self._keep(account, state, grant)
+        state.unsaved = None
+        if grant.access_token == state.rejected:
+            state.rejected = ""  # the same again: if the API still refuses it, that is its answer
         state.pause = state.again_at = 0.0
-        log.info("grant refreshed", account=account, rotation=state.grant.rotation if state.grant else None)
+        log.info("grant refreshed", account=account, rotation=grant.rotation)
         self._tell(account, state, None)
 
     async def _keep(self, account: str, state: _State, grant: Grant) -> None:

@@ -4,6 +4,7 @@ What comes back is read as the server really says it: `expires_in` is a string, 
 shapes (Works API §2). Neither a token nor the secret ever gets into an exception or a repr.
 """
 
+import asyncio
 import json
 import re
 import ssl
@@ -24,7 +25,8 @@ _ERROR = re.compile(r"[A-Za-z0-9_. -]{1,60}")
 _SHORTEST_LIFE, _USUAL_LIFE, _LONGEST_LIFE = 1.0, 3600.0, 30 * 86400.0  # seconds
 _LONGEST_ANSWER = 64 * 1024  # octets
 # The server may rotate the refresh token and answer slowly: giving up early locks the account out.
-_PATIENCE, _CONNECT_PATIENCE = 120.0, 10.0  # seconds
+_PATIENCE, _CONNECT_PATIENCE = 120.0, 10.0  # seconds, for each read and for the connection
+_LONGEST_CALL = 180.0  # seconds in all: one octet a minute would keep all mail of the account, and its slots
 # Our own registration is refused, whoever's grant it is (RFC 6749 §5.2).
 _ABOUT_THE_APP = frozenset({"invalid_client", "unauthorized_client"})
 _REFUSALS = frozenset({400, 401, 403})
@@ -113,12 +115,13 @@ class AuthServer:
         limits = httpx.Limits(max_keepalive_connections=0)
         try:
             async with (
+                asyncio.timeout(_LONGEST_CALL),
                 httpx.AsyncClient(verify=tls, trust_env=False, timeout=timeout, limits=limits) as client,
                 # httpx encodes the form: an unencoded `+` in a refresh token is a space (Works API §2).
                 client.stream("POST", f"{self._app.auth_url}/token", data=form) as response,
             ):
                 return _read_tokens(response.status_code, await _read(response))
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             # The class alone: the text may hold what was sent.
             raise TokenError(Failure.TOKEN_UNAVAILABLE, type(error).__name__) from None
 
@@ -175,4 +178,4 @@ def read_life(value: object) -> float:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value <= 0:  # noqa: PLR0124 - NaN
         return _USUAL_LIFE
-    return min(max(float(value), _SHORTEST_LIFE), _LONGEST_LIFE)
+    return float(min(max(value, _SHORTEST_LIFE), _LONGEST_LIFE))  # bounded first: JSON's numbers have no end

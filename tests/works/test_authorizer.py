@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests_works import grant_of, works_at
+from tests_works import Peer, grant_of, works_at
 
 from relay.console.server import serving
 from relay.sandbox import Sandbox, Settings
@@ -335,6 +335,108 @@ async def test_a_store_that_cannot_be_written_uses_no_new_token(tmp_path):
         assert [g.refreshes for g in one.sandbox.grants.grants] == [0]
 
 
+async def test_a_new_token_that_could_not_be_stored_is_stored_later(tmp_path):
+    """The disk fills between request and answer: with rotation the old refresh token is dead by then."""
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent(expires_at=time.time() - 5)
+        full = True
+
+        class Filling(FileGrants):
+            def store(self, account, grant):
+                if full and grant.refresh_started_at is None:
+                    raise GrantError("no room")
+                super().store(account, grant)
+
+        authorizer = Authorizer(AuthServer(one.works), Filling(tmp_path), clock=one.clock)
+        with pytest.raises(TokenError):
+            await authorizer.token("scanner")
+        one.shift = 61.0
+        full = False
+        assert one.works_takes(await authorizer.token("scanner"))
+        assert [g.refreshes for g in one.sandbox.grants.grants] == [1]
+        one.shift = 25 * HOUR
+        await authorizer.token("scanner")
+
+
+async def test_a_grant_that_can_be_read_again_is_read_again(tmp_path):
+    """No file descriptor was left, or root's copy was given to its owner: the file itself did not change."""
+    async with setting(tmp_path) as one:
+        grant, readable = one.consent(), False
+
+        class Unreadable(FileGrants):
+            def load(self, account):
+                if not readable:
+                    raise GrantError("Too many open files")
+                return super().load(account)
+
+        authorizer = Authorizer(
+            AuthServer(one.works), Unreadable(tmp_path), lambda _, trouble: one.told.append(trouble)
+        )
+        with pytest.raises(TokenError):
+            await authorizer.token("scanner")
+        readable = True
+        await authorizer.check("scanner")
+        assert await authorizer.token("scanner") == grant.access_token
+        assert one.told == [Failure.NO_GRANT, None]
+
+
+class Answers:
+    """A token endpoint that gives these octets to every request."""
+
+    def __init__(self, *blocks, pause=0.0):
+        self.blocks, self.pause = blocks, pause
+
+    async def __call__(self, peer, reader, writer):
+        await peer.read_request(reader)
+        for block in self.blocks:
+            writer.write(block)
+            await asyncio.sleep(self.pause)
+
+
+def granted(token):
+    body = json.dumps({"access_token": token, "expires_in": "86400"}).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+async def test_a_refresh_that_gives_the_same_token_again_is_an_answer(tmp_path):
+    """What the API refuses then is refused: a refresh for each message, and nobody told, helps nobody."""
+    async with setting(tmp_path) as one, Peer(Answers(granted("the-same"))).running() as peer:
+        one.consent(access_token="the-same")
+        one.works.auth_url = f"http://127.0.0.1:{peer.port}/oauth2/v2.0"
+        assert await one.start().token("scanner", rejected="the-same") == "the-same"
+        assert len(peer.requests) == 1
+
+
+async def test_a_token_endpoint_that_drips_is_given_up(tmp_path, monkeypatch):
+    """Each octet would begin its patience anew; all mail of the account waits for it."""
+    monkeypatch.setattr("relay.works.oauth._LONGEST_CALL", 0.5)
+    dripping = Answers(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 100, pause=0.1)
+    async with setting(tmp_path) as one, Peer(dripping).running() as peer:
+        one.consent(expires_at=time.time() - 5)
+        one.works.auth_url = f"http://127.0.0.1:{peer.port}/oauth2/v2.0"
+        with pytest.raises(TokenError) as caught:
+            async with asyncio.timeout(5):
+                await one.start().token("scanner")
+        assert caught.value.failure is Failure.TOKEN_UNAVAILABLE
+
+
+async def test_a_login_that_brings_the_old_refresh_token_back_is_believed(tmp_path):
+    """A consent may give the refresh token that was refused before: it is not refused for ever."""
+    refusal = b'{"error": "invalid_grant"}'
+    refused = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(refusal), refusal)
+    endpoint = Answers(refused)
+    async with setting(tmp_path) as one, Peer(endpoint).running() as peer:
+        grant = one.consent(expires_at=time.time() - 5)
+        one.works.auth_url = f"http://127.0.0.1:{peer.port}/oauth2/v2.0"
+        authorizer = one.start()
+        with pytest.raises(TokenError):
+            await authorizer.token("scanner")
+        endpoint.blocks = [granted("another")]
+        one.store.store("scanner", replace(grant, consented_at=time.time()))
+        await authorizer.check("scanner")
+        assert await authorizer.token("scanner") == "another"
+
+
 async def test_keep_alive_notices_and_refreshes(tmp_path):
     async with setting(tmp_path) as one:
         authorizer = one.start()
@@ -457,6 +559,7 @@ def test_what_root_writes_belongs_to_the_owner_of_the_state_directory(tmp_path):
         (-1, 3600.0),
         ("9" * 30, 3600.0),
         (10**12, 30 * 86400.0),
+        pytest.param(10**400, 30 * 86400.0, id="400 digits"),
         (float("nan"), 3600.0),
     ],
 )
