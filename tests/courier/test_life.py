@@ -66,7 +66,7 @@ async def test_nobody_waits_behind_a_queue_that_is_longer_than_the_wait(tmp_path
 
 @pytest.mark.parametrize("standstill", ["account", "disk"])
 async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, standstill):
-    """A message whose time has come ended every sleep at once: a whole core for as long as it could not go."""
+    """A message whose time has come ended every sleep at once: a whole core, as long as it could not go."""
     async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
         relay.sandbox.add_fault("503")
         queue_id = await relay.put()

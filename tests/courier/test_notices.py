@@ -205,7 +205,7 @@ async def test_what_the_spool_set_aside_is_told_once(tmp_path):
         damaged = relay.service.operator.damaged
         relay.pass_time(3600)
         await until(lambda: len(damaged) == 3 and len(relay.sandbox.messages) == 2)
-        assert (await relay.entry(ids[2])).state is State.RELAYED
+        await relay.reach(ids[2], State.RELAYED)
         assert set(damaged) == {*ids[:2], "1LOST"}
         letters = [relay.sandbox.request(one.id) for one in relay.sandbox.messages]
         (alarm,) = [one for one in letters if one["to"] == "postmaster@example.com"]
