@@ -160,6 +160,7 @@ class Service:
         """The authorizer knows before any message does whether an account can send."""
         if failure is None:
             self.courier.stop_account(account, None)
+            self.operator.report(account, None)
             return
         outcome = diagnose_failure(failure)
         # A refused refresh is known at half of the access token's life: mail goes on with the rest of it,

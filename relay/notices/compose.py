@@ -3,9 +3,11 @@
 Made by hand around the original's octets, because those are hostile: they are never parsed for it.
 """
 
+import contextlib
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -78,8 +80,10 @@ def write_plain(head: Letterhead, subject: str, text: str) -> bytes:
 
 def _letter(head: Letterhead, subject: str, paragraphs: list[str]) -> EmailMessage:
     letter = EmailMessage(policy=SMTP)
-    letter["From"] = Address(head.words.relay, addr_spec=head.sender)
-    letter["To"] = Address(addr_spec=head.to)
+    for field, name, address in (("From", head.words.relay, head.sender), ("To", "", head.to)):
+        # Dots in a row, or before the @, are no address to `email`; the envelope names it all the same.
+        with contextlib.suppress(ValueError, MessageError):
+            letter[field] = Address(name, addr_spec=address)
     letter["Subject"] = " ".join(subject.split())
     letter["Date"] = format_datetime(datetime.fromtimestamp(head.now, UTC))
     letter["Message-ID"] = f"<{secrets.token_hex(12)}@{head.hostname or 'relay'}>"

@@ -28,6 +28,7 @@ from relay.spool import Spool, SpoolError
 log = structlog.get_logger("notices")
 _DAY = 86400.0
 _FALLBACK_PATIENCE = 20.0  # seconds
+_AGAIN = 300.0  # seconds, when no way led anywhere and the trouble goes on
 _FORGET = 120 * _DAY  # longer than a grant lives
 _MOST_DAMAGED = 100  # remembered for the console; the log has all of them
 
@@ -73,13 +74,18 @@ class Operator:
         self._now = now
         self._told = Told(config.state_dir / "told.json")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._telling: set[str] = set()  # what is on its way
+        self._troubled: set[str] = set()  # accounts that cannot send
+        self._stopping = asyncio.Event()
         self.damaged: dict[str, str] = {}  # what was set aside since the start, and why
 
     def report(self, name: str, outcome: Outcome | None) -> None:
         """An account's trouble began, became another, or is over (None)."""
         account = self.config.find_account(name)
         if account is None or outcome is None or outcome.action is not Action.HELD:
+            self._troubled.discard(name)
             return
+        self._troubled.add(name)
         words = self._words()
         subject = words.trouble.format(hostname=self.config.hostname, account=name)
         text = words.trouble_text.format(
@@ -126,6 +132,7 @@ class Operator:
 
     async def stop(self) -> None:
         """Let what is being told be told, for a moment."""
+        self._stopping.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
         for task in self._tasks:
@@ -136,28 +143,42 @@ class Operator:
         return LANGUAGES["en" if language == "auto" else language]
 
     def _tell(self, key: str, every: float, subject: str, text: str, avoid: str) -> None:
-        if not self._told.is_due(key, self._now(), every):
+        if key in self._telling or not self._told.is_due(key, self._now(), every):
             return
         if not self.config.delivery.notify:
             log.warning("no mail about trouble", reason="delivery.notify is empty", trouble=key)
             return
-        self._told.note(key, self._now())
-        task = asyncio.create_task(self._deliver(subject, text, avoid), name="operator")
+        self._telling.add(key)
+        task = asyncio.create_task(self._insist(key, subject, text, avoid), name="operator")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, subject: str, text: str, avoid: str) -> None:
+    async def _insist(self, key: str, subject: str, text: str, avoid: str) -> None:
+        """Tell it; when no way leads anywhere, again after a while, while the account is in trouble."""
+        try:
+            while not await self._deliver(subject, text, avoid):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_AGAIN):
+                        await self._stopping.wait()
+                if self._stopping.is_set() or avoid not in self._troubled:
+                    return
+            self._told.note(key, self._now())
+        finally:
+            self._telling.discard(key)
+
+    async def _deliver(self, subject: str, text: str, avoid: str) -> bool:
         for way in (self._by_fallback, self._by_account):
             try:
                 if await way(subject, text, avoid):
                     metrics.NOTICES.labels("operator").inc()
-                    return
+                    return True
             except (OSError, smtplib.SMTPException, SpoolError, ValueError) as error:
                 log.error(
                     "operator not told this way", way=way.__name__.removeprefix("_by_"), reason=str(error)
                 )
         metrics.NOTICES.labels("nobody").inc()
-        log.error("operator not told by mail", reason="no account can send, and there is no fallback")
+        log.error("operator not told by mail", reason="no account can send, and no fallback took it")
+        return False
 
     def _head(self, sender: str) -> Letterhead:
         delivery = self.config.delivery

@@ -79,9 +79,12 @@ class Senders:
         try:
             return await self._compose(failure)
         except (SpoolError, OSError, ValueError) as error:
-            log.error("no notice could be written", queue_id=entry.queue_id, reason=str(error))
-            metrics.NOTICES.labels("nobody").inc()
-            return None
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - see above; its text may hold what the message says
+            reason = type(error).__name__
+        log.error("no notice could be written", queue_id=entry.queue_id, reason=reason)
+        metrics.NOTICES.labels("nobody").inc()
+        return None
 
     async def _compose(self, failure: Failure) -> Notice | None:
         queue_id, account = failure.claim.entry.queue_id, self._choose(failure.claim.entry.account)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -93,8 +94,9 @@ async def test_the_configuration_can_choose_the_language(tmp_path):
         ("x@elsewhere.example", "scanner@example.com", "scanner@example.com"),
         ("x@elsewhere.example", "y@elsewhere.example", "postmaster@example.com"),
         ("x@example.com;y@evil.test", "y@elsewhere.example", "x@example.com"),
+        ("yama..da.@example.com", "y@elsewhere.example", "yama..da.@example.com"),
     ],
-    ids=["From", "reverse-path", "operator", "never an address that could be two"],
+    ids=["From", "reverse-path", "operator", "never an address that could be two", "dots in a row"],
 )
 async def test_only_an_address_of_ours_is_written_to(tmp_path, author, sender, to):
     """A notice to whatever a message names would be backscatter."""
@@ -244,17 +246,19 @@ class Postbox:
 
 
 @pytest.fixture
-def fallback():
-    controller = Controller(Postbox(), hostname="127.0.0.1", port=0)
-    controller.port = 0
-    import socket
-
+def host():
+    """A fallback host that is down."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        controller.port = free.getsockname()[1]
-    controller.start()
+        controller = Controller(Postbox(), hostname="127.0.0.1", port=free.getsockname()[1])
     yield controller
-    controller.stop()
+    controller.stop(no_assert=True)
+
+
+@pytest.fixture
+def fallback(host):
+    host.start()
+    return host
 
 
 async def test_the_fallback_host_is_told_when_no_account_can_send(tmp_path, fallback):
@@ -265,6 +269,32 @@ async def test_the_fallback_host_is_told_when_no_account_can_send(tmp_path, fall
     assert to == ["postmaster@example.com"]
     assert "scanner cannot send" in letter["Subject"]
     assert "relay login scanner" in letter.get_content()
+
+
+async def test_a_fallback_host_that_comes_back_is_told_then(tmp_path, host, monkeypatch):
+    """It was down in the moment of the trouble: without another try nobody hears of it, for days."""
+    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.2)
+    delivery = {"notify": "postmaster@example.com", "fallback": f"127.0.0.1:{host.port}"}
+    async with relaying(tmp_path / "state", grants=[], delivery=delivery) as relay:
+        await until(lambda: relay.service.courier.held)
+        await asyncio.sleep(0.3)
+        host.start()
+        await until(lambda: host.handler.letters)
+        await asyncio.sleep(0.5)
+    assert len(host.handler.letters) == 1
+
+
+async def test_nobody_is_told_of_a_trouble_that_is_over(tmp_path, host, monkeypatch):
+    """Another try is for a trouble that goes on."""
+    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.2)
+    delivery = {"notify": "postmaster@example.com", "fallback": f"127.0.0.1:{host.port}"}
+    async with relaying(tmp_path / "state", grants=[], delivery=delivery) as relay:
+        await until(lambda: relay.service.courier.held)
+        await relay.log_in()
+        host.start()
+        await asyncio.sleep(0.5)
+        assert host.handler.letters == []
+        assert relay.sandbox.messages == []
 
 
 async def test_a_grant_that_will_die_is_announced(tmp_path):
