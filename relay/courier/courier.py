@@ -104,8 +104,12 @@ class Courier:
             SpoolError: the spool cannot be read.
         """
         now = self._clock.wall()
-        past = await self._spool.history(now - _DAY)
-        self._pacing.seed((Sent(one.started, one.account, one.recipients) for one in past), now)
+        # Works counts a request at some moment until its answer: here it counts from the last of them.
+        past = [
+            Sent(one.ended or now, one.account, one.recipients)
+            for one in await self._spool.history(now - _DAY)
+        ]
+        self._pacing.seed(sorted(past, key=lambda one: one.at), now)
         backlog = await self._spool.backlog(_MOST_COUNTED)
         self._backlog.seed(backlog)
         for name in sorted({account for account, _ in backlog} - set(self._names())):

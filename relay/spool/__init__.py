@@ -146,6 +146,7 @@ class Past:
     """One request of the last day, for what a start has to know about it."""
 
     started: float  # seconds since the epoch
+    ended: float | None  # None: the process died before it was
     account: str
     recipients: int
     outcome: Outcome | None

@@ -181,8 +181,9 @@ def find_content(c: sqlite3.Connection, files: Files, queue_id: str) -> Content:
 def history(c: sqlite3.Connection, since: float) -> list[Past]:
     """The requests started after `since`, oldest first."""
     query = (
-        "SELECT request.started, message.account, json_array_length(request.recipients), request.outcome"
-        " FROM request JOIN message USING (queue_id) WHERE request.started > ? ORDER BY request.started"
+        "SELECT request.started, request.ended, message.account, json_array_length(request.recipients),"
+        " request.outcome FROM request JOIN message USING (queue_id) WHERE request.started > ?"
+        " ORDER BY request.started"
     )
     return [load_past(row) for row in c.execute(query, (since,))]
 

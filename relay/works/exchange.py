@@ -219,10 +219,12 @@ class _Attempt:
 
     async def run(self, on_status: OnStatus | None) -> Answer | Failure:
         """The answer, from its status line on, or how it broke."""
+        broken = False
         try:
             await self._send()
             await self._read_status()
         except Broken as error:
+            broken = True
             # The status line is the verdict, even if the rest of the head never comes.
             if self._status is None:
                 return self._explain(error)
@@ -230,7 +232,7 @@ class _Attempt:
         assert status is not None  # noqa: S101 - read until there is one
         if on_status is not None:
             await on_status(status)
-        if not self._reading.done:
+        if not broken and not self._reading.done:
             await self._read_rest()
         if not self._reading.begun:
             return Answer(status, {})

@@ -15,6 +15,7 @@ from relay.console.server import serving
 from relay.courier.patience import Patience
 from relay.outcome import Action, Blame, Outcome, Scope
 from relay.sandbox import Sandbox
+from relay.service import Service
 from relay.spool import State
 from relay.works.diagnosis import Failure, diagnose_failure
 from relay.works.grants import FileGrants
@@ -86,6 +87,23 @@ async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, s
         courier.stop_account("scanner", None)
         spool._space.blocked = False
         await relay.reach(queue_id, State.RELAYED)
+
+
+async def test_a_restart_counts_a_slow_request_from_its_answer(tmp_path):
+    """Works may have counted it just before it answered: a minute from its start is too short."""
+    account = [{"name": "scanner", "address": "scanner@example.com", "default": True, "mails_per_minute": 1}]
+    async with relaying(tmp_path / "state", account=account, delivery={"wait": "0s"}) as relay:
+        relay.sandbox.add_fault("latency", seconds=0.5)
+        queue_id = await relay.put()
+        await until(lambda: relay.service.courier.under_way)
+        await asyncio.sleep(0.2)
+        relay.clock.move(40)
+        await relay.reach(queue_id, State.RELAYED)
+        await relay.service.stop()
+        again = Service(relay.service.config, clock=Clock.of(relay.clock.now), listen=False)
+        await again.start()
+        assert 55 < again.pacing.next_free("scanner") <= 60
+        await again.stop()
 
 
 async def test_a_stop_cuts_off_what_does_not_end_and_says_that_it_is_unknown(tmp_path):

@@ -419,6 +419,20 @@ async def test_an_endless_head_is_not_read_to_its_end():
     assert outcome.action is Action.RELAYED
 
 
+@pytest.mark.parametrize("field", [b"Content-Length: -3", b"X: a\x00b", b"no field at all"])
+async def test_a_head_that_is_broken_behind_its_status_line_is_not_waited_for(field):
+    """Nothing that can be read comes any more: the session and its slot need not wait for it."""
+
+    async def broken(peer, reader, writer):
+        await peer.read_request(reader)
+        writer.write(b"HTTP/1.1 202 Accepted\r\n" + field + b"\r\n\r\n")
+        await asyncio.sleep(60)
+
+    async with Peer(broken).running() as peer, asyncio.timeout(5):
+        outcome = await attempt(peer)
+    assert outcome.action is Action.RELAYED
+
+
 async def test_one_401_is_answered_with_a_fresh_token():
     async def once(peer, reader, writer):
         await peer.read_request(reader)
