@@ -18,7 +18,7 @@ from relay.works.grants import Grant, GrantError, GrantStore, TokenError
 from relay.works.oauth import App, AuthServer
 
 _LONGEST_CODE = 4096  # characters
-_LOCK_TRIES, _LOCK_PAUSE = 1200, 0.1  # a refresh under way may take as long as its timeout
+_LOCK_TRIES, _LOCK_PAUSE = 1900, 0.1  # a refresh under way may take three minutes (oauth)
 # Any of these scopes lets us ask whose mailbox it is (Works API §2).
 _MAY_ASK = frozenset({"user.read", "user.profile.read"})
 # Named by RFC 6749 §4.1.2.1 and seen with Works; the words are for the person at the browser.
