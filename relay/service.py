@@ -137,6 +137,7 @@ class Service:
         self.operator = Operator(config, self.spool, self._choose_for_operator, self._announce, wall)
         courier.notices = self.senders
         courier.on_trouble = self.operator.report
+        courier.on_hold = self.operator.report_hold
         return self.operator
 
     def _report_damage(self, name: str, reason: str) -> None:

@@ -24,7 +24,7 @@ from relay.courier.sessions import Sessions
 from relay.envelope import Submission
 from relay.message import Converted
 from relay.outcome import Action, Blame, Outcome, Scope
-from relay.spool import Claim, Notice, Settlement, Spool, SpoolError, State
+from relay.spool import Claim, Entry, Notice, Settlement, Spool, SpoolError, State
 from relay.works.client import Client
 from relay.works.pacing import Pacing, Sent, Slot
 
@@ -61,6 +61,7 @@ class Notices(Protocol):
 
 
 OnTrouble = Callable[[str, Outcome | None], None]
+OnHold = Callable[[Entry, Outcome], None]
 
 
 class Courier:
@@ -77,6 +78,7 @@ class Courier:
         self.accounts = Accounts(self._clock, self._change)
         self.notices: Notices | None = None  # tells the sender
         self.on_trouble: OnTrouble | None = None  # tells the operator
+        self.on_hold: OnHold | None = None  # likewise, of a message that waits for a person
         self._patience = Patience(self._clock, config.delivery.give_up_after)
         self._rules = Rules(config.delivery, self._patience)
         self._sessions = Sessions()
@@ -128,6 +130,7 @@ class Courier:
             if account is None:
                 # Nobody can send it now, and nobody knows whether it was sent: a person decides.
                 await self._spool.settle(one.claim, Settlement(State.HELD, one.outcome))
+                self._tell_hold(one.claim.entry, one.outcome)
                 continue
             attempt = Attempt(self._tools, self._config, one.claim, account, outcomes=[one.outcome])
             await self._settle(attempt, self._conclude(attempt))
@@ -388,7 +391,14 @@ class Courier:
         await self._write(claim, settlement, answer, notice)
         self._sessions.answer(queue_id, answer)
         self._report(attempt, settlement)
+        if settlement.state is State.HELD:
+            self._tell_hold(claim.entry, outcome)
         self.wake()
+
+    def _tell_hold(self, entry: Entry, outcome: Outcome) -> None:
+        log.error("message waits for a person", queue_id=entry.queue_id, reason=outcome.reason)
+        if self.on_hold is not None:
+            self.on_hold(entry, outcome)
 
     async def _write_notice(self, attempt: Attempt, outcome: Outcome) -> Notice | None:
         if self.notices is None:

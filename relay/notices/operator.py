@@ -20,10 +20,10 @@ import structlog
 from relay import metrics
 from relay.config import Account, Config, split_address
 from relay.notices.compose import Letterhead, write_plain
-from relay.notices.senders import Announce, Choose, submit
+from relay.notices.senders import NOTICE, Announce, Choose, submit
 from relay.notices.texts import LANGUAGES, Words
 from relay.outcome import Action, Outcome
-from relay.spool import Spool, SpoolError
+from relay.spool import Entry, Spool, SpoolError
 
 log = structlog.get_logger("notices")
 _DAY = 86400.0
@@ -39,7 +39,7 @@ class Told:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._when: dict[str, float] = {}
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             found = json.loads(path.read_bytes())
             self._when = {str(key): float(when) for key, when in found.items()}
 
@@ -108,6 +108,18 @@ class Operator:
         subject = words.damage.format(hostname=self.config.hostname)
         text = words.damage_text.format(name=name, reason=reason, since=self._say_now())
         self._tell("damage", self.config.delivery.notify_every, subject, text, "")
+
+    def report_hold(self, entry: Entry, outcome: Outcome) -> None:
+        """A message waits for a person: the relay sends it no more by itself.
+
+        It had its 250: it may wait, but not unseen.
+        """
+        if entry.envelope.listener == NOTICE:
+            return  # nothing is said about what we say
+        words = self._words()
+        subject = words.hold.format(hostname=self.config.hostname)
+        text = words.hold_text.format(name=entry.queue_id, reason=outcome.reason, since=self._say_now())
+        self._tell("held", self.config.delivery.notify_every, subject, text, "")
 
     def _say_now(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -23,6 +23,7 @@ from relay.spool import Notice, Spool, SpoolError
 
 log = structlog.get_logger("notices")
 _DAY = 86400
+NOTICE = "notice"  # the listener by which our own messages come
 # An address of this form can be written to, in a field and in the API's `to`.
 _PLAIN = re.compile(r"[A-Za-z0-9.!#$&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 Choose = Callable[[str], Account | None]
@@ -39,7 +40,7 @@ def submit(spool: Spool, octets: bytes, to: str, now: float) -> Submission:
     try:
         writer.write(octets)
         return Submission(
-            Envelope("", (to,), datetime.fromtimestamp(now, UTC), listener="notice"), writer.finish()
+            Envelope("", (to,), datetime.fromtimestamp(now, UTC), listener=NOTICE), writer.finish()
         )
     finally:
         writer.discard()

@@ -28,6 +28,8 @@ class Words:
     expiry_text: str
     damage: str
     damage_text: str
+    hold: str
+    hold_text: str
 
 
 _ENGLISH = Words(
@@ -74,6 +76,14 @@ _ENGLISH = Words(
     "written at most once in a while. Have a look at the disk.\n\n"
     "See all of it:   relay queue list --state held\nLook at it:      relay trace {name}\n"
     "Since:           {since}",
+    hold="{hostname}: a message waits for you",
+    hold_text="The relay does not try this message again by itself, because nobody knows what would come "
+    "of it:\n\n"
+    "    {name}: {reason}\n\n"
+    "It is kept with its content. There may be more like it: this is written at most once in a while.\n\n"
+    "See all of it:   relay queue list --state held\nLook at it:      relay trace {name}\n"
+    "Send it again:   relay queue retry {name}\nThrow it away:   relay queue discard {name}\n"
+    "Since:           {since}",
 )
 _JAPANESE = Words(
     relay="メールリレー",
@@ -116,6 +126,12 @@ _JAPANESE = Words(
     "データは残されており、ほかのメールの送信には影響しませんが、自動では送信されません。ほかにもある可能性があります"
     "（この通知は一定時間に一度だけ送られます）。ディスクを確認してください。\n\n"
     "一覧:         relay queue list --state held\n詳細:         relay trace {name}\n発生日時:     {since}",
+    hold="{hostname}: 確認待ちのメールがあります",
+    hold_text="次のメールは、再送した結果がどうなるか判断できないため、自動では再送されません。\n\n"
+    "    {name}: {reason}\n\n"
+    "メールは内容とともに保管されています。ほかにもある可能性があります（この通知は一定時間に一度だけ送られます）。\n\n"
+    "一覧:         relay queue list --state held\n詳細:         relay trace {name}\n"
+    "再送:         relay queue retry {name}\n破棄:         relay queue discard {name}\n発生日時:     {since}",
 )
 _KOREAN = Words(
     relay="메일 릴레이",
@@ -159,6 +175,12 @@ _KOREAN = Words(
     "데이터는 보관되며 다른 메일의 발송에는 영향이 없지만, 자동으로 발송되지는 않습니다. 더 있을 수 있습니다"
     "(이 알림은 일정 시간에 한 번만 보냅니다). 디스크를 확인하세요.\n\n"
     "전체 보기:   relay queue list --state held\n자세히:      relay trace {name}\n발생 시각:   {since}",
+    hold="{hostname}: 확인을 기다리는 메일이 있습니다",
+    hold_text="다음 메일은 다시 보내면 어떻게 될지 알 수 없어 자동으로 다시 보내지 않습니다.\n\n"
+    "    {name}: {reason}\n\n"
+    "메일은 내용과 함께 보관됩니다. 더 있을 수 있습니다(이 알림은 일정 시간에 한 번만 보냅니다).\n\n"
+    "전체 보기:   relay queue list --state held\n자세히:      relay trace {name}\n"
+    "다시 보내기: relay queue retry {name}\n버리기:      relay queue discard {name}\n발생 시각:   {since}",
 )
 LANGUAGES: Mapping[str, Words] = {"en": _ENGLISH, "ja": _JAPANESE, "ko": _KOREAN}
 

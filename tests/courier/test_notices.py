@@ -220,6 +220,41 @@ async def test_what_the_spool_set_aside_is_told_once(tmp_path):
         assert not any(ids[0] in one for one in warnings)
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "waits for you"), ("ja", "確認待ち"), ("ko", "기다리는 메일")]
+)
+async def test_a_message_that_is_held_for_a_person_is_told_to_one(tmp_path, language, said):
+    """It had its 250 and is tried no more: held and seen by nobody, it would be lost."""
+    delivery = {
+        "notify": "postmaster@example.com",
+        "notice_language": language,
+        "on_unknown": "hold",
+        "wait": "0s",
+    }
+    async with relaying(tmp_path / "state", delivery=delivery) as relay:
+        relay.sandbox.add_fault("500")
+        first = await relay.put(subject="first")
+        await relay.reach(first, State.HELD)
+        letter = await told(relay)
+        assert letter["to"] == "postmaster@example.com"
+        assert said in letter["subject"]
+        assert f"relay queue retry {first}" in letter["body"]
+        relay.sandbox.add_fault("500")
+        second = await relay.put(subject="second")
+        await relay.reach(second, State.HELD)
+        await relay.service.verbs.queue_retry([first, second])
+        for queue_id in (first, second):
+            await relay.reach(queue_id, State.RELAYED)
+        assert relay.sent_to().count("postmaster@example.com") == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"a": []}', "{"])
+def test_a_damaged_note_of_what_was_told_is_none(tmp_path, text):
+    """At worst something is told twice; the relay starts all the same."""
+    (tmp_path / "told.json").write_text(text)
+    assert Told(tmp_path / "told.json").is_due("a", 1e9, 3600)
+
+
 async def test_one_trouble_is_told_once_in_a_while(tmp_path):
     delivery = {"notify": "postmaster@example.com", "notify_every": "12h"}
     async with relaying(tmp_path / "state", account=TWO, grants=["erp"], delivery=delivery) as relay:
