@@ -342,7 +342,9 @@ async def test_an_attempt_that_spent_nothing_is_not_forgotten_by_the_next(tmp_pa
 # Versions and time's passing.
 
 
-async def test_a_spool_of_the_first_version_is_carried_over(tmp_path):
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+async def test_a_spool_of_an_older_version_is_carried_over(tmp_path, version):
+    """Each version from the last one, and from those before: people skip releases."""
     with database(tmp_path) as connection:
         connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
         envelope = (
@@ -359,6 +361,8 @@ async def test_a_spool_of_the_first_version_is_carried_over(tmp_path):
             connection.execute("INSERT INTO content VALUES (?, x'78')", (f"1OLD{number}",))
         request = "INSERT INTO request VALUES ('1OLD2', 0, 1, '[\"a@example.com\"]', 5.0, NULL, NULL)"
         connection.execute(request)
+        for number, script in enumerate(MIGRATIONS[1:version], start=2):
+            connection.executescript(f"{script}; PRAGMA user_version = {number};")
     async with opened(tmp_path) as spool:
         assert (await spool.claim(ACCOUNTS, time.time())).entry.queue_id == "1OLD1"
         (one,) = await spool.interrupted()
