@@ -35,7 +35,8 @@ from relay.works.pacing import Pacing
 log = structlog.get_logger("service")
 # What is in flight when the relay is told to stop may take so long; systemd allows more.
 _GRACE = 5.0
-_REFRESH_GRACE = 2.0
+# A refresh under way is worth more: cut off, a rotated grant is lost. All of the stop has ten seconds.
+_REFRESH_GRACE, _STOP_WITHIN = 2.0, 8.0
 # Sections that cannot change while the relay runs.
 _FIXED = ("state_dir", "console", "log", "spool")
 
@@ -62,6 +63,7 @@ class Service:
         self._stack = AsyncExitStack()
         self._alive: asyncio.Task[None] | None = None
         self._serving = False
+        self._stopping_since = 0.0  # monotonic
         self.started = time.time()  # seconds since the epoch
         self.spool: Spool = SqliteSpool(
             config.state_dir / "spool",
@@ -120,7 +122,8 @@ class Service:
         if self._alive is not None:
             self._alive.cancel()
         closing = asyncio.ensure_future(self.authorizer.aclose())
-        await asyncio.wait({closing}, timeout=_REFRESH_GRACE)
+        left = self._stopping_since + _STOP_WITHIN - time.monotonic()
+        await asyncio.wait({closing}, timeout=max(left, _REFRESH_GRACE))
 
     async def _stop_flow(self) -> None:
         """Take no more and send no more, both at once: the one may not cost the other its time.
@@ -215,6 +218,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stop accepting, let what is in flight end, leave the rest in the spool."""
+        self._stopping_since = time.monotonic()
         await self._stack.aclose()
 
 

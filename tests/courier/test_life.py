@@ -14,7 +14,7 @@ from relay.clock import Clock
 from relay.console.server import serving
 from relay.courier.patience import Patience
 from relay.outcome import Action, Blame, Outcome, Scope
-from relay.sandbox import Sandbox
+from relay.sandbox import Sandbox, Settings
 from relay.service import Service
 from relay.spool import State
 from relay.works.diagnosis import Failure, diagnose_failure
@@ -104,6 +104,22 @@ async def test_a_restart_counts_a_slow_request_from_its_answer(tmp_path):
         await again.start()
         assert 55 < again.pacing.next_free("scanner") <= 60
         await again.stop()
+
+
+async def test_a_stop_lets_a_refresh_under_way_be_stored(tmp_path):
+    """With rotation the old refresh token is dead by then: cut off, a restart would lock the account out."""
+    async with relaying(tmp_path / "state", Settings(rotation=True)) as relay:
+        service, grants = relay.service, relay.service.grants
+        before = grants.load("scanner")
+        relay.sandbox.add_fault("latency", seconds=4, at="token")
+        relay.clock.move(13 * HOUR)
+        await until(lambda: grants.load("scanner").refresh_started_at is not None)
+        began = time.monotonic()
+        await service.stop()
+        assert time.monotonic() - began < 10
+        stored = grants.load("scanner")
+        assert (stored.refresh_started_at, stored.rotation) == (None, True)
+        assert stored.refresh_token != before.refresh_token
 
 
 async def test_a_stop_cuts_off_what_does_not_end_and_says_that_it_is_unknown(tmp_path):
