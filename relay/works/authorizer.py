@@ -32,6 +32,8 @@ _POLL = 2.0  # seconds between looks at the store: `relay login` is noticed so s
 _LOOK = 0.5  # seconds for which a token that lives needs no look at the store
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds after a refresh that could not be done
 _LOCK_PATIENCE, _LOCK_POLL = 30.0, 0.05  # seconds
+# A message that waits for a refresh keeps a slot from the other accounts' mail.
+_WAIT_FOR_REFRESH = 30.0  # seconds
 _NOTE_USE_EVERY = 3600.0  # seconds
 _DAY = 86400.0  # seconds
 _WARN_AT = (1, 7, 14, 30)  # days before a grant dies that nothing but a person can renew
@@ -257,8 +259,11 @@ class Authorizer:
             state.refreshing = asyncio.create_task(
                 self._run_refresh(account, state), name=f"refresh {account}"
             )
-        # Who waits may be cancelled; the refresh may not.
-        await asyncio.shield(state.refreshing)
+        # Who waits may be cancelled or have enough of it; the refresh may not.
+        task = state.refreshing
+        await asyncio.wait({task}, timeout=_WAIT_FOR_REFRESH)
+        if task.done():
+            task.result()
 
     async def _run_refresh(self, account: str, state: _State) -> None:
         try:

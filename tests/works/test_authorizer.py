@@ -420,6 +420,21 @@ async def test_a_token_endpoint_that_drips_is_given_up(tmp_path, monkeypatch):
         assert caught.value.failure is Failure.TOKEN_UNAVAILABLE
 
 
+async def test_a_refresh_that_takes_long_is_not_waited_for_by_a_message(tmp_path, monkeypatch):
+    """Twenty messages of one account would keep every slot from the others' mail for as long as it takes."""
+    monkeypatch.setattr("relay.works.authorizer._WAIT_FOR_REFRESH", 0.2)
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent(expires_at=time.time() - 5)
+        one.sandbox.add_fault("latency", seconds=2, at="token")
+        authorizer = one.start()
+        with pytest.raises(TokenError) as caught:
+            await authorizer.token("scanner")
+        assert caught.value.failure is Failure.TOKEN_UNAVAILABLE
+        await authorizer.aclose()
+        assert one.works_takes(await authorizer.token("scanner"))
+        assert [g.refreshes for g in one.sandbox.grants.grants] == [1]
+
+
 async def test_a_login_that_brings_the_old_refresh_token_back_is_believed(tmp_path):
     """A consent may give the refresh token that was refused before: it is not refused for ever."""
     refusal = b'{"error": "invalid_grant"}'
