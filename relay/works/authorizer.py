@@ -202,15 +202,24 @@ class Authorizer:
     async def _look(self, account: str) -> _State:
         """The account's state, its grant read again if somebody stored one."""
         state = self._states.setdefault(account, _State())
-        version, state.looked = self._store.version(account), time.monotonic()
-        if state.read and version == state.version:
-            return state
-        try:
-            grant = await asyncio.to_thread(self._store.load, account)
-        except GrantError as error:
+        while True:
+            version, state.looked = self._store.version(account), time.monotonic()
+            known = state.version, state.read
+            if known == (version, True):
+                return state
+            grant, fault = None, ""
+            try:
+                grant = await asyncio.to_thread(self._store.load, account)
+            except GrantError as error:
+                fault = str(error)
+            # Else somebody read or stored one meanwhile: what was read here may be the older one, and its
+            # refresh token dead.
+            if known == (state.version, state.read):
+                break
+        if fault:
             # Read again at the next look: a file that may be read after all is not a changed one.
             state.grant, state.read = None, False
-            self._tell(account, state, Failure.NO_GRANT, str(error))
+            self._tell(account, state, Failure.NO_GRANT, fault)
             return state
         before = state.grant
         # Known first, told then: whoever is told asks at once whether the account can send.

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -378,6 +379,30 @@ async def test_a_grant_that_can_be_read_again_is_read_again(tmp_path):
         await authorizer.check("scanner")
         assert await authorizer.token("scanner") == grant.access_token
         assert one.told == [Failure.NO_GRANT, None]
+
+
+async def test_a_slow_look_does_not_bring_an_old_grant_back(tmp_path):
+    """What a thread read before a login came to the event loop after it had been noticed."""
+    async with setting(tmp_path) as one:
+        one.consent(consented_at=1.0)
+        was_read, go_on = threading.Event(), threading.Event()
+
+        class Slow(FileGrants):
+            def load(self, account):
+                grant = super().load(account)
+                if not was_read.is_set():
+                    was_read.set()
+                    go_on.wait(10)
+                return grant
+
+        authorizer = Authorizer(AuthServer(one.works), Slow(tmp_path), clock=one.clock)
+        looking = asyncio.create_task(authorizer.check("scanner"))
+        await asyncio.to_thread(was_read.wait, 10)
+        new = one.consent()
+        await authorizer.check("scanner")
+        go_on.set()
+        await looking
+        assert authorizer.grant("scanner").access_token == new.access_token
 
 
 class Answers:
