@@ -114,7 +114,8 @@ def _listeners(config: Config) -> Iterator[Finding]:
         try:
             tls_context(listener)
         except ListenError as error:
-            yield Finding(subject, Level.PROBLEM, str(error), "see certificate_file and private_key_file")
+            problem = str(error).removeprefix(f"{listener.address}: ")
+            yield Finding(subject, Level.PROBLEM, problem, "see certificate_file and private_key_file")
             continue
         text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
         if listener.tls_profile == "legacy":
@@ -146,7 +147,8 @@ async def _own_spool(config: Config) -> Finding:
     try:
         await spool.open()
     except SpoolLocked as error:
-        return Finding("spool", Level.PROBLEM, str(error), "end the other process, or use its control socket")
+        remedy = f"it does not listen at {config.state_dir / 'control.sock'}: restart it"
+        return Finding("spool", Level.PROBLEM, str(error), remedy)
     except SpoolError as error:
         return Finding("spool", Level.PROBLEM, f"cannot be opened: {error}", "see docs/durability.md")
     try:
@@ -170,8 +172,9 @@ def _app(config: Config) -> Finding:
             f"works.{missing} is missing",
             "copy it from the app's page in the Works Developer Console; the README says where",
         )
-    path = Path(works.client_secret_file) if works.client_secret_file else None
-    if path is not None and path.stat().st_mode & 0o077:
+    path = Path(works.client_secret_file)
+    # A secret in the environment goes before the file, which then may be missing.
+    if path.is_file() and path.stat().st_mode & 0o077:
         return Finding("app", Level.WARNING, f"{path} can be read by other users", f"chmod 600 {path}")
     return Finding("app", Level.OK, f"client_id {works.client_id}, secret present")
 
@@ -194,10 +197,17 @@ async def _reach(name: str, url: str) -> Finding:
     except ssl.SSLError as error:
         problem, remedy = f"no TLS: {error.reason}", "check the URL, and for a proxy in between"
     except OSError as error:
-        problem, remedy = str(error.strerror or error), "check the URL, DNS and the firewall"
+        problem, remedy = _why(error), "check the URL, DNS and the firewall"
     else:
         return Finding(name, Level.OK, f"{host}:{port} can be reached")
     return Finding(name, Level.PROBLEM, f"{host}:{port}: {problem}", remedy)
+
+
+def _why(error: OSError) -> str:
+    # asyncio's own text is an address in Python's notation; names that cannot be found have numbers below 0.
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error.strerror or error)
 
 
 async def _account(config: Config, account: Account) -> Finding:
@@ -206,7 +216,9 @@ async def _account(config: Config, account: Account) -> Finding:
     try:
         grant = store.load(account.name)
     except GrantError as error:
-        return Finding(subject, Level.PROBLEM, str(error), login)
+        forbidden = isinstance(error.__context__, PermissionError)
+        remedy = "run this as the relay's own user or as root" if forbidden else login
+        return Finding(subject, Level.PROBLEM, str(error), remedy)
     if grant is None:
         return Finding(subject, Level.PROBLEM, f"nobody has consented for {account.address} yet", login)
     authorizer = Authorizer(AuthServer(config.works), store)

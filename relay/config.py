@@ -4,6 +4,7 @@ The models are the declaration; `relay.toml` at the top of the project is the co
 held to the models by a test. Reading and reporting stand in `load`.
 """
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from relay.units import Schedule, parse_duration, parse_size
 
 Network = IPv4Network | IPv6Network
 _HIGHEST_PORT = 65535
+_HOSTNAME = re.compile(r"[A-Za-z0-9._:\[\]-]*")
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 # Base64 with its line ends takes 1.37 times the octets; the rest is for texts and fields.
 _WIRE_FACTOR, _WIRE_EXTRA = 1.37, 2 * 1024 * 1024
@@ -63,6 +65,27 @@ def split_address(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError('expected a URL such as "http://localhost:8484/callback"')
+    return value
+
+
+def _hostname(value: str) -> str:
+    # Said in replies, where a space or a line end would begin something else (RFC 5321 §4.1.2).
+    if not _HOSTNAME.fullmatch(value):
+        raise ValueError('expected a host name such as "relay.example.com"')
+    return value
+
+
+def _hash(value: str) -> str:
+    # A password itself would stand in the file for all to read, and nobody could log in by it.
+    if value and not value.startswith("$argon2"):
+        raise ValueError("expected what `relay passwd` prints")
+    return value
+
+
 def _address(value: str) -> str:
     local, at, domain = value.rpartition("@")
     if not local or not at or not domain or any(c.isspace() or c in "<>;," for c in value):
@@ -91,6 +114,9 @@ Networks = Annotated[
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
+Url = Annotated[str, AfterValidator(_url)]
+Hostname = Annotated[str, AfterValidator(_hostname)]
+PasswordHash = Annotated[str, AfterValidator(_hash)]
 MailAddress = Annotated[str, AfterValidator(_address)]
 Retries = Annotated[Schedule, BeforeValidator(Schedule.parse)]
 Priority = Literal["urgent", "normal", "bulk"]
@@ -111,7 +137,7 @@ class Works(Section):
     client_secret_file: str = Field("", description="a file that holds the client secret")
     api_url: BaseUrl = Field("https://www.worksapis.com/v1.0", description="where the API is")
     auth_url: BaseUrl = Field("https://auth.worksmobile.com/oauth2/v2.0", description="where OAuth is")
-    redirect_url: str = Field("http://localhost:8484/callback", description="registered with the app")
+    redirect_url: Url = Field("http://localhost:8484/callback", description="registered with the app")
     scope: str = Field("mail", description="what consent is asked for")
     requests_per_minute: Count = Field(240, description="the plan's limit for the domain; 0: no limit")
     recipients_per_mail: Count = Field(500, description="in one request; 0: no limit")
@@ -173,7 +199,7 @@ class User(Section):
     """Somebody who logs in by SMTP AUTH."""
 
     name: str = Field(min_length=1, max_length=255)
-    password_hash: str = Field("", description="made by `relay passwd`")
+    password_hash: PasswordHash = Field("", description="made by `relay passwd`")
     certificate: str = Field("", description="the common name of a client certificate that stands for it")
     account: str = Field("", description="the account that sends; empty: chosen by address")
     may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
@@ -255,7 +281,7 @@ class Log(Section):
 class Config(Section):
     """The whole of relay.toml."""
 
-    hostname: str = Field("", description="said in the banner; empty: the machine's name")
+    hostname: Hostname = Field("", description="said in the banner; empty: the machine's name")
     include: Words = Field((), description="files that add to this one; * matches names")
     state_dir: Path = Field(Path("/var/lib/relay"), description="spool, grants, control socket")
     works: Works = Works()

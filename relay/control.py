@@ -21,11 +21,15 @@ log = structlog.get_logger("control")
 _LONGEST_LINE = 4 * 1024 * 1024  # twenty thousand recipients fit
 _LONGEST_ANSWER = 64 * 1024 * 1024
 _BLOCK = 256 * 1024
-__all__ = ["NotRunning", "Refused", "Server", "call"]
+__all__ = ["NotAllowed", "NotRunning", "Refused", "Server", "call"]
 
 
 class NotRunning(Exception):  # noqa: N818 - a state, not an error
     """No service listens on this socket."""
+
+
+class NotAllowed(Refused):
+    """The socket belongs to another user."""
 
 
 class Server:
@@ -92,6 +96,7 @@ async def call(path: Path, verb: str, content: bytes | BinaryIO | None = None, *
 
     Raises:
         NotRunning: there is none.
+        NotAllowed: the socket is another user's.
         Refused: it will not.
         OSError: the file cannot be read.
     """
@@ -100,7 +105,7 @@ async def call(path: Path, verb: str, content: bytes | BinaryIO | None = None, *
     except (FileNotFoundError, ConnectionRefusedError):
         raise NotRunning from None
     except PermissionError:
-        raise Refused(f"{path}: permission denied; run this as the relay's own user or as root") from None
+        raise NotAllowed(f"{path}: permission denied; run this as the relay's own user or as root") from None
     try:
         if content is not None:
             arguments["size"] = _measure(content)

@@ -8,6 +8,7 @@ sets RELAY_PORT and the like for a service of that name.
 
 import difflib
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,12 @@ from pydantic_core import ErrorDetails
 
 from relay.config import Config
 from relay.include import add_files
+from relay.mail import Policy
 from relay.message.losses import KINDS
 
 SYSTEM_PATH = Path("/etc/relay/relay.toml")
 _PREFIX = "RELAY_"
+_USERINFO = re.compile(r"//[^/@\s]*@")
 _SECRET_KEYS = frozenset({"client_secret", "password_hash"})
 # The names of pydantic's complaints, in words for whoever wrote the file.
 _EXPECTED = {
@@ -35,8 +38,12 @@ _EXPECTED = {
     "string_type": "expected a text in quotes",
     "tuple_type": "expected a list",
     "model_type": "expected a table",
+    "dict_type": "expected a table",
     "string_pattern_mismatch": "expected letters, digits, dots, hyphens and underscores",
 }
+
+
+_CREDENTIAL = "; under systemd leave the key out, for relay.service hands the secret over"
 
 
 class ConfigError(Exception):
@@ -88,13 +95,11 @@ def build(
     """
     problems = list(problems)
     _override(tree, environ, problems)
-    problems += _between(tree)
+    problems += _between(tree) + _losses(tree)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        problems += [line for e in error.errors() for line in _plain(e)]
-    else:
-        problems += _losses(config)
+        problems += [line for e in _telling(error.errors()) for line in _plain(e)]
     if problems:
         raise ConfigError(problems)
     return _with_defaults(_with_secret(config, environ))
@@ -112,7 +117,7 @@ def _override(tree: dict[str, Any], environ: Mapping[str, str], problems: list[s
             try:
                 value = Path(value).read_text(encoding="utf-8").strip()  # noqa: PLW2901
             except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{name}: {value}: cannot be read ({error})")
+                problems.append(f"{name}: {value}: cannot be read ({_why(error)})")
                 continue
         if not _set(tree, keys, value):
             problems.append(f"{name}: no such key, or an index out of order")
@@ -183,26 +188,33 @@ def _repeated(table: str, key: str, rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _losses(config: Config) -> list[str]:
+def _losses(tree: dict[str, Any]) -> list[str]:
+    """What is wrong with [losses] beside its types: each loss has its own policies."""
+    table = tree.get("losses")
     problems = []
-    for name, policy in config.losses.items():
+    for name, policy in table.items() if isinstance(table, dict) else ():
         kind = KINDS.get(name.replace("_", "-"))
         if kind is None:
             close = difflib.get_close_matches(name, [known.replace("-", "_") for known in KINDS], n=1)
             problems.append(f"losses.{name}: no such loss" + (f"; did you mean {close[0]}?" if close else ""))
-        elif policy not in kind.policies:
+        elif policy in list(Policy) and policy not in kind.policies:
             wish = ", ".join(sorted(kind.policies))
-            problems.append(f"losses.{name}: expected one of {wish}, found {policy.value!r}")
+            problems.append(f"losses.{name}: expected one of {wish}, found {str(policy)!r}")
     return problems
+
+
+def _telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without what an alternative of "may be empty" says, where the other one says what was expected."""
+    said = {_path(error["loc"]) for error in errors if error["type"] != "literal_error"}
+    return [one for one in errors if one["type"] != "literal_error" or _path(one["loc"]) not in said]
 
 
 def _plain(error: ErrorDetails) -> list[str]:
     where = _path(error["loc"])
     kind, found = error["type"], error["input"]
-    if kind == "extra_forbidden":
-        return [f"{where}: no such key{_nearest(error['loc'])}"]
-    if kind == "missing":
-        return [f"{where}: is missing"]
+    if kind in ("extra_forbidden", "missing"):
+        said = "is missing" if kind == "missing" else f"no such key{_nearest(error['loc'])}"
+        return [f"{where}: {said}"]
     if kind == "value_error":
         text = str(error["ctx"]["error"])
         if not where:
@@ -212,6 +224,10 @@ def _plain(error: ErrorDetails) -> list[str]:
             f"{where}: {text}" + ("" if isinstance(found, dict) else f", found {_shown(error['loc'], found)}")
         ]
     expected = _EXPECTED.get(kind) or error["msg"].replace("Input should be", "expected")
+    if kind == "tuple_type" and isinstance(found, dict):
+        return [f"{where}: expected [[{where}]], with two brackets, found [{where}]"]
+    if kind == "model_type" and isinstance(found, list):
+        return [f"{where}: expected [{where}], with one bracket, found [[{where}]]"]
     return [f"{where}: {expected}, found {_shown(error['loc'], found)}"]
 
 
@@ -226,8 +242,15 @@ def _path(loc: tuple[int | str, ...]) -> str:
 
 
 def _shown(loc: tuple[int | str, ...], value: object) -> str:
-    hidden = isinstance(value, SecretStr) or any(step in _SECRET_KEYS for step in loc)
-    return "(a secret, not shown)" if hidden else repr(value)[:200]
+    if isinstance(value, SecretStr) or any(step in _SECRET_KEYS for step in loc):
+        return "(a secret, not shown)"
+    # A table may hold secrets, wherever it stands.
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        return "a list of tables"
+    # Neither is a password in a URL for other eyes.
+    return _USERINFO.sub("//(not shown)@", repr(value))[:200]
 
 
 def _nearest(loc: tuple[int | str, ...]) -> str:
@@ -250,10 +273,17 @@ def _with_secret(config: Config, environ: Mapping[str, str]) -> Config:
     try:
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"works.client_secret_file: {path}: cannot be read ({error})"]) from None
+        remedy = "" if path.parent == Path(environ.get("CREDENTIALS_DIRECTORY", "")) else _CREDENTIAL
+        raise ConfigError(
+            [f"works.client_secret_file: {path}: cannot be read ({_why(error)}){remedy}"]
+        ) from None
     if not secret:
         raise ConfigError([f"works.client_secret_file: {path}: is empty"])
     return config.model_copy(update={"works": works.model_copy(update={"client_secret": SecretStr(secret)})})
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "not UTF-8"
 
 
 def _credential(environ: Mapping[str, str]) -> Path | None:

@@ -1,7 +1,7 @@
 """The commands. Each is a module of its own, imported only when it is asked for.
 
-Exit codes are those of sysexits.h: 64 usage, 65 bad data, 69 unavailable, 73 cannot create,
-75 temporary failure, 77 no permission, 78 configuration.
+Exit codes are those of sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable,
+70 internal error, 73 cannot create, 75 temporary failure, 77 no permission, 78 configuration.
 """
 
 import importlib
@@ -31,7 +31,7 @@ _COMMANDS = {
     "certificate": "Make a self-signed certificate for a listener.",
 }
 
-EX_USAGE, EX_DATAERR, EX_UNAVAILABLE, EX_SOFTWARE = 64, 65, 69, 70
+EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_SOFTWARE = 64, 65, 66, 69, 70
 EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 73, 75, 77, 78
 
 

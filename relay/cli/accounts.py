@@ -15,6 +15,7 @@ from relay.load import ConfigError, load
 from relay.works.grants import FileGrants, Grant, GrantError
 
 _DAY = 86400.0
+_NOBODY = "nobody has consented"
 
 
 @click.command()
@@ -37,9 +38,11 @@ def command(config_path: str | None, *, as_json: bool) -> None:
 def _describe(account: Account, store: FileGrants, now: float) -> dict[str, Any]:
     try:
         grant = store.load(account.name)
-        problem = None if grant else f"nobody has consented; run: relay login {account.name}"
+        problem = None if grant else f"{_NOBODY}; run: relay login {account.name}"
     except GrantError as error:
         grant, problem = None, str(error)
+        if isinstance(error.__context__, PermissionError):
+            problem += "; run this as the relay's own user or as root"
     return {
         "name": account.name,
         "address": account.address,
@@ -84,7 +87,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
         grant = row["grant"] or {}
         rotation = {True: "on", False: "off", None: "not seen yet"}[grant.get("rotation")] if grant else ""
         days = "" if not grant else f"{grant['days_left']:.0f}"
-        cells = [f"{grant['age_days']:.0f} days ago" if grant else "never", days, rotation]
+        absent = "never" if str(row["problem"]).startswith(_NOBODY) else "unknown"
+        cells = [f"{grant['age_days']:.0f} days ago" if grant else absent, days, rotation]
         used = (grant.get("last_used_at") or "") if grant else ""
         table.add_row(
             row["name"] + (" (default)" if row["default"] else ""),

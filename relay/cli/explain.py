@@ -23,7 +23,6 @@ from relay.message import Converted, Payload, convert, destinations, make_loss, 
 from relay.reply import Rejected
 from relay.smtp.address import check_forward_path
 
-EX_NOINPUT = 66
 _BLOCK = 1024 * 1024
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # nothing that a terminal would obey
 _LONGEST_BODY = 2000  # characters shown to people; --json has all
@@ -53,7 +52,8 @@ def command(
 ) -> None:
     """Show what a message would become: the body of the API call, and what would be lost.
 
-    FILE is a message as it is on disk, "-" standard input. Exit code 65: a message is refused.
+    FILE is a message as it is on disk, "-" standard input. Exits with 65 when a message is refused, with 66
+    when a file cannot be read.
     """
     config = _read_config(config_path)
     printer = _JsonPrinter(no_data=no_data, named=len(files) > 1) if as_json else _TextPrinter(len(files) > 1)
@@ -64,7 +64,7 @@ def command(
                 code = _explain(name, content, reverse_path, forward_paths, config, printer)
         except OSError as error:
             printer.refuse(name, "5.3.0", f"cannot be read: {error.strerror or error}")
-            code = EX_NOINPUT
+            code = cli.EX_NOINPUT
         highest = max(highest, code)
     raise click.exceptions.Exit(highest)
 
@@ -114,6 +114,12 @@ def _explain(
     printer: "_JsonPrinter | _TextPrinter",
 ) -> int:
     losses: list[Loss] = []
+    try:
+        for path in forward_paths:
+            check_forward_path(path)
+    except Rejected as refused:
+        printer.refuse(name, refused.reply.enhanced, refused.reply.text)
+        return cli.EX_DATAERR
     if not forward_paths:
         forward_paths, losses = _read_envelope(content)
     try:

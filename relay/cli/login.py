@@ -93,6 +93,8 @@ def _paste(server: AuthServer) -> str:
     line = sys.stdin.readline()
     if not line.strip():
         raise ConsentError("nothing was pasted")
+    if not line.strip().isprintable():  # nor are octets that are no text in this locale
+        raise ConsentError("this is no address; copy the whole address that the browser ended at")
     return read_redirect(line, state, bare_code=True)
 
 

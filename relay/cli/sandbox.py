@@ -31,6 +31,7 @@ _SMTP_PORT, _HTTP_PORT, _API_PORT = 2525, 8580, 8581
 _ADDRESSES = {"scanner": "scanner@example.com", "erp": "erp@example.com"}
 _SAMPLE_RECIPIENTS = ["yamada@example.com", "soumu@example.com", "archive@example.com"]
 _ONCE_PATIENCE = 9.0  # seconds
+_PORT = click.IntRange(0, 65535)
 _AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(min=1), click.IntRange(min=0)
 
 
@@ -61,12 +62,16 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
 
 @click.command()
 @click.option(
-    "--smtp-port", type=int, help=f"Where to take mail; {_SMTP_PORT} by default, 0 for any free port."
+    "--smtp-port", type=_PORT, help=f"Where to take mail; {_SMTP_PORT} by default, 0 for any free port."
 )
 @click.option(
-    "--http-port", type=int, help=f"Console and inbox; {_HTTP_PORT}, or {_API_PORT} with --api-only."
+    "--http-port", type=_PORT, help=f"Console and inbox; {_HTTP_PORT}, or {_API_PORT} with --api-only."
 )
-@click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep everything here.")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to keep everything; else in a temporary folder, until the end.",
+)
 @click.option("--once", is_flag=True, help="Send one sample scan through, print the request, exit.")
 @click.option(
     "--api-only", is_flag=True, help="Only the simulated Works, for a relay that is configured to use it."
@@ -119,14 +124,15 @@ def command(
     except (ListenError, SpoolError) as error:
         raise Failure(f"{error}; choose another with --smtp-port or --state-dir", EX_UNAVAILABLE) from None
     except OSError as error:
-        raise Failure(_remedy(error, options), EX_CANTCREAT) from None
+        raise _explain(error, options) from None
 
 
-def _remedy(error: OSError, options: _Options) -> str:
+def _explain(error: OSError, options: _Options) -> Failure:
+    why = error.strerror or error
     if error.filename:
-        return f"{error.filename}: {error.strerror}; name a writable --state-dir"
-    return (
-        f"port {options.http_port} cannot be used: {error.strerror or error}; choose another with --http-port"
+        return Failure(f"{error.filename}: {why}; name a writable --state-dir", EX_CANTCREAT)
+    return Failure(
+        f"{_HOST}:{options.http_port}: cannot listen: {why}; choose another with --http-port", EX_UNAVAILABLE
     )
 
 

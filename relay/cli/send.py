@@ -10,8 +10,17 @@ from typing import Any, BinaryIO
 
 import click
 
-from relay.cli import EX_CANTCREAT, EX_DATAERR, EX_TEMPFAIL, Failure, config_option, json_option
-from relay.cli.startup import print_json, read_config
+from relay.cli import (
+    EX_CANTCREAT,
+    EX_DATAERR,
+    EX_NOINPUT,
+    EX_NOPERM,
+    EX_TEMPFAIL,
+    Failure,
+    config_option,
+    json_option,
+)
+from relay.cli.startup import deaf, print_json, read_config
 from relay.config import Config
 
 _BLOCK = 256 * 1024
@@ -36,7 +45,8 @@ def command(
     """Send the message in FILE ("-" is standard input).
 
     Without --rcpt it goes to the addresses in its To, Cc and Bcc fields. Exits with 0 when it was relayed or
-    queued, with 65 when it was refused for good, with 75 when it should be tried again.
+    queued, with 65 when it was refused for good, with 66 when FILE cannot be read, with 75 when it should
+    be tried again.
     """
     config = read_config(config_path)
     from relay import logs
@@ -52,6 +62,7 @@ def _command(
     paths = forward_paths or _destinations(content)
     if not paths:
         raise Failure("the message names no recipient; give one with --rcpt", EX_DATAERR)
+    _check(paths)
     answer = asyncio.run(_send(config, content, reverse_path, paths))
     if as_json:
         print_json(answer)
@@ -59,6 +70,18 @@ def _command(
         click.echo(f"{answer['code']} {answer['status']} {answer['text']}")
     if answer["code"] >= 400:  # noqa: PLR2004 - 4yz and 5yz, RFC 5321 §4.2.1
         raise click.exceptions.Exit(EX_DATAERR if answer["code"] >= 500 else EX_TEMPFAIL)  # noqa: PLR2004
+
+
+def _check(paths: list[str]) -> None:
+    """Hold them to what a listener would take: the API splits at a semicolon."""
+    from relay.reply import Rejected
+    from relay.smtp.address import check_forward_path
+
+    for path in paths:
+        try:
+            check_forward_path(path)
+        except Rejected as refused:
+            raise Failure(f"{path!r}: {refused.reply}", EX_DATAERR) from None
 
 
 def _read(file: Path) -> BinaryIO:
@@ -75,7 +98,7 @@ def _read(file: Path) -> BinaryIO:
             content.write(carry)
     except OSError as error:
         content.close()
-        raise Failure(f"{file}: {error.strerror}", EX_DATAERR) from None
+        raise Failure(f"{file}: cannot be read ({error.strerror})", EX_NOINPUT) from None
     content.seek(0)
     return content
 
@@ -103,18 +126,22 @@ class _Blocks:
 async def _send(config: Config, content: BinaryIO, reverse_path: str, paths: list[str]) -> dict[str, Any]:
     from relay import control
     from relay.service import Service
-    from relay.spool import SpoolError
+    from relay.spool import SpoolError, SpoolLocked
 
     arguments: dict[str, Any] = {"reverse_path": reverse_path, "forward_paths": paths}
     try:
         return await control.call(config.state_dir / "control.sock", "send", content, **arguments)
     except control.NotRunning:
         pass
+    except control.NotAllowed as error:
+        raise Failure(str(error), EX_NOPERM) from None
     except control.Refused as error:
         raise Failure(str(error), EX_DATAERR) from None
     service = Service(config, listen=False)
     try:
         await service.start()
+    except SpoolLocked as error:
+        raise deaf(config, error) from None
     except (SpoolError, OSError) as error:
         raise Failure(f"state_dir {config.state_dir} cannot be used: {error}", EX_CANTCREAT) from None
     try:

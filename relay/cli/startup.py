@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_UNAVAILABLE, Failure
+from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, Failure
 from relay.config import Config
 
 
@@ -29,12 +29,16 @@ def read_config(path: str | None) -> Config:
 def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
     """Have the running service do it, or do it with the spool itself if no service runs."""
     from relay import control
-    from relay.spool import SpoolError
+    from relay.spool import SpoolError, SpoolLocked
 
     try:
         return asyncio.run(_ask(config, verb, arguments))
+    except control.NotAllowed as error:
+        raise Failure(str(error), EX_NOPERM) from None
     except control.Refused as error:
         raise Failure(str(error), EX_DATAERR) from None
+    except SpoolLocked as error:
+        raise deaf(config, error) from None
     except SpoolError as error:
         raise Failure(str(error), EX_CANTCREAT) from None
 
@@ -50,8 +54,17 @@ def ask_service(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
             f"no relay runs with the state directory {config.state_dir}; start it: relay serve",
             EX_UNAVAILABLE,
         ) from None
+    except control.NotAllowed as error:
+        raise Failure(str(error), EX_NOPERM) from None
     except control.Refused as error:
         raise Failure(str(error), EX_DATAERR) from None
+
+
+def deaf(config: Config, error: Exception) -> Failure:
+    """What to say when a relay has the spool and cannot be spoken to."""
+    return Failure(
+        f"{error}, but does not listen at {config.state_dir / 'control.sock'}; restart it", EX_UNAVAILABLE
+    )
 
 
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_problems_between_keys():
                     {"name": "a", "address": "a@example.com", "default": True},
                     {"name": "a", "address": "A@example.com", "default": True},
                 ],
-                "user": [{"name": "u", "password_hash": "x", "account": "nobody"}],
+                "user": [{"name": "u", "password_hash": "$argon2id$x", "account": "nobody"}],
             }
         )
     )
@@ -137,3 +137,69 @@ def test_the_configuration_is_found_by_option_then_environment(tmp_path):
     path.write_text('hostname = "a.example.com"\n')
     assert load(None, {"RELAY_CONFIG": str(path)}).hostname == "a.example.com"
     assert load(path, {"RELAY_CONFIG": "/nowhere"}).hostname == "a.example.com"
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        (
+            {"works": [{"client_secret": "hunter2"}]},
+            "works: expected [works], with one bracket, found [[works]]",
+        ),
+        (
+            {"user": {"name": "u", "password_hash": "hunter2"}},
+            "user: expected [[user]], with two brackets, found [user]",
+        ),
+        ({"losses": [{"x": "hunter2"}]}, "losses: expected a table, found a list of tables"),
+        (
+            {"spool": {"url": "postgresql://relay:hunter2@db/relay"}},
+            "spool.url: expected 'sqlite', found 'postgresql://(not shown)@db/relay'",
+        ),
+        (
+            {"user": [{"name": "u", "password_hash": "hunter2"}]},
+            "user[0].password_hash: expected what `relay passwd` prints, found (a secret, not shown)",
+        ),
+    ],
+    ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
+)
+def test_a_secret_in_the_wrong_place_is_not_shown_either(tree, said):
+    """A table in the wrong brackets came out whole, secrets and all, in the terminal and the journal."""
+    assert problems(tree) == [said]
+
+
+@pytest.mark.parametrize("value", ["8580", "nonsense"])
+def test_what_may_be_empty_is_one_problem_and_not_two(value):
+    """ "expected '', found" told nobody what to write."""
+    assert sorted(problems({"console": {"address": value}, "delivery": {"notify": value}})) == [
+        f'console.address: expected ADDRESS:PORT, such as "127.0.0.1:2525" or "[::]:25", found {value!r}',
+        f'delivery.notify: expected an address such as "scanner@example.com", found {value!r}',
+    ]
+
+
+@pytest.mark.parametrize(
+    "tree", [{"hostname": "relay example"}, {"hostname": "a\r\n220 b"}, {"hostname": "中継"}]
+)
+def test_a_hostname_that_would_break_the_banner_is_refused(tree):
+    """It stands in replies, where a space or a line end begins something else."""
+    assert "hostname: expected a host name" in problems(tree)[0]
+
+
+def test_a_redirect_url_that_is_none_is_refused():
+    """It was found out only at `relay login`."""
+    assert "works.redirect_url: expected a URL" in problems({"works": {"redirect_url": "localhost"}})[0]
+
+
+def test_a_loss_that_does_not_exist_is_reported_with_everything_else():
+    """All problems at once: it was told only when everything else was mended."""
+    text = "\n".join(problems({"losses": {"replyto": "keep"}, "delivery": {"wait": "soon"}}))
+    assert "losses.replyto: no such loss; did you mean reply_to?" in text
+    assert "delivery.wait: expected a duration" in text
+
+
+def test_an_unreadable_secret_file_says_what_systemd_wants(tmp_path):
+    """The unit hands the secret over as a credential; the file itself is root's alone."""
+    missing = tmp_path / "client_secret"
+    found = problems({"works": {"client_secret_file": str(missing)}})
+    assert len(found) == 1
+    assert f"works.client_secret_file: {missing}: cannot be read (No such file or directory)" in found[0]
+    assert "under systemd leave the key out" in found[0]

@@ -92,7 +92,7 @@ def test_every_default_is_the_models():
         ("log", config.log, Config().log),
         ("account", config.account[0], Account(name="a", address="a@example.com")),
         ("listener", config.listener[0], Listener()),
-        ("user", config.user[0], User(name="u", password_hash="x")),
+        ("user", config.user[0], User(name="u", password_hash="$argon2id$x")),
         ("device", config.device[0], Device(address="192.168.1.50")),
     ]
     for table, written, default in pairs:

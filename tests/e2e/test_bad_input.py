@@ -1,6 +1,8 @@
 """What an administrator gets wrong: one plain sentence with the remedy, no traceback, the right exit code."""
 
+import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -105,3 +107,109 @@ def test_sandbox_on_a_port_in_use():
         done = relay("sandbox", "--smtp-port", "0", "--http-port", port)
         assert done.returncode in (69, 73)
         says(done, done.returncode, str(port), "--http-port")
+
+
+def test_a_secret_of_the_environment_goes_before_a_file_that_is_missing(tmp_path):
+    """relay.toml names the file; who sets the variable instead got a traceback from `relay check`."""
+    works = {"client_id": "sandbox", "client_secret_file": "/nonexistent/client_secret"}
+    path = write(tmp_path, works={**works, "api_url": "http://127.0.0.1:9", "auth_url": "http://127.0.0.1:9"})
+    done = relay("check", "--config", path, RELAY_WORKS__CLIENT_SECRET="s3cr3t-value")
+    says(done, 69, "secret present", "127.0.0.1:9: Connection refused")
+
+
+@pytest.mark.parametrize("option", ["--smtp-port", "--http-port"])
+@pytest.mark.parametrize("port", ["70000", "-1", "x"])
+def test_a_port_that_is_none(option, port):
+    """A number too large was a traceback."""
+    says(relay("sandbox", option, port), 64, option)
+
+
+@pytest.mark.parametrize("pasted", [b"\xff\xfe\x00\n", b"\x1b[2Jcode\n", b"\n", b""])
+def test_garbage_that_is_pasted_is_no_consent(tmp_path, pasted):
+    """Octets that are no UTF-8 went on to the token request, and ended in a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "relay", "login", "scanner", "--paste", "--config", write(tmp_path)],
+        input=pasted,
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 69, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert done.stdout.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("command", ["send", "explain"])
+@pytest.mark.parametrize("address", ["a@example.com;b@example.com", "root", "a b@example.com", ""])
+def test_an_address_that_no_listener_would_take(tmp_path, command, address):
+    """The API splits at a semicolon: one recipient became two, one of whom nobody had named."""
+    message = tmp_path / "message.eml"
+    message.write_bytes(b"From: scanner@example.com\nSubject: x\n\nhello\n")
+    done = relay(command, message, "--rcpt", address, "--config", write(tmp_path))
+    says(done, 65, "5.1.3")
+
+
+def test_an_address_of_the_fields_that_no_listener_would_take(tmp_path):
+    """`relay send` reads them as the envelope, so they are held to the same grammar."""
+    message = tmp_path / "message.eml"
+    message.write_bytes(b'To: "a;evil@example.net;b"@example.com\nSubject: x\n\nhello\n')
+    says(relay("send", message, "--config", write(tmp_path)), 65, "evil@example.net", "5.1.")
+
+
+def test_a_message_that_is_not_there(tmp_path):
+    """EX_NOINPUT of sysexits, by both commands that read files."""
+    path = write(tmp_path)
+    for command in ("send", "explain"):
+        says(relay(command, tmp_path / "none.eml", "--config", path), 66, "No such file")
+
+
+@pytest.mark.parametrize("words", [["queue", "list"], ["send", "MESSAGE"], ["check"]])
+def test_a_relay_whose_control_socket_is_gone(tmp_path, words):
+    """The spool is taken and nobody answers: the remedy is a restart, not another state_dir."""
+    from relay.spool.sqlite import SqliteSpool
+
+    async def hold_and_run():
+        path = write(tmp_path)
+        (tmp_path / "state").chmod(0o700)
+        message = tmp_path / "message.eml"
+        message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
+        spool = SqliteSpool(tmp_path / "state" / "spool")
+        await spool.open()
+        try:
+            given = [str(message) if word == "MESSAGE" else word for word in words]
+            return await asyncio.to_thread(relay, *given, "--config", path)
+        finally:
+            await spool.close()
+
+    says(asyncio.run(hold_and_run()), 69, "another relay is using", "control.sock", "restart it")
+
+
+# Root without the right to go where it has no permission: the state directory is another user's, for it.
+_NO_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, and setpriv of util-linux"
+)
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["queue", "list"], 77), (["send", "MESSAGE"], 77), (["certificate"], 73), (["accounts"], 0)],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_somebody_else_than_the_relays_user(tmp_path, words, code):
+    """They hear whose command it is, not that something is wrong with the message or the grant."""
+    path, state = write(tmp_path), tmp_path / "state"
+    message = tmp_path / "message.eml"
+    message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
+    given = [str(message) if word == "MESSAGE" else word for word in words]
+    os.chown(state, 65534, 65534)
+    state.chmod(0o700)
+    done = subprocess.run(
+        [*_NO_RIGHTS, sys.executable, "-m", "relay", *given, "--config", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    says(done, code, "ermission denied")
+    assert code == 73 or "the relay's own user" in done.stdout + done.stderr
