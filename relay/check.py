@@ -104,8 +104,12 @@ def _state_dir(config: Config) -> Iterator[Finding]:
             f"chmod 700 {folder}",
         )
     free = shutil.disk_usage(existing).free
-    level = Level.WARNING if free < _LITTLE_SPACE else Level.OK
-    yield Finding("state_dir", level, f"{folder}, {free / 1024**3:.1f} GB free")
+    text = f"{folder}, {free / 1024**3:.1f} GB free"
+    if free < config.spool.keep_free:
+        text += ", less than [spool] keep_free: new mail would get 452"
+        yield Finding("state_dir", Level.PROBLEM, text, "make room on its disk")
+        return
+    yield Finding("state_dir", Level.WARNING if free < _LITTLE_SPACE else Level.OK, text)
 
 
 def _listeners(config: Config) -> Iterator[Finding]:

@@ -37,6 +37,22 @@ def test_the_configuration_can_be_used():
     assert build(tomllib.loads(text), environ={}).account[0].default
 
 
+def test_the_steps_to_production_open_the_port_of_their_listener():
+    """The service may not open port 25 itself: without relay.socket it would not start."""
+    steps = "".join(blocks("sh"))
+    units = re.search(r"^Sockets=(.+)$", (ROOT / "systemd/relay.service").read_text(), re.MULTILINE)[
+        1
+    ].split()
+    assert units
+    for unit in (*units, "relay.service"):
+        assert f"systemd/{unit}" in steps
+        assert re.search(rf"systemctl enable --now .*{unit}", steps)
+    opened = re.findall(r"^ListenStream=(\d+)$", (ROOT / "systemd/relay.socket").read_text(), re.MULTILINE)
+    (text,) = blocks("toml")
+    for listener in tomllib.loads(text)["listener"]:
+        assert listener["address"].rpartition(":")[2] in opened
+
+
 def test_the_links_lead_somewhere():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -1,6 +1,7 @@
 """`relay serve`: the service."""
 
 import asyncio
+import errno
 import gc
 import importlib
 import sys
@@ -12,6 +13,13 @@ import click
 
 from relay.cli import EX_CANTCREAT, EX_UNAVAILABLE, Failure, config_option
 from relay.cli.startup import read_config
+
+# Why an address cannot be listened on, and what to do.
+_REMEDIES: dict[int, str] = {
+    errno.EADDRINUSE: "; end the program that has it, or choose another address",
+    errno.EACCES: "; enable relay.socket of systemd, which opens ports below 1024, or choose a higher one",
+    errno.EADDRNOTAVAIL: "; this machine does not have the address",
+}
 
 if TYPE_CHECKING:
     from relay.service import Service
@@ -39,7 +47,8 @@ def command(config_path: str | None) -> None:
     except SpoolError as error:
         raise Failure(f"state_dir {config.state_dir} cannot be used: {error}", EX_CANTCREAT) from None
     except ListenError as error:
-        raise Failure(str(error), EX_UNAVAILABLE) from None
+        remedy = _REMEDIES.get(getattr(error.__cause__, "errno", 0), "")
+        raise Failure(f"{error}{remedy}", EX_UNAVAILABLE) from None
     sys.stderr.flush()
 
 

@@ -1,6 +1,5 @@
 """The console of a running service: what it is asked, answered from the service's parts."""
 
-import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -89,9 +88,12 @@ class ServiceStatus:
             await service.spool.counts()
         except SpoolError:
             found.append("the spool cannot be used; the log says why")
-        room = shutil.disk_usage(service.config.state_dir).free
-        if room < max((service.config.message_limit(one) for one in service.config.listener), default=0):
-            found.append(f"{service.config.state_dir} has no room for a message of the largest size")
+        room, keep_free = service.spool.room(), service.config.spool.keep_free
+        largest = max((service.config.message_limit(one) for one in service.config.listener), default=0)
+        if not room.accepting:
+            found.append("the spool's disk has less free than [spool] keep_free says: new mail gets 452")
+        elif room.free - keep_free < largest:
+            found.append("the spool's disk has no room for a message of the largest size")
         if not service.config.account:
             found.append("no account is configured")
         if not service.courier.working:

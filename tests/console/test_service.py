@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import smtplib
 import subprocess
@@ -176,6 +177,19 @@ async def test_what_needs_a_person_is_said_and_is_no_reason_to_be_unready(tmp_pa
         await service.courier.stop(0)
         assert (await http.get("/healthz")).status_code == 503
         assert "nothing is sent any more" in (await http.get("/readyz")).text
+
+
+async def test_a_disk_that_takes_no_mail_is_unready_and_no_reason_to_restart(tmp_path):
+    """It was ready for as long as one message fitted, while every RCPT heard 452 for keep_free's sake."""
+    too_much = shutil.disk_usage(tmp_path).free * 2
+    for more, said in (
+        ({"spool": {"keep_free": too_much}}, "gets 452"),
+        ({"listener": [{"address": "127.0.0.1:0", "message_limit": too_much}]}, "of the largest size"),
+    ):
+        async with relaying(tmp_path, **more) as (_, http):
+            answer = await http.get("/readyz")
+            assert (answer.status_code, said in answer.text) == (503, True), answer.text
+            assert (await http.get("/healthz")).status_code == 200
 
 
 async def test_a_relay_without_accounts_is_not_ready(tmp_path):

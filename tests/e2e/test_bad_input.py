@@ -71,7 +71,13 @@ def test_a_port_in_use(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         path = write(tmp_path, listener=[{"address": address}])
-        says(relay("serve", "--config", path), 69, address, "in use")
+        says(relay("serve", "--config", path), 69, address, "in use", "choose another address")
+
+
+def test_an_address_of_another_machine(tmp_path):
+    """The sentence says what is wrong with it."""
+    path = write(tmp_path, listener=[{"address": "192.0.2.1:2525"}])
+    says(relay("serve", "--config", path), 69, "192.0.2.1:2525", "this machine does not have the address")
 
 
 def test_a_state_directory_that_cannot_be_made(tmp_path):
@@ -213,3 +219,9 @@ def test_somebody_else_than_the_relays_user(tmp_path, words, code):
     )
     says(done, code, "ermission denied")
     assert code == 73 or "the relay's own user" in done.stdout + done.stderr
+
+
+def test_check_says_that_the_disk_has_too_little_room(tmp_path):
+    """With less than keep_free every message gets 452, and `relay check` called that ready."""
+    path = write(tmp_path, spool={"keep_free": "8000000GB"})
+    says(relay("check", "--config", path), 69, "less than [spool] keep_free", "make room")
