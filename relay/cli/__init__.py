@@ -1,10 +1,12 @@
 """The commands. Each is a module of its own, imported only when it is asked for.
 
-Exit codes are those of sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable,
-70 internal error, 73 cannot create, 75 temporary failure, 77 no permission, 78 configuration.
+Exit codes are those of sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal
+error, 73 cannot create, 74 output error, 75 temporary failure, 77 no permission, 78 configuration.
 """
 
+import errno
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -32,7 +34,9 @@ _COMMANDS = {
 }
 
 EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_SOFTWARE = 64, 65, 66, 69, 70
-EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 73, 75, 77, 78
+EX_CANTCREAT, EX_IOERR, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 73, 74, 75, 77, 78
+# The streams are the only files without a name that a command writes to: what ails one of them.
+UNWRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 
 
 class _Stub(click.Command):
@@ -92,8 +96,25 @@ def _arguments() -> list[str]:
     return ["sendmail", *sys.argv[1:]] if called == "sendmail" else sys.argv[1:]
 
 
+def _prepare_streams() -> None:
+    """Let the commands rely on the three streams, whatever the caller left of them."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            # Closed: the next file or socket that is opened would be taken for the stream.
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        # A locale without an arrow or a kanji shows its number and ends no command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line, and exit."""
+    _prepare_streams()
     try:
         # click gives the code of an Exit back, and a command's own value, which here is always None.
         sys.exit(group.main(_arguments(), prog_name="relay", standalone_mode=False))
@@ -110,3 +131,9 @@ def main() -> None:
         # The reader (head, less) has seen enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.filename or error.errno not in UNWRITTEN:
+            raise
+        click.echo(f"relay: the output cannot be written: {error.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EX_IOERR)

@@ -1,6 +1,5 @@
 """`relay accounts`: the accounts and their grants."""
 
-import json
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relay import cli
+from relay.cli.startup import print_json
 from relay.config import Account
 from relay.load import ConfigError, load
 from relay.works.grants import FileGrants, Grant, GrantError
@@ -30,7 +30,7 @@ def command(config_path: str | None, *, as_json: bool) -> None:
     store, now = FileGrants(config.state_dir), time.time()
     rows = [_describe(account, store, now) for account in config.account]
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
     else:
         _print(rows)
 

@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,12 +59,14 @@ def command(
     printer = _JsonPrinter(no_data=no_data, named=len(files) > 1) if as_json else _TextPrinter(len(files) > 1)
     highest = 0
     for name in files:
-        try:
-            with _open(name) as content:
+        with ExitStack() as opened:
+            try:
+                content = opened.enter_context(_open(name))
+            except OSError as error:
+                printer.refuse(name, "5.3.0", f"cannot be read: {error.strerror or error}")
+                code = cli.EX_NOINPUT
+            else:
                 code = _explain(name, content, reverse_path, forward_paths, config, printer)
-        except OSError as error:
-            printer.refuse(name, "5.3.0", f"cannot be read: {error.strerror or error}")
-            code = cli.EX_NOINPUT
         highest = max(highest, code)
     raise click.exceptions.Exit(highest)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relay.cli import EX_CANTCREAT, EX_SOFTWARE, EX_UNAVAILABLE, Failure
+from relay.cli import EX_CANTCREAT, EX_SOFTWARE, EX_UNAVAILABLE, UNWRITTEN, Failure
 from relay.cli.startup import print_json
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ def command(
     except (ListenError, SpoolError) as error:
         raise Failure(f"{error}; choose another with --smtp-port or --state-dir", EX_UNAVAILABLE) from None
     except OSError as error:
+        if not error.filename and error.errno in UNWRITTEN:
+            raise  # what --once prints
         raise _explain(error, options) from None
 
 

@@ -1,6 +1,7 @@
 """What several commands begin with: the configuration, the running service, or the spool."""
 
 import asyncio
+import sys
 from typing import Any
 
 import click
@@ -91,4 +92,6 @@ def print_json(value: Any) -> None:
     """One JSON value on standard output."""
     import json
 
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    # JSON is UTF-8 (RFC 8259 §8.1), or ASCII where the locale is something else.
+    plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    click.echo(json.dumps(value, ensure_ascii=plain, indent=2))

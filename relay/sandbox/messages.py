@@ -104,7 +104,9 @@ class Messages:
                 draft.files.rename(home)
             else:
                 home.mkdir()
-            (home / "request.json").write_text(json.dumps(draft.request, ensure_ascii=False))
+            (home / "request.json").write_text(
+                json.dumps(draft.request, ensure_ascii=False), encoding="utf-8"
+            )
             self._whole[message.id] = home
             self._forget(self._keep)
         return message
@@ -139,7 +141,7 @@ class Messages:
         Raises:
             KeyError: it is not kept.
         """
-        request: dict[str, Any] = json.loads((self._whole[message_id] / "request.json").read_text())
+        request: dict[str, Any] = json.loads((self._whole[message_id] / "request.json").read_text("utf-8"))
         return request
 
     def file(self, message_id: int, number: int) -> Path:

@@ -42,7 +42,7 @@ def show_moment(seconds: float) -> str:
 @cache
 def read_script(name: str) -> str:
     """A script of ours, to stand in a page."""
-    return files("relay.sandbox").joinpath("templates", name).read_text()
+    return files("relay.sandbox").joinpath("templates", name).read_text("utf-8")
 
 
 @cache
