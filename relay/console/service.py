@@ -42,7 +42,7 @@ class ServiceStatus:
         accounts = tuple(self._account(account) for account in service.config.account)
         oldest = await spool.list(WAITING, 1)
         listed = await spool.list(tuple(State), messages, newest=True) if messages else []
-        now = time.time()
+        counts, now = await spool.counts(), time.time()
         return Overview(
             hostname=service.config.hostname,
             version=__version__,
@@ -50,7 +50,7 @@ class ServiceStatus:
             started=service.started,
             listeners=tuple(self._listeners()),
             accounts=accounts,
-            queue={state.value: count for state, count in (await spool.counts()).items()},
+            queue={state.value: counts.get(state, 0) for state in State},  # in the order of a message's life
             oldest=oldest[0].arrival if oldest else None,
             messages=tuple(_message(entry) for entry in listed),
             links=self._links,
@@ -115,6 +115,7 @@ class ServiceStatus:
         grant = self._service.authorizer.grant(account.name)
         trouble = self._service.authorizer.trouble(account.name)
         held = diagnose_failure(trouble).reason if trouble else ""
+        held = held.replace("run: relay login", f"run: relay login {account.name}")
         if not held and account.name in self._service.courier.held:
             held = "its last attempts say why"
         return AccountStatus(

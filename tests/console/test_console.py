@@ -2,8 +2,10 @@
 
 import asyncio
 import html
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -153,6 +155,27 @@ async def test_metrics_are_what_prometheus_reads_and_are_born_at_zero():
     for name in ("relay_messages_total", "relay_logins_total", "relay_connections_total"):
         assert (name, "refused") in samples
     assert not any(name.endswith("_created") for name, *_ in samples)
+
+
+async def test_every_metric_is_documented_with_its_labels():
+    """An operator asks for a series by the name in docs/operations.md: `_total` and all."""
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- metrics -->\n(.*?)<!-- /metrics -->", text, re.DOTALL)[1]
+    rows = dict(re.findall(r"^\| `(relay_\w+)` \| (.*?) \|", table, re.MULTILINE))
+    async with console(Relay()) as http:
+        answer = await http.get("/metrics")
+    families = list(text_string_to_metric_families(answer.text))
+    suffix = {"counter": "_total"}
+    assert rows.keys() == {family.name + suffix.get(family.type, "") for family in families}
+    for family in families:
+        row = rows[family.name + suffix.get(family.type, "")]
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                assert label == "le" or f"`{label}`" in row, (family.name, label)
+                if label in ("reply", "action", "told", "answer", "result"):
+                    assert value in row, (family.name, value)
+    for name in re.findall(r"`(relay_[a-z_]+)[`{]", text):
+        assert name in rows, name
 
 
 async def test_what_is_counted_is_seen():

@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+from dataclasses import replace
 
 import httpx2 as httpx
 import pytest
@@ -61,3 +62,22 @@ async def test_the_page_is_styled_and_follows_what_changes():
         assert await page.inner_text("#live") == "live"
         await browser.close()
     assert problems == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (390, "light")])
+async def test_nothing_of_the_page_stands_outside_of_the_picture(width, scheme):
+    """On a phone an account that is held was cut away at the right, and its losses on a small screen."""
+    losses = ("originator", "reply-to", "text-alternative", "attachment-name", "charset-guessed", "date")
+    message = replace(OVERVIEW.messages[0], reverse_path="a.rather.long.name@mail.example.com", losses=losses)
+    relay = Relay(replace(OVERVIEW, messages=(message,)))
+    async with serving(build(relay)) as server, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        await page.goto(server.url)
+        edges = "[...document.querySelectorAll('body *')].map(one => one.getBoundingClientRect().right)"
+        right = max(await page.evaluate(edges))
+        said = "getComputedStyle(document.querySelector('td[data-label=Mail]'), '::before').content"
+        labelled = await page.evaluate(said) == '"Mail"'
+        await browser.close()
+    assert right <= width
+    assert labelled == (width < 768)
