@@ -17,8 +17,10 @@ _POLL = 2.0  # seconds between two looks for new devices
 
 @click.command()
 @click.argument("network", required=False)
-@click.option("--for", "duration", default="15m", show_default=True, help="How long, at most 24h.")
-@click.option("--listener", default="", help="Only at this listener, such as 0.0.0.0:25.")
+@click.option(
+    "--for", "duration", default="15m", show_default=True, metavar="DURATION", help="How long, at most 24h."
+)
+@click.option("--listener", default="", metavar="ADDRESS", help="Only at this listener, such as 0.0.0.0:25.")
 @click.option("--adopt", metavar="ADDRESS", help="Let this device send from now on, and its held mail go.")
 @click.option("--refuse", metavar="ADDRESS", help="Throw away what is held of this device.")
 @click.option("--stop", is_flag=True, help="Learn nothing any more.")

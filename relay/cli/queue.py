@@ -110,7 +110,7 @@ def _verb(name: str, done: str) -> Callable[[Callable[..., _More]], Callable[...
 
 _ids = click.argument("queue_ids", nargs=-1)
 _every = click.option("--all", "every", is_flag=True, help="All that can be, up to 100,000.")
-_account = click.option("--account", default="", help="All of this account that can be.")
+_account = click.option("--account", default="", metavar="NAME", help="All of this account that can be.")
 _unknown_devices = click.option(
     "--unknown-devices",
     is_flag=True,

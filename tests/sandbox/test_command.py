@@ -9,6 +9,7 @@ import httpx2 as httpx
 
 
 def test_api_only_begins_with_the_faults_and_limits_it_is_given():
+    """It answers to its own names alone, as the console does: DNS rebinding would lay the inbox open."""
     options = ["--api-only", "--fault", "503:times=2", "--requests-per-minute", "7", "--rotation"]
     command = [sys.executable, "-m", "relay", "sandbox", "--http-port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as works:
@@ -19,6 +20,7 @@ def test_api_only_begins_with_the_faults_and_limits_it_is_given():
             with httpx.Client(base_url=url, trust_env=False) as http:
                 (fault,) = http.get("/sandbox/faults").json()
                 assert (fault["kind"], fault["times"]) == ("503", 2)
+                assert http.get("/inbox", headers={"host": "evil.example"}).status_code == 421
                 tokens = http.post("/sandbox/grants", json={"login_id": "scanner@example.com"}).json()
                 mail = {"to": "a@example.com", "subject": "a"}
                 headers = {"authorization": f"Bearer {tokens['access_token']}"}
