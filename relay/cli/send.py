@@ -20,7 +20,7 @@ from relay.cli import (
     config_option,
     json_option,
 )
-from relay.cli.startup import deaf, print_json, read_config
+from relay.cli.startup import deaf, owned, print_json, read_config
 from relay.config import Config
 
 _BLOCK = 256 * 1024
@@ -63,7 +63,8 @@ def _command(
     if not paths:
         raise Failure("the message names no recipient; give one with --rcpt", EX_DATAERR)
     _check(paths)
-    answer = asyncio.run(_send(config, content, reverse_path, paths))
+    with owned(config.state_dir):
+        answer = asyncio.run(_send(config, content, reverse_path, paths))
     if as_json:
         print_json(answer)
     else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_CANTCREAT, EX_UNAVAILABLE, Failure, config_option
-from relay.cli.startup import read_config
+from relay.cli.startup import owned, read_config
 
 # Why an address cannot be listened on, and what to do.
 _REMEDIES: dict[int, str] = {
@@ -41,7 +41,8 @@ def command(config_path: str | None) -> None:
 
     logs.set_up(config.log)
     try:
-        service.run(service.serve(config, [_open_console], lambda: load(config_path)))
+        with owned(config.state_dir):
+            service.run(service.serve(config, [_open_console], lambda: load(config_path)))
     except SpoolLocked as error:
         raise Failure(f"{error}; stop it first, or give this one another state_dir", EX_UNAVAILABLE) from None
     except SpoolError as error:

@@ -1,7 +1,12 @@
 """What several commands begin with: the configuration, the running service, or the spool."""
 
 import asyncio
+import os
+import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -68,6 +73,30 @@ def deaf(config: Config, error: Exception) -> Failure:
     )
 
 
+@contextmanager
+def owned(state_dir: Path) -> Iterator[None]:
+    """Give what root makes in the state directory to the directory's owner, who could not use it else."""
+    try:
+        yield
+    finally:
+        if os.geteuid() == 0 and state_dir.is_dir():
+            with suppress(PermissionError):  # a container's root may not
+                _give_back(state_dir)
+
+
+def _give_back(state_dir: Path) -> None:
+    owner = state_dir.stat()
+    if owner.st_uid == 0:
+        return
+    for _, folders, files, fd in os.fwalk(state_dir):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                # A second name of a file may be anybody's, put there by whoever may write here.
+                if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+                    os.chown(name, owner.st_uid, owner.st_gid, dir_fd=fd, follow_symlinks=False)
+
+
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
     from relay import control
     from relay.spool.sqlite import SqliteSpool
@@ -80,12 +109,13 @@ async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str
     spool = SqliteSpool(config.state_dir / "spool")
     if not spool.exists():
         raise control.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
-    await spool.open()
-    try:
-        answer: dict[str, Any] = await getattr(Verbs(spool), verb)(**arguments)
-        return answer
-    finally:
-        await spool.close()
+    with owned(config.state_dir):
+        await spool.open()
+        try:
+            answer: dict[str, Any] = await getattr(Verbs(spool), verb)(**arguments)
+            return answer
+        finally:
+            await spool.close()
 
 
 def print_json(value: Any) -> None:

@@ -91,7 +91,9 @@ class ServiceStatus:
         room, keep_free = service.spool.room(), service.config.spool.keep_free
         largest = max((service.config.message_limit(one) for one in service.config.listener), default=0)
         if not room.accepting:
-            found.append("the spool's disk cannot be used, or has less free than keep_free: new mail gets 452")
+            found.append(
+                "the spool's disk cannot be used, or has less free than keep_free: new mail gets 452"
+            )
         elif room.free - keep_free < largest:
             found.append("the spool's disk has no room for a message of the largest size")
         if not service.config.account:

@@ -10,6 +10,8 @@ import sys
 import pytest
 from test_login_in_a_browser import to_toml
 
+from relay.cli.startup import owned
+
 ACCOUNT = {"name": "scanner", "address": "scanner@example.com", "default": True}
 
 
@@ -225,3 +227,37 @@ def test_check_says_that_the_disk_has_too_little_room(tmp_path):
     """With less than keep_free every message gets 452, and `relay check` called that ready."""
     path = write(tmp_path, spool={"keep_free": "8000000GB"})
     says(relay("check", "--config", path), 69, "less than [spool] keep_free", "make room")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as somebody else")
+@pytest.mark.parametrize(
+    "words", [["send", "MESSAGE"], ["queue", "list"], ["check"]], ids=lambda words: words[0]
+)
+def test_what_root_makes_belongs_to_the_state_directorys_owner(tmp_path, words):
+    """A `sudo relay send` beside a stopped service made the spool root's, and no service could start."""
+    path, state = write(tmp_path), tmp_path / "state"
+    message = tmp_path / "message.eml"
+    message.write_bytes(b"To: a@example.com\nSubject: x\n\n" + b"hello\n" * 20_000)
+    os.chown(state, 65534, 65533)
+    says(relay("send", message, "--config", path), 0, "queued")
+    given = [str(message) if word == "MESSAGE" else word for word in words]
+    relay(*given, "--config", path)
+    made = list(state.rglob("*"))
+    assert {(one.stat().st_uid, one.stat().st_gid) for one in made} == {(65534, 65533)}, made
+    assert any(one.parent.name == "content" for one in made)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_second_name_of_a_file_is_not_given_away(tmp_path):
+    """Whoever owns the directory could have linked a file of root's into it."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (tmp_path / "roots").write_text("")
+    (state / "link").hardlink_to(tmp_path / "roots")
+    (state / "symbolic").symlink_to(tmp_path / "roots")
+    (state / "ours").write_text("")
+    os.chown(state, 65534, 65534)
+    with owned(state):
+        pass
+    assert (tmp_path / "roots").stat().st_uid == 0
+    assert (state / "ours").stat().st_uid == 65534
