@@ -87,7 +87,11 @@ def _python() -> Finding:
 
 def _state_dir(config: Config) -> Iterator[Finding]:
     folder = config.state_dir
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    # What is there of it; where it is forbidden to look, nothing is.
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
+    if not existing.is_dir():
+        yield Finding("state_dir", Level.PROBLEM, f"{existing} is not a directory", "name another")
+        return
     if not os.access(existing, os.W_OK | os.X_OK):
         yield Finding(
             "state_dir",

@@ -17,6 +17,8 @@ from relay.units import Schedule, parse_duration, parse_size
 
 Network = IPv4Network | IPv6Network
 _HIGHEST_PORT = 65535
+# A Unix socket's path has 107 octets and a NUL (unix(7)): state_dir, a slash and control.sock.
+_LONGEST_STATE_DIR = 107 - len("/control.sock")
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:\[\]-]*")
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 # Base64 with its line ends takes 1.37 times the octets; the rest is for texts and fields.
@@ -79,6 +81,15 @@ def _hostname(value: str) -> str:
     return value
 
 
+def _state_dir(value: Path) -> Path:
+    # Every command has to find the same one, from wherever it is called.
+    if not value.is_absolute():
+        raise ValueError('expected an absolute path such as "/var/lib/relay"')
+    if len(bytes(value)) > _LONGEST_STATE_DIR:
+        raise ValueError(f"expected a path of at most {_LONGEST_STATE_DIR} octets, for it has a socket in it")
+    return value
+
+
 def _hash(value: str) -> str:
     # A password itself would stand in the file for all to read, and nobody could log in by it.
     if value and not value.startswith("$argon2"):
@@ -116,6 +127,7 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Url = Annotated[str, AfterValidator(_url)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
+StateDir = Annotated[Path, AfterValidator(_state_dir)]
 PasswordHash = Annotated[str, AfterValidator(_hash)]
 MailAddress = Annotated[str, AfterValidator(_address)]
 Retries = Annotated[Schedule, BeforeValidator(Schedule.parse)]
@@ -283,7 +295,7 @@ class Config(Section):
 
     hostname: Hostname = Field("", description="said in the banner; empty: the machine's name")
     include: Words = Field((), description="files that add to this one; * matches names")
-    state_dir: Path = Field(Path("/var/lib/relay"), description="spool, grants, control socket")
+    state_dir: StateDir = Field(Path("/var/lib/relay"), description="spool, grants, control socket")
     works: Works = Works()
     account: tuple[Account, ...] = ()
     listener: tuple[Listener, ...] = (Listener(),)

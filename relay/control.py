@@ -102,7 +102,7 @@ async def call(path: Path, verb: str, content: bytes | BinaryIO | None = None, *
     """
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST_ANSWER)
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         raise NotRunning from None
     except PermissionError:
         raise NotAllowed(f"{path}: permission denied; run this as the relay's own user or as root") from None

@@ -113,6 +113,7 @@ def command(
     )
     from relay import logs
     from relay.config import Log
+    from relay.load import ConfigError
     from relay.service import run
     from relay.smtp.server import ListenError
     from relay.spool import SpoolError
@@ -121,6 +122,8 @@ def command(
     try:
         with _folder(state_dir) as folder:
             run(_main(options, folder))
+    except ConfigError as error:
+        raise Failure(f"{error}; name another --state-dir", EX_CANTCREAT) from None
     except (ListenError, SpoolError) as error:
         raise Failure(f"{error}; choose another with --smtp-port or --state-dir", EX_UNAVAILABLE) from None
     except OSError as error:
@@ -142,10 +145,10 @@ def _explain(error: OSError, options: _Options) -> Failure:
 def _folder(given: Path | None) -> Iterator[Path]:
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)
-        yield given
+        yield given.resolve()
         return
     with tempfile.TemporaryDirectory(prefix="relay-") as name:
-        yield Path(name)
+        yield Path(name).resolve()
 
 
 async def _main(options: _Options, folder: Path) -> None:

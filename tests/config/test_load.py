@@ -203,3 +203,20 @@ def test_an_unreadable_secret_file_says_what_systemd_wants(tmp_path):
     assert len(found) == 1
     assert f"works.client_secret_file: {missing}: cannot be read (No such file or directory)" in found[0]
     assert "under systemd leave the key out" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("state_dir", "said"),
+    [
+        ("", "an absolute path"),
+        ("state", "an absolute path"),
+        ("/" + "x" * 93, None),
+        ("/" + "x" * 94, "at most"),
+    ],
+)
+def test_a_state_directory_that_commands_could_not_share(state_dir, said):
+    """A relative one is another in each folder, and a long one has no room for its socket: a traceback."""
+    if said is None:
+        build({"state_dir": state_dir}, {})
+    else:
+        assert said in problems({"state_dir": state_dir})[0]

@@ -261,3 +261,25 @@ def test_a_second_name_of_a_file_is_not_given_away(tmp_path):
         pass
     assert (tmp_path / "roots").stat().st_uid == 0
     assert (state / "ours").stat().st_uid == 65534
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["serve"], 73), (["check"], 69), (["queue", "list"], 65), (["send", "MESSAGE"], 73), (["doctor"], 69)],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_state_directory_that_is_a_file(tmp_path, words, code):
+    """Commands that look for the socket in it ended in a traceback."""
+    message = tmp_path / "message.eml"
+    message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
+    path = write(tmp_path, state_dir=str(message))
+    says(relay(*[str(message) if word == "MESSAGE" else word for word in words], "--config", path), code)
+
+
+def test_a_sandbox_in_a_folder_of_a_relative_or_a_long_name(tmp_path):
+    """The one works, the other says so."""
+    once = [sys.executable, "-m", "relay", "sandbox", "--once", "--state-dir"]
+    done = subprocess.run([*once, "here"], cwd=tmp_path, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "here" / "spool").is_dir()
+    says(relay("sandbox", "--once", "--state-dir", tmp_path / ("x" * 100)), 73, "--state-dir")
