@@ -56,7 +56,8 @@ async def check(config: Config) -> AsyncIterator[Finding]:
     yield _python()
     for finding in (*_state_dir(config), *_listeners(config)):
         yield finding
-    yield await _spool(config)
+    found, held = await _spool(config)
+    yield found
     yield _app(config)
     for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
         yield await _reach(name, url)
@@ -68,7 +69,7 @@ async def check(config: Config) -> AsyncIterator[Finding]:
             "add one to relay.toml",
         )
     for account in config.account:
-        yield await _account(config, account)
+        yield await _account(config, account, held.get(account.name, ""))
 
 
 def _python() -> Finding:
@@ -136,16 +137,18 @@ def _listeners(config: Config) -> Iterator[Finding]:
             yield Finding(subject, Level.OK, text)
 
 
-async def _spool(config: Config) -> Finding:
+async def _spool(config: Config) -> tuple[Finding, dict[str, str]]:
+    """What the spool is like; and the accounts that the running relay holds, with its reasons."""
     try:
         answer = await control.call(
             config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1
         )
     except control.NotRunning:
-        return await _own_spool(config)
+        return await _own_spool(config), {}
     except control.Refused as error:
-        return Finding("spool", Level.PROBLEM, str(error))
-    return Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
+        return Finding("spool", Level.PROBLEM, str(error)), {}
+    found = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
+    return found, answer["held_accounts"]
 
 
 async def _own_spool(config: Config) -> Finding:
@@ -218,7 +221,7 @@ def _why(error: OSError) -> str:
     return str(error.strerror or error)
 
 
-async def _account(config: Config, account: Account) -> Finding:
+async def _account(config: Config, account: Account, held: str) -> Finding:
     subject, login = f"account {account.name}", f"relay login {account.name}"
     store = FileGrants(config.state_dir)
     try:
@@ -229,23 +232,31 @@ async def _account(config: Config, account: Account) -> Finding:
         return Finding(subject, Level.PROBLEM, str(error), remedy)
     if grant is None:
         return Finding(subject, Level.PROBLEM, f"nobody has consented for {account.address} yet", login)
+    level, text, remedy = await _try_grant(config, account, store)
+    if not level and held and "relay login" not in held:
+        level, text = Level.PROBLEM, f"the running relay holds its mail: {held}"
+        remedy = "see docs/outcomes.md"
+    if level:
+        return Finding(subject, level, text, remedy or login)
+    return _age(subject, account, store.load(account.name) or grant, login)
+
+
+async def _try_grant(config: Config, account: Account, store: FileGrants) -> tuple[Level | None, str, str]:
+    """What is wrong with it and what to do; None: nothing. No remedy: another consent."""
     authorizer = Authorizer(AuthServer(config.works), store)
     try:
-        await authorizer.token(account.name)
+        # A living access token says nothing about the secret and the consent, by which the next one is had.
+        await authorizer.token(account.name, rejected=await authorizer.token(account.name))
     except TokenError as error:
         if error.failure is Failure.TOKEN_UNAVAILABLE:
-            return Finding(subject, Level.WARNING, "its grant could not be tried now", "see auth_url above")
+            return Level.WARNING, "its grant could not be tried now", "see auth_url above"
         if error.failure is Failure.APP_REFUSED:
-            return Finding(
-                subject,
-                Level.PROBLEM,
-                "Works refuses the app",
-                "compare client_id and client_secret with the console",
-            )
-        return Finding(subject, Level.PROBLEM, "its grant is dead: its mail is held", login)
+            remedy = "compare client_id and client_secret with the Works Developer Console"
+            return Level.PROBLEM, "Works refuses the app", remedy
+        return Level.PROBLEM, "its grant is dead: its mail is held", ""
     finally:
         await authorizer.aclose()
-    return _age(subject, account, grant, login)
+    return None, "", ""
 
 
 def _age(subject: str, account: Account, grant: Grant, login: str) -> Finding:

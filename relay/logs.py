@@ -66,6 +66,11 @@ def set_up(log: Log) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def be_silent() -> None:
+    """For a command that says itself all that there is to say."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 def _render(_: Any, __: str, event: structlog.typing.EventDict) -> str:
     return _JSON.encode(event)
 

@@ -98,7 +98,7 @@ def _give_back(state_dir: Path) -> None:
 
 
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    from relay import control
+    from relay import control, logs
     from relay.spool.sqlite import SqliteSpool
     from relay.verbs import Verbs
 
@@ -109,6 +109,7 @@ async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str
     spool = SqliteSpool(config.state_dir / "spool")
     if not spool.exists():
         raise control.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
+    logs.set_up(config.log.model_copy(update={"level": "error"}))  # not to standard output, which may be JSON
     with owned(config.state_dir):
         await spool.open()
         try:
