@@ -16,9 +16,9 @@ _MARKS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "problem": ("
 def command(config_path: str | None, *, as_json: bool) -> None:
     """Check configuration, state directory, spool, certificates, reachability and grants.
 
-    Everything that `relay serve` does except listen. Sends no mail; refreshes each grant once, which proves the
-    consent and the client secret. Exits with 0 when mail can be relayed
-    (there may be warnings), with 78 when the configuration cannot be used, else with 69.
+    Everything that `relay serve` does except listen. Sends no mail; refreshes each grant once, which
+    proves the consent and the client secret. Exits with 0 when mail can be relayed (there may be warnings),
+    with 78 when the configuration cannot be used, else with 69.
     """
     config = read_config(config_path)
     import asyncio
