@@ -23,7 +23,9 @@ def command() -> None:
 @click.option(
     "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated."
 )
-@click.option("--limit", default=100, show_default=True, help="At most so many messages.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="At most so many messages."
+)
 @config_option
 @json_option
 def list_(states: tuple[str, ...], limit: int, config_path: str | None, *, as_json: bool) -> None:

@@ -102,6 +102,10 @@ def command(
 
     Needs no Works account and no root. What is sent goes nowhere but the inbox page.
     """
+    if once and api_only:
+        raise click.UsageError(
+            "--once sends through the relay, which --api-only leaves out; give one of them"
+        )
     usual_smtp, usual_http = (0, 0) if once else (_SMTP_PORT, _API_PORT if api_only else _HTTP_PORT)
     options = _Options(
         usual_smtp if smtp_port is None else smtp_port,

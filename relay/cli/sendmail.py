@@ -88,7 +88,9 @@ def _read_content(*, dot_ends: bool) -> bytes:
 
 
 def _submit(where: str, reverse_path: str, recipients: list[str], content: bytes) -> None:
-    host, _, port = where.rpartition(":")
+    host, colon, port = where.rpartition(":")
+    if not (colon and host and port.isdecimal()):
+        raise Failure(f"{where}: expected HOST:PORT, such as {_DEFAULT_SERVER}", EX_USAGE)
     try:
         with smtplib.SMTP(host.strip("[]"), int(port), timeout=_PATIENCE) as client:
             client.ehlo_or_helo_if_needed()
@@ -97,8 +99,9 @@ def _submit(where: str, reverse_path: str, recipients: list[str], content: bytes
             for recipient in recipients:
                 _check(recipient, *client.docmd(f"RCPT TO:<{recipient}>"))
             _check("message", *client.data(content))
-    except (OSError, ValueError, smtplib.SMTPException) as error:
-        raise Failure(f"{where}: {error}; is the relay running?", EX_TEMPFAIL) from None
+    except (OSError, OverflowError, smtplib.SMTPException) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Failure(f"{where}: {why}; is the relay running?", EX_TEMPFAIL) from None
 
 
 def _check(subject: str, code: int, text: bytes) -> None:

@@ -283,3 +283,17 @@ def test_a_sandbox_in_a_folder_of_a_relative_or_a_long_name(tmp_path):
     assert done.returncode == 0
     assert (tmp_path / "here" / "spool").is_dir()
     says(relay("sandbox", "--once", "--state-dir", tmp_path / ("x" * 100)), 73, "--state-dir")
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (["sandbox", "--once", "--api-only"], "give one of them"),
+        (["queue", "list", "--limit", "-1"], "--limit"),
+        (["sendmail", "--server", "nonsense", "a@example.com"], "HOST:PORT"),
+        (["sendmail", "--server", "127.0.0.1:x", "a@example.com"], "HOST:PORT"),
+    ],
+)
+def test_options_that_say_nothing(words, word):
+    """They waited for ever, or told what Python's `int` thinks."""
+    says(relay(*words), 64, word)
