@@ -94,12 +94,14 @@ def _submit(where: str, reverse_path: str, recipients: list[str], content: bytes
     try:
         with smtplib.SMTP(host.strip("[]"), int(port), timeout=_PATIENCE) as client:
             client.ehlo_or_helo_if_needed()
+            client.command_encoding = "utf-8"
+            utf8 = "" if all(one.isascii() for one in (reverse_path, *recipients)) else " SMTPUTF8"
             # smtplib's own mail() and rcpt() rewrite an address that they misread: a@b;c@d becomes a@b.
-            _check("sender", *client.docmd(f"MAIL FROM:<{reverse_path}>"))
+            _check("sender", *client.docmd(f"MAIL FROM:<{reverse_path}>{utf8}"))
             for recipient in recipients:
                 _check(recipient, *client.docmd(f"RCPT TO:<{recipient}>"))
             _check("message", *client.data(content))
-    except (OSError, OverflowError, smtplib.SMTPException) as error:
+    except (OSError, ValueError, OverflowError, smtplib.SMTPException) as error:
         why = getattr(error, "strerror", None) or error
         raise Failure(f"{where}: {why}; is the relay running?", EX_TEMPFAIL) from None
 

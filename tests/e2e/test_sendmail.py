@@ -43,6 +43,13 @@ async def test_a_link_called_sendmail_is_sendmail(whole, tmp_path):
     assert Path(link).name == "sendmail"
 
 
+async def test_an_address_in_utf_8(whole):
+    """It was a failure of Python's codec, and temporary, so that cron tried it for ever."""
+    code, output = await sendmail(whole, "-i", "山田@example.com")
+    assert code == 0, output
+    assert whole.last()["to"] == "山田@example.com"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
