@@ -12,6 +12,7 @@ import os
 import smtplib
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,9 +44,10 @@ class Told:
             found = json.loads(path.read_bytes())
             self._when = {str(key): float(when) for key, when in found.items()}
 
-    def is_due(self, key: str, now: float, every: float) -> bool:
-        """Whether it was not told in the last `every` seconds; a time in the future was a wrong clock."""
-        return not 0 <= now - self._when.get(key, -every) < every
+    def due_in(self, key: str, now: float, every: float) -> float:
+        """Seconds until it is to be told, at most once in `every`; a time in the future was a wrong clock."""
+        passed = now - self._when.get(key, -every)
+        return every - passed if 0 <= passed < every else 0.0
 
     def note(self, key: str, now: float) -> None:
         """It is told now."""
@@ -58,6 +60,17 @@ class Told:
         with os.fdopen(fd, "w") as file:
             json.dump(self._when, file)
         Path(aside).replace(self._path)
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """One thing that the operator is to hear."""
+
+    key: str  # what it is known by: told at most once in `every`
+    every: float  # seconds
+    subject: str
+    text: str
+    account: str = ""  # whose trouble it is: told by another one, and again while it lasts
 
 
 class Operator:
@@ -75,7 +88,7 @@ class Operator:
         self._told = Told(config.state_dir / "told.json")
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[str] = set()  # what is on its way
-        self._troubled: set[str] = set()  # accounts that cannot send
+        self._troubles: dict[str, str] = {}  # the key of what is wrong now, by account
         self._stopping = asyncio.Event()
         self.damaged: dict[str, str] = {}  # what was set aside since the start, and why
 
@@ -83,15 +96,15 @@ class Operator:
         """An account's trouble began, became another, or is over (None)."""
         account = self.config.find_account(name)
         if account is None or outcome is None or outcome.action is not Action.HELD:
-            self._troubled.discard(name)
+            self._troubles.pop(name, None)
             return
-        self._troubled.add(name)
         words = self._words()
         subject = words.trouble.format(hostname=self.config.hostname, account=name)
         text = words.trouble_text.format(
             account=name, address=account.address, reason=outcome.reason, since=self._say_now()
         )
-        self._tell(f"{name}: {outcome.reason}", self.config.delivery.notify_every, subject, text, name)
+        self._troubles[name] = key = f"{name}: {outcome.reason}"
+        self._tell(_News(key, self.config.delivery.notify_every, subject, text, name))
 
     def report_damage(self, name: str, reason: str) -> None:
         """The spool set something aside.
@@ -107,7 +120,7 @@ class Operator:
         words = self._words()
         subject = words.damage.format(hostname=self.config.hostname)
         text = words.damage_text.format(name=name, reason=reason, since=self._say_now())
-        self._tell("damage", self.config.delivery.notify_every, subject, text, "")
+        self._tell(_News("damage", self.config.delivery.notify_every, subject, text))
 
     def report_hold(self, entry: Entry, outcome: Outcome) -> None:
         """A message waits for a person: the relay sends it no more by itself.
@@ -119,7 +132,7 @@ class Operator:
         words = self._words()
         subject = words.hold.format(hostname=self.config.hostname)
         text = words.hold_text.format(name=entry.queue_id, reason=outcome.reason, since=self._say_now())
-        self._tell("held", self.config.delivery.notify_every, subject, text, "")
+        self._tell(_News("held", self.config.delivery.notify_every, subject, text))
 
     def _say_now(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -140,7 +153,7 @@ class Operator:
         date = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d")
         subject = words.expiry.format(hostname=self.config.hostname, account=name, days=days)
         text = words.expiry_text.format(account=name, address=account.address, date=date)
-        self._tell(f"{name}: {days} days, {consented:.0f}", _FORGET, subject, text, "")
+        self._tell(_News(f"{name}: {days} days, {consented:.0f}", _FORGET, subject, text))
 
     async def stop(self) -> None:
         """Let what is being told be told, for a moment."""
@@ -154,34 +167,51 @@ class Operator:
         language = self.config.delivery.notice_language
         return LANGUAGES["en" if language == "auto" else language]
 
-    def _tell(self, key: str, every: float, subject: str, text: str, avoid: str) -> None:
-        if key in self._telling or not self._told.is_due(key, self._now(), every):
+    def _tell(self, news: _News) -> None:
+        due_in = self._told.due_in(news.key, self._now(), news.every)
+        if news.key in self._telling or (due_in and not news.account):
             return
         if not self.config.delivery.notify:
-            log.warning("no mail about trouble", reason="delivery.notify is empty", trouble=key)
+            log.warning("no mail about trouble", reason="delivery.notify is empty", trouble=news.key)
             return
-        self._telling.add(key)
-        task = asyncio.create_task(self._insist(key, subject, text, avoid), name="operator")
+        self._telling.add(news.key)
+        task = asyncio.create_task(self._insist(news), name="operator")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _insist(self, key: str, subject: str, text: str, avoid: str) -> None:
-        """Tell it; when no way leads anywhere, again after a while, while the account is in trouble."""
+    async def _insist(self, news: _News) -> None:
+        """Tell it when it is due; an account's trouble again while it lasts, soon if no way led anywhere."""
         try:
-            while not await self._deliver(subject, text, avoid):
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_AGAIN):
-                        await self._stopping.wait()
-                if self._stopping.is_set() or avoid not in self._troubled:
+            while await self._lasts_until_due(news):
+                told = await self._deliver(news)
+                if told:
+                    self._told.note(news.key, self._now())
+                if not news.account or (told and not news.every):
                     return
-            self._told.note(key, self._now())
+                if not (told or await self._lasts(news, _AGAIN)):
+                    return
         finally:
-            self._telling.discard(key)
+            self._telling.discard(news.key)
 
-    async def _deliver(self, subject: str, text: str, avoid: str) -> bool:
+    async def _lasts_until_due(self, news: _News) -> bool:
+        """Wait until it is to be told; False: there is nothing to tell any more."""
+        while due_in := self._told.due_in(news.key, self._now(), news.every):
+            # In short sleeps: the clock may be set meanwhile.
+            if not await self._lasts(news, min(due_in, _AGAIN)):
+                return False
+        return True
+
+    async def _lasts(self, news: _News, seconds: float) -> bool:
+        """Whether the account is in the same trouble still, after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        return not self._stopping.is_set() and self._troubles.get(news.account) == news.key
+
+    async def _deliver(self, news: _News) -> bool:
         for way in (self._by_fallback, self._by_account):
             try:
-                if await way(subject, text, avoid):
+                if await way(news.subject, news.text, news.account):
                     metrics.NOTICES.labels("operator").inc()
                     return True
             except (OSError, smtplib.SMTPException, SpoolError, ValueError) as error:

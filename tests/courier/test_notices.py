@@ -252,7 +252,7 @@ async def test_a_message_that_is_held_for_a_person_is_told_to_one(tmp_path, lang
 def test_a_damaged_note_of_what_was_told_is_none(tmp_path, text):
     """At worst something is told twice; the relay starts all the same."""
     (tmp_path / "told.json").write_text(text)
-    assert Told(tmp_path / "told.json").is_due("a", 1e9, 3600)
+    assert Told(tmp_path / "told.json").due_in("a", 1e9, 3600) == 0
 
 
 async def test_one_trouble_is_told_once_in_a_while(tmp_path):
@@ -268,7 +268,33 @@ async def test_one_trouble_is_told_once_in_a_while(tmp_path):
         await asyncio.sleep(0.1)
         assert len(relay.sandbox.messages) == 1
     again = Told(tmp_path / "state" / "told.json")
-    assert not again.is_due(next(iter(again._when)), next(iter(again._when.values())) + 60, 3600)
+    assert again.due_in(next(iter(again._when)), next(iter(again._when.values())) + 60, 3600) == 3540
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_trouble_that_lasts_is_told_again(tmp_path, monkeypatch, restart):
+    """One letter is overlooked, and ten days of mail wait: also when the relay was started anew meanwhile."""
+    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.05)
+    delivery = {"notify": "postmaster@example.com", "notify_every": "12h"}
+    async with relaying(tmp_path / "state", account=TWO, grants=["erp"], delivery=delivery) as relay:
+        await until(lambda: len(relay.sandbox.messages) == 1)
+        if not restart:
+            await tell_again_after(relay, 1)
+            await relay.log_in()
+            relay.clock.move(13 * 3600)
+            await asyncio.sleep(0.2)
+            assert len(relay.sandbox.messages) == 2
+    if restart:
+        async with relaying(tmp_path / "state", account=TWO, grants=["erp"], delivery=delivery) as relay:
+            await tell_again_after(relay, 0)
+
+
+async def tell_again_after(relay, letters):
+    relay.clock.move(11 * 3600)
+    await asyncio.sleep(0.2)
+    assert len(relay.sandbox.messages) == letters
+    relay.clock.move(2 * 3600)
+    await until(lambda: len(relay.sandbox.messages) == letters + 1)
 
 
 class Postbox:
