@@ -271,14 +271,18 @@ class Courier:
             await self._slots.acquire()
             try:
                 claim, slot = await self._next()
-            except SpoolError as error:
-                log.error("spool unavailable", reason=str(error))
+            except asyncio.CancelledError:
+                self._slots.release()
+                raise
+            except Exception as error:
+                if isinstance(error, SpoolError):
+                    log.error("spool unavailable", reason=str(error))
+                else:
+                    # A fault of ours with one claim must not end all sending.
+                    log.exception("claim broke off")
                 self._slots.release()
                 await asyncio.sleep(_SPOOL_PATIENCE)
                 continue
-            except BaseException:
-                self._slots.release()
-                raise
             name = f"attempt {claim.entry.queue_id}"
             task = asyncio.create_task(self._attempt_claimed(claim, slot), name=name)
             self._tasks.add(task)

@@ -89,6 +89,22 @@ async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, s
         await relay.reach(queue_id, State.RELAYED)
 
 
+async def test_a_fault_of_ours_in_a_claim_does_not_end_all_sending(tmp_path):
+    """The loop ended, mail was taken on, and only /readyz knew that none of it went out."""
+    async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
+        spool = relay.service.spool
+        claim = spool.claim
+
+        async def broken(*_):
+            spool.claim = claim
+            raise KeyError("a fault of ours")
+
+        spool.claim = broken
+        relay.service.courier.wake()
+        await relay.reach(await relay.put(), State.RELAYED)
+        assert relay.service.courier.working
+
+
 async def test_a_restart_counts_a_slow_request_from_its_answer(tmp_path):
     """Works may have counted it just before it answered: a minute from its start is too short."""
     account = [{"name": "scanner", "address": "scanner@example.com", "default": True, "mails_per_minute": 1}]
