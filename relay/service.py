@@ -260,7 +260,7 @@ async def serve(
         for other in beside:
             await others.enter_async_context(other(service))
         if reread is not None:
-            loop.add_signal_handler(signal.SIGHUP, _reload_soon, service, reread, set())
+            loop.add_signal_handler(signal.SIGHUP, _reload_soon, service, reread, set(), asyncio.Lock())
         # What is there now stays: looked at by every full collection, it held the event loop for 60 ms.
         gc.collect()
         gc.freeze()
@@ -275,16 +275,19 @@ async def serve(
     log.info("stopped")
 
 
-def _reload_soon(service: Service, reread: Callable[[], Config], tasks: set["asyncio.Task[None]"]) -> None:
-    task = asyncio.get_running_loop().create_task(_reload(service, reread))
+def _reload_soon(
+    service: Service, reread: Callable[[], Config], tasks: set["asyncio.Task[None]"], turn: asyncio.Lock
+) -> None:
+    task = asyncio.get_running_loop().create_task(_reload(service, reread, turn))
     tasks.add(task)  # the loop itself keeps only a weak reference
     task.add_done_callback(tasks.discard)
 
 
-async def _reload(service: Service, reread: Callable[[], Config]) -> None:
+async def _reload(service: Service, reread: Callable[[], Config], turn: asyncio.Lock) -> None:
     systemd.notify_reloading()
     try:
-        await service.reload(await asyncio.to_thread(reread))
+        async with turn:  # of two signals the later one's reading holds in the end
+            await service.reload(await asyncio.to_thread(reread))
         log.info("reloaded")
     except (ConfigError, ListenError) as error:
         # The relay goes on as it was: a typing error must not stop anybody's mail.

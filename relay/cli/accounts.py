@@ -86,7 +86,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         grant = row["grant"] or {}
         rotation = {True: "on", False: "off", None: "not seen yet"}[grant.get("rotation")] if grant else ""
-        days = "" if not grant else f"{grant['days_left']:.0f}"
+        days = "" if not grant else f"{int(grant['days_left'])}"  # whole days, as elsewhere
         absent = "never" if str(row["problem"]).startswith(_NOBODY) else "unknown"
         cells = [f"{grant['age_days']:.0f} days ago" if grant else absent, days, rotation]
         used = (grant.get("last_used_at") or "") if grant else ""
