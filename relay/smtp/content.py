@@ -4,25 +4,23 @@ From the moment of handing over, the message's fate is not the session's: who ha
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 from relay import reply
-from relay.envelope import Submission
+from relay.envelope import Envelope, Submission
 from relay.learn import HELD_REASON
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
+from relay.smtp.conversation import Conversation
 from relay.smtp.heard import has_left
 from relay.smtp.receive import Overrun, Receiver, skip
-from relay.smtp.transaction import Transaction, make_envelope
-
-if TYPE_CHECKING:
-    from relay.smtp.session import Session
+from relay.smtp.transaction import Transaction
 
 # The kernel knows that the client has left; the event loop hears of it after so many turns at most.
 _TURNS = 10
 
 
-async def take_data(session: "Session", transaction: Transaction) -> Reply:
+async def take_data(session: Conversation, transaction: Transaction) -> Reply:
     """Take what follows DATA (RFC 5321 §4.1.1.4).
 
     Raises:
@@ -35,7 +33,9 @@ async def take_data(session: "Session", transaction: Transaction) -> Reply:
     return await _hand_over(session, transaction, receiver)
 
 
-async def take_chunk(session: "Session", transaction: Transaction | None, size: int, *, last: bool) -> Reply:
+async def take_chunk(
+    session: Conversation, transaction: Transaction | None, size: int, *, last: bool
+) -> Reply:
     """Take what follows BDAT (RFC 3030 §2).
 
     Raises:
@@ -59,17 +59,17 @@ async def take_chunk(session: "Session", transaction: Transaction | None, size: 
     return await _hand_over(session, transaction, receiver) if last else reply.CHUNK_TAKEN
 
 
-async def _open(session: "Session", transaction: Transaction | None) -> Receiver:
+async def _open(session: Conversation, transaction: Transaction | None) -> Receiver:
     if transaction is None:
         raise Rejected(reply.NO_TRANSACTION)
     return transaction.receiver or await transaction.begin(session.stream, session.pace, session.spender)
 
 
-async def _hand_over(session: "Session", transaction: Transaction, receiver: Receiver) -> Reply:
+async def _hand_over(session: Conversation, transaction: Transaction, receiver: Receiver) -> Reply:
     try:
         content = await receiver.finish()
         held = HELD_REASON if session.is_learned else ""
-        submission = Submission(make_envelope(session, transaction), content, held)
+        submission = Submission(_make_envelope(session, transaction), content, held)
         with session.pace.working():
             try:
                 await policy.check_originators(transaction.user, content)
@@ -92,7 +92,25 @@ async def _hand_over(session: "Session", transaction: Transaction, receiver: Rec
         await session.abandon()
 
 
-async def _look_up(session: "Session") -> None:
+def _make_envelope(session: Conversation, transaction: Transaction) -> Envelope:
+    """What is known of the transaction and its session."""
+    user, tls, listener = session.user, session.ssl_object(), session.door.listener
+    return Envelope(
+        reverse_path=transaction.reverse_path,
+        forward_paths=tuple(transaction.forward_paths),
+        arrival_date=datetime.now(UTC),
+        client_address=session.peer,
+        helo=session.helo,
+        user=user.name if user else None,
+        listener=listener.address,
+        tls=f"{tls.version()} {tls.cipher()[0]}" if tls else "",
+        session=session.id,
+        delivery_options=transaction.delivery_options,
+        priority=(user.priority if user else "") or listener.priority,
+    )
+
+
+async def _look_up(session: Conversation) -> None:
     """All the content is there: read on only to notice when the client leaves, and whether it has."""
     stream = session.stream
     if not stream.paused:

@@ -2,21 +2,18 @@
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING
 
+from relay.smtp.conversation import Conversation
 from relay.smtp.hello import peek
 from relay.smtp.recorder import Trouble
 from relay.smtp.tls import name_reason
-
-if TYPE_CHECKING:
-    from relay.smtp.session import Session
 
 HANDSHAKE = 30.0  # seconds; a printer's processor takes five
 SHUTDOWN = 3.0
 
 
 async def start_tls(
-    session: "Session", transport: asyncio.Transport, context: ssl.SSLContext
+    session: Conversation, transport: asyncio.Transport, context: ssl.SSLContext
 ) -> asyncio.Transport | None:
     """The transport that speaks TLS; what the client offered goes to its record.
 

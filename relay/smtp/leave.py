@@ -2,15 +2,12 @@
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from relay import reply
 from relay.reply import Reply
+from relay.smtp.conversation import Conversation
 from relay.smtp.ends import Flooded, Stopping, TimedOut
 from relay.smtp.handshake import SHUTDOWN
-
-if TYPE_CHECKING:
-    from relay.smtp.session import Session
 
 # Seconds for the last reply to go, and for the client to stop sending.
 _LINGER = 2.0
@@ -18,7 +15,7 @@ _LINGER = 2.0
 _ENDS = (OSError, TimedOut, Stopping, Flooded)
 
 
-async def take_leave(session: "Session", answer: Reply) -> None:
+async def take_leave(session: Conversation, answer: Reply) -> None:
     """Say why the session ends, and hear the client out."""
     with suppress(*_ENDS):
         session.pace.waits = False
@@ -28,7 +25,7 @@ async def take_leave(session: "Session", answer: Reply) -> None:
         await linger(session)
 
 
-async def linger(session: "Session") -> None:
+async def linger(session: Conversation) -> None:
     """Read what the client still sends, so that it can read our last reply."""
     with suppress(*_ENDS):
         session.pace.waits = False
@@ -36,7 +33,7 @@ async def linger(session: "Session") -> None:
             await session.stream.linger(_LINGER)
 
 
-async def hang_up(session: "Session") -> None:
+async def hang_up(session: Conversation) -> None:
     """Close the connection once what was said is written."""
     stream = session.stream
     stream.discard()

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -10,10 +9,8 @@ from relay import metrics, reply
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.auth import credentials
+from relay.smtp.conversation import Conversation
 from relay.smtp.recorder import Trouble
-
-if TYPE_CHECKING:
-    from relay.smtp.session import Session
 
 log = structlog.get_logger("smtp")
 # Failed logins that one connection is granted.
@@ -21,7 +18,7 @@ _MOST_FAILURES = 3
 _LONGEST_NAME = 64
 
 
-async def log_in(session: "Session", argument: str) -> Reply:
+async def log_in(session: Conversation, argument: str) -> Reply:
     """Hold the dialogue of AUTH (RFC 4954); a success sets the session's user.
 
     Raises:
@@ -40,7 +37,7 @@ async def log_in(session: "Session", argument: str) -> Reply:
         return await _judge(session, name, password)
 
 
-async def _judge(session: "Session", name: str, password: str) -> Reply:
+async def _judge(session: Conversation, name: str, password: str) -> Reply:
     logins, address = session.door.guard.logins, session.source
     if not logins.begin(address, name):
         _note(session, name, "too many failures")
@@ -64,7 +61,7 @@ async def _judge(session: "Session", name: str, password: str) -> Reply:
     return reply.TOO_MANY_LOGINS if session.failed_logins >= _MOST_FAILURES else reply.LOGIN_REFUSED
 
 
-def _note(session: "Session", name: str, reason: str) -> None:
+def _note(session: Conversation, name: str, reason: str) -> None:
     metrics.LOGINS.labels("refused").inc()
     shown = "".join(c for c in name if c.isprintable())[:_LONGEST_NAME]
     session.record.note(Trouble.LOGIN_FAILED, shown)

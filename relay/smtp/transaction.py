@@ -2,12 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from relay import reply
 from relay.config import User
-from relay.envelope import Envelope
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.address import check_forward_path, check_reverse_path, split_path
@@ -17,9 +14,6 @@ from relay.smtp.pace import Pace
 from relay.smtp.parameters import read_mail_parameters, read_rcpt_parameters
 from relay.smtp.receive import Receiver
 from relay.smtp.stream import Stream
-
-if TYPE_CHECKING:
-    from relay.smtp.session import Session
 
 # Recipients over the limit that hear 452; a client that goes on after them is not listening.
 _MOST_OVERSHOOT = 1_000
@@ -132,24 +126,6 @@ class Transaction:
         if receiver is not None:
             # Also when the session is cancelled: a file left behind is nobody's.
             await asyncio.shield(receiver.discard())
-
-
-def make_envelope(session: "Session", transaction: Transaction) -> Envelope:
-    """What is known of the transaction and its session."""
-    user, tls, listener = session.user, session.ssl_object(), session.door.listener
-    return Envelope(
-        reverse_path=transaction.reverse_path,
-        forward_paths=tuple(transaction.forward_paths),
-        arrival_date=datetime.now(UTC),
-        client_address=session.peer,
-        helo=session.helo,
-        user=user.name if user else None,
-        listener=listener.address,
-        tls=f"{tls.version()} {tls.cipher()[0]}" if tls else "",
-        session=session.id,
-        delivery_options=transaction.delivery_options,
-        priority=(user.priority if user else "") or listener.priority,
-    )
 
 
 def _after(argument: str, keyword: str) -> str:

@@ -1,0 +1,160 @@
+"""What a session is, below its commands: who the client is, octets in, replies out, what is under way.
+
+The parts of a session (handshake, login, content, leave) stand on this, and the session on them.
+A subclass of aiosmtpd's protocol, whose streams are replaced. Every reply is given in `say`.
+"""
+
+import asyncio
+import secrets
+import ssl
+from typing import Any
+
+from aiosmtpd.smtp import SMTP
+
+from relay import reply
+from relay.config import User
+from relay.learn import Standing
+from relay.reply import Reply
+from relay.smtp import policy
+from relay.smtp.door import Door
+from relay.smtp.ends import Cut, Flooded
+from relay.smtp.limits import name_source
+from relay.smtp.pace import Pace
+from relay.smtp.recorder import Trouble
+from relay.smtp.stream import LineTooLong, Stream
+from relay.smtp.tls import name_reason
+from relay.smtp.transaction import Transaction
+
+# RFC 5321 §4.5.3.1.4 says 512 octets, RFC 4954 §4 12288 for AUTH; between them, room for all.
+LONGEST_COMMAND = 12_288
+# So much input a session may hold when all together hold too much.
+_MODEST = 16 * 1024
+
+
+class Conversation(SMTP):
+    """The state of one client's session, and the way its octets take.
+
+    Args:
+        door: The listener's.
+        peer: The client's address, as a PROXY header named it where there is one.
+    """
+
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, peer: str) -> None:
+        # Not aiosmtpd's own: it inspects class and handler, and makes streams that are not used.
+        self.loop = loop
+        self.door = door
+        self.id = secrets.token_hex(4)
+        self.peer = peer
+        self.source = name_source(peer)
+        self.record = door.recorder.open(peer, door.listener.address, self.id)
+        self.standing = door.learning.judge(door.config, door.listener, peer)
+        self.helo = ""
+        self.user: User | None = None  # by AUTH, or by a client certificate
+        self.has_logged_in = False
+        self.secure = False
+        self.pace = Pace(door.guard.limits.idle, since=loop.time())
+        self.stream = Stream(loop, door.guard.budget.hold)
+        self.failed_logins = 0
+        self.transaction: Transaction | None = None
+
+    # What the transport says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        self.stream.transport = transport  # type: ignore[assignment]
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Octets came."""
+        greedy = len(data) + self.stream.pending > _MODEST
+        if greedy and self.door.guard.budget.memory_is_full:
+            self.stream.fail(Flooded())
+            return
+        self.stream.feed(data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still be listening, except over TLS."""
+        self.stream.feed_end(EOFError())
+        self.loop.call_soon(self.door.intake.hung_up, self.id)
+        return not self.secure
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone; what it has handed over is settled all the same."""
+        if isinstance(error, ssl.SSLError):
+            # With TLS 1.3 a client says only after the handshake that it does not trust us.
+            self.record.note(Trouble.TLS_FAILED, name_reason(error))
+        self.stream.feed_end(ConnectionResetError("the client is gone"))
+        self.loop.call_soon(self.door.intake.hung_up, self.id)
+        self.stream.resume_writing()
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self.stream.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self.stream.resume_writing()
+
+    # Lines in, replies out.
+
+    async def say(self, answer: Reply, *, now: bool = False) -> None:
+        """Give a reply; it goes with the next ones to pipelined commands, or now."""
+        self.stream.put(answer.encode())
+        if now or not self.stream.pending:
+            await self.stream.flush()
+        self.record.said(answer)
+
+    async def ask(self, challenge: bytes) -> bytes:
+        """Send a challenge of AUTH, already in Base64; gives the client's line, which nobody else sees."""
+        self.stream.put(b"334 " + challenge + b"\r\n")
+        await self.stream.flush()
+        try:
+            return await self.stream.line(LONGEST_COMMAND)
+        except LineTooLong:
+            await self.say(reply.LINE_TOO_LONG)
+            raise Cut from None
+
+    def note(self, event: str, **facts: object) -> None:
+        """Log what the client did, within what a second may have of that."""
+        self.door.guard.notes.write(event, client=self.peer, session=self.id, **facts)
+
+    # Who the client is, and what it may.
+
+    def ssl_object(self) -> Any:
+        """The TLS of the connection; None without."""
+        return self.stream.transport.get_extra_info("ssl_object") if self.stream.transport else None
+
+    @property
+    def may_login(self) -> bool:
+        """Whether AUTH is offered now."""
+        listener = self.door.listener
+        return listener.auth != "off" and (self.secure or listener.auth_without_tls)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether what this client sends is held until an operator adopts it."""
+        known = self.user is not None and policy.may_connect(self.door.listener, self.peer)
+        return self.standing is Standing.LEARNED and not known
+
+    @property
+    def spender(self) -> str:
+        """Whose messages an hour are counted: the user's, else the source's."""
+        return self.user.name if self.user else self.source
+
+    # The mail transaction.
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether MAIL was accepted and the message is not yet there."""
+        return self.transaction is not None
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether content is on its way."""
+        return self.transaction is not None and self.transaction.receiver is not None
+
+    async def abandon(self) -> None:
+        """Forget the transaction."""
+        transaction, self.transaction = self.transaction, None
+        if transaction is not None:
+            await transaction.abandon()
