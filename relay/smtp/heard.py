@@ -13,10 +13,10 @@ from typing import NamedTuple, Self
 
 from relay.smtp.stream import Stream
 
-# Where Linux's struct tcp_info (linux/tcp.h) has the state, how many segments are not acknowledged, and how
-# many with data were sent.
-_STATE, _COUNT = struct.Struct("B"), struct.Struct("I")
-_UNACKED_AT, _SENT_AT, _TCP_INFO_LENGTH = 24, 156, 160
+# Where Linux's struct tcp_info (linux/tcp.h) has the state, how many segments are not acknowledged, how many
+# octets are, and how many segments came, came with data, and were sent with data.
+_STATE, _COUNT, _OCTETS = struct.Struct("B"), struct.Struct("I"), struct.Struct("Q")
+_UNACKED_AT, _ACKED_AT, _CAME_AT, _DATA_AT, _SENT_AT, _TCP_INFO_LENGTH = 24, 120, 140, 152, 156, 160
 _TCP_ESTABLISHED, _TCP_CLOSE = 1, 7
 _PATIENCE, _LOOK = 1.0, 0.01  # seconds
 
@@ -25,11 +25,13 @@ class _Connection(NamedTuple):
     """What the kernel says of a connection."""
 
     state: int
-    unacknowledged: int  # segments
-    sent: int  # segments with data
+    unacknowledged: int = 0  # segments
+    acknowledged: int = 0  # octets
+    bare: int = 0  # segments without data that came: acknowledgements, the client's end, a reset
+    sent: int = 0  # segments with data
 
 
-_GONE = _Connection(_TCP_CLOSE, 0, 0)
+_GONE = _Connection(_TCP_CLOSE)
 
 
 _KNOWN = hasattr(socket, "TCP_INFO")
@@ -52,8 +54,10 @@ def _look(connected: socket.socket) -> _Connection:
         found = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_LENGTH)
         return _Connection(
             _STATE.unpack_from(found)[0],
-            _COUNT.unpack_from(found, _UNACKED_AT)[0],
-            _COUNT.unpack_from(found, _SENT_AT)[0],
+            unacknowledged=_COUNT.unpack_from(found, _UNACKED_AT)[0],
+            acknowledged=_OCTETS.unpack_from(found, _ACKED_AT)[0],
+            bare=_COUNT.unpack_from(found, _CAME_AT)[0] - _COUNT.unpack_from(found, _DATA_AT)[0],
+            sent=_COUNT.unpack_from(found, _SENT_AT)[0],
         )
     except (OSError, struct.error):
         return _GONE
@@ -88,12 +92,22 @@ class Hearing:
             return not self._stream.ended  # written is as much as is known
         await asyncio.sleep(0)  # uvloop writes at the end of a turn, and then hears who has left
         now = _look(self._socket)
-        if self._before.state == _TCP_ESTABLISHED and not self._stream.ended:
-            if now.state == _TCP_ESTABLISHED:
+        if self._before.state == _TCP_ESTABLISHED:
+            if now.state == _TCP_ESTABLISHED and not self._stream.ended:
                 return True
-            if now.state == _TCP_CLOSE:  # reset: before we wrote, or by one who needed no more
-                return now.sent > self._before.sent
+            if now.state == _TCP_CLOSE:
+                return self._was_reset_after(now)
         return await self._acknowledged(self._socket)
+
+    def _was_reset_after(self, now: _Connection) -> bool:
+        """Whether the connection was reset by one who needed no more than our reply."""
+        if now.sent == self._before.sent:
+            return False  # before we wrote
+        if now.acknowledged > self._before.acknowledged and not self._before.unacknowledged:
+            return True
+        # The reset came alone from one who had our octets and had not acknowledged them yet. Behind the
+        # client's end it says that they came too late.
+        return now.bare - self._before.bare == 1
 
     async def _acknowledged(self, connected: socket.socket) -> bool:
         for _ in range(int(_PATIENCE / _LOOK)):

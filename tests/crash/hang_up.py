@@ -5,7 +5,8 @@
 Each client sends one message and then closes, half-closes, resets, or falls silent and closes later, after a
 delay of nothing to 60 ms; some submit the same message again at once, as a client that heard nothing
 must. Now and then the relay is told to stop (SIGTERM) in the midst of it. A client leaves in such a way
-that it knows what its kernel took of our reply; with nothing of it, it must send again. Exit code 1 if a 250
+that it knows what its kernel took of our reply; with nothing of it, it must send again. (Who resets has a
+moment in which it cannot know: such clients are counted, and do not send again.) Exit code 1 if a 250
 has no row, an accepted message was lost, or a message was kept or sent twice.
 """
 
@@ -77,20 +78,32 @@ class Session:
             self.socket.shutdown(socket.SHUT_WR)
             return await self._line()
         if end == "reset":
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            hear_no_more(self.socket)
-            if count_dropped(self.socket):
-                # It may be our reply, written when we were there still: the kernel sends it again.
-                self.socket.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
-                return await self._line()
-        else:
-            # From here on what comes is answered with a reset (RFC 9293 §3.10.7.4), and not taken.
-            self.socket.shutdown(socket.SHUT_RDWR)
-        # What lies in the socket was written before: the client has it, whatever it does with it.
+            return await self._reset()
+        # From here on what comes is answered with a reset (RFC 9293 §3.10.7.4), and not taken.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        return self._look_back()
+
+    async def _reset(self):
+        hear_no_more(self.socket)
+        if count_dropped(self.socket):
+            # It may be our reply, written when we were there still: the kernel sends it again.
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+            return await self._line()
+        answer = self._look_back()
+        reset(self.socket)
+        if answer is None and count_dropped(self.socket):
+            raise WrittenInTimeError
+        return answer
+
+    def _look_back(self):
+        """What lies in the socket was written before: the client has it, whatever it does with it."""
         with suppress(BlockingIOError):
             self._seen += self.socket.recv(4096)
-        self.socket.close()
         return self._seen.decode().partition("\r\n")[0] or None
+
+
+class WrittenInTimeError(Exception):
+    """The reply came between our last look and our reset: nobody can know that we have not heard it."""
 
 
 def hear_no_more(connected):
@@ -98,6 +111,12 @@ def hear_no_more(connected):
     drop = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))  # BPF: return 0
     program = struct.pack("@HP", 1, ctypes.addressof(drop))
     connected.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+
+def reset(connected):
+    """Reset the connection at once, and keep its socket: what was dropped until then can still be counted."""
+    nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
+    ctypes.CDLL(None).connect(connected.fileno(), nowhere, len(nowhere))
 
 
 def count_dropped(connected):
@@ -116,7 +135,11 @@ async def device(relay, ledger, number, chance, ends):
         answer = None
         with suppress(OSError, EOFError, TimeoutError):
             delay = chance.choice([0, 0.06]) * chance.random()
-            answer = await Session(relay).submit(number, octets, end=end, delay=delay)
+            try:
+                answer = await Session(relay).submit(number, octets, end=end, delay=delay)
+            except WrittenInTimeError:
+                ends["written in time"] += 1
+                return
         if answer is not None and answer[0] in "25":
             ledger.enter(number, answer, tries)
             return
@@ -157,7 +180,10 @@ async def run(options, folder):
             "ends": dict(ends),
             "times_stopped": stops,
             **judge(ledger, sandbox, relay),
-            "never_kept_or_refused": options.clients - len(ledger.accepted) - len(ledger.refused),
+            "never_kept_or_refused": options.clients
+            - len(ledger.accepted)
+            - len(ledger.refused)
+            - ends["written in time"],
         }
     return finish(result, WRONG, as_json=options.json)
 

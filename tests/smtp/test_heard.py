@@ -6,6 +6,7 @@ import struct
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from relay.smtp.heard import Hearing, has_left
 from relay.smtp.stream import Stream
@@ -43,9 +44,13 @@ async def connection():
         stream.transport.abort()
 
 
-async def answer(stream, between=lambda: None):
-    """Whether the reply was heard; `between` happens when it is written and nobody has looked yet."""
+async def answer(stream, between=lambda: None, *, before=lambda: None):
+    """Whether the reply was heard.
+
+    `before` happens just before it is written, `between` when it is and nobody has looked yet.
+    """
     with Hearing(stream) as hearing:
+        before()
         stream.put(REPLY)
         await stream.flush()
         between()
@@ -74,6 +79,25 @@ async def test_who_reset_before_does_not_hear_us():
         client.close()
         assert has_left(stream.transport)
         assert not await answer(stream)
+
+
+@pytest.mark.parametrize("how", ["close", "shutdown", "reset"])
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_left_between_our_look_and_our_reply_does_not_hear_us(how, loop):
+    """Its kernel resets what it sent too late; that reset was taken for one of a client that had heard."""
+
+    async def leave_just_before():
+        async with connection() as (client, stream):
+
+            def leave():
+                if how == "reset":
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.shutdown(socket.SHUT_RDWR) if how == "shutdown" else client.close()
+
+            return await answer(stream, before=leave)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert not runner.run(leave_just_before())
 
 
 async def test_who_ended_his_half_and_listens_hears_us():
