@@ -132,6 +132,15 @@ def _explain_early_talker(_: Case) -> Advice | None:
 
 
 def _explain_proxy(case: Case) -> Advice:
+    reason = case.record.troubles[Trouble.BAD_PROXY_HEADER]
+    if reason:  # it is trusted to send one
+        return Advice(
+            "no-proxy-header",
+            f"it is in proxy_networks of the listener {case.record.listener} and sent no PROXY header that "
+            f"can be read ({reason}): let the balancer send the PROXY protocol, or take it out of "
+            "proxy_networks.",
+            "relay",
+        )
     return Advice(
         "proxy-header",
         f"it sent a PROXY header that was not taken: add {case.record.client} to proxy_networks of the "

@@ -2,6 +2,7 @@
 
 from relay import reply
 from relay.doctor.case import Advice, Case, Rule
+from relay.smtp.recorder import Trouble
 from relay.units import parse_size
 
 _MEGABYTE = parse_size("1MB")
@@ -113,7 +114,9 @@ def _explain_order(case: Case) -> Advice | None:
     )
 
 
-def _explain_command(case: Case) -> Advice:
+def _explain_command(case: Case) -> Advice | None:
+    if case.command == "PROXY" and Trouble.BAD_PROXY_HEADER in case.record.troubles:
+        return None
     return Advice(
         "not-smtp",
         f"it sent what is no SMTP command here ({case.command or 'nothing'}): it is of no harm if mail "

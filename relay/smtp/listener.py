@@ -18,7 +18,7 @@ from relay.reply import Reply
 from relay.smtp import policy
 from relay.smtp.door import Door
 from relay.smtp.handshake import HANDSHAKE, SHUTDOWN
-from relay.smtp.hello import LONGEST_HELLO
+from relay.smtp.hello import LONGEST_HELLO, until_readable
 from relay.smtp.limits import name_source
 from relay.smtp.proxy import NotProxied, read_client
 from relay.smtp.recorder import Trouble
@@ -178,7 +178,7 @@ class Listening:
                 str(error), client=peer, listener=self.door.listener.address, **error.facts
             )
             sock.close()
-        except asyncio.CancelledError:
+        except BaseException:  # the relay stops, or a fault of its own
             if asyncio.current_task() in self._opening:
                 sock.close()
             raise
@@ -190,6 +190,9 @@ class Listening:
         try:
             return await read_client(sock, peer)
         except NotProxied as error:
+            record = self.door.recorder.open(peer, self.door.listener.address, "")
+            record.note(Trouble.BAD_PROXY_HEADER, str(error))
+            record.close()
             remedy = "let the balancer send the PROXY protocol, or take it out of proxy_networks"
             raise _NoSession("no PROXY header", reason=str(error), remedy=remedy) from None
 
@@ -239,12 +242,7 @@ class Listening:
             raise
 
     async def _first_octets(self, sock: socket.socket) -> bytes:
-        readable = self._loop.create_future()
-        self._loop.add_reader(sock.fileno(), _settle, readable)
-        try:
-            await asyncio.wait({readable}, timeout=_FIRST_OCTETS)
-        finally:
-            self._loop.remove_reader(sock.fileno())
+        await until_readable(sock, _FIRST_OCTETS)
         try:
             octets = sock.recv(LONGEST_HELLO, socket.MSG_PEEK)
         except BlockingIOError:
@@ -262,8 +260,3 @@ class _NoSession(Exception):  # noqa: N818 - what the client did
     def __init__(self, event: str, **facts: object) -> None:
         super().__init__(event)
         self.facts = facts
-
-
-def _settle(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

@@ -7,11 +7,16 @@ socket, so that nothing behind it is taken by mistake.
 import asyncio
 import socket
 
-from aiosmtpd.proxy_protocol import AF, get_proxy
+from aiosmtpd.proxy_protocol import AF, V2_CMD, get_proxy
+from aiosmtpd.proxy_protocol import log as _parser_log
+
+from relay.smtp.hello import until_readable
 
 _PATIENCE = 5.0  # seconds; a balancer sends its header with the connection
 # Version 2 may carry 64 KiB of further facts, none of which are needed here.
 _MOST_OCTETS = 4_096
+# It warns of each header that it cannot read; the listener says so itself, and counts its lines.
+_parser_log.disabled = True
 
 
 class NotProxied(Exception):  # noqa: N818 - what the peer did
@@ -25,13 +30,15 @@ async def read_client(sock: socket.socket, peer: str) -> str:
         NotProxied: there is no header, or it is not one.
     """
     try:
-        async with asyncio.timeout(_PATIENCE):
-            data = await get_proxy(_Socket(sock))
+        data = await get_proxy(_Socket(sock))
     except (TimeoutError, EOFError, OSError, ValueError, IndexError) as error:
         raise NotProxied(type(error).__name__) from None
     if not data.valid:
         raise NotProxied(data.error or "malformed")
-    return str(data.src_addr) if data.family in (AF.INET, AF.INET6) and data.src_addr else peer
+    # A health check may name addresses all the same; LOCAL says that they mean nothing.
+    if data.command == V2_CMD.LOCAL or data.family not in (AF.INET, AF.INET6):
+        return peer
+    return str(data.src_addr) if data.src_addr else peer
 
 
 class _Socket:
@@ -40,15 +47,27 @@ class _Socket:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._left = _MOST_OCTETS
+        self._until = asyncio.get_running_loop().time() + _PATIENCE
 
     async def read(self, n: int = 1) -> bytes:
-        self._left -= n
-        if self._left < 0:
+        if n > self._left:
             raise ValueError("too long")
-        data = await asyncio.get_running_loop().sock_recv(self._sock, n)
+        data = await self._receive(n)
         if not data:
             raise EOFError
+        self._left -= len(data)
         return data
+
+    async def _receive(self, n: int) -> bytes:
+        try:
+            return self._sock.recv(n)
+        except BlockingIOError:
+            await until_readable(self._sock, self._until - asyncio.get_running_loop().time())
+        try:
+            # Also when the time is over: where the event loop was late, it may have come in time.
+            return self._sock.recv(n)
+        except BlockingIOError:
+            raise TimeoutError from None
 
     async def readexactly(self, n: int) -> bytes:
         data = b""

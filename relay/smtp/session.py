@@ -201,6 +201,8 @@ class Session(Conversation):
         if verb in _HTTP:
             await self.say(reply.NOT_HTTP)
             raise Cut
+        if verb == "PROXY" and self.record.verbs == [verb]:
+            self.record.note(Trouble.BAD_PROXY_HEADER)
         return reply.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else reply.UNKNOWN_COMMAND
 
     # Hello, and TLS.

@@ -5,6 +5,7 @@ import smtplib
 import socket
 import ssl
 import warnings
+from contextlib import suppress
 
 import pytest
 from tests_doctor import PASSWORD, client_context, running
@@ -244,3 +245,22 @@ async def test_live_with_nothing_to_say_ends_by_its_patience(tmp_path):
     async with running(tmp_path, {}) as service:
         answer = await ask(service, "doctor_live", after=0, patience=0.05)
         assert answer["lines"] == []
+
+
+async def test_a_balancer_without_a_header_and_a_header_without_trust(tmp_path):
+    """The doctor knew nothing of the one, and called the other no mail client."""
+    async with running(tmp_path, {"proxy_networks": ["127.0.0.0/8"]}, {}) as service:
+
+        def no_header():
+            with socket.create_connection(("127.0.0.1", port(service)), timeout=10) as sock:
+                sock.sendall(b"EHLO x\r\n")
+                with suppress(ConnectionError):
+                    sock.recv(100)
+
+        await asyncio.to_thread(no_header)
+        [text] = await advice(service)
+        assert "sent no PROXY header" in text
+        assert "take it out of proxy_networks" in text
+        await asyncio.to_thread(talk, port(service, 1), "PROXY TCP4 10.1.2.3 10.0.0.1 1 25", "QUIT")
+        [text] = await advice(service)
+        assert "add 127.0.0.1 to proxy_networks" in text
