@@ -6,8 +6,10 @@ permissions. Domains are compared in both their forms (RFC 5890), so that none i
 
 import asyncio
 import os
+import re
 import sys
 import threading
+import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +24,8 @@ from relay.passwords import verify_password
 from relay.reply import Rejected
 from relay.smtp.limits import read_address
 
+_OWN_LETTERS = frozenset("ßς")
+_QUOTED, _QUOTED_PAIR = re.compile(r'".*"', re.DOTALL), re.compile(r"\\(.)", re.DOTALL)
 # So many logins wait in line, some five seconds of them; whoever comes then is asked to come again.
 _MOST_WAITING = 200
 # Not the lowest: a login must not wait for a whole machine that is busy with something else.
@@ -144,14 +148,27 @@ def _is_allowed(patterns: Iterable[str], text: str) -> bool:
 
 def _spell_address(address: str) -> str:
     local, at, domain = address.rpartition("@")
-    return f"{local.casefold()}{at}{_spell_domain(domain)}"
+    if _QUOTED.fullmatch(local):
+        # "c\eo"@example.com is ceo@example.com (RFC 5321 §4.1.2).
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    # Whoever folds compatibility characters reads ｃｅｏ as ceo.
+    return f"{unicodedata.normalize('NFKC', local).casefold()}{at}{_spell_domain(domain)}"
 
 
 def _spell_domain(domain: str) -> str:
+    labels = [_spell_label(label) for label in domain.split(".")]
     try:
-        return domain.encode("idna").decode("ascii").lower()
+        return ".".join(labels).encode("idna").decode("ascii").lower()
     except UnicodeError:
         return domain.casefold()
+
+
+def _spell_label(label: str) -> str:
+    # Python's codec is of 2003 and makes straße strasse, which is another domain today (RFC 5894 §7.2).
+    lowered = unicodedata.normalize("NFKC", label.lower())
+    if _OWN_LETTERS.isdisjoint(lowered):
+        return label
+    return f"xn--{lowered.encode('punycode').decode('ascii')}"
 
 
 def _spell_pattern(pattern: str) -> str:
