@@ -39,16 +39,19 @@ async def log_in(session: Conversation, argument: str) -> Reply:
 
 async def _judge(session: Conversation, name: str, password: str) -> Reply:
     logins, address = session.door.guard.logins, session.source
-    if not logins.begin(address, name):
+    attempt = await logins.begin(address, name)
+    if attempt is None:
         _note(session, name, "too many failures")
         return reply.LOGIN_LOCKED
-    try:
-        user = await policy.login(session.door.config, name, password)
-    except Rejected:
-        logins.take_back(address, name)  # nobody looked at it
-        raise
+    with attempt:
+        try:
+            user = await policy.login(session.door.config, name, password)
+        except Rejected:
+            attempt.take_back()
+            raise
+        if user is not None:
+            attempt.succeed()
     if user is not None:
-        logins.succeed(address, name)
         session.user, session.has_logged_in = user, True
         session.record.logged_in(user.name)
         metrics.LOGINS.labels("accepted").inc()

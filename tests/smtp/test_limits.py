@@ -159,41 +159,83 @@ def test_hashing_does_not_hold_the_loop(tight):
         assert waiting.reply().startswith("235")
 
 
-def test_login_failures_are_judged_by_address_user_and_pair():
+async def log_in(logins, address, user, *, right=False):
+    """Whether the attempt was heard."""
+    attempt = await logins.begin(address, user)
+    if attempt is None:
+        return False
+    with attempt:
+        if right:
+            attempt.succeed()
+    return True
+
+
+async def test_login_failures_are_judged_by_address_user_and_pair():
     now = [0.0]
     logins = Logins(most=3, delay=1.0, now=lambda: now[0])
-    assert logins.begin("a", "device")
-    logins.succeed("a", "device")
-    assert [logins.begin("a", "other") for _ in range(4)] == [True, True, True, False]
+    assert await log_in(logins, "a", "device", right=True)
+    assert [await log_in(logins, "a", "other") for _ in range(4)] == [True, True, True, False]
     # The device behind the same address logs in as before; its own failures count for it.
-    assert logins.begin("a", "device")
-    logins.succeed("a", "device")
-    assert [logins.begin("a", "device") for _ in range(4)] == [True, True, True, False]
+    assert await log_in(logins, "a", "device", right=True)
+    assert [await log_in(logins, "a", "device") for _ in range(4)] == [True, True, True, False]
     now[0] = 3601.0
-    assert logins.begin("a", "other")
+    assert await log_in(logins, "a", "other")
 
 
-def test_no_mixture_of_users_passes_sixty_guesses_an_hour_from_one_address():
+async def test_no_mixture_of_users_passes_sixty_guesses_an_hour_from_one_address():
     logins = Logins(most=20, delay=1.0, now=lambda: 0.0)
     for user in range(20):
-        assert logins.begin("a", f"u{user}")
-        logins.succeed("a", f"u{user}")
-    heard = sum(logins.begin("a", f"u{n % 20}") for n in range(1_000))
-    assert heard <= 60
+        assert await log_in(logins, "a", f"u{user}", right=True)
+    heard = [await log_in(logins, "a", f"u{n % 20}") for n in range(1_000)]
+    assert heard.count(True) == 60
 
 
-def test_refusals_take_longer_and_longer():
+async def test_right_passwords_at_once_are_all_heard_and_none_of_them_counts():
+    """Forty logins of one program at once: half heard of too many failures, and nineteen stayed counted."""
+    logins = Logins(most=3, delay=1.0, now=lambda: 0.0)
+
+    async def one(*, right):
+        attempt = await logins.begin("a", "u")
+        if attempt is None:
+            return False
+        with attempt:
+            await asyncio.sleep(0)
+            if right:
+                attempt.succeed()
+        return True
+
+    assert all(await asyncio.gather(*(one(right=True) for _ in range(40))))
+    assert logins.wait("a", "u") == 0.0
+    heard = await asyncio.gather(*(one(right=False) for _ in range(40)))
+    assert heard.count(True) == 3
+    assert not await one(right=True)
+
+
+def test_many_devices_that_log_in_at_once_are_all_let_in(tmp_path):
+    """A right password was answered with "too many failed logins" while twenty others were looked at."""
+    with House(tmp_path) as house:
+        clients = [house.connect("login", timeout=30) for _ in range(30)]
+        for client in clients:
+            client.greet()
+        for client in clients:
+            client.send(credentials("scanner", PASSWORD) + "\r\n")
+        assert [client.reply()[:3] for client in clients] == ["235"] * 30
+        for client in clients:
+            client.close()
+
+
+async def test_refusals_take_longer_and_longer():
     logins = Logins(most=60, delay=1.0, now=lambda: 0.0)
     waits = []
     for _ in range(7):
-        logins.begin("a", "u")
+        await log_in(logins, "a", "u")
         waits.append(logins.wait("a", "u"))
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
 
 
-def test_ten_thousand_addresses_guessing_at_one_user_are_heard_a_hundred_times():
+async def test_ten_thousand_addresses_guessing_at_one_user_are_heard_a_hundred_times():
     logins = Logins(most=20, delay=1.0, now=lambda: 0.0)
-    assert sum(logins.begin(f"a{n}", "scanner") for n in range(10_000)) == 100
+    assert [await log_in(logins, f"a{n}", "scanner") for n in range(10_000)].count(True) == 100
 
 
 @pytest.mark.parametrize(
@@ -312,5 +354,5 @@ async def test_passwords_wait_in_a_line_that_has_an_end():
     assert await verify() is True
     logins = Logins(2, 0.0)
     for _ in range(5):
-        assert logins.begin("a", "u")
-        logins.take_back("a", "u")
+        with await logins.begin("a", "u") as attempt:
+            attempt.take_back()
