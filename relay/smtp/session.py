@@ -182,7 +182,9 @@ class Session(Conversation):
         """Count errors and idle chatter, and note a step forward."""
         if answer.code == 421:  # noqa: PLR2004 - RFC 5321 §3.8: the channel closes
             raise Cut
-        idle = verb in _IDLE_COMMANDS
+        # Recipients over the limit are counted by the transaction; whoever goes on asking for what cannot be
+        # had now gets no further by it.
+        idle = verb in _IDLE_COMMANDS or (answer.code // 100 == 4 and verb != "RCPT")  # noqa: PLR2004
         self._idle_commands += idle
         wrong = answer.code >= 500 or (idle and self._idle_commands > _MOST_IDLE_COMMANDS)  # noqa: PLR2004
         self._errors += wrong

@@ -338,6 +338,21 @@ def test_a_chunk_after_much_idle_chatter_is_still_taken(house):
         assert client.reply().startswith("250 2.0.0")
 
 
+def test_a_client_that_asks_again_and_again_for_what_it_cannot_have_now_is_cut(tmp_path):
+    """Each 450 was a step forward: DATA over the hourly limit could be sent for ever."""
+    with House(tmp_path, limits={"messages_per_hour": 1}) as house, house.connect() as client:
+        client.greet()
+        assert client.send_mail(b"Subject: x\r\n\r\nx").startswith("250")
+        client.ask("MAIL FROM:<scanner@example.com>")
+        client.ask("RCPT TO:<a@example.net>")
+        answers = [client.ask("DATA")[:3]]
+        while answers[-1] == "450" and len(answers) < 1_000:
+            answers.append(client.ask("DATA")[:3])
+        assert answers[-1] == "421" or client.reply().startswith("421")
+        assert len(answers) < 200
+        assert client.is_closed()
+
+
 async def test_passwords_wait_in_a_line_that_has_an_end():
     """Hashing takes 20 ms of a core each: whoever finds the line full hears 454 and is not counted."""
     hashing = policy.Hashing(most_waiting=2)
