@@ -139,6 +139,12 @@ def _explain_twice(_: Case) -> Advice | None:
 
 
 def _explain_sender(case: Case) -> Advice:
+    if not case.path:
+        return Advice(
+            "wrong-sender",
+            f"it sends with an empty sender address, and may_send_as of the user '{case.record.user}' names "
+            "nobody: add the addresses that it may send as.",
+        )
     return Advice(
         "wrong-sender",
         f"it sends as {case.path}; add it to may_send_as of the user '{case.record.user}', or enter "

@@ -98,8 +98,10 @@ def check_sender(user: User | None, address: str) -> None:
     Raises:
         Rejected: 550 5.7.1.
     """
-    if user is None or user.may_send_as is None or not address:
+    if user is None or user.may_send_as is None:
         return
+    if not address and not all(pattern.startswith("!") for pattern in user.may_send_as):
+        return  # who may send as nobody at all may not send with it either
     if not _is_allowed(user.may_send_as, _spell_address(address)):
         raise Rejected(reply.SENDER_NOT_ALLOWED)
 

@@ -179,6 +179,11 @@ def test_a_wrong_sender():
     assert found.text.startswith("it sends as x@old.example; add it to may_send_as of the user 'scanner'")
 
 
+def test_a_user_that_may_send_as_nobody_and_gives_no_sender():
+    """Its empty address made a sentence with a hole."""
+    assert "empty sender address" in text("EHLO x", reply.OK, "MAIL FROM:<>", reply.SENDER_NOT_ALLOWED)
+
+
 def test_a_wrong_network():
     said = text(reply.NETWORK_NOT_ALLOWED, client="192.168.7.9")
     assert 'add "192.168.7.9", or its whole network "192.168.7.0/24", to networks' in said
