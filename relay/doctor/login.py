@@ -180,6 +180,7 @@ BY_REPLY: dict[reply.Reply, Rule] = {
     reply.TOO_MANY_LOGINS: _explain_login,
     reply.LOGIN_UNAVAILABLE: _explain_login_unavailable,
     reply.AUTH_NEEDS_TLS: _explain_needs_tls,
+    reply.AUTH_NEEDS_OTHER_PORT: _explain_needs_tls,
     reply.NO_AUTH: _explain_no_login,
     reply.LOGIN_REQUIRED: _explain_login_needed,
     reply.UNKNOWN_MECHANISM: _explain_mechanism,

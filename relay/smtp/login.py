@@ -31,7 +31,7 @@ async def log_in(session: Conversation, argument: str) -> Reply:
     if session.is_in_transaction:
         return reply.BAD_SEQUENCE  # RFC 4954 §4
     if not session.may_login:
-        return reply.AUTH_NEEDS_TLS
+        return reply.AUTH_NEEDS_OTHER_PORT if session.door.listener.tls == "none" else reply.AUTH_NEEDS_TLS
     name, password = await credentials(argument, lambda text: session.ask(base64.b64encode(text)))
     with session.pace.working():
         return await _judge(session, name, password)

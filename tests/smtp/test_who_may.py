@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from tests_smtp import PASSWORD
+from tests_smtp import LOOPBACK, PASSWORD, House
 
 from relay.config import Listener
 from relay.reply import Rejected
@@ -84,3 +84,14 @@ def test_a_domain_is_the_same_in_all_its_spellings_and_no_other(allowed, address
     else:
         with pytest.raises(Rejected, match=r"^550 5\.7\.1 "):
             policy.check_recipient(listener, None, address)
+
+
+def test_a_login_where_there_is_no_tls_is_not_told_to_start_it(tmp_path):
+    """A panel was told to start TLS on a port that has none."""
+    kinds = {"plain": {"address": "127.0.0.1:0", "networks": LOOPBACK, "auth": "optional"}}
+    with House(tmp_path, kinds=kinds) as house, house.connect("plain") as client:
+        assert "AUTH" not in client.greet()
+        answer = client.ask(f"AUTH PLAIN {LOGIN}")
+        assert answer.startswith("538 5.7.11 ")
+        assert "choose no authentication, or another port" in answer
+        assert client.ask("MAIL FROM:<scanner@example.com>").startswith("250")
