@@ -127,10 +127,6 @@ def _explain_http(_: Case) -> Advice:
     return Advice("http", "it speaks HTTP: this is a browser or a port scan, not a mail client.", "nobody")
 
 
-def _explain_early_talker(_: Case) -> Advice | None:
-    return None  # noted in the session, harmless: nothing has to change
-
-
 def _explain_proxy(case: Case) -> Advice:
     reason = case.record.troubles[Trouble.BAD_PROXY_HEADER]
     if reason:  # it is trusted to send one
@@ -178,7 +174,6 @@ BY_TROUBLE: dict[Trouble, Rule] = {
     Trouble.BAD_PROXY_HEADER: _explain_proxy,
     Trouble.BARE_DOT: _explain_bare_dot,
     Trouble.TIMEOUT: _explain_timeout,
-    Trouble.EARLY_TALKER: _explain_early_talker,
     Trouble.HUNG_UP: _explain_hang_up,
 }
 BY_REPLY: dict[reply.Reply, Rule] = {

@@ -13,10 +13,9 @@ from typing import NamedTuple, Self
 
 from relay.smtp.stream import Stream
 
-# Where Linux's struct tcp_info (linux/tcp.h) has the state, how many segments are not acknowledged, how many
-# octets are, and how many segments came, came with data, and were sent with data.
-_STATE, _COUNT, _OCTETS = struct.Struct("B"), struct.Struct("I"), struct.Struct("Q")
-_UNACKED_AT, _ACKED_AT, _CAME_AT, _DATA_AT, _SENT_AT, _TCP_INFO_LENGTH = 24, 120, 140, 152, 156, 160
+# Of Linux's struct tcp_info (linux/tcp.h): the state; how many segments are not acknowledged, and how many
+# octets are; how many segments came, came with data, and were sent with data.
+_INFO = struct.Struct("=B23xI92xQ12xI8xII")
 _TCP_ESTABLISHED, _TCP_CLOSE = 1, 7
 _PATIENCE, _LOOK = 1.0, 0.01  # seconds
 
@@ -51,14 +50,9 @@ def _share(transport: asyncio.Transport | None) -> socket.socket | None:
 
 def _look(connected: socket.socket) -> _Connection:
     try:
-        found = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_LENGTH)
-        return _Connection(
-            _STATE.unpack_from(found)[0],
-            unacknowledged=_COUNT.unpack_from(found, _UNACKED_AT)[0],
-            acknowledged=_OCTETS.unpack_from(found, _ACKED_AT)[0],
-            bare=_COUNT.unpack_from(found, _CAME_AT)[0] - _COUNT.unpack_from(found, _DATA_AT)[0],
-            sent=_COUNT.unpack_from(found, _SENT_AT)[0],
-        )
+        found = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+        state, unacknowledged, acknowledged, came, came_with_data, sent = _INFO.unpack(found)
+        return _Connection(state, unacknowledged, acknowledged, came - came_with_data, sent)
     except (OSError, struct.error):
         return _GONE
 

@@ -45,7 +45,6 @@ class Trouble(StrEnum):
     TIMEOUT = "timeout"  # detail: command, data, tls
     HUNG_UP = "hung-up"  # without QUIT; detail: command, data, tls, reply
     BARE_DOT = "bare-dot"  # LF.LF stood where CRLF.CRLF ends the data
-    EARLY_TALKER = "early-talker"
     BAD_PROXY_HEADER = "bad-proxy-header"
 
 

@@ -81,7 +81,7 @@ class Session(Conversation):
     async def _converse(self) -> None:
         self._identify()
         if self.stream.pending:
-            log.debug("client talked before the banner", client=self.peer, session=self.id)
+            self.record.remark("it talked before the banner")  # harmless: nothing has to change
         await self.say(Reply(220, "", f"{self.door.config.hostname} ESMTP relay"))
         while True:
             for _ in range(_AT_A_TURN):
