@@ -12,18 +12,19 @@ from relay.mail import Address
 from relay.message import charsets, limits
 from relay.message.encoded_words import decode_words, has_words
 
-_TOKEN = re.compile(
-    r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)
-    |(?P<word>=\?[^?\s]{1,100}\?[BbQq]\?[^?]*\?=)
+_UNQUOTED = r"""(?P<word>=\?[^?\s]{1,100}\?[BbQq]\?[^?]*\?=)
     |(?P<angle><(?:[^<>"]|"(?:[^"\\]|\\.)*")*>|<[^<>",;]*)
     |(?P<literal>\[[^\[\]\s]*\])
     |(?P<special>[,;:()])
     |(?P<blank>\s+)
-    |(?P<atom>[^\s,;:()<>"\[\]=]+|[^\s])""",
-    re.VERBOSE | re.DOTALL,
-)
+    |(?P<atom>[^\s,;:()<>"\[\]=]+|[^\s])"""
+_TOKEN = re.compile(r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)|""" + _UNQUOTED, re.VERBOSE | re.DOTALL)
+_UNQUOTED_TOKEN = re.compile(_UNQUOTED, re.VERBOSE | re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-_UNSAFE = re.compile(r"[\x00-\x20\x7f\u2028\u2029]")
+# Blanks and marks that are in no address, and come along when one is copied from a page.
+_UNSAFE = re.compile("[\x00-\x20\x7f\xa0\u200b-\u200f\u2028-\u202e\u2060\u3000\ufeff]")
+# A keyboard in Japan or China has these where another has comma, semicolon and blank; no domain has them.
+_WIDE = re.compile("[\uff0c\uff1b\u3001\u3000]")
 _BLANKS_AND_MARKS = re.compile(r"[\s<>\"'(),;:]+")
 _COMMENT = re.compile(r"\([^()]*\)")
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
@@ -72,10 +73,14 @@ class _Reader:
 
     def read(self) -> list[Address]:
         at = 0
-        while found := _TOKEN.match(self._text, at):
+        token = _TOKEN
+        while found := token.match(self._text, at):
             kind, text = found.lastgroup, found[0]
             at = found.end()
-            if text == "(":
+            if kind == "quoted" and not _closes(text):
+                # A quotation mark too many must not swallow the mailboxes behind it; no other closes either.
+                at, token = found.start() + 1, _UNQUOTED_TOKEN
+            elif text == "(":
                 comment, at = self._read_comment(at)
                 self._comment.append(comment)
             elif kind == "special":
@@ -113,7 +118,8 @@ class _Reader:
     def _take_angle(self, text: str) -> None:
         if self._angle:  # "<a@b> <c@d>": two mailboxes without a comma
             self._finish()
-        if "," in text and not text.startswith("<@") and not self._nested and text.count("@") > 1:
+        several = text.count("@") > 1 and not text.startswith("<@") and _STOP.search(text)
+        if several and not self._nested:
             self._found += _Reader(text.strip("<>"), nested=True).read()  # a bracket that closes too late
             return
         self._angle = text.strip("<>").strip()
@@ -138,10 +144,13 @@ class _Reader:
             inner = _Reader(decode_words(name), nested=True).read()
             self._found += [one for one in inner if "@" in one.addr_spec]
             return
+        if not self._nested and name.count("@") > 1 and '"' not in name and _WIDE.search(name):
+            self._found += _Reader(_WIDE.sub(",", name), nested=True).read()
+            return
         spec = clean_addr_spec(name)
-        if " " in name and '"' not in name:  # `John Doe john@example.com`, or `a@b c@d`
+        if len(name.split()) > 1 and '"' not in name:  # `John Doe john@example.com`, or `a@b c@d`
             loose = _find_loose(name)
-            if len(loose) > 1 or (loose and name.rsplit(maxsplit=1)[-1] == loose[-1]):
+            if len(loose) > 1 or (loose and "@" in name.rsplit(maxsplit=1)[-1]):
                 display = _display(name[: name.index(loose[0])])
                 self._found += [
                     Address(display if not number else "", clean_addr_spec(one))
@@ -155,10 +164,17 @@ class _Reader:
             self._found.append(Address(name, spec))
 
 
+def _closes(quoted: str) -> bool:
+    """Whether a quoted string has its second quotation mark, and that one is not escaped."""
+    before = quoted[:-1]
+    return len(quoted) > 1 and quoted.endswith('"') and (len(before) - len(before.rstrip("\\"))) % 2 == 0
+
+
 def _find_loose(text: str) -> list[str]:
     """The words that are addresses, wherever they stand."""
     words = _BLANKS_AND_MARKS.split(text) if "@" in text else []
-    return [word for word in words if "@" in word[1:-1]]
+    found = [word.rstrip("]") if "[" not in word else word for word in words if "@" in word[1:-1]]
+    return list(dict.fromkeys(found))
 
 
 def _display(text: str) -> str:

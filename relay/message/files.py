@@ -10,6 +10,7 @@ from relay.message import charsets
 from relay.message.encoded_words import decode_unstructured
 from relay.message.losses import make_loss
 from relay.message.names import keep_apart, make_filename, make_one_line
+from relay.message.rtf import decompress
 from relay.message.structure import Part
 from relay.message.tnef import TnefFile, read_tnef
 from relay.message.transfer import decode_leaf, measure
@@ -19,6 +20,7 @@ _TNEF_TYPES = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _FALLBACKS = {
     "message/rfc822": "message",
     "message/global": "message",
+    "message/news": "message",
     "message/partial": "message",
     "text/calendar": "invite",
     "application/pgp-encrypted": "version",
@@ -84,15 +86,20 @@ def content_id_of(part: Part) -> str:
     return "".join(raw.split()).strip("<>")
 
 
-def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[str, str]], str, bytes]:
-    """Take the files out of winmail.dat.
+@dataclass(slots=True)
+class Within:
+    """What stood in winmail.dat beside its files, for a message without any other text."""
 
-    Returns:
-        The files, the losses, and the text and html that stood in it, for a message without any.
-    """
+    text: str = ""
+    html: bytes = b""
+    file: File | None = None  # its RTF; itself, where nothing of it can be read
+
+
+def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[str, str]], Within]:
+    """Take the files out of winmail.dat; gives the files, the losses, and what else stood in it."""
     kept: list[File] = []
     losses: list[tuple[str, str]] = []
-    text, html = "", b""
+    within = Within()
     for file in files:
         found = None
         if file.media_type in _TNEF_TYPES or file.name.lower() == "winmail.dat":
@@ -101,9 +108,12 @@ def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[s
             kept.append(file)
             continue
         kept += _from_tnef(found.files, 0)
-        text, html = text or found.text, html or found.html
+        within.text, within.html = within.text or found.text, within.html or found.html
+        if within.file is None and (found.rtf or not found.files):
+            octets = decompress(found.rtf)
+            within.file = file if octets is None else File("message.rtf", "application/rtf", octets)
         losses.append(("text-alternative", "what winmail.dat held beside its files"))
-    return kept, losses, text, html
+    return kept, losses, within
 
 
 def _octets(content: Buffer, file: File) -> bytes:
@@ -121,6 +131,10 @@ def _from_tnef(files: list[TnefFile], depth: int) -> Iterator[File]:
         if inner.html or inner.text:
             extension = ".html" if inner.html else ".txt"
             yield File((file.name or "message") + extension, "", inner.html or inner.text.encode())
+        elif inner.rtf:
+            octets = decompress(inner.rtf)
+            name = (file.name or "message") + (".dat" if octets is None else ".rtf")
+            yield File(name, "", file.octets if octets is None else octets)
         yield from _from_tnef(inner.files, depth + 1)
 
 

@@ -2,10 +2,13 @@
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
-_CID = re.compile(r"(?i)(?<![A-Za-z0-9_-])cid:([^\s\"'<>)\\]*)")
+# Where a reference may stand: behind a quote, a sign of equality, a bracket, or the comma of a `srcset`.
+_CID = re.compile(r"""(?i)(&(?:quot|apos|#0{0,4}3[49]|#x2[27]);|["'=(,])\s{0,20}(cid:)""")
+_CID_END = re.compile(r"""[\s"'<>)\\]|&(?:quot|apos|#0{0,4}3[49]|#x2[27]);""", re.IGNORECASE)
+_LONGEST_CID = 1000  # characters
 _REFERENCE = re.compile(
     r"""(?i)((?:\b(?:src|background|poster|data|href)\s*=\s*|url\(\s*))(["']?)([^"'<>\s)]+)"""
 )
@@ -13,7 +16,8 @@ _BODY_TAG = re.compile(r"<body(?:\s[^<>]{0,4096})?>", re.IGNORECASE)
 _HTML_TAG = re.compile(r"<(?:html|!doctype)(?:\s[^<>]{0,4096})?>", re.IGNORECASE)
 _HEAD_END = re.compile(r"</head\s{0,100}>", re.IGNORECASE)
 _SHOWN = re.compile(
-    r"<(?:img|video|audio|object|embed|iframe|svg|input|table|hr)\b|background", re.IGNORECASE
+    r"<(?:img|v:imagedata|v:fill|video|audio|object|embed|iframe|svg|input|table|hr)\b|background",
+    re.IGNORECASE,
 )
 # An opening bracket begins a tag only before these; otherwise it is text.
 _TAG = re.compile(r"<(!--|/?[a-z]+|(?=[!?/]))[^<>]*>?|-->", re.IGNORECASE)
@@ -68,13 +72,6 @@ def rewrite_references(text: str, find: Callable[[str, bool], str]) -> str:
             says whether it was written as cid: (otherwise it is a location).
     """
 
-    def replace_cid(found: re.Match[str]) -> str:
-        raw = html.unescape(found[1])
-        for one in (raw, unquote(raw)):
-            if token := find(one, True):
-                return f"cid:{token}"
-        return found[0]
-
     def replace_location(found: re.Match[str]) -> str:
         raw = html.unescape(found[3])
         if raw.lower().startswith(("cid:", "data:", "#", "mailto:")):
@@ -82,7 +79,47 @@ def rewrite_references(text: str, find: Callable[[str, bool], str]) -> str:
         token = find(raw, False)
         return f"{found[1]}{found[2]}cid:{token}" if token else found[0]
 
-    return _REFERENCE.sub(replace_location, _CID.sub(replace_cid, text))
+    return _REFERENCE.sub(replace_location, _rewrite_cids(text, find))
+
+
+def _rewrite_cids(text: str, find: Callable[[str, bool], str]) -> str:
+    pieces: list[str] = []
+    at = 0
+    tried = 0  # nothing is looked at twice, so that time stays linear
+    for found in _CID.finditer(text):
+        if found.start() < tried:
+            continue
+        for tried in _find_ends(text, found.end(), found[1]):
+            if token := _find_cid(text[found.end() : tried], find):
+                pieces += [text[at : found.start(2)], "cid:", token]
+                at = tried
+                break
+    return "".join((*pieces, text[at:]))
+
+
+def _find_ends(text: str, start: int, before: str) -> Iterator[int]:
+    """Where a Content-ID that begins at `start` may end: at its closing quote, then where no URL goes on.
+
+    Some hold what a URL must not, blanks and brackets, and nobody has encoded them.
+    """
+    if before not in "=(,":
+        closing = text.find(before, start, start + _LONGEST_CID)
+        if closing >= 0:
+            yield closing
+    end = _CID_END.search(text, start, start + _LONGEST_CID)
+    at = end.start() if end else min(len(text), start + _LONGEST_CID)
+    yield at
+    if text.startswith("/", at - 1):  # <img src=cid:one/>
+        yield at - 1
+
+
+def _find_cid(raw: str, find: Callable[[str, bool], str]) -> str:
+    """The token of a Content-ID as html has it: escaped, percent-encoded, in angle brackets or not."""
+    text = html.unescape(raw)
+    for one in (text, unquote(text)):
+        if token := find("".join(one.split()).strip("<>"), True):
+            return token
+    return ""
 
 
 def insert_first(text: str, addition: str) -> str:

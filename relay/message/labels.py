@@ -33,7 +33,7 @@ _LABELS = {
     "koi8-r": "cskoi8r koi koi8 koi8-r koi8_r",
     "koi8-u": "koi8-ru koi8-u",
     "mac-roman": "csmacintosh mac macintosh x-mac-roman mac-roman",
-    "cp874": "dos-874 iso-8859-11 iso8859-11 iso885911 tis-620 windows-874 cp874",
+    "cp874": "dos-874 iso-8859-11 iso8859-11 iso885911 tis-620 windows-874 cp874 tis620 tis_620",
     "cp1250": "cp1250 windows-1250 x-cp1250",
     "cp1251": "cp1251 windows-1251 x-cp1251 win-1251 win1251",
     "cp1252": "ansi_x3.4-1968 cp1252 cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 iso8859-1 iso88591"
@@ -49,23 +49,26 @@ _LABELS = {
     "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian mac-cyrillic",
     "gb18030": "chinese csgb2312 csiso58gb231280 gb2312 gb_2312 gb_2312-80 gbk iso-ir-58 x-gbk gb18030"
     " cp936 ms936"
-    " windows-936 euc-cn gb-2312 gb2312-80",
-    "big5": "big5 big5-hkscs cn-big5 csbig5 x-x-big5 cp950 windows-950 ms950 big-5 big5hkscs",
+    " windows-936 euc-cn gb-2312 gb2312-80 gb-18030 cn-gb"
+    " x-mac-chinesesimp",
+    "big5": "big5 big5-hkscs cn-big5 csbig5 x-x-big5 cp950 windows-950 ms950 big-5 big5hkscs"
+    " x-mac-chinesetrad",
     "euc-jp": "cseucpkdfmtjapanese euc-jp x-euc-jp x-euc eucjp euc_jp eucjp-ms eucjp-win cp51932"
     " euc-jp-ms eucjpms ujis"
     " extended_unix_code_packed_format_for_japanese",
     "iso-2022-jp": "csiso2022jp iso-2022-jp iso-2022-jp-1 iso-2022-jp-2 iso-2022-jp-3 iso-2022-jp-ms"
     " iso2022-jp iso2022jp"
     " iso-2022-jp-ext cp50220 cp50221 cp50222 jis junet csiso2022jp2 x-iso-2022-jp iso_2022-jp"
-    " iso2022_jp iso-2022-jp-2004",
+    " iso2022_jp iso-2022-jp-2004 iso-2022jp jis7 x-cp50220"
+    " x-cp50221",
     "cp932": "csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis cp932 shiftjis"
     " s-jis x-ms-cp932"
     " cswindows31j windows-932 sjis-win shift_jisx0213 shift_jis-2004 x-shift-jis x-shift_jis ms-kanji"
-    " ibm-943 cp943",
+    " ibm-943 cp943 x-mac-japanese",
     "cp949": "cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601"
     " ksc_5601 windows-949"
     " cp949 ms949 uhc x-windows-949 euckr ks_c_5601 ksc5601-1987 x-euc-kr euc_kr ks-c-5601"
-    " ks_c_5601_1987 ks-c-5601-1987",
+    " ks_c_5601_1987 ks-c-5601-1987 x-mac-korean",
     "iso2022_kr": "iso-2022-kr csiso2022kr iso2022kr iso2022-kr",
     "hz": "hz-gb-2312 hz hz-gb",
     "utf-7": "utf-7 utf7 unicode-1-1-utf-7 csunicode11utf7 x-unicode-2-0-utf-7 unicode-2-0-utf-7 utf-7-imap",

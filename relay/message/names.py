@@ -11,9 +11,13 @@ _LINE_BREAKS = re.compile(r"[\r\n\t\v\f\x85\u2028\u2029]+")
 _MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _EXTENSIONS = {
+    "application/acrobat": ".pdf",
     "application/gzip": ".gz",
+    "application/haansofthwp": ".hwp",
+    "application/javascript": ".js",
     "application/json": ".json",
     "application/msword": ".doc",
+    "application/oxps": ".oxps",
     "application/pdf": ".pdf",
     "application/pgp-encrypted": ".asc",
     "application/pgp-keys": ".asc",
@@ -22,31 +26,60 @@ _EXTENSIONS = {
     "application/pkcs7-signature": ".p7s",
     "application/postscript": ".ps",
     "application/rtf": ".rtf",
+    "application/vnd.fujixerox.docuworks": ".xdw",
+    "application/vnd.fujixerox.docuworks.binder": ".xbd",
+    "application/vnd.hancom.hwp": ".hwp",
+    "application/vnd.hancom.hwpx": ".hwpx",
     "application/vnd.ms-excel": ".xls",
+    "application/vnd.ms-outlook": ".msg",
     "application/vnd.ms-powerpoint": ".ppt",
     "application/vnd.ms-tnef": ".dat",
+    "application/vnd.ms-xpsdocument": ".xps",
+    "application/vnd.oasis.opendocument.presentation": ".odp",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/vnd.oasis.opendocument.text": ".odt",
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/x-7z-compressed": ".7z",
+    "application/x-gzip": ".gz",
+    "application/x-hwp": ".hwp",
+    "application/x-lzh": ".lzh",
+    "application/x-pdf": ".pdf",
     "application/x-pkcs7-mime": ".p7m",
     "application/x-pkcs7-signature": ".p7s",
+    "application/x-tar": ".tar",
+    "application/x-zip": ".zip",
     "application/x-zip-compressed": ".zip",
     "application/xml": ".xml",
     "application/zip": ".zip",
+    "audio/mp3": ".mp3",
+    "audio/mp4": ".m4a",
     "audio/mpeg": ".mp3",
     "audio/wav": ".wav",
+    "audio/wave": ".wav",
+    "audio/x-wav": ".wav",
     "image/bmp": ".bmp",
     "image/gif": ".gif",
+    "image/heic": ".heic",
+    "image/jp2": ".jp2",
     "image/jpeg": ".jpg",
     "image/jpg": ".jpg",
+    "image/pjpeg": ".jpg",
     "image/png": ".png",
     "image/svg+xml": ".svg",
+    "image/tif": ".tif",
     "image/tiff": ".tif",
     "image/webp": ".webp",
+    "image/x-bmp": ".bmp",
+    "image/x-ms-bmp": ".bmp",
+    "image/x-png": ".png",
+    "image/x-tiff": ".tif",
     "message/delivery-status": ".txt",
     "message/disposition-notification": ".txt",
     "message/external-body": ".txt",
     "message/global": ".eml",
+    "message/news": ".eml",
     "message/partial": ".eml",
     "message/rfc822": ".eml",
     "text/calendar": ".ics",
@@ -54,6 +87,7 @@ _EXTENSIONS = {
     "text/csv": ".csv",
     "text/directory": ".vcf",
     "text/html": ".html",
+    "text/markdown": ".md",
     "text/plain": ".txt",
     "text/rfc822-headers": ".txt",
     "text/richtext": ".rtx",
@@ -62,12 +96,17 @@ _EXTENSIONS = {
     "text/x-vcard": ".vcf",
     "text/xml": ".xml",
     "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+    "video/x-msvideo": ".avi",
 }
 
 
 def extension_of(media_type: str) -> str:
-    """The usual extension of a media type, with its dot; `.bin` where there is none."""
-    return _EXTENSIONS.get(media_type.partition(";")[0].strip(), ".bin")
+    """The usual extension of a media type, with its dot; `.bin` where there is none and it is no text."""
+    media_type = media_type.partition(";")[0].strip()
+    # What RFC 2046 calls text is for people to read; what it calls message (but those named) are fields.
+    is_text = media_type.startswith(("text/", "message/"))
+    return _EXTENSIONS.get(media_type, ".txt" if is_text else ".bin")
 
 
 def count_units(text: str) -> int:

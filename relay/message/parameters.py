@@ -14,7 +14,7 @@ from relay.message.labels import find_codec
 
 # `text/plain`, also with blanks around the slash, in quotes, with a comment behind it or no semicolon.
 _ATOM = r"[!#$%&*+.^_`{|}~0-9A-Za-z-]"
-_VALUE = re.compile(rf"""[\s"']*({_ATOM}+)(?:\s*/\s*({_ATOM}*))?(?!{_ATOM}|\s*=)["']?""")
+_VALUE = re.compile(rf"""[\s"'<]*({_ATOM}+)(?:\s*/\s*({_ATOM}*))?(?!{_ATOM}|\s*=)["']?""")
 _PARAMETER = re.compile(
     r"""[;,\s]*([^=;,\s"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?([^;]*)|((?:=\?[^?]*\?[BbQq]\?[^?]*\?=|[^;])*))""",
     re.DOTALL,

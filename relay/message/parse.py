@@ -60,15 +60,17 @@ def parse(content: Buffer) -> Understood:
 
 
 def _expand(content: Buffer, chosen: Chosen) -> None:
-    """Take winmail.dat apart; its own text is the body where there is no other."""
-    chosen.files, losses, text, octets = expand(content, chosen.files)
+    """Take winmail.dat apart; where there is no other text, its own is the body, or goes along as RTF."""
+    chosen.files, losses, within = expand(content, chosen.files)
     chosen.losses += losses
     if any(piece.shown for piece in chosen.pieces):
         return
-    if octets:
-        chosen.pieces = [Piece(is_html=True, text=charsets.decode(octets).text)]
-    elif text:
-        chosen.pieces = [Piece(is_html=False, text=text.replace("\r\n", "\n"))]
+    if within.html:
+        chosen.pieces = [Piece(is_html=True, text=charsets.decode(within.html).text)]
+    elif within.text.strip():
+        chosen.pieces = [Piece(is_html=False, text=within.text.replace("\r\n", "\n"))]
+    elif within.file:
+        chosen.files.append(within.file)
 
 
 def _refer(pieces: list[Piece], files: list[File]) -> dict[int, str]:

@@ -18,7 +18,16 @@ from relay.message.parameters import Structured, read_structured
 
 _BLOCK = 1024 * 1024
 _DENSE = 4096  # candidates in one block, from which on the regular expression is faster
-_USUAL_TYPES = {"text": "text/plain", "html": "text/html", "plain": "text/plain", "text/htm": "text/html"}
+_USUAL_TYPES = {
+    "text": "text/plain",
+    "html": "text/html",
+    "plain": "text/plain",
+    "text/htm": "text/html",
+    "multipart": "multipart/mixed",
+    "mixed": "multipart/mixed",
+    "alternative": "multipart/alternative",
+    "related": "multipart/related",
+}
 _LONGEST_DELIMITER = 4096
 _ENCODINGS = {
     "base64": "base64",

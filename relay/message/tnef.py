@@ -14,9 +14,9 @@ from relay.message import charsets
 
 SIGNATURE = b"\x78\x9f\x3e\x22"
 _ATTACH_TITLE, _ATTACH_DATA, _ATTACH_REND, _ATTACHMENT = 0x8010, 0x800F, 0x9002, 0x9005
-_MESSAGE_PROPS, _CODEPAGE = 0x9003, 0x9007
+_MESSAGE_PROPS, _CODEPAGE, _MESSAGE_TEXT = 0x9003, 0x9007, 0x800C
 _LONG_NAME, _SHORT_NAME, _MIME_TAG, _CONTENT_ID, _DATA = 0x3707, 0x3704, 0x370E, 0x3712, 0x3701
-_BODY, _BODY_HTML, _DISPLAY_NAME = 0x1000, 0x1013, 0x3001
+_BODY, _BODY_HTML, _BODY_RTF, _DISPLAY_NAME = 0x1000, 0x1013, 0x1009, 0x3001
 _FIXED = {0x02: 4, 0x03: 4, 0x04: 4, 0x05: 8, 0x06: 8, 0x07: 8, 0x0A: 4, 0x0B: 4, 0x14: 8, 0x40: 8, 0x48: 16}
 _OBJECT, _STRING8, _UNICODE, _BINARY = 0x0D, 0x1E, 0x1F, 0x102
 _VARIABLE = {_OBJECT, _STRING8, _UNICODE, _BINARY}
@@ -41,6 +41,7 @@ class Tnef:
     files: list[TnefFile]
     text: str = ""
     html: bytes = b""
+    rtf: bytes = b""  # compressed
 
 
 def read_tnef(octets: bytes) -> Tnef | None:
@@ -57,6 +58,8 @@ def read_tnef(octets: bytes) -> Tnef | None:
                 if len(found.files) >= _MOST_FILES:
                     return None
                 found.files.append(TnefFile())
+            elif identity == _MESSAGE_TEXT:
+                found.text = found.text or _read_string(data, codepage)
             elif identity == _MESSAGE_PROPS:
                 _take_message(found, data, codepage)
             elif found.files:
@@ -101,7 +104,9 @@ def _take(file: TnefFile, identity: int, data: bytes, codepage: str) -> None:
 
 def _take_message(found: Tnef, data: bytes, codepage: str) -> None:
     properties = dict(_read_properties(data, codepage))
-    found.text = _string(properties.get(_BODY))
+    found.text = _string(properties.get(_BODY)) or found.text
+    if isinstance(compressed := properties.get(_BODY_RTF), bytes):
+        found.rtf = compressed
     value = properties.get(_BODY_HTML, b"")
     found.html = value.encode() if isinstance(value, str) else value
 

@@ -8,6 +8,7 @@ import pytest
 
 from relay.mail import Conversion
 from relay.message import convert
+from relay.message.rtf import decompress
 from relay.message.tnef import SIGNATURE, read_tnef
 
 
@@ -74,6 +75,51 @@ def test_files_are_taken_out():
 def test_the_body_within_is_used_when_there_is_no_other():
     props = properties(unicode_property(0x1000, "本文\r\n"))
     assert run(message(stream(attribute(1, 0x9003, 6, props)), text=b""))["body"] == "本文\n"
+
+
+def test_a_body_in_the_code_page_is_used():
+    """Older programs put the text into an attribute of its own ([MS-OXTNEF] §2.1.3.3, attBody), not into a
+    property.
+    """
+    octets = stream(attribute(1, 0x800C, 2, "本文\r\n".encode("cp932") + b"\0"))
+    assert run(message(octets, text=b""))["body"] == "本文\n"
+
+
+# The two examples of [MS-OXRTFCP] §4.
+RTF = bytes.fromhex(
+    "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0"
+)
+REPEATING = bytes.fromhex("1a0000001c0000004c5a4675e2d44b51410004205758595a0d6e7d010eb0")
+
+
+def rtf_property(octets: bytes) -> bytes:
+    return struct.pack("<HHI", 0x102, 0x1009, 1) + padded(octets)
+
+
+def test_compressed_rtf():
+    """A reference into the dictionary may read what it has itself just written."""
+    assert decompress(RTF) == b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n"
+    assert decompress(REPEATING) == b"{\\rtf1 WXYZWXYZWXYZWXYZWXYZ}"
+    assert decompress(struct.pack("<II4sI", 0, 3, b"MELA", 0) + b"{}\n") == b"{}\n"
+    assert all(decompress(RTF[:end]) is None for end in range(len(RTF) - 8))
+
+
+def test_a_text_that_is_rtf_alone_goes_along():
+    """Nobody gets an empty mail for one whose only text is in winmail.dat; beside a text it says nothing
+    new.
+    """
+    octets = stream(attribute(1, 0x9003, 6, properties(rtf_property(RTF))))
+    (file,) = run(message(octets, text=b""))["attachments"]
+    assert (file["filename"], file["fileType"]) == ("message.rtf", "application/rtf")
+    assert b"hello world" in base64.b64decode(file["data"])
+    assert "attachments" not in run(message(octets))
+
+
+@pytest.mark.parametrize("props", [properties(), properties(rtf_property(RTF[:30]))], ids=["none", "damaged"])
+def test_a_stream_that_says_nothing_readable_goes_along_as_it_is(props):
+    """An appointment, or RTF that is cut off: without any other text it must not vanish."""
+    (file,) = run(message(stream(attribute(1, 0x9003, 6, props)), text=b""))["attachments"]
+    assert file["filename"] == "winmail.dat"
 
 
 def test_a_message_within():
