@@ -9,7 +9,7 @@ from relay.envelope import Buffer
 from relay.mail import Address, Attachment, Conversion, Leaf, Loss, Mail, Policy
 from relay.message.header import format_field
 from relay.message.losses import KINDS, make_loss, policy_of, refuse_loss
-from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, make_one_line
+from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, keep_apart, make_one_line
 from relay.message.notes import find_language, format_address, put_first, say_reply_to
 from relay.message.parse import Understood
 from relay.message.recipients import split_spec
@@ -46,10 +46,19 @@ def settle_losses(understood: Understood, content: Buffer, conversion: Conversio
     body, added = put_first(mail.body, mail.content_type, ["\n".join(one.lines) for one in noted])
     texts = {id(one): text for one, text in zip(noted, added, strict=True)}
     attachments = mail.attachments
-    if Policy.ATTACH in policies.values() and "message.eml" not in [one.filename for one in attachments]:
-        attachments = (*attachments, attach_original(content))
+    if Policy.ATTACH in policies.values():
+        attachments = _add_original(attachments, content)
     losses = tuple(make_loss(one.name, one.detail, texts.get(id(one), "")) for one in found)
     return replace(mail, body=body, losses=losses, attachments=attachments)
+
+
+def _add_original(attachments: tuple[Attachment, ...], content: Buffer) -> tuple[Attachment, ...]:
+    """The attachments with the whole message, once; a forwarded message may have its name."""
+    original = attach_original(content)
+    if not original.size or original.source in [one.source for one in attachments]:
+        return attachments
+    *_, name = keep_apart([one.filename for one in (*attachments, original)])
+    return (*attachments, replace(original, filename=name))
 
 
 def attach_original(content: Buffer) -> Attachment:

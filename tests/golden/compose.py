@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import devices
+import inline
 import programs
 import scans
 import shapes
@@ -12,7 +13,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     wanted = {}
-    for group in (devices.CASES, programs.CASES, shapes.CASES, scans.CASES):
+    for group in (devices.CASES, programs.CASES, shapes.CASES, scans.CASES, inline.CASES):
         assert not wanted.keys() & group.keys()
         wanted |= group
     for path in [*HERE.glob("*.eml"), *HERE.glob("*.json")]:

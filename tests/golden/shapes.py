@@ -72,6 +72,9 @@ CHARSETS = {
     "big5": ("big5", "會議通知\n".encode("big5")),
     "koi8-r": ("koi8-r", "Привет\n".encode("koi8_r")),
     "windows-1251": ("windows-1251", "Привет\n".encode("cp1251")),
+    "tis620": ("tis620", "สวัสดี\n".encode("cp874")),
+    "gb-18030": ("GB-18030", "会议通知\n".encode("gb18030")),
+    "x-mac-japanese": ("x-mac-japanese", "会議\n".encode("cp932")),
     "tis-620": ("tis-620", "สวัสดี\n".encode("cp874")),
     "iso-8859-15": ("iso-8859-15", "€uro\n".encode("iso8859_15")),
     "nul-in-text": ("utf-8", b"a\0b\x07c\n"),
@@ -122,6 +125,12 @@ ADDRESSES = {
     "quoted-local-part": '"john doe"@example.com, a@example.com',
     "apostrophe": "o'brien@example.com",
     "empty-items": ", ,a@example.com,,",
+    "bracket-with-semicolons": "<a@example.com;b@example.com>",
+    "wide-separators": "a@example.com；b@example.com，c@example.com、d@example.com　e@example.com",
+    "quote-never-closed": '"John <a@example.com>, b@example.com',
+    "fold-alone-between": "a@example.com\n\tb@example.com",
+    "invisible-marks": "\ufeffa@example.com\u200b, b@example.com\u00a0",
+    "outlook-mailto": "John a@example.com [mailto:a@example.com]",
     "tabs": "\ta@example.com\t,\tb@example.com",
 }
 

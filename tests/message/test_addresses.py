@@ -1,5 +1,7 @@
 """Address lists that other parsers were seen to read, or to misread."""
 
+import time
+
 import pytest
 
 from relay.message.addresses import read_addresses
@@ -24,6 +26,9 @@ from relay.message.addresses import read_addresses
         pytest.param(b'"a@x.example" </O=EX/CN=A>', ["a@x.example"], id="an X.500 name in brackets"),
         pytest.param(b'"a.b"@x.example', ["a.b@x.example"], id="quotes that are not needed"),
         pytest.param(b'"a@x.example" <>', ["a@x.example"], id="empty brackets"),
+        pytest.param(b'"A <a@x.example>, b@x.example', ["a@x.example", "b@x.example"], id="quote not closed"),
+        pytest.param(b"A a@x.example>, b@x.example", ["a@x.example", "b@x.example"], id="> alone"),
+        pytest.param(b"a@x.example\r\n\tb@x.example", ["a@x.example", "b@x.example"], id="a fold alone"),
     ],
 )
 def test_addresses(field, expected):
@@ -38,3 +43,11 @@ def test_a_comment_is_the_name_of_a_bare_address():
     """The old form, `a@x.example (John Smith)` (RFC 5322 §3.4)."""
     (address,) = read_addresses([b"a@x.example (John (Sales) Smith)"])
     assert address.display_name == "John (Sales) Smith"
+
+
+@pytest.mark.parametrize("field", [b'"\\"' * 20_000, b'"a <x@y>, ' * 6_000, "a@b；".encode() * 10_000])
+def test_time_is_linear(field):
+    """A quotation mark that never closes is looked for once, not once for each that follows."""
+    began = time.process_time()
+    read_addresses([field])
+    assert time.process_time() - began < 2

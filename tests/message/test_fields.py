@@ -69,7 +69,7 @@ def test_unstructured_field(raw, text):
         ),
         (b'"Joe & J. Harvey" <ddd @Org>, JJV @ BBN', [("Joe & J. Harvey", "ddd@Org"), ("", "JJV@BBN")]),
         (b"<a@b.c> <d@e.f>", [("", "a@b.c"), ("", "d@e.f")]),
-        (b'"unclosed <a@b.c>', [("", "a@b.c")]),
+        (b'"unclosed <a@b.c>', [("unclosed", "a@b.c")]),
         (b"Bob@Home <bob@b.c>", [("Bob@Home", "bob@b.c")]),
         (b'"=?utf-8?Q?a=2Cb?=" <x@y.z>', [("a,b", "x@y.z")]),
         (b"a@b.c, =?utf-8?Q?Foo=2C?= Bar <d@e.f>", [("", "a@b.c"), ("Foo, Bar", "d@e.f")]),

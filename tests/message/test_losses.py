@@ -1,5 +1,6 @@
 """Losses: the closed list, its policies, and exactly what is put into the body."""
 
+import base64
 import json
 
 import pytest
@@ -70,6 +71,20 @@ def test_attach():
     (original,) = body["attachments"]
     assert (original["filename"], original["fileType"]) == ("message.eml", "message/rfc822")
     assert "reply-to" in losses
+
+
+def test_attach_beside_a_forwarded_message():
+    """A file of the original's name in the message is not the original."""
+    content = FIELDS + b"Date: x\r\nContent-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\nz\r\n"
+    body, _ = run(content, losses={"date": Policy.ATTACH})
+    files = [(one["filename"], base64.b64decode(one["data"])) for one in body["attachments"]]
+    assert files == [("message.eml", b"Subject: y\n\nz\n"), ("message (2).eml", content)]
+
+
+def test_attach_never_an_empty_file():
+    """The API takes no file without octets, and here the original has none."""
+    body, _ = run(b"", losses={"delivery_options": Policy.ATTACH}, delivery_options=True)
+    assert "attachments" not in body
 
 
 @pytest.mark.parametrize(
