@@ -20,6 +20,10 @@ _UNQUOTED = r"""(?P<word>=\?[^?\s]{1,100}\?[BbQq]\?[^?]*\?=)
     |(?P<atom>[^\s,;:()<>"\[\]=]+|[^\s])"""
 _TOKEN = re.compile(r"""(?P<quoted>"(?:[^"\\]|\\.)*"?)|""" + _UNQUOTED, re.VERBOSE | re.DOTALL)
 _UNQUOTED_TOKEN = re.compile(_UNQUOTED, re.VERBOSE | re.DOTALL)
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_BARE = r'[^\s"@]+@[^\s"@]+'
+# A name in quotes beside an address without brackets; behind a quoted local part there is no blank.
+_NAMED_BARE = re.compile(rf"({_QUOTED})\s+({_BARE})|({_BARE})\s+({_QUOTED})", re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 # Blanks and marks that are in no address, and come along when one is copied from a page.
 _UNSAFE = re.compile("[\x00-\x20\x7f\xa0\u200b-\u200f\u2028-\u202e\u2060\u3000\ufeff]")
@@ -144,13 +148,16 @@ class _Reader:
             inner = _Reader(decode_words(name), nested=True).read()
             self._found += [one for one in inner if "@" in one.addr_spec]
             return
-        if not self._nested and name.count("@") > 1 and '"' not in name and _WIDE.search(name):
-            self._found += _Reader(_WIDE.sub(",", name), nested=True).read()
+        if named := _NAMED_BARE.fullmatch(name):
+            self._add(_display(named[1] or named[4]), clean_addr_spec(named[2] or named[3]))
+            return
+        if several := self._find_several(name):
+            self._found += _Reader(several, nested=True).read()
             return
         spec = clean_addr_spec(name)
         if len(name.split()) > 1 and '"' not in name:  # `John Doe john@example.com`, or `a@b c@d`
             loose = _find_loose(name)
-            if len(loose) > 1 or (loose and "@" in name.rsplit(maxsplit=1)[-1]):
+            if loose:
                 display = _display(name[: name.index(loose[0])])
                 self._found += [
                     Address(display if not number else "", clean_addr_spec(one))
@@ -158,6 +165,15 @@ class _Reader:
                 ]
                 return
         self._add(_display(comment), spec)
+
+    def _find_several(self, name: str) -> str:
+        """The list of mailboxes that was put into quotes as a whole, or has wide separators; "" for none."""
+        if self._nested or name.count("@") < 2:
+            return ""
+        inner = name[1:-1] if name.startswith('"') and name.endswith('"') else name
+        if '"' in inner or not (_WIDE.search(inner) or (inner != name and _STOP.search(inner))):
+            return ""
+        return _WIDE.sub(",", inner)
 
     def _add(self, name: str, spec: str) -> None:
         if spec:

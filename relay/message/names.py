@@ -51,6 +51,7 @@ _EXTENSIONS = {
     "application/x-tar": ".tar",
     "application/x-zip": ".zip",
     "application/x-zip-compressed": ".zip",
+    "application/xhtml+xml": ".xhtml",
     "application/xml": ".xml",
     "application/zip": ".zip",
     "audio/mp3": ".mp3",
