@@ -8,10 +8,15 @@ import re
 
 from relay.message.japanese import decode_euc_jp
 from relay.message.labels import find_codec
+from relay.message.limits import FIELD
 
 _SAMPLE = 16 * 1024  # octets that are enough to guess by
 _FIRST_HIGH = re.compile(rb"[\x80-\xff]")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+_HIRAGANA = re.compile("[\u3041-\u3096]")
+_KATAKANA_RUN = re.compile("[\u30a1-\u30fa]{2,}")  # one alone is a Greek letter in EUC-KR
+# What the letters that Koreans write alone (ㅋㅋ, ㅠㅠ, ㅇㅇ) are in EUC-JP.
+_LAUGHTER = set("ㄱㄲㄴㄷㄹㅁㅂㅅㅇㅈㅊㅋㅎㅜㅠㅡ".encode("euc_kr").decode("euc_jp"))
 _HALFWIDTH = re.compile("[\uff66-\uff9f]")
 _KANJI = re.compile("[\u4e00-\u9fff]")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
@@ -38,12 +43,16 @@ def guess_codec(octets: bytes) -> str:
 
     It may still not take all of them; windows-1252 is the answer when nothing is likely.
     """
+    if len(octets) <= FIELD:  # a field may be folded: the line ends of the way it came are no hint
+        octets = octets.replace(b"\r\n", b"\n")
     first = _FIRST_HIGH.search(octets)
     # Begin a little before the first octet of interest, not within a character.
     start = max(0, first.start() - 64) if first else 0
     sample = octets[start : start + _SAMPLE]
     if _is_plain_japanese(sample):
         return "cp932"
+    if _is_plain_euc_jp(sample):
+        return "euc-jp"
     codec = find_codec(_ask_library(sample))
     if codec in _IMPROBABLE or codec in {"", "us-ascii", "utf-8"}:
         codec = "cp1252"
@@ -66,11 +75,17 @@ def _ask_library(sample: bytes) -> str:
 def _prefer_japanese(sample: bytes, codec: str) -> str:
     """Short Japanese is often taken for Chinese or Korean: kana beside common kanji is Japanese."""
     euc, whole = decode_euc_jp(sample)
-    if whole and _KANA.search(euc) and all(map(_is_common, euc)):
+    kana = set(_HIRAGANA.findall(euc)) - _LAUGHTER if codec == "cp949" else _KANA.search(euc)
+    if whole and kana and all(map(_is_common, euc)):
         return "euc-jp"
     sjis = sample.decode("cp932", "replace")
-    kana = _KANA.search(sjis) or (_HALFWIDTH.search(sjis) and _KANJI.search(sjis))
-    if "\ufffd" not in sjis and kana and all(map(_is_common, sjis)) and not _is_usual_korean(sample, codec):
+    is_kana = _KANA.search(sjis) or (_HALFWIDTH.search(sjis) and _KANJI.search(sjis))
+    if (
+        "\ufffd" not in sjis
+        and is_kana
+        and all(map(_is_common, sjis))
+        and not _is_usual_korean(sample, codec)
+    ):
         return "cp932"
     return codec
 
@@ -90,6 +105,16 @@ def _is_plain_japanese(sample: bytes) -> bool:
         and all(map(_is_common, beyond))
         and _JAPANESE_RUN.search(text) is not None
     )
+
+
+def _is_plain_euc_jp(sample: bytes) -> bool:
+    """Whether it is EUC-JP beyond doubt: common kanji, and kana that no Korean writes."""
+    text, whole = decode_euc_jp(sample)
+    if not whole or not all(map(_is_common, text)):
+        return False
+    hiragana = set(_HIRAGANA.findall(text))
+    katakana = any(len(set(run)) > 1 for run in _KATAKANA_RUN.findall(text))
+    return katakana or (len(hiragana) > 1 and not hiragana <= _LAUGHTER)
 
 
 def _is_usual_korean(sample: bytes, codec: str) -> bool:

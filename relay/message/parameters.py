@@ -67,7 +67,8 @@ def _read_parameters(text: str, at: int) -> dict[str, str]:
             plain.setdefault(name, value)
     decoded = {name: _decode_plain(value) for name, value in plain.items()}
     # RFC 2231 wins over the plain form (RFC 6266 §4.3 says so for HTTP, and every mail program does it).
-    decoded.update({name: _join(parts) for name, parts in sections.items()})
+    joined = {name: _join(parts) for name, parts in sections.items()}
+    decoded.update({name: value for name, value in joined.items() if value or name not in decoded})
     return decoded
 
 

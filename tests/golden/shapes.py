@@ -7,6 +7,7 @@ NAMES = {
     "rfc2231-plain": "Content-Disposition: attachment; filename*=utf-8'ja'%E6%96%87%E6%9B%B8.pdf",
     "rfc2231-beside-plain": "Content-Disposition: attachment; filename=\"doc.pdf\"; filename*=utf-8''%E6%96%87%E6%9B%B8.pdf",
     "rfc2231-plain-after": "Content-Disposition: attachment; filename*=utf-8''%E6%96%87%E6%9B%B8.pdf; filename=\"doc.pdf\"",
+    "rfc2231-empty": "Content-Disposition: attachment; filename=\"doc.pdf\"; filename*=utf-8''",
     "rfc2231-sections": 'Content-Disposition: attachment;\n filename*0="a long ";\n filename*1="name.pdf"',
     "rfc2231-sections-out-of-order": 'Content-Disposition: attachment;\n filename*1="b.pdf";\n filename*0="a"',
     "rfc2231-iso-2022-jp-split": "Content-Disposition: attachment;\n filename*0*=iso-2022-jp''%1B%24B%46%7C;\n filename*1*=%4B%5C%1B%28B.pdf",
