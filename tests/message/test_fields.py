@@ -87,5 +87,6 @@ def test_mailboxes(raw, mailboxes):
 
 def test_a_fold_is_no_hint_at_the_charset():
     """A guess over raw octets is the same whether the way had LF or CRLF."""
-    raw = b"A subject that wraps\n onto a new line\n\tand then o\xd1\x81\xd0\xb0\xd0\xb9\xd1\x82.\xd1ed by a tab"
+    raw = b"This subject that wraps\n onto a new line with a space\n\tand then o"
+    raw += b"\xd1\x81\xd0\xb0\xd0\xb9\xd1\x82.\xd1ed by a tab"
     assert decode_unstructured(raw) == decode_unstructured(raw.replace(b"\n", b"\r\n"))
