@@ -21,7 +21,8 @@ _SHOWN = re.compile(
 )
 # An opening bracket begins a tag only before these; otherwise it is text.
 _TAG = re.compile(r"<(!--|/?[a-z]+|(?=[!?/]))[^<>]*>?|-->", re.IGNORECASE)
-_HIDING = {"style": "/style", "script": "/script", "head": "/head", "title": "/title"}
+# Not `head`: whatever is no part of it ends it (HTML Standard §13.2.6.4.4), and many forget to.
+_HIDING = {"style": "/style", "script": "/script", "title": "/title"}
 # So much shows what it is: markup that goes on for longer and says nothing is somebody's page all the same.
 _LOOK = 1024 * 1024  # characters
 _INVISIBLE = str.maketrans("", "", "\u200b\u200c\u200d\u00a0\ufeff")

@@ -47,3 +47,16 @@ CASES |= {
     ).replace(b"multipart/mixed", b"multipart"),
     "content-type-in-brackets": mail("Subject: x", body=fields("Content-Type: <html>") + b"\n<p>x</p>\n"),
 }
+# Nothing but text is seen of it, and a reference that is no image.
+CASES["html-head-not-closed"] = mail(
+    "Subject: x",
+    body=multi(
+        "mixed",
+        part("text/plain", "Report:\n"),
+        part(
+            "text/html",
+            '<html><head><title>t</title><body>All <b>well</b> <a href="cid:logo@x">x</a></body>\n',
+        ),
+        inline("<logo@x>"),
+    ),
+)
