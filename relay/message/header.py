@@ -12,7 +12,7 @@ from relay.message.names import make_one_line
 
 _MOST_LINES = 5  # fields of one loss that can be kept in the body
 _LONGEST_LINE = 500  # characters
-_CARRIED = {"from", "sender", "to", "cc", "bcc", "subject", "reply-to", "mime-version"}
+_CARRIED = {"from", "to", "cc", "bcc", "subject", "reply-to", "mime-version"}
 _RESENT = {
     "resent-date",
     "resent-from",
@@ -67,16 +67,22 @@ def read_header(fields: Fields) -> Header:
         to=found["to"],
         cc=found["cc"],
         bcc=found["bcc"],
-        lost=tuple(_find_losses(fields)),
+        lost=tuple(_find_losses(fields, is_sender_lost=_specs(found["sender"]) != _specs(found["from"]))),
     )
 
 
-def _find_losses(fields: Fields) -> Iterable[tuple[str, str, tuple[Field, ...]]]:
+def _specs(addresses: Iterable[Address]) -> set[str]:
+    return {address.addr_spec.lower() for address in addresses}
+
+
+def _find_losses(fields: Fields, *, is_sender_lost: bool) -> Iterable[tuple[str, str, tuple[Field, ...]]]:
     subject = fields.first("subject") or b""
     if is_guessed(subject) or any(field.recoded and field.name == "subject" for field in fields):
         yield "charset-guessed", "the subject's charset is not declared, or unknown", ()
     found: dict[str, list[Field]] = {}
     for field in fields:
+        if field.name == "sender" and not is_sender_lost:
+            continue  # it says what From does
         if name := _classify(field.name, field.value):
             found.setdefault(name, []).append(field)
     for name, lost in found.items():

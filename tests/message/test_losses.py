@@ -136,3 +136,12 @@ def test_no_content_in_a_detail():
     content = FIELDS + fields + b"\r\nswordfish"
     _, losses = run(content)
     assert not [loss for loss in losses.values() if "swordfish" in loss.detail]
+
+
+@pytest.mark.parametrize(
+    ("sender", "named"), [(b"Office <office@example.com>", True), (b"SCAN@example.com", False)]
+)
+def test_a_sender_beside_from_is_named(sender, named):
+    """Who sent it for whom is told by Sender alone (RFC 5322 §3.6.2), and the API has no place for it."""
+    _, losses = run(FIELDS + b"Sender: " + sender + b"\r\n\r\nHello\r\n")
+    assert ("other-fields" in losses) is named
