@@ -14,7 +14,7 @@ from relay.message.encoded_words import decode_words, has_words
 
 _UNQUOTED = r"""(?P<word>=\?[^?\s]{1,100}\?[BbQq]\?[^?]*\?=)
     |(?P<angle><(?:[^<>"]|"(?:[^"\\]|\\.)*")*>|<[^<>",;]*)
-    |(?P<literal>\[[^\[\]\s]*\])
+    |(?P<literal>\[[0-9A-Za-z.:-]*\])
     |(?P<special>[,;:()])
     |(?P<blank>\s+)
     |(?P<atom>[^\s,;:()<>"\[\]=]+|[^\s])"""

@@ -27,6 +27,11 @@ from relay.message.addresses import read_addresses
         pytest.param(b'"a.b"@x.example', ["a.b@x.example"], id="quotes that are not needed"),
         pytest.param(b'"a@x.example" <>', ["a@x.example"], id="empty brackets"),
         pytest.param(b'"A <a@x.example>, b@x.example', ["a@x.example", "b@x.example"], id="quote not closed"),
+        pytest.param(b"x [(<a@x.example>)] b@x.example", ["b@x.example"], id="a comment in square brackets"),
+        pytest.param(b'["] <a@x.example> ["] <b@x.example>', ["b@x.example"], id="a quote in them"),
+        pytest.param(
+            b"a@[IPv6:2001:db8::1], b@[192.0.2.1]", ["a@[IPv6:2001:db8::1]", "b@[192.0.2.1]"], id="literals"
+        ),
         pytest.param(b"A a@x.example>, b@x.example", ["a@x.example", "b@x.example"], id="> alone"),
         pytest.param(b"a@x.example\r\n\tb@x.example", ["a@x.example", "b@x.example"], id="a fold alone"),
     ],
