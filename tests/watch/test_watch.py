@@ -70,3 +70,11 @@ def test_what_hypothesis_invents_is_no_secret(tmp_path):
         )
     planted = list(secrets_watch.read(tmp_path, planted=True))
     assert planted == [("body", "tests/message/test_text.py::test_y", "account released")]
+
+
+def test_a_line_that_a_kill_cut_off_is_searched_and_breaks_nothing(tmp_path):
+    """A killed process leaves half a line; the whole search ended with it, after every test had passed."""
+    (tmp_path / "planted-password.1.1").write_text('["test_a", "hunter2hunter2"]\n["test_a", "hun')
+    (tmp_path / "log.2.2").write_text('["test_b", "all is well"]\n["test_b", "it was hunter2hunter2 and th')
+    found = secrets_watch.search(tmp_path)
+    assert set(found) == {("password", "test_a", "log", "a process that was killed")}
