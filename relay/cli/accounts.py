@@ -60,7 +60,8 @@ def _describe_grant(grant: Grant, now: float) -> dict[str, Any]:
         "consented_at": _moment(grant.consented_at),
         "age_days": round((now - grant.consented_at) / _DAY, 1),
         "dies_at": _moment(grant.refresh_expires_at),
-        "days_left": round(max(0.0, grant.refresh_expires_at - now) / _DAY, 1),
+        # Cut, not rounded: no day is counted that is not whole.
+        "days_left": int(max(0.0, grant.refresh_expires_at - now) / _DAY * 10) / 10,
         "rotation": grant.rotation,
         "last_used_at": _moment(grant.used_at) if grant.used_at else None,
         "refreshed_at": _moment(grant.issued_at),
