@@ -227,7 +227,11 @@ async def _relay(
     from relay.works.grants import FileGrants
     from relay.works.oauth import AuthServer
 
-    accounts = [{"name": name, "address": address} for name, address in _ADDRESSES.items()]
+    # The relay keeps to what this Works permits, as whoever configures one for it would see to.
+    mails = sandbox.settings.mails_per_minute
+    accounts = [
+        {"name": name, "address": address, "mails_per_minute": mails} for name, address in _ADDRESSES.items()
+    ]
     config = build(
         {
             "hostname": "localhost",
@@ -237,6 +241,7 @@ async def _relay(
                 "client_secret": sandbox.settings.client_secret,
                 "api_url": f"{http.url}/v1.0",
                 "auth_url": f"{http.url}/oauth2/v2.0",
+                "requests_per_minute": sandbox.settings.requests_per_minute,
             },
             "account": [{**accounts[0], "default": True}, *accounts[1:]],
             "listener": [{"address": f"{_HOST}:{options.smtp_port}"}],

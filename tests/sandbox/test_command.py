@@ -2,6 +2,7 @@
 
 import re
 import signal
+import smtplib
 import subprocess
 import sys
 
@@ -37,6 +38,28 @@ def test_api_only_begins_with_the_faults_and_limits_it_is_given():
         finally:
             works.send_signal(signal.SIGINT)
         assert works.wait(20) == 0
+
+
+def test_the_relay_before_it_keeps_to_the_limits_that_it_is_given():
+    """It kept to the usual ones: without a limit mail still waited, with a lower one Works had to say so."""
+    command = [sys.executable, "-m", "relay", "sandbox", "--http-port", "0", "--smtp-port", "0"]
+    with subprocess.Popen([*command, "--mails-per-minute", "2"], stderr=subprocess.PIPE, text=True) as both:
+        try:
+            text = ""
+            while "Ctrl-C" not in text:
+                text += both.stderr.readline()
+            port = int(re.search(r"SMTP +127\.0\.0\.1:(\d+)", text)[1])
+            url = re.search(r"(http://127\.0\.0\.1:\d+)/inbox", text)[1]
+            for number in range(4):
+                with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+                    client.sendmail("a@example.com", ["b@example.com"], f"Subject: {number}\r\n\r\nx\r\n")
+            with httpx.Client(base_url=url, trust_env=False) as http:
+                answers = http.get("/sandbox/counts").json()["answers"]
+                assert set(answers) == {"202"}
+                assert answers["202"] <= 2
+        finally:
+            both.send_signal(signal.SIGINT)
+        assert both.wait(20) == 0
 
 
 def test_a_fault_that_is_none_is_said_and_nothing_starts():
