@@ -42,8 +42,13 @@ def keep(tmp_path):
 
 
 def all_children():
-    tasks = Path("/proc/self/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    """Of every thread; one that ends meanwhile leaves its children to another, so all are looked at again."""
+    while True:
+        try:
+            tasks = list(Path("/proc/self/task").iterdir())
+            return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
 
 
 @pytest.fixture
