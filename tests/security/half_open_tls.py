@@ -137,7 +137,7 @@ def measure(*, short=False):
         "log lines a second": round(about / seconds, 1),
         "reached": held == count
         and among[2] <= 0.01 * seconds / 0.06
-        and memory / held <= 96 * 1024
+        and memory / held <= 90 * 1024
         and about <= 10 * seconds,
     }
 

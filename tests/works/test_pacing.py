@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from windows import most_in
 
 from relay.outcome import Action, Scope
 from relay.works.budget import Window
@@ -69,16 +70,6 @@ def drain(pacing, clock, queues, *, latency=0.05, jitter=0.0):
                 soonest = min(soonest, under_way[0][0] - clock.now)
             clock.now += max(soonest, 0.001)
     return sorted(counted)
-
-
-def most_in(times, window):
-    """The most that any window of so many seconds holds."""
-    best = first = 0
-    for last, when in enumerate(times):
-        while times[first] <= when - window:
-            first += 1
-        best = max(best, last - first + 1)
-    return best
 
 
 def test_one_mailbox_never_above_60_and_at_least_95_percent():
