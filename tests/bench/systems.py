@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from relay.works.grants import FileGrants, Grant
+from tests.ports.free_ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DISCARD, STRAIGHTFORWARD, RELAY = "aiosmtpd", "straightforward", "relay"
@@ -47,11 +48,6 @@ class System:
     @property
     def pid(self):
         return self.process.pid
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from email.policy import default
 
 import pytest
 from aiosmtpd.controller import Controller
+from free_ports import free_port
 from tests_courier import relaying, until
 
 from relay.console.service import ServiceStatus
@@ -309,9 +309,7 @@ class Postbox:
 @pytest.fixture
 def host():
     """A fallback host that is down."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        controller = Controller(Postbox(), hostname="127.0.0.1", port=free.getsockname()[1])
+    controller = Controller(Postbox(), hostname="127.0.0.1", port=free_port())
     yield controller
     controller.stop(no_assert=True)
 

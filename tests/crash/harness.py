@@ -15,6 +15,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "ports"))
+
+from free_ports import free_port
+
 from relay.console.server import serving
 from relay.control import call
 from relay.sandbox import Sandbox, Settings
@@ -54,12 +58,6 @@ address = ""
 [log]
 level = "warning"
 """
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Nursery:

@@ -1,20 +1,15 @@
 """A running relay for the doctor: real sockets, a real state directory, nobody at Works' end."""
 
-import socket
 import ssl
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from free_ports import free_port
 
 from relay.load import build
 from relay.service import Service
 
 PASSWORD = "a made-up password"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def tree(state_dir, listeners, **more):

@@ -4,11 +4,11 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import sys
 import tomllib
 
 import pytest
+from free_ports import free_port
 from playwright.async_api import async_playwright
 from whole_relay import tree
 
@@ -20,12 +20,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to run these tests"),
 ]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def to_toml(tree, prefix=""):

@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "courier"))
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("courier", "ports")]
 
 import structlog
 

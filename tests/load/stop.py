@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import driving
+from free_ports import free_port
 from tests_courier import grant_of, to_toml, tree
 
 from relay.console.server import serving
@@ -113,14 +114,6 @@ async def run(python, idle, in_data, busy=0):
                 if relay.poll() is None:
                     relay.kill()
                 relay.wait()
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 async def stop(relay, address, clients, sandbox, state):

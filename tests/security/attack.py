@@ -18,8 +18,9 @@ import threading
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "smtp"))
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("ports", "smtp")]
 
+from free_ports import free_port
 from tests_smtp import Client
 
 
@@ -59,12 +60,6 @@ class Relay:
 
     def lines(self):
         return self.log.read_bytes().count(b"\n")
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def connect(relay, number):

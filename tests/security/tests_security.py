@@ -4,17 +4,19 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "ports"))
+
+from free_ports import free_port
 
 from relay.certificate import make, write
 
@@ -64,17 +66,6 @@ wait = 0
 [log]
 format = "json"
 """
-
-
-def free_port():
-    """A port that nobody has, below those that the kernel gives to clients."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with (
-            suppress(OSError),
-            socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True),
-        ):
-            return port
 
 
 class Relay:

@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from free_ports import free_port
 
 CONFIG = """
 hostname = "relay.example.com"
@@ -198,9 +199,7 @@ def test_a_reload_takes_listeners_and_users(tmp_path):
     with started(tmp_path, more=listener("127.0.0.1:0")) as (process, manager, config):
         manager.wait_for("READY=1")
         manager.forget()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         config.write_text(config.read_text() + listener(f"127.0.0.1:{port}"))
         process.send_signal(signal.SIGHUP)
         manager.wait_for("RELOADING=1\nMONOTONIC_USEC=")

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2 as httpx
 import pytest
+from free_ports import free_port
 
 from relay.console.server import serving
 from relay.sandbox import Sandbox, Settings
@@ -38,12 +39,6 @@ default = true
 name = "erp"
 address = "erp@example.com"
 """
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Machine:
