@@ -268,19 +268,14 @@ class Courier:
 
     async def _run(self) -> None:
         while True:
-            await self._slots.acquire()
             try:
                 claim, slot = await self._next()
-            except asyncio.CancelledError:
-                self._slots.release()
-                raise
             except Exception as error:
                 if isinstance(error, SpoolError):
                     log.error("spool unavailable", reason=str(error))
                 else:
                     # A fault of ours with one claim must not end all sending.
                     log.exception("claim broke off")
-                self._slots.release()
                 await asyncio.sleep(_SPOOL_PATIENCE)
                 continue
             name = f"attempt {claim.entry.queue_id}"
@@ -295,22 +290,35 @@ class Courier:
             log.error("attempt failed inside", exc_info=task.exception())
 
     async def _next(self) -> tuple[Claim, Slot]:
+        """The next claim and its share of the budget; one of `_slots` is taken for it."""
         while True:
-            self._wake.clear()
-            waits = {name: self._wait(name) for name in self._names()}
-            ready = [name for name, wait in waits.items() if wait <= 0]
-            claim = await self._spool.claim(ready, self._clock.wall()) if ready else None
+            # Not while there is nothing to claim: what could go at once would find one slot less.
+            await self._slots.acquire()
+            found: tuple[Claim, Slot] | None = None
+            try:
+                self._wake.clear()
+                waits = {name: self._wait(name) for name in self._names()}
+                ready = [name for name, wait in waits.items() if wait <= 0]
+                claim = await self._spool.claim(ready, self._clock.wall()) if ready else None
+                found = await self._take_share(claim) if claim is not None else None
+            finally:
+                if found is None:
+                    self._slots.release()
+            if found is not None:
+                return found
             if claim is None:
                 for name in ready:
                     self._backlog.empty(name)
                 await self._sleep(waits, ready)
-                continue
-            slot = self._pacing.take(claim.entry.account)
-            if slot is not None:
-                self._backlog.take(claim.entry.account, claim.entry.envelope.line)
-                return claim, slot
+
+    async def _take_share(self, claim: Claim) -> tuple[Claim, Slot] | None:
+        slot = self._pacing.take(claim.entry.account)
+        if slot is None:
             # Somebody's further request took the budget's last share meanwhile.
             await self._spool.abandon(claim)
+            return None
+        self._backlog.take(claim.entry.account, claim.entry.envelope.line)
+        return claim, slot
 
     def _wait(self, account: str) -> float:
         return max(self.accounts.wait(account), self._pacing.next_free(account))
