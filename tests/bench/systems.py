@@ -3,12 +3,14 @@
 import json
 import select
 import socket
+import statistics
 import subprocess
 import sys
 import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from relay.works.grants import FileGrants, Grant
 from tests.ports.free_ports import free_port
@@ -84,6 +86,19 @@ class Sink:
 
     def stats(self):
         return self._ask("/stats")
+
+    def own_time(self, octets, count):
+        """Seconds from a request's first octet to its answer, median of `count` by a bare socket."""
+        head = f"POST / HTTP/1.1\r\nhost: sink\r\ncontent-length: {octets}\r\n\r\n".encode()
+        taken = []
+        with socket.create_connection(("127.0.0.1", urlsplit(self.url).port), timeout=10) as bare:
+            bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for _ in range(count):
+                began = time.perf_counter()
+                bare.sendall(head + bytes(octets))
+                bare.recv(4096)
+                taken.append(time.perf_counter() - began)
+        return statistics.median(taken)
 
 
 @contextmanager

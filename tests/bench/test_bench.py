@@ -25,6 +25,7 @@ def test_every_measure_gives_its_figures():
     assert found["cpu"]["scans"]["relay"] > 0
     assert found["memory"]["relay 4"]["peak"] >= found["memory"]["relay 4"]["idle"] > 0
     assert found["latency"]["relay"]["count"] == 2
+    assert found["latency"]["relay"]["own"] > 0.05
     assert found["lag"]["relay"]["count"] > 0
     assert {one["reply"] for one in found["hostile"].values()} == {"250", "421"}
     assert found["conversion"]["convert"]["median"] > 0
