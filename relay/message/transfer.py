@@ -105,9 +105,10 @@ def decode_base64_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
     """
     rest = b""
     padded = False  # whether padding was the last that came
+    blanks = b""  # and what came behind it
     for block in raw:
         octets = block
-        if padded and not _goes_on(block):
+        if padded and not _goes_on(blanks + block):
             return
         if b"=" in block:
             octets, ended = _cut_text(block)
@@ -115,6 +116,7 @@ def decode_base64_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
                 raw = ()
         clean = rest + octets.translate(None, _NOT_IN_ALPHABET)
         padded = clean.endswith(b"=")
+        blanks = octets[octets.rfind(b"=") + 1 :] if padded else b""
         groups = _GROUP.findall(clean)
         rest = b""
         if groups and not padded:
@@ -131,16 +133,20 @@ def decode_base64_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
 def _cut_text(block: bytes) -> tuple[bytes, bool]:
     """The block without what follows padding and is plainly no Base64; and whether there was such."""
     for found in _PADDING.finditer(block):
-        if not _goes_on(block[found.end() : found.end() + _LOOK]):
+        signs = found.start() + len(found[0].rstrip())
+        if not _goes_on(block[signs : found.end() + _LOOK]):
             return block[: found.end()], True
     return block, False
 
 
 def _goes_on(octets: bytes) -> bool:
-    """Whether the next line is Base64, or there is none yet."""
-    line = octets[:_LOOK].lstrip(BLANKS).replace(b"\r", b"\n").split(b"\n", 1)[0].rstrip()
-    if len(line) > 4 and (line.islower() or line.istitle()) and line.isalpha():
-        return False  # a word
+    """Whether what follows padding is Base64, or there is nothing yet."""
+    ahead = octets.lstrip(BLANKS)
+    blanks = octets[: len(octets) - len(ahead)]
+    line = ahead[:_LOOK].replace(b"\r", b"\n").split(b"\n", 1)[0].rstrip()
+    word = len(line) > 4 and (line.islower() or line.istitle()) and line.isalpha()
+    if word and (b"\n" in blanks or b"\r" in blanks):
+        return False  # right behind the sign, Base64 may look like one; on a line of its own it is one
     return not line.translate(None, ALPHABET + b"=") and (len(line) % 4 == 0 or len(line) >= 60)
 
 
