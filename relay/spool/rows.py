@@ -188,6 +188,7 @@ def load_events(connection: sqlite3.Connection, queue_id: str) -> tuple[Event, .
 
 
 def load_past(row: tuple[Any, ...]) -> Past:
-    """One request of the past, of started, ended, account, number of recipients and outcome."""
+    """One request of the past, of started, ended, account, recipients and outcome."""
     started, ended, account, recipients, outcome = row
-    return Past(started, ended, account, recipients, None if outcome is None else load_outcome(outcome))
+    number = len(json.loads(recipients))
+    return Past(started, ended, account, number, None if outcome is None else load_outcome(outcome))

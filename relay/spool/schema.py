@@ -1,4 +1,7 @@
-"""The tables of the SQLite spool, and how one version becomes the next."""
+"""The tables of the SQLite spool, and how one version becomes the next.
+
+Long-lived systems bring old libraries: SQLite 3.34 (2020) is enough, for this and for every other statement.
+"""
 
 import sqlite3
 
@@ -48,7 +51,8 @@ MIGRATIONS = (
     ALTER TABLE message ADD COLUMN ended REAL NOT NULL DEFAULT 0;
     ALTER TABLE message ADD COLUMN seal TEXT NOT NULL DEFAULT ''; -- hash of what never changes; '': none
     UPDATE message SET since = arrival;
-    UPDATE message SET ended = unixepoch() WHERE state IN ('failed', 'relayed', 'discarded');
+    UPDATE message SET ended = CAST(strftime('%s', 'now') AS INTEGER)
+        WHERE state IN ('failed', 'relayed', 'discarded');
     DROP INDEX message_due;
     CREATE INDEX message_due ON message (next_attempt) WHERE state = 'delayed';
     -- An attempt that spent nothing is followed by another of the same number: both are remembered.

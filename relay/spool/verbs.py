@@ -181,7 +181,7 @@ def find_content(c: sqlite3.Connection, files: Files, queue_id: str) -> Content:
 def history(c: sqlite3.Connection, since: float) -> list[Past]:
     """The requests started after `since`, oldest first."""
     query = (
-        "SELECT request.started, request.ended, message.account, json_array_length(request.recipients),"
+        "SELECT request.started, request.ended, message.account, request.recipients,"
         " request.outcome FROM request JOIN message USING (queue_id) WHERE request.started > ?"
         " ORDER BY request.started"
     )
