@@ -5,8 +5,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 import secrets_watch
+
+# The suite's examples are the same in every run, so that what is red is red again. Others are looked for
+# by tests/fuzz, and by `pytest --hypothesis-profile=default`.
+hypothesis.settings.register_profile("suite", derandomize=True, database=None)
+hypothesis.settings.load_profile("suite")
 
 # Before anything of the relay is imported, by the conftest.py of a folder for instance.
 # A worker of pytest-xdist listens already, as every process that is started here does; the process that
