@@ -39,6 +39,10 @@ class Arrivals:
         if not arriving:
             self._arriving.pop(arrival.key, None)
 
+    def count(self, key: Key) -> int:
+        """How many contents of this envelope are on their way."""
+        return len(self._arriving.get(key, ()))
+
     async def let_pass(self, arrival: "Arrival") -> None:
         """Wait for those of the same envelope that began before and whose clients are gone."""
         for one in list(takewhile(lambda one: one is not arrival, self._arriving[arrival.key])):
@@ -62,13 +66,18 @@ class Arrival:
     @property
     def is_left_behind(self) -> bool:
         """Whether the client has gone, as far as is known or the kernel can say."""
-        stream = self._stream
-        # A session that has more than enough to read does not hear of the end.
-        return stream.ended or (stream.paused and has_left(stream.transport))
+        # The event loop hears of the end a turn later than the kernel; a session that has more than enough
+        # to read hears nothing for now.
+        return self._stream.ended or has_left(self._stream.transport)
 
     async def let_pass(self) -> None:
         """Wait for those of the same envelope that began before and whose clients are gone."""
         await self._all.let_pass(self)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other content of the same envelope is on its way."""
+        return self._all.count(self.key) <= 1
 
     def end(self) -> None:
         """It was handed over, or is forgotten."""

@@ -73,7 +73,7 @@ async def _hand_over(session: Conversation, transaction: Transaction, receiver: 
         with session.pace.working():
             try:
                 await policy.check_originators(transaction.user, content)
-                await _look_up(session)
+                await _look_up(session, transaction)
                 await transaction.let_pass()
             except BaseException:
                 content.discard()
@@ -110,11 +110,11 @@ def _make_envelope(session: Conversation, transaction: Transaction) -> Envelope:
     )
 
 
-async def _look_up(session: Conversation) -> None:
+async def _look_up(session: Conversation, transaction: Transaction) -> None:
     """All the content is there: read on only to notice when the client leaves, and whether it has."""
     stream = session.stream
-    if not stream.paused:
-        return
+    if not stream.paused and transaction.is_alone:
+        return  # the event loop will hear of it in time
     stream.resume_reading()
     for _ in range(_TURNS):
         if stream.ended or not has_left(stream.transport):

@@ -108,6 +108,11 @@ class Transaction:
         if self._arrival is not None:
             await self._arrival.let_pass()
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody submits another content of this envelope at this moment."""
+        return self._arrival is None or self._arrival.is_alone
+
     def arrived(self) -> None:
         """The content was handed over."""
         if self._arrival is not None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
+from relay.smtp.arrivals import Arrivals
 from relay.smtp.heard import Hearing, has_left
 from relay.smtp.stream import Stream
 
@@ -120,3 +121,21 @@ async def test_who_reads_our_reply_and_leaves_at_once_has_heard_it(reset):
             client.close()
 
         assert await answer(stream, leave)
+
+
+async def test_who_has_left_is_left_behind_before_the_event_loop_hears_of_it():
+    """A session that was not paused was taken for one whose client is there, until its loop's next turn."""
+    async with connection() as (client, stream):
+        arrivals = Arrivals()
+        first, second = (arrivals.begin(("192.0.2.1", "s@example.com", ()), stream) for _ in range(2))
+        assert not first.is_left_behind
+        client.close()
+        assert not stream.ended
+        assert first.is_left_behind
+        assert not first.is_alone
+        passing = asyncio.create_task(second.let_pass())
+        await asyncio.sleep(0)
+        assert not passing.done()
+        first.end()
+        await passing
+        assert second.is_alone
