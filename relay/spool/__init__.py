@@ -37,6 +37,10 @@ class SpoolFull(SpoolError):  # noqa: N818 - the words of the field
     """No room: disk full, quota, read-only file system. 452 4.3.1 at the door."""
 
 
+class SpoolDamaged(SpoolError):  # noqa: N818
+    """Its database cannot be read as what it is."""
+
+
 class SpoolLocked(SpoolError):  # noqa: N818
     """Another process owns this spool."""
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from relay.envelope import Content
 from relay.spool import Attempt, Entry, Event, Past, State, tally, verbs
+from relay.spool.database import Database
 from relay.spool.files import Files
 from relay.spool.reader import Reader
 from relay.spool.recent import Recent
@@ -23,9 +24,9 @@ T = TypeVar("T")
 class Desk:
     """Lists, shows, and changes on request."""
 
-    def __init__(self, folder: Path, space: Space) -> None:
+    def __init__(self, folder: Path, space: Space, database: Database) -> None:
         self._files = Files(folder)
-        self._writer = Writer(folder / "spool.db", space)
+        self._writer = Writer(database, space)
         self._reader = Reader(folder / "spool.db")
         self._turns = Turns()
         self._unheard = Unheard()

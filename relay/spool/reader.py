@@ -26,6 +26,11 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self._stale = False
+
+    def renew(self) -> None:
+        """There is another database where the old one was."""
+        self._stale = True
 
     async def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run a query.
@@ -39,6 +44,9 @@ class Reader:
 
     def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         try:
+            if self._stale:
+                self._stale = False
+                self._disconnect()
             if self._connection is None:
                 uri = f"file:{quote(str(self._path))}?mode=ro"
                 self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=2.0)

@@ -28,17 +28,17 @@ from relay.spool import (
     SpoolFull,
     SpoolLocked,
     State,
-    tally,
     verbs,
 )
 from relay.spool.arrival import Ids, insert, make_entry
 from relay.spool.clock import SteadyClock
+from relay.spool.database import Database
 from relay.spool.desk import Desk
 from relay.spool.fairness import Turn
 from relay.spool.files import translate
 from relay.spool.interrupted import outcome_of
 from relay.spool.rows import Damaged, dump_json, load_entry, make_fingerprint
-from relay.spool.schema import migrate
+from relay.spool.salvage import Salvaged
 from relay.spool.space import Space
 from relay.spool.tending import Tending, begin_time, shift
 from relay.spool.turns import find
@@ -72,13 +72,16 @@ class SqliteSpool(Desk):
     ) -> None:
         self._folder = folder
         self._space = Space(folder, keep_free, reserve)
-        super().__init__(folder, self._space)
         self._wall = (clock or Clock()).wall
+        super().__init__(folder, self._space, Database(folder, self._wall, self._salvaged))
         self._clock = SteadyClock(clock or Clock())
         self._ids = Ids()
         self._keeping: set[str] = set()  # files whose row is on its way
         self._cleaning: set[asyncio.Future[None]] = set()
         self._report = report or (lambda *_: None)
+        self._news: list[str] = []  # of damage, not reported yet
+        self._tended = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock_fd = -1
 
     def exists(self) -> bool:
@@ -92,12 +95,29 @@ class SqliteSpool(Desk):
             SpoolLocked: another process has it.
             SpoolError: it cannot be opened or made.
         """
+        self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._prepare_folder)
         try:
-            await self._writer.start(self._prepare)
+            await self._writer.start(self._load_all)
         except BaseException:
             self._unlock()
             raise
+
+    def _salvaged(self, found: Salvaged) -> None:
+        # In the writer's thread.
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._go_on, str(found))
+
+    def _go_on(self, news: str) -> None:
+        self._reader.renew()
+        self._turns.doubt_all()
+        self._news.append(news)
+        if self._tended:
+            self._report_news()
+
+    def _report_news(self) -> None:
+        while self._news:
+            self._report("spool.db", self._news.pop(0))
 
     def _prepare_folder(self) -> None:
         try:
@@ -123,17 +143,7 @@ class SqliteSpool(Desk):
             os.close(self._lock_fd)
             self._lock_fd = -1
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # 250 promises that the mail survives a power cut (RFC 5321 §6.1). In WAL mode NORMAL may lose
-        # the last commits; FULL does not.
-        connection.execute("PRAGMA synchronous = FULL")
-        # A checkpoint flushes twice more; one for 8 MB of log instead of 4 is half as many.
-        connection.execute("PRAGMA wal_autocheckpoint = 2000")
-        connection.execute("PRAGMA cache_size = -8192")
-        connection.create_function("now", 0, self._wall)  # seconds since the epoch
-        migrate(connection)
-        tally.begin(connection)
+    def _load_all(self, connection: sqlite3.Connection) -> None:
         self._turns.load(connection)
         begin_time(connection, self._turns)
         self._unheard.load(connection)
@@ -450,6 +460,8 @@ class SqliteSpool(Desk):
 
     async def tend(self, keep_failed: float, keep_history: float) -> None:
         """Look after the spool until cancelled."""
+        self._tended = True  # from here on somebody listens to reports
+        self._report_news()
         tending = Tending(self._writer, self._reader, self._files, self._keeping, self._report)
         await tending.run(self._set_aside_unclaimed, lambda: self._forget(keep_failed, keep_history))
 

@@ -6,11 +6,8 @@ in a table of its own memory, so that what is rolled back is not counted either.
 
 import sqlite3
 
-import structlog
-
 from relay.spool import State
 
-log = structlog.get_logger("spool")
 _KEEP = """
     CREATE TEMP TABLE tally (state TEXT PRIMARY KEY, messages INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TEMP TRIGGER tally_put AFTER INSERT ON main.message BEGIN
@@ -32,12 +29,7 @@ def begin(c: sqlite3.Connection) -> None:
     c.executescript(_KEEP)
     c.executemany("INSERT INTO tally VALUES (?, 0)", [(state,) for state in State])
     found = "SELECT state, COUNT(*) FROM message INDEXED BY message_state GROUP BY state"
-    try:
-        counted = c.execute(found).fetchall()
-    except sqlite3.DatabaseError as error:
-        # Mail goes on where a number is wrong; the damage is found where it matters.
-        log.error("messages cannot be counted", reason=str(error))
-        counted = []
+    counted = c.execute(found).fetchall()
     c.executemany("UPDATE tally SET messages = ? WHERE state = ?", [(n, state) for state, n in counted])
 
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
-from relay.spool import SpoolError, SpoolFull
+from relay.spool import SpoolDamaged, SpoolError, SpoolFull
+from relay.spool.database import Database, code_of, is_damage
 from relay.spool.space import Space
 
 log = structlog.get_logger("spool")
@@ -27,7 +27,6 @@ Operation = Callable[[sqlite3.Connection], T]
 _MOST_AT_ONCE = 500
 _SOON = 0.02  # seconds that what nobody waits for may wait for company
 _AGAIN = 0.25  # seconds between tries to write what must be written
-_LOCK_PATIENCE = 2.0  # seconds, when another process has the database locked
 _STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR})
 # The storage's trouble, not the operation's: nothing of the commit can be written.
@@ -64,8 +63,8 @@ class _Item:
 class Writer:
     """Runs operations on the spool's database, in order, off the event loop."""
 
-    def __init__(self, path: Path, space: Space) -> None:
-        self._path = path
+    def __init__(self, database: Database, space: Space) -> None:
+        self._database = database
         self._space = space
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._backlog: list[_Item] = []  # what must be written and could not be
@@ -74,14 +73,14 @@ class Writer:
         self._following = 0  # what nobody waits for and is not committed yet
         self._give_up_at = float("inf")
 
-    async def start(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
-        """Open the database in the thread and prepare it.
+    async def start(self, load: Callable[[sqlite3.Connection], None]) -> None:
+        """Open the database in the thread and load what is kept in memory.
 
         Raises:
             SpoolError: it cannot be opened.
         """
         self._loop = asyncio.get_running_loop()
-        ready = _Item(_Kind.WRITE, prepare, self._loop.create_future())
+        ready = _Item(_Kind.WRITE, load, self._loop.create_future())
         self._thread = threading.Thread(target=self._run, args=(ready,), name="spool", daemon=True)
         self._thread.start()
         assert ready.future is not None  # noqa: S101 - made two lines above
@@ -139,10 +138,9 @@ class Writer:
 
     def _run(self, ready: _Item) -> None:
         try:
-            connection = sqlite3.connect(self._path, timeout=_LOCK_PATIENCE, isolation_level=None)
-            ready.operation(connection)
-        except (sqlite3.Error, SpoolError) as error:
-            ready.error = translate(error) if isinstance(error, sqlite3.Error) else error
+            connection = self._database.open(ready.operation)
+        except (OSError, sqlite3.Error, SpoolError) as error:
+            ready.error = error if isinstance(error, SpoolError) else translate(error)
             self._tell([ready])
             return
         self._tell([ready])
@@ -152,7 +150,7 @@ class Writer:
             if ended:
                 going, self._give_up_at = False, time.monotonic() + _STOP_PATIENCE
             try:
-                self._serve(connection, batch)
+                connection = self._serve(connection, batch)
             except Exception as error:
                 # Nobody may wait for ever because of a fault of ours.
                 log.exception("spool operation broke off")
@@ -183,20 +181,30 @@ class Writer:
             patience = 0 if patience == 0 or item.kind is not _Kind.FOLLOW else _SOON
         return batch, False
 
-    def _serve(self, connection: sqlite3.Connection, batch: list[_Item]) -> None:
+    def _serve(self, connection: sqlite3.Connection, batch: list[_Item]) -> sqlite3.Connection:
+        """Run these operations; gives the connection for the next ones, as this one may be of no use now."""
         writes = [*self._backlog, *(item for item in batch if item.kind is not _Kind.READ)]
-        done = self._write(connection, writes) if writes else []
+        error = _commit(connection, writes) if writes else None
+        if error is not None and is_damage(error) and (mended := self._database.mend(connection)) is not None:
+            return self._serve(mended, batch)
+        done = self._conclude(connection, writes, error) if writes else []
         for item in batch:
             if item.kind is _Kind.READ:
                 _try(connection, item)
                 done.append(item)
+        ill = [item for item in done if isinstance(item.error, SpoolDamaged)]
+        if ill and (mended := self._database.mend(connection)) is not None:
+            self._tell([item for item in done if item not in ill])
+            return self._serve(mended, ill)
         self._tell(done)
         if not self._space.reserved and not self._backlog:
             self._space.restore()
+        return connection
 
-    def _write(self, connection: sqlite3.Connection, writes: list[_Item]) -> list[_Item]:
-        """Commit what can be; gives those that are over, one way or the other."""
-        error = _commit(connection, writes)
+    def _conclude(
+        self, connection: sqlite3.Connection, writes: list[_Item], error: sqlite3.Error | None
+    ) -> list[_Item]:
+        """Commit what can be after all; gives those that are over, one way or the other."""
         if error is None:
             self._report_recovery()
             return writes
@@ -206,7 +214,7 @@ class Writer:
             # Nothing of the commit is on disk, whatever each operation thought.
             item.value, item.error = None, translate(error)
         if must:
-            if _code(error) in _NO_ROOM:
+            if code_of(error) in _NO_ROOM:
                 self._space.release_reserve(str(error))
             if _commit(connection, must) is None:
                 self._report_recovery()
@@ -266,7 +274,7 @@ def _commit(connection: sqlite3.Connection, items: list[_Item]) -> sqlite3.Error
             last = error
             continue
         return None
-    return sqlite3.DatabaseError(str(last))
+    return last if isinstance(last, sqlite3.Error) else sqlite3.DatabaseError(str(last))
 
 
 def _plain(connection: sqlite3.Connection, item: _Item) -> None:
@@ -294,14 +302,11 @@ def _try(connection: sqlite3.Connection, item: _Item) -> None:
 
 
 def _is_storage(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and _code(error) in _STORAGE
+    return isinstance(error, sqlite3.Error) and code_of(error) in _STORAGE
 
 
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary result code
-
-
-def translate(error: sqlite3.Error) -> SpoolError:
+def translate(error: sqlite3.Error | OSError) -> SpoolError:
     """The spool's own error for what SQLite said."""
-    kind = SpoolFull if _code(error) in _NO_ROOM else SpoolError
+    full = code_of(error) in _NO_ROOM
+    kind = SpoolFull if full else SpoolDamaged if is_damage(error) else SpoolError
     return kind(f"{type(error).__name__}: {error}")
