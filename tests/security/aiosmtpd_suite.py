@@ -133,7 +133,7 @@ def fetch(folder):
     return suite
 
 
-def run(suite, names, *choice):
+def run(suite, names, *choice, seconds=5):
     words = [
         sys.executable,
         "-m",
@@ -145,7 +145,15 @@ def run(suite, names, *choice):
         "-W",
         "ignore",
     ]
-    words += ["--timeout", "5", "--tb=no", "-q", "-rA", *(f"tests/{name}" for name in names), *choice]
+    words += [
+        "--timeout",
+        str(seconds),
+        "--tb=no",
+        "-q",
+        "-rA",
+        *(f"tests/{name}" for name in names),
+        *choice,
+    ]
     done = subprocess.run(
         words,
         cwd=suite,
@@ -169,10 +177,14 @@ def run_alone(suite, found):
     """Those that differ without a reason, and pass when nothing runs before them.
 
     A test that is cut off after its five seconds leaves its controller behind, and on a busy machine takes
-    the next one along: that one's own controller is then not ready in time.
+    the next one along: that one's own controller is then not ready in time. Alone it has a minute.
     """
     doubtful = {test for verdict, test in found if verdict != "PASSED" and find_reason(test) is None}
-    return {test for test in doubtful if {verdict for verdict, _ in run(suite, [test])} == {"PASSED"}}
+    return {test for test in doubtful if passes_alone(suite, test)}
+
+
+def passes_alone(suite, test):
+    return {verdict for verdict, _ in run(suite, [test], seconds=60)} == {"PASSED"}
 
 
 def measure(*, short=False):
