@@ -8,6 +8,7 @@ anything.
 import codecs
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from relay.message.guessing import guess_codec
@@ -19,8 +20,14 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 _EAST_ASIAN = {"cp932", "euc-jp", "cp949", "gb18030", "big5"}
 # What UTF-8 of East Asian text has none of: letters of two octets, and characters that stand alone in ASCII.
 _NOT_EAST_ASIAN = re.compile("[\u0080-\u07ff]|(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")
+_JAPANESE = {"iso-2022-jp", "cp932", "euc-jp"}
+_KANA = re.compile("[\u3041-\u30fa]")
+# What takes more than one octet everywhere; half-width katakana take one, and any octets may look like them.
+_WIDE = re.compile("[\u0080-\uff60\uffa0-\U0010ffff]")
+_NOT_WRITTEN = re.compile("[\ue000-\uf8ff\uff61-\uff9f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "�"
+_SAMPLE = 4096  # octets that are enough to see the order of octets by
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,8 @@ def decode(octets: bytes, label: str = "") -> Decoded:
         and not _is_utf_8(octets, codec)
     ):
         text, good = _decode_by(octets, codec)
+        if not good and codec in _JAPANESE and (other := _read_other_japanese(octets, codec)):
+            return other
         if good or _is_small_damage(octets, text, codec):
             return Decoded(_clean(text), codec, damaged=not good)
     if octets.isascii() and b"\x1b" not in octets:
@@ -99,7 +108,25 @@ def _is_small_damage(octets: bytes, text: str, codec: str) -> bool:
     high = len(octets) - len(octets.translate(None, bytes(range(0x80, 0x100))))
     if codec == "iso-2022-jp":
         return any(escape in octets for escape in _ESCAPES)
-    return text.count(_REPLACEMENT) * 6 <= high
+    return text.count(_REPLACEMENT) * 6 <= high or _is_cut_off(text)
+
+
+def _is_cut_off(text: str) -> bool:
+    """Whether all is well but the last character: devices cut subjects and names by octets."""
+    whole = text.rstrip().removesuffix(_REPLACEMENT)
+    return _REPLACEMENT not in whole and _WIDE.search(whole) is not None
+
+
+def _read_other_japanese(octets: bytes, declared: str) -> Decoded | None:
+    """Shift_JIS or EUC-JP under the label of another Japanese charset: the label tells the language."""
+    if any(escape in octets for escape in _ESCAPES) or _takes(octets, "utf-8"):
+        return None
+    found = []
+    for codec in {"cp932", "euc-jp"} - {declared}:
+        text, whole = _decode_by(octets, codec)
+        if whole and _WIDE.search(text) and not _NOT_WRITTEN.search(text):
+            found.append(Decoded(text, codec, guessed=True))
+    return max(found, key=lambda one: len(_KANA.findall(one.text)), default=None)
 
 
 def _decode_by(octets: bytes, codec: str) -> tuple[str, bool]:
@@ -137,6 +164,26 @@ def _decode_big5(octets: bytes) -> tuple[str, bool]:
     return octets.decode("big5hkscs", "replace"), False
 
 
+def _decode_utf_8(octets: bytes) -> tuple[str, bool]:
+    try:
+        return octets.decode("utf-8"), True
+    except UnicodeDecodeError:
+        pass
+    if b"\xed" in octets:
+        # Surrogates, each encoded by itself: what databases and Java programs call UTF-8 (CESU-8).
+        with suppress(UnicodeError):
+            pairs = octets.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")
+            return pairs.decode("utf-16-le"), True
+    return octets.decode("utf-8", "replace"), False
+
+
+def _decode_utf_16_unmarked(octets: bytes) -> tuple[str, bool]:
+    """RFC 2781 §4.3: big-endian is to be assumed; WHATWG: little-endian. ASCII in it shows which."""
+    sample = octets[:_SAMPLE]
+    big = sample[::2].count(0) > sample[1::2].count(0)
+    return _decode_utf_16(octets, "utf-16-be" if big else "utf-16-le")
+
+
 def _decode_utf_16(octets: bytes, default: str = "utf-16-le") -> tuple[str, bool]:
     for bom, codec in _BOMS[1:]:
         if octets.startswith(bom):
@@ -166,7 +213,8 @@ _SPECIAL: dict[str, Callable[[bytes], tuple[str, bool]]] = {
     "euc-jp": decode_euc_jp,
     "cp932": _decode_cp932,
     "big5": _decode_big5,
-    "utf-16": _decode_utf_16,
+    "utf-8": _decode_utf_8,
+    "utf-16": _decode_utf_16_unmarked,
     "utf-16-le": _decode_utf_16,
     "utf-16-be": lambda octets: _decode_utf_16(octets, "utf-16-be"),
     "utf-7": _decode_utf_7,
@@ -180,7 +228,8 @@ def _find_codec(octets: bytes) -> str:
             return codec
     if any(escape in octets for escape in _ESCAPES):
         return "iso2022_kr" if b"\x1b$)C" in octets else "iso-2022-jp"
-    if _takes(octets, "utf-8"):
+    text, whole = _decode_utf_8(octets)
+    if whole or _is_cut_off(text):
         return "utf-8"
     guess = guess_codec(octets)
     return guess if _decode_by(octets, guess)[1] else "cp1252"

@@ -5,10 +5,12 @@ a character, or of a Base64 quantum.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
 
 from relay.message import charsets
-from relay.message.labels import find_codec
+from relay.message.charsets import Decoded
 from relay.message.transfer import decode_base64, decode_quoted_printable
 
 _WORD = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?]*|(?:[^?]|\?(?!=)){0,300})\?=")
@@ -29,12 +31,14 @@ def has_words(text: str) -> bool:
 
 
 def is_guessed(raw: bytes) -> bool:
-    """Whether the field's charset has to be guessed: octets that are not UTF-8, or a label that means
-    nothing.
+    """Whether the field's charset has to be guessed: octets that are not UTF-8, a label that means nothing,
+    or one that the octets do not agree with.
     """
-    if not raw.isascii() and charsets.decode(raw).codec != "utf-8":
-        return True
-    return any(not find_codec(word[1].partition("*")[0]) for word in _WORD.finditer(raw.decode("latin-1")))
+    if not raw.isascii():
+        read = charsets.decode(raw)
+        if read.codec != "utf-8" or read.damaged:
+            return True
+    return any(piece.guessed or piece.damaged for piece in _read_words(raw.decode("latin-1")))
 
 
 def find_charsets(raw: bytes) -> list[str]:
@@ -51,46 +55,51 @@ def decode_unstructured(raw: bytes) -> str:
 
 def decode_words(text: str) -> str:
     """Decode all encoded-words in the text; white space between two of them goes (RFC 2047 §6.2)."""
-    pieces: list[str] = []
+    return "".join(piece.text for piece in _read_words(text))
+
+
+def _read_words(text: str) -> list[Decoded]:
+    """The pieces of the text: runs of words, decoded, and what stands between them."""
+    pieces: list[Decoded] = []
     run: list[_Word] = []
     at = 0
     for found in _WORD.finditer(text):
         between = text[at : found.start()]
         if between.strip() or not run:
-            pieces += [_decode_run(run), between]
+            pieces += [*_decode_run(run), Decoded(between, "")]
             run = []
         run.append(_Word(found[1].partition("*")[0].lower(), found[2].upper(), found[3]))
         at = found.end()
-    pieces += [_decode_run(run), text[at:]]
-    return "".join(pieces)
+    return [*pieces, *_decode_run(run), Decoded(text[at:], "")]
 
 
-def _decode_run(run: list[_Word]) -> str:
+def _decode_run(run: list[_Word]) -> Iterator[Decoded]:
     """Decode adjacent words: the octets of one charset together."""
-    pieces: list[str] = []
-    octets = bytearray()
-    for number, word in enumerate(run):
-        octets += _octets(word, run, number)
-        if number + 1 == len(run) or run[number + 1].charset != word.charset:
-            pieces.append(charsets.decode(bytes(octets), word.charset).text)
-            octets = bytearray()
-    return "".join(pieces)
+    for charset, words in groupby(run, key=lambda word: word.charset):
+        group = list(words)
+        read = charsets.decode(_join(group, split=True), charset)
+        if (read.guessed or read.damaged) and len(group) > 1:
+            apart = charsets.decode(_join(group, split=False), charset)
+            read = read if apart.guessed or apart.damaged else apart
+        yield read
 
 
-def _octets(word: _Word, run: list[_Word], number: int) -> bytes:
-    if word.encoding == "Q":
-        return decode_quoted_printable(word.text.replace("_", " ").encode("utf-8", "replace"), in_field=True)
-    text = _NOT_BASE64.sub("", word.text) if "=" not in word.text else word.text
-    follows = run[number + 1] if number + 1 < len(run) else None
-    if (
-        "=" not in text
-        and len(text) % 4
-        and follows
-        and follows.encoding == "B"
-        and follows.charset == word.charset
-    ):
-        # A quantum split over two words: hand the rest to the next one.
-        keep = len(text) // 4 * 4
-        follows.text = text[keep:] + follows.text
-        text = text[:keep]
-    return decode_base64(text.encode("ascii", "ignore"))
+def _join(group: list[_Word], *, split: bool) -> bytes:
+    """The octets of words of one charset.
+
+    `split`: a word of Base64 that ends within a quantum has its rest in the next one; else its padding is
+    missing.
+    """
+    octets, rest = bytearray(), ""
+    for word, follows in zip_longest(group, group[1:]):
+        if word.encoding == "Q":
+            quoted = word.text.replace("_", " ").encode("utf-8", "replace")
+            octets += decode_quoted_printable(quoted, in_field=True)
+            continue
+        text = rest + (_NOT_BASE64.sub("", word.text) if "=" not in word.text else word.text)
+        rest = ""
+        if split and "=" not in text and follows is not None and follows.encoding == "B":
+            keep = len(text) // 4 * 4
+            text, rest = text[:keep], text[keep:]
+        octets += decode_base64(text.encode("ascii", "ignore"))
+    return bytes(octets)
