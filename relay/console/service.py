@@ -85,9 +85,9 @@ class ServiceStatus:
         service = self._service
         found = []
         try:
-            await service.spool.counts()
-        except SpoolError:
-            found.append("the spool cannot be used; the log says why")
+            await service.spool.touch()
+        except SpoolError as error:
+            found.append(f"the spool cannot be written: {error}")
         room, keep_free = service.spool.room(), service.config.spool.keep_free
         largest = max((service.config.message_limit(one) for one in service.config.listener), default=0)
         if not room.accepting:

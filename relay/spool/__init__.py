@@ -266,6 +266,9 @@ class Spool(Protocol):
 
     # The operator's half.
 
+    async def touch(self) -> None:
+        """Write nothing, as far as the storage; raises SpoolError when a message could not be kept."""
+
     async def counts(self) -> dict[State, int]:
         """How many messages are in each state."""
 

@@ -32,6 +32,14 @@ class Desk:
         self._unheard = Unheard()
         self._recent = Recent()
 
+    async def touch(self) -> None:
+        """Write nothing, as far as the storage.
+
+        Raises:
+            SpoolError: the database cannot be written now; somebody has it locked, for instance.
+        """
+        await self._commit(lambda _: None)
+
     async def counts(self) -> dict[State, int]:
         """How many messages are in each state."""
         return await self._see(tally.counts)

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import smtplib
+import sqlite3
 import subprocess
 import sys
 import time
@@ -190,6 +191,21 @@ async def test_a_disk_that_takes_no_mail_is_unready_and_no_reason_to_restart(tmp
             answer = await http.get("/readyz")
             assert (answer.status_code, said in answer.text) == (503, True), answer.text
             assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_relay_whose_database_is_locked_is_not_ready(tmp_path):
+    """Every message heard 451 for somebody's sqlite3 shell, and a balancer went on sending clients here."""
+    async with relaying(tmp_path) as (service, http):
+        assert (await http.get("/readyz")).text == "ready\n"
+        lock = sqlite3.connect(service.config.state_dir / "spool" / "spool.db", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        answer = await http.get("/readyz")
+        assert (answer.status_code, answer.text) == (
+            503,
+            "the spool cannot be written: OperationalError: database is locked\n",
+        )
+        lock.close()
+        assert (await http.get("/readyz")).text == "ready\n"
 
 
 async def test_a_relay_without_accounts_is_not_ready(tmp_path):
