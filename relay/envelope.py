@@ -4,11 +4,12 @@ Content is never held whole in memory once it is large: it flows into a file as 
 read from a map of that file.
 """
 
+import errno
 import hashlib
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -87,10 +88,14 @@ class Content:
 
 @dataclass(slots=True)
 class ContentWriter:
-    """Takes content block by block; beyond `threshold` octets it goes to a file in `directory`."""
+    """Takes content block by block; beyond `threshold` octets it goes to a file in `directory`.
+
+    `fits` says whether the disk may have so many octets more.
+    """
 
     directory: Path
     threshold: int = IN_MEMORY
+    fits: Callable[[int], bool] = lambda _: True
     size: int = 0
     _head: bytearray = field(default_factory=bytearray)
     _fd: int = -1
@@ -102,8 +107,10 @@ class ContentWriter:
         """Add a block.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written, or must not (ENOSPC).
         """
+        if self.size + len(block) > self.threshold and not self.fits(len(block)):
+            raise OSError(errno.ENOSPC, "less than keep_free would be left on the disk")
         self.size += len(block)
         self._digest.update(block)
         if self._fd < 0 and self.size <= self.threshold:

@@ -171,6 +171,7 @@ class Receiver:
         except OSError as error:
             log.error("content cannot be written", reason=error.strerror)
             self._refusal = reply.SPOOL_FULL if error.errno in _FULL else reply.SPOOL_UNAVAILABLE
+            self._writer.discard()  # now: the client may take its time to the end
 
     @property
     def refusal(self) -> Reply | None:

@@ -94,10 +94,12 @@ class Transaction:
         with pace.working():
             if not await guard.budget.admit(self.announced):
                 raise Rejected(reply.TOO_BUSY)
+        writer = self.door.intake.writer()
+        if self.announced and not writer.fits(self.announced):
+            raise Rejected(reply.SPOOL_FULL)
         own = self.user.messages_per_hour if self.user else None
         if not guard.rates.take(source, guard.limits.messages_per_hour if own is None else own):
             raise Rejected(reply.TOO_MANY_MESSAGES)
-        writer = self.door.intake.writer()
         self.receiver = Receiver(stream, writer, self.door.limit, pace, guard.budget)
         key = (source, self.reverse_path, tuple(self.forward_paths))
         self._arrival = self.door.arrivals.begin(key, stream)

@@ -25,7 +25,7 @@ class Desk:
     """Lists, shows, and changes on request."""
 
     def __init__(self, folder: Path, space: Space, database: Database) -> None:
-        self._files = Files(folder)
+        self._files = Files(folder, space)
         self._writer = Writer(database, space)
         self._reader = Reader(folder / "spool.db")
         self._turns = Turns()

@@ -9,6 +9,7 @@ from pathlib import Path
 from relay.envelope import Content, ContentWriter
 from relay.spool import SpoolError, SpoolFull
 from relay.spool.rows import Damaged
+from relay.spool.space import Space
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
@@ -16,7 +17,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 class Files:
     """The spool's folders: what is arriving, what is kept, and what belongs to no row."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, space: Space) -> None:
+        self._space = space
         self._incoming = folder / "incoming"
         self._content = folder / "content"
         self._orphaned = folder / "orphaned"
@@ -39,7 +41,7 @@ class Files:
 
     def writer(self) -> ContentWriter:
         """Takes one message's content as it arrives."""
-        return ContentWriter(self._incoming)
+        return ContentWriter(self._incoming, fits=self._space.fits)
 
     def path(self, queue_id: str) -> Path:
         """Where this message's content lies."""

@@ -55,7 +55,8 @@ class Space:
         return Room(self._free, sending and self._inodes and self._free >= self._keep_free, sending)
 
     def fits(self, size: int) -> bool:
-        """Whether a message of `size` octets may be accepted."""
+        """Whether so many octets may be written now, without leaving less than `keep_free`."""
+        self._looked = float("-inf")  # much can come in the time that a look is good for
         room = self.look()
         return room.accepting and room.free - size >= self._keep_free
 
