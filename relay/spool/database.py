@@ -14,11 +14,13 @@ import structlog
 from relay.spool import salvage, tally
 from relay.spool.salvage import Salvaged
 from relay.spool.schema import migrate
+from relay.spool.space import Space
 
 log = structlog.get_logger("spool")
 _LOCK_PATIENCE = 2.0  # seconds, when another process has the database locked
 # A disk or a memory that damages it again at once is not mended by more of this.
 _MEND_PATIENCE = 600.0  # seconds
+NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR})
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -37,12 +39,20 @@ class Database:
 
     Args:
         folder: the spool's.
+        space: its disk's.
         wall: seconds since the epoch.
         salvaged: told, in this thread, what became of a damaged one.
     """
 
-    def __init__(self, folder: Path, wall: Callable[[], float], salvaged: Callable[[Salvaged], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        space: Space,
+        wall: Callable[[], float],
+        salvaged: Callable[[Salvaged], None],
+    ) -> None:
         self._folder = folder
+        self._space = space
         self._wall = wall
         self._tell = salvaged
         self._mended = float("-inf")
@@ -60,9 +70,13 @@ class Database:
         try:
             return self._connect(load)
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
+            if is_damage(error):
+                self._salvage()
+            elif code_of(error) in NO_ROOM and self._space.reserved:
+                # With its help there is somebody to say 452, and to go on when there is room again.
+                self._space.release_reserve(str(error))
+            else:
                 raise
-            self._salvage()
             return self._connect(load)
 
     def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection | None:

@@ -73,7 +73,7 @@ class SqliteSpool(Desk):
         self._folder = folder
         self._space = Space(folder, keep_free, reserve)
         self._wall = (clock or Clock()).wall
-        super().__init__(folder, self._space, Database(folder, self._wall, self._salvaged))
+        super().__init__(folder, self._space, Database(folder, self._space, self._wall, self._salvaged))
         self._clock = SteadyClock(clock or Clock())
         self._ids = Ids()
         self._keeping: set[str] = set()  # files whose row is on its way

@@ -133,7 +133,17 @@ def mark_time(c: sqlite3.Connection) -> None:
 def begin_time(c: sqlite3.Connection, turns: Turns) -> None:
     """At a start: note when the database was made, and plan anew if the clock was set back meanwhile."""
     now = look_at_clock(c)
-    c.execute("INSERT OR IGNORE INTO mark VALUES ('made', ?)", (now - 1.0,))
+    try:
+        c.execute("INSERT OR IGNORE INTO mark VALUES ('made', ?)", (now - 1.0,))
+        _catch_up(c, now, turns)
+    except sqlite3.OperationalError as error:
+        # There is no room: nothing of it is needed to say so at the door. The next hour's note catches up.
+        if c.execute("SELECT 1 FROM mark WHERE name = 'made'").fetchone() is None:
+            raise
+        log.warning("the time of the start cannot be noted", reason=str(error))
+
+
+def _catch_up(c: sqlite3.Connection, now: float, turns: Turns) -> None:
     row = c.execute("SELECT value FROM mark WHERE name = 'time'").fetchone()
     if row is not None and row[0] > now + _TICK:
         shift(c, now - row[0], turns)

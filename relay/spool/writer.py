@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import structlog
 
 from relay.spool import SpoolDamaged, SpoolError, SpoolFull
-from relay.spool.database import Database, code_of, is_damage
+from relay.spool.database import NO_ROOM, Database, code_of, is_damage
 from relay.spool.space import Space
 
 log = structlog.get_logger("spool")
@@ -28,9 +28,8 @@ _MOST_AT_ONCE = 500
 _SOON = 0.02  # seconds that what nobody waits for may wait for company
 _AGAIN = 0.25  # seconds between tries to write what must be written
 _STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
-_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR})
 # The storage's trouble, not the operation's: nothing of the commit can be written.
-_STORAGE = _NO_ROOM | {
+_STORAGE = NO_ROOM | {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_CANTOPEN,
@@ -214,7 +213,7 @@ class Writer:
             # Nothing of the commit is on disk, whatever each operation thought.
             item.value, item.error = None, translate(error)
         if must:
-            if code_of(error) in _NO_ROOM:
+            if code_of(error) in NO_ROOM:
                 self._space.release_reserve(str(error))
             if _commit(connection, must) is None:
                 self._report_recovery()
@@ -307,6 +306,6 @@ def _is_storage(error: Exception) -> bool:
 
 def translate(error: sqlite3.Error | OSError) -> SpoolError:
     """The spool's own error for what SQLite said."""
-    full = code_of(error) in _NO_ROOM
+    full = code_of(error) in NO_ROOM
     kind = SpoolFull if full else SpoolDamaged if is_damage(error) else SpoolError
     return kind(f"{type(error).__name__}: {error}")

@@ -5,6 +5,7 @@ import contextlib
 import os
 import resource
 import sqlite3
+import subprocess
 import time
 from datetime import UTC, datetime
 
@@ -162,6 +163,51 @@ def no_file_may_grow():
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 24 MB; skips where it cannot be mounted."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", tmp_path], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("NOT TESTED: a file system can be mounted by root alone")
+    yield tmp_path
+    subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+def fill(folder):
+    with (folder / "filler").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (2**16, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+
+
+@pytest.mark.parametrize("reserve", [True, False])
+async def test_a_start_on_a_full_disk_says_so_at_the_door(small_disk, reserve):
+    """It ended with exit code 73: clients were refused the connection where 452 was promised."""
+    folder = small_disk / "spool"
+    async with opened(folder, keep_free=2**20) as spool:
+        queue_id = await spool.put(submission(spool), "scanner")
+        killed = sqlite3.connect(folder / "spool.db")  # whose log and index stay where they are
+        killed.execute("SELECT 1 FROM message").fetchall()
+    if not reserve:  # it was given up before
+        fill(small_disk)
+        (folder / "reserve").unlink()
+    fill(small_disk)
+    async with opened(folder, keep_free=2**20) as spool:
+        killed.close()
+        assert not spool.room().accepting
+        with pytest.raises(SpoolFull):
+            await spool.put(submission(spool), "scanner")
+        (small_disk / "filler").unlink()
+        async with asyncio.timeout(10):
+            while not spool.room().accepting:
+                await asyncio.sleep(0.1)
+        assert (await spool.claim(ACCOUNTS, time.time())).entry.queue_id == queue_id
+        await spool.put(submission(spool), "scanner")
 
 
 async def test_less_than_keep_free_accepts_nothing_and_still_sends(tmp_path):
