@@ -48,8 +48,11 @@ class Envelope:
 
     @property
     def line(self) -> str:
-        """The line it stands in: a source's urgent mail does not wait behind its own bulk."""
-        return self.source if self.priority == "normal" else f"{self.priority} {self.source}"
+        """The line it stands in: a source's urgent mail does not wait behind its own bulk.
+
+        A priority stands before a tab, which no user's name begins with: somebody may be called "bulk".
+        """
+        return self.source if self.priority == "normal" else f"{self.priority}\t{self.source}"
 
 
 @dataclass(slots=True)

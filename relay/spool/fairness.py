@@ -31,7 +31,8 @@ Turn = tuple[float, str, str, str]  # rank, queue id, account, line
 
 def cost(line: str) -> float:
     """How many slots one message of a line takes: its name tells the priority (Envelope.line)."""
-    return _COSTS.get(line.partition(" ")[0], 1.0)
+    priority, tab, _ = line.partition("\t")
+    return _COSTS.get(priority, 1.0) if tab else 1.0
 
 
 class Ranks:

@@ -335,3 +335,16 @@ async def test_what_was_discarded_by_hand_is_new_mail_when_it_comes_again(spool)
     spool.unheard(queue_id)
     await spool.discard(queue_id)
     assert await spool.recall(submission(spool)) is None
+
+
+@pytest.mark.parametrize("user", ["bulk", "bulk mail", "urgent"])
+async def test_a_user_called_like_a_priority_has_none_by_that(spool, user):
+    """The name alone gave an eighth of the share, or eight times as much."""
+    ids = {"other": [], user: []}
+    for _ in range(4):
+        for name, kept in ids.items():
+            one = submission(spool)
+            envelope = replace(one.envelope, user=name)
+            kept.append(await spool.put(replace(one, envelope=envelope), "scanner"))
+    first = [(await spool.claim(["scanner"], 0)).entry.envelope.user for _ in range(4)]
+    assert sorted(first) == sorted([user, user, "other", "other"])
