@@ -116,4 +116,5 @@ class Conversion:
     no_subject: str = "(no subject)"
     losses: Mapping[str, Policy] = field(default_factory=lambda: MappingProxyType({}))
     delivery_options: bool = False  # the envelope's: NOTIFY, RET, ENVID or ORCPT were given (RFC 3461)
+    envelope: tuple[str, ...] = ()  # all its recipients, where an earlier attempt has served some of them
     bcc_only_to_account: bool = False  # several Bcc and nobody else: `to` is the account's own address

@@ -93,6 +93,7 @@ class Attempt:
         content = self.claim.content
         options = self.claim.entry.envelope.delivery_options
         how = conversion(self.config, self.account, delivery_options=options)
+        how = replace(how, envelope=self.claim.entry.envelope.forward_paths)
         if content.path is not None:
             return await self.tools.converter.convert(content, self.recipients, how)
         octets = content.data or b""

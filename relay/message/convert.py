@@ -64,7 +64,7 @@ def convert_unread(content: Buffer, forward_paths: Sequence[str], conversion: Co
 def _make_requests(
     understood: Understood, content: Buffer, forward_paths: Sequence[str], conversion: Conversion
 ) -> Converted:
-    mail = settle_losses(understood, content, conversion, named=bool(forward_paths))
+    mail = settle_losses(understood, content, conversion, forward_paths)
     name = conversion.user_name or (mail.originator.display_name if mail.originator else "")
     mail = replace(mail, user_name=cut_units(make_one_line(name), _LONGEST_NAME))
     _check_size(mail, conversion)

@@ -38,6 +38,9 @@ KINDS: Mapping[str, Kind] = {
     "delivery-options": Kind("NOTIFY, RET, ENVID or ORCPT of the envelope", policies=_UNNOTED),
     "text-alternative": Kind("the other renderings of the body", weight=USUAL, policies=_UNNOTED),
     "other-fields": Kind("other header fields", weight=USUAL, policies=_UNNOTED),
+    "other-recipients": Kind(
+        "addresses of To and Cc that are not in the envelope", weight=USUAL, policies=_NOTED
+    ),
     "recipient-names": Kind("display names of recipients", weight=USUAL, policies=_NOTED),
     "subject-cut": Kind("the subject is longer than 180 characters", policies=_NOTED),
     "date": Kind("Date", weight=USUAL, policies=_NOTED),

@@ -58,13 +58,14 @@ class _Envelope:
         """The envelope's spelling of those addresses that are in it and that no earlier field claimed."""
         found: list[str] = []
         for address in addresses:
-            key = self._find(split_spec(address.addr_spec))
+            key = self.find(split_spec(address.addr_spec))
             if key is not None and key not in self.claimed:
                 self.claimed.add(key)
                 found.append(self.order[key])
         return found
 
-    def _find(self, key: tuple[str, str]) -> tuple[str, str] | None:
+    def find(self, key: tuple[str, str]) -> tuple[str, str] | None:
+        """The mailbox of the envelope that is meant; None when it is in none."""
         if key in self.order:
             return key
         # The local part without case only when that leaves one mailbox (RFC 5321 §2.4).
@@ -95,6 +96,17 @@ def assign(
         _serving(spellings, Destinations(tuple(some), separately=len(some) > 1))
         for some in _chunks(hidden, most)
     ] or [Destinations(())]
+
+
+def find_others(addresses: Iterable[Address], forward_paths: Sequence[str]) -> list[Address]:
+    """The addresses that are not in the envelope, each once; `root` alone is there as `root@` any domain."""
+    envelope = _Envelope(forward_paths)
+    locals_ = {local.casefold() for local, _ in envelope.order}
+    return [
+        one
+        for one in dict.fromkeys(addresses)
+        if envelope.find(split_spec(one.addr_spec)) is None and one.addr_spec.casefold() not in locals_
+    ]
 
 
 def _spellings(paths: Sequence[str]) -> dict[tuple[str, str], list[str]]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
 from relay.mail import Address, Attachment, Conversion, Leaf, Loss, Mail, Policy
-from relay.message.header import format_field
+from relay.message.header import Header, format_field
 from relay.message.losses import KINDS, make_loss, policy_of, refuse_loss
 from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, keep_apart, make_one_line
 from relay.message.notes import find_language, format_address, put_first, say_reply_to
 from relay.message.parse import Understood
-from relay.message.recipients import split_spec
+from relay.message.recipients import find_others, split_spec
+
+_MOST_NAMES = 50  # of mailboxes that one line has
 
 
 @dataclass(slots=True)
@@ -24,20 +26,22 @@ class _Found:
     lines: tuple[str, ...] = ()
 
 
-def settle_losses(understood: Understood, content: Buffer, conversion: Conversion, *, named: bool) -> Mail:
+def settle_losses(
+    understood: Understood, content: Buffer, conversion: Conversion, forward_paths: Sequence[str]
+) -> Mail:
     """The mail with its losses, after the policies.
 
     Args:
         understood: the message.
         content: its octets, for the policy `attach`.
         conversion: the policies, and whose account it is.
-        named: whether there is a recipient at all.
+        forward_paths: the recipients.
 
     Raises:
         Unconvertible: a loss that was found is to be refused.
     """
     mail = _fit_subject(understood.mail, conversion)
-    found = list(_find(understood, mail, conversion, named=named))
+    found = list(_find(understood, mail, conversion, forward_paths))
     policies = {one.name: policy_of(one.name, conversion.losses) for one in found}
     for one in found:
         if policies[one.name] is Policy.REJECT:
@@ -76,7 +80,9 @@ def _fit_subject(mail: Mail, conversion: Conversion) -> Mail:
     return replace(mail, subject=cut_units(mail.subject, LONGEST_SUBJECT), losses=(*mail.losses, loss))
 
 
-def _find(understood: Understood, mail: Mail, conversion: Conversion, *, named: bool) -> list[_Found]:
+def _find(
+    understood: Understood, mail: Mail, conversion: Conversion, forward_paths: Sequence[str]
+) -> list[_Found]:
     """All losses, those first that put something before the body."""
     header = understood.header
     found = _find_senders(understood, mail, conversion)
@@ -84,15 +90,26 @@ def _find(understood: Understood, mail: Mail, conversion: Conversion, *, named: 
     for name, detail, fields in header.lost:
         lines = tuple(map(format_field, fields)) if policy_of(name, conversion.losses) is Policy.KEEP else ()
         found.append(_Found(name, detail, lines))
+    found += _find_others(header, (*forward_paths, *conversion.envelope))
     shown = [one for one in (*header.to, *header.cc) if one.display_name]
     if shown:
-        names = ", ".join(map(format_address, shown[:50]))
-        found.append(_Found("recipient-names", "Works takes bare addresses", (names,)))
+        found.append(_Found("recipient-names", "Works takes bare addresses", (_list_names(shown),)))
     if conversion.delivery_options:
         found.append(_Found("delivery-options", "asked for in the envelope"))
-    if not named:
+    if not forward_paths:
         found.append(_Found("no-recipient", "neither the envelope nor the fields name anybody"))
     return found
+
+
+def _find_others(header: Header, forward_paths: Sequence[str]) -> list[_Found]:
+    """Who stands in To and Cc and is not sent to: the fields say who else has the mail."""
+    to, cc = find_others(header.to, forward_paths), find_others(header.cc, forward_paths)
+    lines = tuple(f"{name}: {_list_names(some)}" for name, some in (("To", to), ("Cc", cc)) if some)
+    return [_Found("other-recipients", _list([*to, *cc]), lines)] if lines else []
+
+
+def _list_names(addresses: Sequence[Address]) -> str:
+    return ", ".join(map(format_address, addresses[:_MOST_NAMES]))
 
 
 def _keep(loss: Loss, understood: Understood) -> tuple[str, ...]:
@@ -131,4 +148,4 @@ def _specs(addresses: Sequence[Address]) -> set[tuple[str, str]]:
 
 
 def _list(addresses: Sequence[Address]) -> str:
-    return ", ".join(make_one_line(one.addr_spec) for one in addresses)[:200]
+    return ", ".join(make_one_line(one.addr_spec) for one in addresses[:_MOST_NAMES])[:200]

@@ -184,6 +184,9 @@ async def test_recipients_of_several_requests_are_each_served_once(tmp_path):
             if address
         ]
         assert sorted(served) == to
+        # The second attempt has only the others to serve, and still nobody of To is left out of the mail.
+        losses = (await relay.entry(queue_id)).losses
+        assert "other-recipients" not in [loss.loss for loss in losses]
 
 
 async def test_what_has_had_its_250_is_kept_when_it_fails(tmp_path):

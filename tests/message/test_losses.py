@@ -145,3 +145,37 @@ def test_a_sender_beside_from_is_named(sender, named):
     """Who sent it for whom is told by Sender alone (RFC 5322 §3.6.2), and the API has no place for it."""
     _, losses = run(FIELDS + b"Sender: " + sender + b"\r\n\r\nHello\r\n")
     assert ("other-fields" in losses) is named
+
+
+ELSEWHERE = (
+    b"From: s@example.com\r\nTo: A@EXAMPLE.com, Team <team@example.org>\r\nCc: boss@example.com\r\n\r\nx"
+)
+
+
+def test_who_stands_in_the_fields_and_is_not_sent_to_is_named():
+    """Mail goes to the envelope alone; To and Cc say who else has it, and Works makes them anew."""
+    body, losses = run(ELSEWHERE)
+    assert (body["to"], "cc" in body, body["body"]) == ("a@example.com", False, "x")
+    assert losses["other-recipients"].detail == "team@example.org, boss@example.com"
+    assert losses["other-recipients"].weight is Weight.USUAL
+    body, losses = run(ELSEWHERE, losses={"other_recipients": Policy.KEEP})
+    added = "To: Team <team@example.org>\nCc: boss@example.com\n\n"
+    assert body["body"] == losses["other-recipients"].added + "x" == added + "x"
+
+
+def test_whom_another_request_serves_is_not_lost():
+    """Neither one of this attempt nor one of an earlier one, whose recipients are no longer asked for."""
+    paths = ["a@example.com", "team@example.org", "boss@example.com"]
+    for asked, conversion in (
+        (paths, Conversion(recipients_per_mail=1)),
+        (paths[:1], Conversion(envelope=tuple(paths))),
+    ):
+        converted = convert(ELSEWHERE, asked, conversion)
+        assert len(converted.requests) == len(asked)
+        assert "other-recipients" not in [loss.loss for loss in converted.losses]
+
+
+def test_a_local_name_is_whom_it_was_sent_to():
+    """cron writes `To: root`, and the server behind it gives the envelope a domain."""
+    _, losses = run(b"From: r@example.com\r\nTo: a\r\n\r\nx")
+    assert "other-recipients" not in losses
