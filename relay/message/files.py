@@ -92,6 +92,8 @@ class Within:
 
     text: str = ""
     html: bytes = b""
+    charset: str = ""  # of the html, as winmail.dat declares it
+    codepage: str = ""  # of the system that made it
     file: File | None = None  # its RTF; itself, where nothing of it can be read
 
 
@@ -108,7 +110,9 @@ def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[s
             kept.append(file)
             continue
         kept += _from_tnef(found.files, 0)
-        within.text, within.html = within.text or found.text, within.html or found.html
+        within.text = within.text or found.text
+        if found.html and not within.html:
+            within.html, within.charset, within.codepage = found.html, found.charset, found.codepage
         if within.file is None and (found.rtf or not found.files):
             octets = decompress(found.rtf)
             within.file = file if octets is None else File("message.rtf", "application/rtf", octets)

@@ -86,6 +86,31 @@ _LABELS = {
     "gb2312": "iso-2022-cn",
 }
 _CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
+# What Microsoft's programs number beyond code pages of that name ([MS-UCODEREF] §2.2.1).
+_PAGES = {
+    20127: "us-ascii",
+    20866: "koi8-r",
+    21866: "koi8-u",
+    28591: "iso-8859-1",
+    28592: "iso-8859-2",
+    28593: "iso-8859-3",
+    28594: "iso-8859-4",
+    28595: "iso-8859-5",
+    28596: "iso-8859-6",
+    28597: "iso-8859-7",
+    28598: "iso-8859-8",
+    28599: "iso-8859-9",
+    28603: "iso-8859-13",
+    28605: "iso-8859-15",
+    38598: "iso-8859-8-i",
+    50225: "iso-2022-kr",
+    51936: "gb2312",
+    51949: "euc-kr",
+    52936: "hz-gb-2312",
+    54936: "gb18030",
+    65000: "utf-7",
+}
+_CODECS |= {f"cp{page}": _CODECS[label] for page, label in _PAGES.items()}
 # Python's codecs beyond the table that a mail may name: code pages and ISO parts. Never its own
 # transformations (rot13, base64, idna, unicode_escape): they are no charsets.
 _ALSO = {

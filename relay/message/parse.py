@@ -9,7 +9,7 @@ from urllib.parse import unquote, urljoin
 
 from relay.envelope import Buffer
 from relay.mail import Mail
-from relay.message import charsets, html
+from relay.message import html
 from relay.message.body import Chosen, choose
 from relay.message.files import File, expand, make_attachments
 from relay.message.header import Header, read_header
@@ -17,7 +17,7 @@ from relay.message.hints import settle_fields
 from relay.message.long import split_rest
 from relay.message.losses import make_loss
 from relay.message.structure import read_structure
-from relay.message.text import Piece, join
+from relay.message.text import Piece, decode_html, join, name_charset
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,9 @@ def _expand(content: Buffer, chosen: Chosen) -> None:
     if any(piece.shown for piece in chosen.pieces):
         return
     if within.html:
-        chosen.pieces = [Piece(is_html=True, text=charsets.decode(within.html).text)]
+        decoded = decode_html(within.html, within.charset, within.codepage)
+        chosen.pieces = [Piece(is_html=True, text=decoded.text, codec=decoded.codec)]
+        chosen.losses += name_charset("winmail.dat", decoded)
     elif within.text.strip():
         chosen.pieces = [Piece(is_html=False, text=within.text.replace("\r\n", "\n"))]
     elif within.file:

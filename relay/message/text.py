@@ -1,5 +1,6 @@
 """A text part's octets → the text that it shows, and the files that stood in it."""
 
+import codecs
 import re
 from dataclasses import dataclass, field, replace
 
@@ -82,12 +83,7 @@ def read_text(content: Buffer, part: Part) -> TextRead:
     losses = []
     if "\0" in decoded.text:
         losses.append(("damaged", f"{part.media_type}: NUL, which no text has, was left out"))
-    if decoded.guessed:
-        losses.append(
-            ("charset-guessed", f"{part.media_type}: unknown, wrong or missing; read as {decoded.codec}")
-        )
-    elif decoded.damaged:
-        losses.append(("charset-guessed", f"{part.media_type}: some characters are none of {decoded.codec}"))
+    losses += name_charset(part.media_type, decoded)
     is_html = part.media_type == "text/html"
     # Other controls stay: they are seen nowhere, and they were sent. NUL ends a text for many programs.
     text = decoded.text.replace("\0", "")
@@ -97,6 +93,34 @@ def read_text(content: Buffer, part: Part) -> TextRead:
     return TextRead(
         Piece(is_html, _shape(part, text), decoded.codec, "".join(location.split())), files, losses
     )
+
+
+def name_charset(what: str, decoded: charsets.Decoded) -> list[tuple[str, str]]:
+    """The loss of a text whose charset was not what was declared."""
+    if decoded.guessed:
+        return [("charset-guessed", f"{what}: unknown, wrong or missing; read as {decoded.codec}")]
+    if decoded.damaged:
+        return [("charset-guessed", f"{what}: some characters are none of {decoded.codec}")]
+    return []
+
+
+def decode_html(octets: bytes, declared: str, codepage: str) -> charsets.Decoded:
+    """Html that is no part: by its own word, then by what was declared beside it, then by a guess.
+
+    Args:
+        octets: the html.
+        declared: a label; "" when there is none.
+        codepage: of the system that it was made on: it is better than a guess, unless it is UTF-8.
+    """
+    own = "utf-8" if octets.startswith(codecs.BOM_UTF8) else _find_html_label(octets)
+    for label in filter(None, (own, declared)):
+        decoded = charsets.decode(octets, label)
+        if not decoded.guessed:
+            return decoded
+    guess = charsets.decode(octets)
+    if not guess.guessed or guess.codec == "utf-8" or not codepage:
+        return guess
+    return replace(charsets.decode(octets, codepage), guessed=True)
 
 
 def _is_plain(content: Buffer, leaf: Leaf) -> bool:
@@ -111,12 +135,15 @@ def _is_plain(content: Buffer, leaf: Leaf) -> bool:
 def find_label(part: Part, octets: bytes) -> str:
     """The charset that the part declares, html also within its first octets; "" when there is none."""
     label = part.content_type.parameters.get("charset", "")
-    if part.media_type == "text/html" and not label:
-        found = _META.search(octets[:4096]) or _XML.search(octets[:4096])
-        # A page that was saved as UTF-16 says so in ASCII letters only if it is not.
-        label = found[1].decode("ascii") if found else ""
-        label = "" if label.lower().startswith(("utf-16", "utf16", "unicode")) else label
-    return label
+    return _find_html_label(octets) if part.media_type == "text/html" and not label else label
+
+
+def _find_html_label(octets: bytes) -> str:
+    """The charset that html says itself; "" when there is none."""
+    found = _META.search(octets[:4096]) or _XML.search(octets[:4096])
+    # A page that was saved as UTF-16 says so in ASCII letters only if it is not.
+    label = found[1].decode("ascii") if found else ""
+    return "" if label.lower().startswith(("utf-16", "utf16", "unicode")) else label
 
 
 def _shape(part: Part, text: str) -> str:

@@ -17,8 +17,9 @@ _ATTACH_TITLE, _ATTACH_DATA, _ATTACH_REND, _ATTACHMENT = 0x8010, 0x800F, 0x9002,
 _MESSAGE_PROPS, _CODEPAGE, _MESSAGE_TEXT = 0x9003, 0x9007, 0x800C
 _LONG_NAME, _SHORT_NAME, _MIME_TAG, _CONTENT_ID, _DATA = 0x3707, 0x3704, 0x370E, 0x3712, 0x3701
 _BODY, _BODY_HTML, _BODY_RTF, _DISPLAY_NAME = 0x1000, 0x1013, 0x1009, 0x3001
+_INTERNET_CPID = 0x3FDE  # the code page of the html ([MS-OXPROPS] PidTagInternetCodepage)
 _FIXED = {0x02: 4, 0x03: 4, 0x04: 4, 0x05: 8, 0x06: 8, 0x07: 8, 0x0A: 4, 0x0B: 4, 0x14: 8, 0x40: 8, 0x48: 16}
-_OBJECT, _STRING8, _UNICODE, _BINARY = 0x0D, 0x1E, 0x1F, 0x102
+_LONG, _OBJECT, _STRING8, _UNICODE, _BINARY = 0x03, 0x0D, 0x1E, 0x1F, 0x102
 _VARIABLE = {_OBJECT, _STRING8, _UNICODE, _BINARY}
 _MOST_FILES = 1000
 _MOST_PROPERTIES = 10_000
@@ -41,6 +42,8 @@ class Tnef:
     files: list[TnefFile]
     text: str = ""
     html: bytes = b""
+    charset: str = ""  # of the html, as the stream declares it
+    codepage: str = ""  # of the system that made it; its strings are in that
     rtf: bytes = b""  # compressed
 
 
@@ -49,11 +52,11 @@ def read_tnef(octets: bytes) -> Tnef | None:
     if not octets.startswith(SIGNATURE):
         return None
     found = Tnef([])
-    codepage = "cp1252"
     try:
         for identity, data in _read_attributes(octets):
+            codepage = found.codepage or "cp1252"
             if identity == _CODEPAGE and len(data) >= 4:
-                codepage = f"cp{struct.unpack_from('<I', data)[0]}"
+                found.codepage = f"cp{struct.unpack_from('<I', data)[0]}"
             elif identity == _ATTACH_REND:
                 if len(found.files) >= _MOST_FILES:
                     return None
@@ -108,7 +111,12 @@ def _take_message(found: Tnef, data: bytes, codepage: str) -> None:
     if isinstance(compressed := properties.get(_BODY_RTF), bytes):
         found.rtf = compressed
     value = properties.get(_BODY_HTML, b"")
-    found.html = value.encode() if isinstance(value, str) else value
+    cpid = properties.get(_INTERNET_CPID)
+    if isinstance(value, str):
+        found.html, found.charset = b"\xef\xbb\xbf" + value.encode(), "utf-8"
+    else:
+        found.html = value
+        found.charset = f"cp{struct.unpack('<I', cpid)[0]}" if isinstance(cpid, bytes) else ""
 
 
 def _string(value: str | bytes | None) -> str:
@@ -120,7 +128,7 @@ def _read_string(data: bytes, codepage: str) -> str:
 
 
 def _read_properties(data: bytes, codepage: str) -> Iterator[tuple[int, str | bytes]]:
-    """Tag and value of each property that has octets of its own."""
+    """Tag and value of each property that has octets of its own, and of the code page."""
     count = struct.unpack_from("<I", data)[0]
     at = 4
     for _ in range(min(count, _MOST_PROPERTIES)):
@@ -138,6 +146,8 @@ def _read_properties(data: bytes, codepage: str) -> Iterator[tuple[int, str | by
             if several:
                 number = struct.unpack_from("<I", data, at)[0]
                 at += 4
+            elif (kind, tag) == (_LONG, _INTERNET_CPID):
+                yield tag, data[at : at + 4]
             at += number * _FIXED[kind] if kind in _FIXED else len(data)
         if at > len(data):
             return

@@ -66,6 +66,10 @@ def run(content: bytes) -> dict:
     return json.loads(b"".join(converted.requests[0].payload.blocks(content)))
 
 
+def losses(content: bytes) -> list[str]:
+    return [one.loss for one in convert(content, ["b@example.com"], Conversion()).losses]
+
+
 def test_files_are_taken_out():
     body = run(message(WINMAIL))
     found = [(one["filename"], one["fileType"], base64.b64decode(one["data"])) for one in body["attachments"]]
@@ -83,6 +87,52 @@ def test_a_body_in_the_code_page_is_used():
     """
     octets = stream(attribute(1, 0x800C, 2, "本文\r\n".encode("cp932") + b"\0"))
     assert run(message(octets, text=b""))["body"] == "本文\n"
+
+
+def html_stream(octets: bytes, codepage: int = 0, cpid: int = 0) -> bytes:
+    """PR_HTML in the charset that it says itself, that PR_INTERNET_CPID says, or that nothing says."""
+    encoded = [struct.pack("<HHI", 0x102, 0x1013, 1) + padded(octets)]
+    if cpid:
+        encoded.insert(0, struct.pack("<HHI", 0x03, 0x3FDE, cpid))
+    page = attribute(1, 0x9007, 6, struct.pack("<II", codepage, 0)) if codepage else b""
+    return SIGNATURE + b"\1\0" + page + attribute(1, 0x9003, 6, properties(*encoded))
+
+
+META = '<meta http-equiv="Content-Type" content="text/html; charset={}">'
+
+
+@pytest.mark.parametrize(
+    ("head", "text", "codec", "codepage", "cpid"),
+    [
+        pytest.param(META.format("gb2312"), "报价", "gb18030", 936, 936, id="all three"),
+        pytest.param(META.format("big5"), "報價單", "big5", 1252, 0, id="the html against the code page"),
+        pytest.param(META.format("windows-1254"), "şifre değiş", "cp1254", 1252, 1252, id="and against both"),
+        pytest.param("", "Příloha č. 5", "iso8859-2", 1250, 28592, id="the property"),
+        pytest.param("", "견적", "cp949", 0, 51949, id="a number that is no codec's"),
+        pytest.param(META.format("x-none"), "报价", "gb18030", 1252, 936, id="a charset that there is not"),
+    ],
+)
+def test_html_is_read_by_the_charset_that_is_declared(head, text, codec, codepage, cpid):
+    """Two words are too few to guess by, and the html has said it, or [MS-OXPROPS] PidTagInternetCodepage."""
+    content = message(html_stream((head + text).encode(codec), codepage, cpid), text=b"")
+    assert run(content)["body"] == head + text
+    assert "charset-guessed" not in losses(content)
+
+
+@pytest.mark.parametrize(("codec", "codepage"), [("gb18030", 936), ("utf-8", 1252), ("cp1252", 0)])
+def test_html_without_a_charset_is_a_guess_and_says_so(codec, codepage):
+    """The code page is that of the system's strings, a good guess at the html's, unless that is UTF-8."""
+    text = "Größe" if codec == "cp1252" else "报价"
+    content = message(html_stream(text.encode(codec), codepage), text=b"")
+    assert run(content)["body"] == text
+    assert "charset-guessed" in losses(content)
+
+
+def test_html_that_is_a_unicode_property_is_no_longer_what_it_says():
+    """It was text when it was stored, whatever charset the page had before (PidTagBodyHtml)."""
+    html = META.format("windows-1254") + "şifre"
+    content = message(stream(attribute(1, 0x9003, 6, properties(unicode_property(0x1013, html)))), text=b"")
+    assert run(content)["body"] == html
 
 
 # The two examples of [MS-OXRTFCP] §4.
