@@ -33,6 +33,8 @@ _BLANKS_AND_MARKS = re.compile(r"[\s<>\"'(),;:]+")
 _COMMENT = re.compile(r"\([^()]*\)")
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
 _STOP = re.compile("[,;]")
+_ANGLE = re.compile("<[^<>]*>")
+_LONGEST_WORDS = 1000  # octets; a display name in the request has 200 characters at the most
 _LOCAL_PART = re.compile(r"[A-Za-z0-9._+-]+\Z")
 # A device says the same From and To with every message: so many fields, no longer than this, are remembered.
 _REMEMBERED, _SHORT = 256, 200
@@ -57,6 +59,14 @@ def _read(field: bytes) -> tuple[Address, ...]:
 
 
 _read_short = lru_cache(_REMEMBERED)(_read)
+
+
+def read_words(raw: Iterable[bytes]) -> tuple[Address, ...]:
+    """The first field's words as a display name without an address; none for an empty group."""
+    field = next(filter(bytes.strip, raw), b"")[:_LONGEST_WORDS]
+    text = _ANGLE.sub(" ", re.sub(r"\r?\n", "", charsets.decode_field(field)))
+    name = "" if ":" in text else _display(text.strip(" \t,;()<>"))
+    return (Address(name, ""),) if name else ()
 
 
 class _Reader:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from relay.mail import Address
 from relay.message import limits
-from relay.message.addresses import read_addresses
+from relay.message.addresses import read_addresses, read_words
 from relay.message.encoded_words import decode_unstructured, is_guessed
 from relay.message.fields import Field, Fields
 from relay.message.names import make_one_line
@@ -13,6 +13,7 @@ from relay.message.names import make_one_line
 _MOST_LINES = 5  # fields of one loss that can be kept in the body
 _LONGEST_LINE = 500  # characters
 _CARRIED = {"from", "to", "cc", "bcc", "subject", "reply-to", "mime-version"}
+_DESTINATIONS = {"to", "cc", "bcc"}
 _RESENT = {
     "resent-date",
     "resent-from",
@@ -55,7 +56,7 @@ def read_header(fields: Fields) -> Header:
         Unconvertible: there are more addresses than a message may have (5.6.0).
     """
     names = ("from", "sender", "reply-to", "to", "cc", "bcc")
-    found = {name: read_addresses(fields.every(name)) for name in names}
+    found = {name: _read_mailboxes(fields, name) for name in names}
     if sum(map(len, found.values())) > limits.ADDRESSES:
         raise limits.refuse("addresses", limits.ADDRESSES)
     subject = make_one_line(decode_unstructured(fields.first("subject") or b""))
@@ -71,8 +72,18 @@ def read_header(fields: Fields) -> Header:
     )
 
 
+def _read_mailboxes(fields: Fields, name: str) -> tuple[Address, ...]:
+    found = read_addresses(fields.every(name))
+    # A word alone can be a recipient of this host; as an originator it is what a device calls itself.
+    if name in _DESTINATIONS:
+        is_understood = bool(found)
+    else:
+        is_understood = any(one.display_name or "@" in one.addr_spec for one in found)
+    return found if is_understood else (read_words(fields.every(name)) or found)
+
+
 def _specs(addresses: Iterable[Address]) -> set[str]:
-    return {address.addr_spec.lower() for address in addresses}
+    return {(address.addr_spec or address.display_name).lower() for address in addresses}
 
 
 def _find_losses(fields: Fields, *, is_sender_lost: bool) -> Iterable[tuple[str, str, tuple[Field, ...]]]:

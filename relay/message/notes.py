@@ -49,7 +49,7 @@ def say_unreadable(language: str) -> str:
 def format_address(address: Address) -> str:
     """A mailbox for people to read, in one line."""
     name, spec = make_one_line(address.display_name), make_one_line(address.addr_spec)
-    return f"{name} <{spec}>" if name else spec
+    return f"{name} <{spec}>" if name and spec else name or spec
 
 
 def put_first(body: str, content_type: str, notes: Sequence[str]) -> tuple[str, list[str]]:

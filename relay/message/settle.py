@@ -125,16 +125,23 @@ def _find_senders(understood: Understood, mail: Mail, conversion: Conversion) ->
     header = understood.header
     found = []
     own = _specs([Address("", conversion.account_address)]) if conversion.account_address else set()
-    senders = _specs(header.originators)
-    reply_to = [one for one in header.reply_to if "@" in one.addr_spec]
-    targets = _specs(reply_to)
-    if targets and targets not in (senders, own):
-        found.append(_Found("reply-to", _list(reply_to), (_say(reply_to, mail, understood),)))
-    if own and senders and senders != own:
+    originators, reply_to = _addressed(header.originators), _addressed(header.reply_to)
+    senders, targets = _specs(originators), _specs(reply_to)
+    is_kept = bool(targets) and targets not in (senders, own)
+    if is_kept or len(reply_to) < len(header.reply_to):
+        line = (_say(reply_to, mail, understood),) if is_kept else ()
+        found.append(_Found("reply-to", _list(header.reply_to), line))
+    if own and header.originators and (senders != own or len(originators) < len(header.originators)):
         # Without a Reply-To, replies were to go to From.
-        wanted = () if found or targets == own else (_say(header.originators, mail, understood),)
-        found.append(_Found("originator", _list(header.originators), wanted))
+        is_wanted = senders not in (set(), own) and not is_kept and targets != own
+        line = (_say(originators, mail, understood),) if is_wanted else ()
+        found.append(_Found("originator", _list(header.originators), line))
     return found
+
+
+def _addressed(addresses: Sequence[Address]) -> list[Address]:
+    """Those to whom a reply can go: words alone are only the name of somebody."""
+    return [one for one in addresses if "@" in one.addr_spec]
 
 
 def _say(addresses: Sequence[Address], mail: Mail, understood: Understood) -> str:
@@ -148,4 +155,5 @@ def _specs(addresses: Sequence[Address]) -> set[tuple[str, str]]:
 
 
 def _list(addresses: Sequence[Address]) -> str:
-    return ", ".join(make_one_line(one.addr_spec) for one in addresses[:_MOST_NAMES])[:200]
+    named = (one.addr_spec or one.display_name for one in addresses[:_MOST_NAMES])
+    return ", ".join(map(make_one_line, named))[:200]

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from relay.message.addresses import read_addresses
+from relay.message.addresses import read_addresses, read_words
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,21 @@ def test_a_comment_is_the_name_of_a_bare_address():
     """The old form, `a@x.example (John Smith)` (RFC 5322 §3.4)."""
     (address,) = read_addresses([b"a@x.example (John (Sales) Smith)"])
     assert address.display_name == "John (Sales) Smith"
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        pytest.param(b"=?utf-8?B?6KSH5ZCI5qmf?= <>", "複合機", id="empty brackets"),
+        pytest.param(b'"Scanner (3F)" <>', "Scanner (3F)", id="in quotes"),
+        pytest.param("複合機\r\n 3F".encode(), "複合機 3F", id="folded"),
+        pytest.param(b"undisclosed:;", "", id="an empty group"),
+        pytest.param(b" <>, ", "", id="nothing"),
+    ],
+)
+def test_words_are_a_display_name(field, name):
+    """Devices put what they are called where an address belongs (RFC 5322 §3.4 wants both)."""
+    assert [one.display_name for one in read_words([b"", field])] == [name] * bool(name)
 
 
 @pytest.mark.parametrize("field", [b'"\\"' * 20_000, b'"a <x@y>, ' * 6_000, "a@b；".encode() * 10_000])

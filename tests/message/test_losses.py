@@ -179,3 +179,44 @@ def test_a_local_name_is_whom_it_was_sent_to():
     """cron writes `To: root`, and the server behind it gives the envelope a domain."""
     _, losses = run(b"From: r@example.com\r\nTo: a\r\n\r\nx")
     assert "other-recipients" not in losses
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["複合機 3F", "=?utf-8?B?6KSH5ZCI5qmfIDNG?=", "=?utf-8?B?6KSH5ZCI5qmfIDNG?= <>", '"複合機 3F" <>'],
+)
+def test_a_from_of_words_is_the_senders_name(words):
+    """A device's name is no address: the sender is shown by it, and no reply is asked to go there."""
+    content = f"From: {words}\r\nTo: a@example.com\r\n\r\nHello\r\n".encode()
+    body, losses = run(content, account_address="office@example.com")
+    assert (body["userName"], body["body"]) == ("複合機 3F", "Hello\n")
+    assert (losses["originator"].detail, losses["originator"].added) == ("複合機 3F", "")
+
+
+@pytest.mark.parametrize("words", ["helpdesk", "=?utf-8?B?6KSH5ZCI5qmf?="])
+def test_a_reply_to_of_words_is_named(words):
+    """Nobody can reply to it, so it makes no line; From stands for it, and it is no silent loss."""
+    content = FIELDS + f"Reply-To: {words}\r\n\r\nHello\r\n".encode()
+    body, losses = run(content, account_address="office@example.com")
+    assert losses["reply-to"].detail in {"helpdesk", "複合機"}
+    assert losses["reply-to"].added == ""
+    assert body["body"] == "Reply-To: Scan <scan@example.com>\n\nHello\n"
+
+
+def test_words_beside_an_address_make_no_line():
+    """A comma that should have been in quotes: half of the name is no mailbox."""
+    content = b"From: Scanner, 3F <scan@example.com>\r\nTo: a@example.com\r\n\r\nHello\r\n"
+    body, losses = run(content, account_address="office@example.com")
+    assert body["body"] == "Reply-To: 3F <scan@example.com>\n\nHello\n"
+    assert losses["originator"].detail == "Scanner, scan@example.com"
+    body, losses = run(content, account_address="scan@example.com")
+    assert (body["body"], losses["originator"].added) == ("Hello\n", "")
+
+
+def test_a_to_of_words_is_named():
+    """`To: everybody` in Japanese: it names no address, and it was said."""
+    body, losses = run(
+        b"From: s@example.com\r\nTo: =?utf-8?B?5YWo5ZOh?=\r\n\r\nx", losses={"other_recipients": Policy.KEEP}
+    )
+    assert body["to"] == "a@example.com"
+    assert losses["other-recipients"].added == "To: 全員\n\n"
