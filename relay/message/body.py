@@ -15,6 +15,27 @@ from relay.message.transfer import decode_leaf
 _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}
 # Renderings for other programs, made beside the html that all understand.
 _OTHER_RENDERINGS = {"text/x-amp-html", "text/watch-html"}
+# Texts that a program reads, not a person; any other that is not known is read as plain (RFC 2046 §4.1.4).
+_DATA = _OTHER_RENDERINGS | {
+    "text/calendar",
+    "text/css",
+    "text/csv",
+    "text/directory",
+    "text/ecmascript",
+    "text/javascript",
+    "text/rfc822-headers",
+    "text/rtf",
+    "text/tab-separated-values",
+    "text/vcard",
+    "text/x-vcalendar",
+    "text/x-vcard",
+    "text/xhtml",
+    "text/xml",
+    "text/xml-external-parsed-entity",
+}
+_LONGEST_OTHER = (
+    1024 * 1024
+)  # octets of a text of no known type; a longer one passes as the file that it can be
 _OPAQUE = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _NAMED_LOSSES = {
     "message/external-body": ("external-body", "message/external-body"),
@@ -94,7 +115,8 @@ def _detach(content: Buffer, file: File) -> File:
 
 def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     is_text = _is_text(part, expected=expected)
-    if is_text and (found := find_type(content, part, named=bool(filename_of(part)))):
+    is_doubtful = bool(filename_of(part)) or part.media_type not in _TEXT_TYPES
+    if is_text and (found := find_type(content, part, named=is_doubtful)):
         file = from_part(part)
         return Chosen(files=[replace(file, media_type="" if file.name else found)])
     if not is_text:
@@ -110,6 +132,8 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
 
 
 def _is_text(part: Part, *, expected: bool) -> bool:
+    if _is_other_text(part):
+        return expected
     if part.media_type not in _TEXT_TYPES or part.disposition.value == "attachment":
         return False
     if part.encoding in {"x-uuencode", "x-yencode"}:
@@ -118,6 +142,19 @@ def _is_text(part: Part, *, expected: bool) -> bool:
     if named and not part.declared and (part.fields.first("content-type") or b"").strip():
         return False  # a type that means nothing to us, and a name: some file
     return expected or not named
+
+
+def _is_other_text(part: Part) -> bool:
+    """Whether it is a text of a type that is not known, and nothing says that it is a file."""
+    return (
+        part.media_type.startswith("text/")
+        and part.media_type not in _TEXT_TYPES
+        and part.media_type not in _DATA
+        and part.disposition.value in {"", "inline"}
+        and part.encoding not in {"x-uuencode", "x-yencode"}
+        and not filename_of(part)
+        and part.end - part.start <= _LONGEST_OTHER
+    )
 
 
 def _choose_mixed(content: Buffer, part: Part, *, expected: bool) -> Chosen:
@@ -135,7 +172,14 @@ def _choose_alternative(content: Buffer, part: Part) -> Chosen:
     """The last html that shows anything, else all the texts; what is not chosen is lost, but for its
     files.
     """
-    options = [choose(content, child, expected=True) for child in part.children]
+    # Markdown beside the text that was made from it would be the same once more.
+    is_known = any(
+        child.media_type in _TEXT_TYPES or child.media_type.startswith("multipart/")
+        for child in part.children
+    )
+    options = [
+        choose(content, child, expected=not (is_known and _is_other_text(child))) for child in part.children
+    ]
     preferred = _prefer(options)
     result = Chosen()
     for child, option in zip(part.children, options, strict=True):
