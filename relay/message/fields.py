@@ -22,12 +22,19 @@ _MBOX = re.compile(rb">?From ")
 # body that has no field section before it never goes on with these.
 _USUAL = (
     rb"from|to|cc|subject|date|mime-version|content-[a-z-]+|received|return-path|reply-to|sender|message-id"
-    rb"|delivered-to|x-[a-z0-9-]+|dkim-signature|authentication-results|envelope-to|status"
+    rb"|delivered-to|x-[a-z0-9-]+|dkim-signature|authentication-results|envelope-to"
+)
+# Those that may stand alone before a body. Other words with a colon are a text's own: `Status: OK`,
+# `Priority: high`, `http://`.
+_OWN = re.compile(
+    rb"(?:" + _USUAL + rb"|bcc|apparently-to|in-reply-to|user-agent|auto-submitted|errors-to|received-spf"
+    rb"|mail-followup-to|(?:resent|list|arc|thread|return|disposition-notification)-[a-z-]+)\Z",
+    re.IGNORECASE,
 )
 _LATE_START = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:>?From [^\r\n]{1,998}\r?\n(?=[ \t]*\r?\n))?(?:[ \t]*\r?\n)*"
     rb"(?:[ \t]+(?![A-Za-z][A-Za-z0-9-]*:)[^\r\n]{1,998}\r?\n)?"
-    rb"(?=[ \t]*(?:" + _USUAL + rb")[ \t]*:|>?From )",
+    rb"(?=[ \t]*(?:" + _USUAL + rb"|status)[ \t]*:|>?From )",
     re.IGNORECASE,
 )
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}[ \t]*\r?(?:\n|\Z)")
@@ -86,6 +93,8 @@ def read_fields(
 ) -> tuple[Fields, int]:
     """The fields of the section at `start`, and the offset of the body behind it.
 
+    A message without any field of mail has no section: its first lines only look like fields.
+
     Args:
         content: the octets of the message.
         start: where the section begins.
@@ -118,11 +127,15 @@ def read_fields(
             if not found:
                 return Fields(), start
             junk = -1 if octets.startswith(b":") else line.start()
+    if not delimiters and found and not any(_OWN.match(one.name.encode()) for one in found):
+        return Fields(), start
     fields = Fields(tuple(_make_field(section, one) for one in found))
-    # A text whose empty line was forgotten begins here; Base64 does only if it is some.
-    if junk >= 0 and (_BASE64_LINE.match(section, junk) or not _is_base64(fields)):
-        body = start + junk
-    return fields, body
+    return fields, start + junk if _is_text(section, junk, fields) else body
+
+
+def _is_text(section: bytes, junk: int, fields: Fields) -> bool:
+    """Whether a text whose empty line was forgotten begins at `junk`; Base64 does only if it is some."""
+    return junk >= 0 and (_BASE64_LINE.match(section, junk) is not None or not _is_base64(fields))
 
 
 def _is_parameter(section: bytes, field: _Found, line: bytes) -> bool:
@@ -161,9 +174,15 @@ def _find_section(content: Buffer, start: int, end: int, delimiters: Collection[
             return (octets[:at], blank.end()) if at else (b"", blank.end())
         if len(octets) < look or _has_delimiter(octets, delimiters):
             return octets, len(octets)
-    if not _NAME.match(octets) and not _MBOX.match(octets):
-        return octets[:_FIRST_LOOK], 0  # no section at all: the caller sees that the first line is no field
+    if not (delimiters or _has_own(octets[:_FIRST_LOOK])) or not (_NAME.match(octets) or _MBOX.match(octets)):
+        return octets[:_FIRST_LOOK], 0  # no section at all: the caller sees that no line is a field
     raise limits.refuse("octets in one header section", limits.FIELD_SECTION)
+
+
+def _has_own(octets: bytes) -> bool:
+    """Whether a field of mail is among these lines."""
+    names = (_NAME.match(line) for line in octets.split(b"\n"))
+    return any(name is not None and _OWN.match(name[1]) for name in names)
 
 
 def _has_delimiter(octets: bytes, delimiters: Collection[bytes]) -> bool:

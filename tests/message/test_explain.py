@@ -77,7 +77,7 @@ def test_standard_input_line_ends_and_an_envelope(run):
 
 def test_several_files_and_the_highest_exit_code(run, file, tmp_path):
     bad = tmp_path / "bad.eml"
-    bad.write_bytes(b"X: " + b"a" * 70_000 + b"\r\n\r\nx")
+    bad.write_bytes(b"Subject: " + b"a" * 70_000 + b"\r\n\r\nx")
     lines = [json.loads(line) for line in run(file, str(bad), file, "--json", code=65).splitlines()]
     assert [line["file"] for line in lines] == [file, str(bad), file]
     assert lines[1]["error"]["status"] == "5.6.0"

@@ -73,3 +73,39 @@ def test_a_field_without_a_name_is_skipped():
     """A program that had no name for a field writes the colon all the same; it is not the body."""
     mail = parse(b"Subject: x\r\n: value\r\n\r\nbody\r\n").mail
     assert (mail.subject, mail.body) == ("x", "body\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"Total: 5\r\nSum: 6\r\n", id="a table"),
+        pytest.param(b"http://example.com/ is down\r\nplease check\r\n", id="an address of the web"),
+        pytest.param(b"Status: OK\r\nPriority: high\r\n\r\nHost: nas\r\n", id="what a monitor says"),
+        pytest.param(b"Note : x\r\n y\r\n--\r\nz: 1\r\n", id="a fold and hyphens"),
+        pytest.param(b"09:15 began\r\n09:16 ended\r\n", id="times of day"),
+        pytest.param(b"key: value\r\n" * 30_000, id="more than a section may have"),
+        pytest.param(b"key: " + b"value " * 20_000 + b"\r\n", id="more than a field may have"),
+    ],
+)
+def test_a_text_whose_lines_look_like_fields_stays_a_text(text):
+    """A device that sends no field section at all sends a text; none of its lines is a field of mail."""
+    understood = parse(text)
+    assert understood.mail.body == text.decode().replace("\r\n", "\n")
+    assert understood.header.lost == ()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Subject: x",
+        b"X-Mailer: x",
+        b"BCC: b@example.com",
+        b"List-Id: <a>",
+        b"Resent-To: b@example.com",
+        b"date : x",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"Total: 5\r\n"])
+def test_one_field_of_mail_makes_a_section(before, field):
+    """However small it is, and whatever stands beside it: a Bcc is never shown."""
+    assert parse(before + field + b"\r\n\r\nbody\r\n").mail.body == "body\n"
