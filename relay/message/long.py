@@ -29,7 +29,7 @@ _IDENTITY = {"7bit", "8bit", "binary"}
 # whole only.
 _CONTROLS = bytes(octet for octet in range(128) if octet < 32 and octet not in b"\t\n\v\f\r") + b"\x7f"
 _HIGH = re.compile(rb"[\x80-\xff]")
-_FILE = re.compile(rb"(?:\A|[\r\n])(?:begin|=ybegin)[ -]")
+_FILE = re.compile(rb"(?:\A|[\r\n])(?:begin|=ybegin)[ \t-]")
 # Where html takes additions; they must be in the beginning, if they are anywhere.
 _BODY = re.compile(rb"(?i)<body[\s>]")
 _HTML = re.compile(rb"(?i)</head|<body|<html|<!doctype")
@@ -42,7 +42,7 @@ def split_rest(content: Buffer, root: Part) -> tuple[Part, Rest | None]:
     head = bytes(content[root.start : root.start + _HEAD])
     head = head[: head.rfind(b"\n") + 1 or len(head.rstrip(b"\r"))]
     codec = _find_codec(root, head)
-    if not codec:
+    if not codec or (root.media_type == "text/plain" and _is_special_text(head)):
         return root, None
     cut, length = root.start + len(head), 0
     special = _is_special_html if root.media_type == "text/html" else _is_special_text

@@ -1,5 +1,7 @@
 """A body of many megabytes is the same whether it is held or passed on in blocks."""
 
+import base64
+import binascii
 import json
 
 import pytest
@@ -122,4 +124,29 @@ def test_charsets_that_are_decoded_by_the_line(fields, body, monkeypatch):
 def test_what_needs_the_whole_text_gets_it(fields, body):
     content = FIELDS + fields + b"\r\n" + body
     _, streamed = request_of(content)
+    assert not streamed
+
+
+SCAN = bytes(range(256)) * 5000
+UUENCODED = b"".join(binascii.b2a_uu(SCAN[at : at + 45], backtick=True) for at in range(0, len(SCAN), 45))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"begin 644 scan.tif\n" + UUENCODED + b"`\nend\n",
+        b"begin-base64 644 scan.tif\n" + base64.encodebytes(SCAN) + b"====\n",
+        b"=ybegin line=128 size=1280000 name=scan.tif\n" + b"+,-.\n" * 320_000 + b"=yend size=1280000\n",
+    ],
+    ids=["uuencode", "begin-base64", "yEnc"],
+)
+def test_a_file_that_begins_at_once_is_whole(lines):
+    """Old scanners write a line or two before the file: its begin line is in what is read as a beginning, and
+    its end is not.
+    """
+    content = FIELDS + b"\r\nScanned pages\r\n" + lines.replace(b"\n", b"\r\n")
+    request, streamed = request_of(content)
+    (file,) = request["attachments"]
+    assert (file["filename"], request["body"]) == ("scan.tif", "Scanned pages\n")
+    assert len(base64.b64decode(file["data"])) == len(SCAN)
     assert not streamed
