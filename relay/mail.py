@@ -42,7 +42,8 @@ class Attachment:
 
     filename: str  # decoded and safe: no path, no controls; 1 to 250 characters
     media_type: str  # type/subtype, lower case, parameters only where they matter (calendar's method)
-    source: Leaf | bytes  # a range of the content, or octets that were made (TNEF, uuencode, a note)
+    # A range of the content, or several one after the other, or octets that were made (TNEF, uuencode).
+    source: Leaf | tuple[Leaf, ...] | bytes
     size: int  # decoded octets
     cid: str = ""  # the token that the html refers to; "" unless inline
     inline: bool = False

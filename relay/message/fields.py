@@ -6,7 +6,7 @@ mbox `From ` line, a section that never ends.
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
 from relay.message import limits
@@ -21,14 +21,14 @@ _MBOX = re.compile(rb">?From ")
 # A message may begin with a byte order mark, empty lines or the end of a lost line when a script made it; a
 # body that has no field section before it never goes on with these.
 _USUAL = (
-    rb"from|to|cc|subject|date|mime-version|content-[a-z-]+|received|return-path|reply-to|sender|message-id"
-    rb"|delivered-to|x-[a-z0-9-]+|dkim-signature|authentication-results|envelope-to"
+    rb"from|to|cc|bcc|subject|date|mime-version|content-[a-z-]+|received|return-path|reply-to|sender|message-id"
+    rb"|delivered-to|resent-[a-z-]+|x-[a-z0-9-]+|dkim-signature|authentication-results|envelope-to"
 )
 # Those that may stand alone before a body. Other words with a colon are a text's own: `Status: OK`,
 # `Priority: high`, `http://`.
 _OWN = re.compile(
-    rb"(?:" + _USUAL + rb"|bcc|apparently-to|in-reply-to|user-agent|auto-submitted|errors-to|received-spf"
-    rb"|mail-followup-to|(?:resent|list|arc|thread|return|disposition-notification)-[a-z-]+)\Z",
+    rb"(?:" + _USUAL + rb"|apparently-to|in-reply-to|user-agent|auto-submitted|errors-to|received-spf"
+    rb"|mail-followup-to|(?:list|arc|thread|return|disposition-notification)-[a-z-]+)\Z",
     re.IGNORECASE,
 )
 _LATE_START = re.compile(
@@ -58,6 +58,8 @@ class Field:
     name: str  # lower case
     value: bytes  # as it stands, folds included, without the last line end
     recoded: bool = False  # whether it was raw octets of another charset, and is UTF-8 now
+    start: int = 0  # offset of its first octet in the content
+    end: int = 0  # of what follows: the next field, or what stands behind the last one
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Fields:
 @dataclass(slots=True)
 class _Found:
     name: str
-    begin: int  # offset of the value in the section
+    line: int  # offset of the field in the section
+    begin: int  # of its value
     end: int
 
 
@@ -117,7 +120,8 @@ def read_fields(
             break
         name = _NAME.match(octets) or (None if found else _INDENTED_NAME.match(octets))
         if name:
-            found.append(_Found(name[1].decode("ascii").lower(), line.start() + name.end(), line.end()))
+            at = line.start()
+            found.append(_Found(name[1].decode("ascii").lower(), at, at + name.end(), line.end()))
             junk = -1
         elif found and junk < 0 and (octets[0] in b" \t" or _is_parameter(section, found[-1], octets)):
             found[-1].end = line.end()
@@ -129,7 +133,13 @@ def read_fields(
             junk = -1 if octets.startswith(b":") else line.start()
     if not delimiters and found and not any(_OWN.match(one.name.encode()) for one in found):
         return Fields(), start
-    fields = Fields(tuple(_make_field(section, one) for one in found))
+    ends = [*(one.line for one in found[1:]), *(one.end for one in found[-1:])]
+    fields = Fields(
+        tuple(
+            replace(_make_field(section, one), start=start + one.line, end=start + end)
+            for one, end in zip(found, ends, strict=True)
+        )
+    )
     return fields, start + junk if _is_text(section, junk, fields) else body
 
 

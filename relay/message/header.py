@@ -12,6 +12,7 @@ from relay.message.names import make_one_line
 
 _MOST_LINES = 5  # fields of one loss that can be kept in the body
 _LONGEST_LINE = 500  # characters
+BLIND = {"bcc", "resent-bcc"}  # never shown to anybody (RFC 5322 §3.6.3, §3.6.6)
 _CARRIED = {"from", "to", "cc", "bcc", "subject", "reply-to", "mime-version"}
 _DESTINATIONS = {"to", "cc", "bcc"}
 _RESENT = {
@@ -46,7 +47,7 @@ class Header:
     to: tuple[Address, ...]
     cc: tuple[Address, ...]
     bcc: tuple[Address, ...]
-    lost: tuple[tuple[str, str, tuple[Field, ...]], ...]  # name of the loss, detail, the first fields lost
+    lost: tuple[tuple[str, str, tuple[Field, ...]], ...]  # name of the loss, detail, the first fields to show
 
 
 def read_header(fields: Fields) -> Header:
@@ -97,7 +98,8 @@ def _find_losses(fields: Fields, *, is_sender_lost: bool) -> Iterable[tuple[str,
         if name := _classify(field.name, field.value):
             found.setdefault(name, []).append(field)
     for name, lost in found.items():
-        yield name, ", ".join(dict.fromkeys(field.name for field in lost))[:200], tuple(lost[:_MOST_LINES])
+        shown = [field for field in lost if field.name not in BLIND]
+        yield name, ", ".join(dict.fromkeys(field.name for field in lost))[:200], tuple(shown[:_MOST_LINES])
 
 
 def format_field(field: Field) -> str:

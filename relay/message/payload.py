@@ -7,6 +7,7 @@ passed on with its line ends removed; anything else is decoded and encoded anew,
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import pybase64
 
@@ -25,7 +26,7 @@ _MEMBER = len(b'"data":""')
 class Data:
     """One attachment's `data`: where its octets come from."""
 
-    source: Leaf | bytes
+    source: Leaf | tuple[Leaf, ...] | bytes
     size: int  # decoded octets
 
     @property
@@ -35,12 +36,9 @@ class Data:
 
     def encode(self, content: Buffer) -> Iterator[bytes | bytearray]:
         """The Base64, in blocks."""
-        if isinstance(self.source, bytes):
-            yield from _encode(self.source[at : at + BLOCK] for at in range(0, len(self.source), BLOCK))
-            return
         leaf = self.source
-        if leaf.encoding != "base64":
-            yield from _encode(decode_blocks(content, leaf))
+        if not isinstance(leaf, Leaf) or leaf.encoding != "base64":
+            yield from _encode(self.decode(content))
             return
         for block in read_blocks(content, leaf.start, leaf.clean_end, _SEND):
             yield strip_blanks(block)
@@ -49,7 +47,10 @@ class Data:
 
     def decode(self, content: Buffer) -> Iterator[bytes]:
         """The octets of the file, in blocks."""
-        return iter([self.source]) if isinstance(self.source, bytes) else decode_blocks(content, self.source)
+        if isinstance(self.source, bytes):
+            return (self.source[at : at + BLOCK] for at in range(0, len(self.source), BLOCK))
+        leaves = (self.source,) if isinstance(self.source, Leaf) else self.source
+        return chain.from_iterable(decode_blocks(content, leaf) for leaf in leaves)
 
 
 def _encode(blocks: Iterator[bytes]) -> Iterator[bytes]:

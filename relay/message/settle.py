@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
 from relay.mail import Address, Attachment, Conversion, Leaf, Loss, Mail, Policy
-from relay.message.header import Header, format_field
+from relay.message.fields import find_start, read_fields
+from relay.message.header import BLIND, Header, format_field
 from relay.message.losses import KINDS, make_loss, policy_of, refuse_loss
 from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, keep_apart, make_one_line
 from relay.message.notes import find_language, format_address, put_first, say_reply_to
@@ -66,8 +67,18 @@ def _add_original(attachments: tuple[Attachment, ...], content: Buffer) -> tuple
 
 
 def attach_original(content: Buffer) -> Attachment:
-    """The whole message as a file."""
-    return Attachment("message.eml", "message/rfc822", Leaf(0, len(content), "binary"), len(content))
+    """The whole message as a file, but for its own Bcc fields: no recipient is shown them (RFC 5322 §3.6.3).
+
+    Raises:
+        Unconvertible: a limit on the octets of its fields is passed (5.6.0).
+    """
+    fields, _ = read_fields(content, find_start(content), len(content))
+    blind = [field for field in fields if field.name in BLIND]
+    starts = [0, *(field.end for field in blind)]
+    ends = [*(field.start for field in blind), len(content)]
+    leaves = tuple(Leaf(start, end, "binary") for start, end in zip(starts, ends, strict=True))
+    size = len(content) - sum(field.end - field.start for field in blind)
+    return Attachment("message.eml", "message/rfc822", leaves, size)
 
 
 def _fit_subject(mail: Mail, conversion: Conversion) -> Mail:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from relay.mail import Conversion, Policy, Unconvertible, Weight
-from relay.message import KINDS, convert
+from relay.message import KINDS, convert, convert_unread
 
 FIELDS = b"From: Scan <scan@example.com>\r\nTo: Kimura <a@example.com>\r\nSubject: report\r\n"
 REPLY_TO = FIELDS + b"Reply-To: Desk <desk@example.net>\r\n\r\nHello\r\n"
@@ -79,6 +79,43 @@ def test_attach_beside_a_forwarded_message():
     body, _ = run(content, losses={"date": Policy.ATTACH})
     files = [(one["filename"], base64.b64decode(one["data"])) for one in body["attachments"]]
     assert files == [("message.eml", b"Subject: y\n\nz\n"), ("message (2).eml", content)]
+
+
+BLIND = b"Bcc: boss@example.com,\r\n chief@example.com\r\nResent-BCC : boss@example.com\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("behind", [b"Date: x\r\n", b"not folded@example.com\r\nDate: x\r\n"])
+def test_the_original_does_not_show_its_bcc(before, behind):
+    """Everybody who gets the mail gets the file too, and nobody is to learn who had a blind copy (RFC 5322
+    §3.6.3).
+    """
+    text = b"\r\nBcc: said in the text\r\n" + bytes(range(32, 127)) * 4000
+    content = before + BLIND + FIELDS + BLIND + behind + text
+    kept = before + FIELDS + b"Date: x\r\n" + text
+    for converted in (
+        convert(content, ["a@example.com"], Conversion(losses={"date": Policy.ATTACH})),
+        convert_unread(content, ["a@example.com"], Conversion()),
+    ):
+        body = json.loads(b"".join(converted.requests[0].payload.blocks(content)))
+        assert base64.b64decode(body["attachments"][0]["data"]) == kept
+        described = b"".join(converted.requests[0].payload.describe(content))
+        assert json.loads(described)["attachments"][0]["size"] == len(kept)
+
+
+def test_an_original_of_nothing_but_bcc_is_no_file():
+    """What is left of it has no octets, and the API takes no such file."""
+    converted = convert_unread(b"Bcc: boss@example.com\r\n", ["a@example.com"], Conversion())
+    (request,) = converted.requests
+    assert "attachments" not in json.loads(b"".join(request.payload.blocks(b"Bcc: boss@example.com\r\n")))
+
+
+def test_a_resent_bcc_is_not_kept_in_the_body():
+    """It is a Bcc like the other (RFC 5322 §3.6.6); that it is lost is said, whom it named is not."""
+    content = FIELDS + b"Resent-Bcc: boss@example.com\r\nResent-To: b@example.com\r\n\r\nx"
+    body, losses = run(content, losses={"resent_fields": Policy.KEEP})
+    assert body["body"] == "Resent-To: b@example.com\n\nx"
+    assert losses["resent-fields"].detail == "resent-bcc, resent-to"
 
 
 def test_attach_never_an_empty_file():
