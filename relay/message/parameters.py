@@ -100,7 +100,8 @@ def _join(parts: dict[int, tuple[str, bool]]) -> str:
         if extended and not is_extended:
             is_extended = True
             if head := _EXTENDED.match(value):
-                charset, value = head[1], head[3]
+                # Some quote what stands behind the charset, where no quotes can be (RFC 2231 §7).
+                charset, value = head[1], head[3].strip('"')
         # Some senders cut within "%E3": nothing is unquoted before all is together.
         octets += (value if extended else value.replace("%", "%25")).encode("utf-8", "surrogatepass")
     whole = unquote_to_bytes(bytes(octets))

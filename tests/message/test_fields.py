@@ -23,6 +23,8 @@ from relay.message.parameters import read_structured
         (b" TEXT/PLAIN (x); NAME=A", "text/plain", {"name": "A"}),
         (b" text/plain; name=foo (1).txt; charset=x", "text/plain", {"name": "foo (1).txt", "charset": "x"}),
         (b" a/b; name*=us-ascii'en-us'This%20is%20%2A", "a/b", {"name": "This is *"}),
+        (b" a/b; name*=UTF-8''\"%E3%81%82 %22b%22.pdf\"", "a/b", {"name": 'あ "b".pdf'}),
+        (b" a/b; name*0*=UTF-8''\"%E3%81; name*1*=%82.pdf", "a/b", {"name": "あ.pdf"}),
         (b" a/b; name=first; name=second", "a/b", {"name": "first"}),
         (b"", "", {}),
         (b';;;=;="', "", {}),
