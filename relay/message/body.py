@@ -128,7 +128,7 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
             chosen.losses.append(loss)
         return chosen
     read = read_text(content, part)
-    return Chosen([read.piece], [from_text(file) for file in read.files], read.losses)
+    return Chosen([read.piece], [from_text(file, read.piece.codec) for file in read.files], read.losses)
 
 
 def _is_text(part: Part, *, expected: bool) -> bool:

@@ -68,11 +68,16 @@ def decode_whole(octets: bytes, codec: str) -> str | None:
     return text if good else None
 
 
-def decode_field(raw: bytes) -> str:
-    """A field's octets as text; encoded-words stay as they are."""
+def decode_field(raw: bytes, codec: str = "") -> str:
+    """A field's octets as text; encoded-words stay as they are.
+
+    Args:
+        raw: the octets.
+        codec: that of the text that they stood in. One that takes any octets is no reason to doubt UTF-8.
+    """
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii")
-    return decode(raw).text
+    return decode(raw, "" if codec not in _EAST_ASIAN and _takes(raw, "utf-8") else codec).text
 
 
 def _clean(text: str) -> str:

@@ -62,9 +62,9 @@ def from_part(part: Part) -> File:
     )
 
 
-def from_text(file: TextFile) -> File:
-    """The file that stood in a text."""
-    return File(charsets.decode_field(file.name), "", file.octets)
+def from_text(file: TextFile, codec: str) -> File:
+    """The file that stood in a text of that codec."""
+    return File(charsets.decode_field(file.name, codec), "", file.octets)
 
 
 def filename_of(part: Part) -> str:

@@ -43,6 +43,29 @@ def test_uuencoded_lines_are_read_as_far_as_they_go(lines, expected):
     assert attached(b"begin 644 a.zip\n" + lines + b"`\nend\n") == expected
 
 
+@pytest.mark.parametrize(
+    ("charset", "codec", "name"),
+    [
+        ("koi8-r", "koi8-r", "файл.txt"),
+        ("iso-8859-2", "iso8859-2", "zał.txt"),
+        ("euc-kr", "cp949", "견적.txt"),
+        ("gb2312", "gb18030", "模.txt"),
+        ("iso-2022-jp", "iso2022_jp", "見積.txt"),
+        ("iso-8859-1", "utf-8", "zał.txt"),
+        ("koi8-r", "utf-8", "файл.txt"),
+        ("euc-kr", "utf-8", "견적.txt"),
+    ],
+)
+def test_the_name_is_in_the_charset_of_its_text(charset, codec, name):
+    """A name is too short to guess by, and whoever wrote it wrote the text around it; but UTF-8 shows by
+    itself, and many programs declare iso-8859-1 whatever they send.
+    """
+    lines = b"begin 644 " + name.encode(codec) + b"\n#86)C\n`\nend\n"
+    fields = f"Content-Type: text/plain; charset={charset}\n\nhello\n"
+    (file,) = parse(fields.encode() + lines).mail.attachments
+    assert file.filename == name
+
+
 def test_texts_of_which_none_shows_anything_are_no_html():
     """Four empty texts, one of them html, are an empty text, and no html element around nothing."""
     parts = b"".join(
