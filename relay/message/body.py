@@ -79,7 +79,10 @@ def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
     if not part.is_multipart:
         if part.media_type.startswith("multipart/"):
             return _choose_encoded(content, part, expected=expected)
-        return _choose_leaf(content, part, expected=expected)
+        chosen = _choose_leaf(content, part, expected=expected)
+        if part.closed:  # as no leaf is
+            chosen.losses.append(("damaged", "a multipart without any part"))
+        return chosen
     subtype = part.media_type.partition("/")[2]
     if subtype == "alternative":
         chosen = _choose_alternative(content, part)
@@ -91,6 +94,8 @@ def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
         chosen = _choose_mixed(content, part, expected=expected)
     if not part.closed:
         chosen.losses.append(("damaged", f"{part.media_type} has no end: something may be missing"))
+    if part.resumed:
+        chosen.losses.append(("damaged", f"{part.media_type} goes on behind its end"))
     return chosen
 
 

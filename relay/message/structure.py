@@ -58,7 +58,8 @@ class Part:
     encoding: str  # lower case; 7bit when absent or not understood
     declared: bool = True  # whether a Content-Type was there and had the form type/subtype
     children: list["Part"] = field(default_factory=list)
-    closed: bool = False  # whether the close-delimiter was seen
+    closed: bool = False  # whether the close-delimiter was seen, with no part behind it
+    resumed: bool = False  # whether a part came behind a close-delimiter
     is_root: bool = False  # whether it is the message itself
 
     @property
@@ -124,38 +125,40 @@ class _Reader:
 
     def _scan(self, stack: list[Part], depth: int) -> None:
         """The one pass; `stack` holds the open multiparts, and above them the open leaf, if there is one."""
-        top = stack[0]
-        resume = top.start
-        boundaries = {_boundary_of(top): [0]}
-        for at in _find_candidates(self._content, top.start, top.end, boundaries):
+        resume, end = stack[0].start, stack[0].end
+        boundaries = {_boundary_of(stack[0]): [0]}
+        for at in _find_candidates(self._content, resume, end, boundaries):
             if at < resume:
                 continue
-            line, behind = self._line(at, top.end)
+            line, behind = self._line(at, end)
             level, closing = _match(line, boundaries)
             if level < 0:
                 continue
             self._close(stack, level + 1, at)
             _forget(boundaries, level + 1)
             resume = behind
-            if closing:
-                stack[level].closed = True
-                self._close(stack, level, behind)
-                _forget(boundaries, level)
-                if not stack:
-                    return
-                continue
             parent = stack[level]
+            if closing:
+                _end(self._content, parent, at)
+                parent.closed = True
+                # A part may follow all the same, and would vanish if it were not read; but one more of that
+                # boundary belongs to the outer multipart that has the same.
+                if len(boundaries[_boundary_of(parent)]) > 1:
+                    self._close(stack, level, behind)
+                    _forget(boundaries, level)
+                continue
+            parent.resumed, parent.closed = parent.resumed or parent.closed, False
             if depth + len(stack) > limits.DEPTH:
                 raise limits.refuse("levels of nesting", limits.DEPTH)
             default = "message/rfc822" if parent.media_type == "multipart/digest" else "text/plain"
             lines = tuple(b"--" + name + tail for name in boundaries for tail in (b"", b"--"))
-            child = self._open(behind, top.end, lines, default)
+            child = self._open(behind, end, lines, default)
             parent.children.append(child)
             stack.append(child)
             if name := _boundary_of(child):
                 boundaries.setdefault(name, []).append(len(stack) - 1)
             resume = child.start
-        self._close(stack, 0, top.end)
+        self._close(stack, 0, end)
 
     def _line(self, at: int, end: int) -> tuple[bytes, int]:
         """The line at `at` without its line end, and the offset behind it."""
@@ -166,14 +169,9 @@ class _Reader:
         return octets[:cut].rstrip(), at + cut + 1
 
     def _close(self, stack: list[Part], level: int, at: int) -> None:
-        """End all open parts from `level` up before the line at `at`; its line end belongs to the
-        delimiter.
-        """
+        """End all open parts from `level` up before the line at `at`."""
         while len(stack) > level:
-            part = stack.pop()
-            if not part.closed:
-                before = bytes(self._content[max(part.start, at - 2) : at]) if at < part.end else b""
-                part.end = max(part.start, at - (2 if before == b"\r\n" else before.endswith(b"\n")))
+            _end(self._content, stack.pop(), at)
 
     def _guess(self, part: Part, depth: int) -> None:
         """A multipart whose boundary is missing or never comes: take the first line that looks like one.
@@ -183,7 +181,7 @@ class _Reader:
         if not part.media_type.startswith("multipart/"):
             return
         if part.closed:  # it has no parts, and says so
-            part.content_type, part.end = Structured("text/plain"), part.start
+            part.content_type = Structured("text/plain", part.content_type.parameters)
             return
         if part.encoding in {"base64", "quoted-printable"} and part.is_root and not self._decoded:
             return  # encoded as a whole, against RFC 2045 §6.4: `body` decodes it
@@ -224,6 +222,13 @@ def _read_encoding(fields: Fields, media_type: str) -> str:
     found = next((encoding for start, encoding in _ENCODINGS.items() if letters.startswith(start)), "7bit")
     # Lines stay lines: what is text has no binary octets to keep.
     return "8bit" if found == "binary" and media_type.startswith(("text/", "message/")) else found
+
+
+def _end(content: Buffer, part: Part, at: int) -> None:
+    """End a part before the line at `at`, if it has no end; its line end belongs to the delimiter."""
+    if not part.closed:
+        before = bytes(content[max(part.start, at - 2) : at]) if at < part.end else b""
+        part.end = max(part.start, at - (2 if before == b"\r\n" else before.endswith(b"\n")))
 
 
 def _boundary_of(part: Part) -> bytes:

@@ -1,0 +1,69 @@
+"""Multiparts that are not as RFC 2046 §5.1.1 wants them."""
+
+import pytest
+
+from relay.message.parse import parse
+
+MIXED = b"Content-Type: multipart/mixed; boundary=B\r\n\r\n"
+TEXT = b"\r\n\r\nhi"
+INNER = b"\r\nContent-Type: multipart/alternative; boundary=I\r\n\r\n"
+PDF = b"\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\n%PDF-1.4"
+
+
+def lines(*octets: bytes) -> bytes:
+    return b"\r\n".join(octets) + b"\r\n"
+
+
+def damages(content: bytes) -> list[str]:
+    return [loss.detail for loss in parse(content).mail.losses if loss.loss == "damaged"]
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (lines(b"--B" + TEXT, b"--B--", b"--B" + PDF, b"--B--"), "multipart/mixed goes on behind its end"),
+        (
+            lines(b"--B" + TEXT, b"--B--", b"", b"--B--", b"note", b"--B" + PDF, b"--B--", b"end"),
+            "multipart/mixed goes on behind its end",
+        ),
+        (
+            lines(b"--B" + INNER, b"--I" + TEXT, b"--I--", b"--I" + PDF, b"--I--", b"--B--"),
+            "multipart/alternative goes on behind its end",
+        ),
+    ],
+    ids=["at once", "after an epilogue", "an inner one"],
+)
+def test_a_part_behind_an_early_end_is_carried(body, detail):
+    """Programs that put parts together add one behind the close-delimiter: a scan must not vanish for it, nor
+    may it be kept quiet that other programs do not show it.
+    """
+    mail = parse(MIXED + body).mail
+    assert mail.body.strip() == "hi"
+    assert [(one.filename, one.size) for one in mail.attachments] == [("a.pdf", 8)]
+    assert damages(MIXED + body) == [detail]
+
+
+def test_an_end_belongs_to_the_innermost_multipart_of_its_boundary():
+    """Programs that use one boundary for all multiparts nest them all the same; that is no early end."""
+    inner = b"\r\nContent-Type: multipart/alternative; boundary=B\r\n\r\n"
+    body = lines(b"--B" + inner, b"--B" + TEXT, b"--B--", b"--B" + PDF, b"--B--", b"epilogue")
+    mail = parse(MIXED + body).mail
+    assert (mail.body.strip(), [one.size for one in mail.attachments]) == ("hi", [8])
+    assert damages(MIXED + body) == []
+
+
+def test_a_boundary_of_an_earlier_part_means_nothing_in_a_later_one():
+    """A forwarded message may be of the same program, which gives all its multiparts the same names."""
+    forwarded = b"\r\nContent-Type: message/rfc822\r\n\r\n" + INNER + lines(b"--I" + TEXT, b"--I--")
+    body = lines(b"--B" + INNER, b"--I" + TEXT, b"--I--", b"--B" + forwarded, b"--B--")
+    (original,) = parse(MIXED + body).mail.attachments
+    assert original.size == len(forwarded.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n"))
+    assert damages(MIXED + body) == []
+
+
+@pytest.mark.parametrize(("preamble", "body"), [(b"Only text\r\n", "Only text"), (b"", "")])
+def test_a_multipart_without_parts_shows_what_it_has(preamble, body):
+    """It has to have one at least; what stands in its place is all that there is to see."""
+    content = MIXED + preamble + b"--B--\r\nepilogue\r\n--B--\r\n"
+    assert parse(content).mail.body == body
+    assert damages(content) == ["a multipart without any part"]
