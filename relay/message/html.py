@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
+from relay.message.markup import read_markup, shows
+
 # Where a reference may stand: behind a quote, a sign of equality, a bracket, or the comma of a `srcset`.
 _CID = re.compile(r"""(?i)(&(?:quot|apos|#0{0,4}3[49]|#x2[27]);|["'=(,])\s{0,20}(cid:)""")
 _CID_END = re.compile(r"""[\s"'<>)\\]|&(?:quot|apos|#0{0,4}3[49]|#x2[27]);""", re.IGNORECASE)
@@ -15,39 +17,24 @@ _REFERENCE = re.compile(
 _BODY_TAG = re.compile(r"<body(?:\s[^<>]{0,4096})?>", re.IGNORECASE)
 _HTML_TAG = re.compile(r"<(?:html|!doctype)(?:\s[^<>]{0,4096})?>", re.IGNORECASE)
 _HEAD_END = re.compile(r"</head\s{0,100}>", re.IGNORECASE)
-_SHOWN = re.compile(
-    r"<(?:img|v:imagedata|v:fill|video|audio|object|embed|iframe|svg|input|table|hr)\b|background",
-    re.IGNORECASE,
-)
-# An opening bracket begins a tag only before these; otherwise it is text.
-_TAG = re.compile(r"<(!--|/?[a-z]+|(?=[!?/]))[^<>]*>?|-->", re.IGNORECASE)
-# Not `head`: whatever is no part of it ends it (HTML Standard §13.2.6.4.4), and many forget to.
-_HIDING = {"style": "/style", "script": "/script", "title": "/title"}
 # So much shows what it is: markup that goes on for longer and says nothing is somebody's page all the same.
 _LOOK = 1024 * 1024  # characters
-_INVISIBLE = str.maketrans("", "", "\u200b\u200c\u200d\u00a0\ufeff")
+# Soft hyphens, joiners, marks of direction and fillers, by which mail is filled up to look empty.
+_INVISIBLE = str.maketrans(
+    dict.fromkeys("\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u3164\ufeff")
+)
 
 
 def is_empty(text: str) -> bool:
     """Whether nothing of it would be seen; in one pass, at most over the first million characters."""
     if len(text) > _LOOK:
         return False
-    if _SHOWN.search(text):
-        return False
-    hidden = ""  # the tag that ends what is not shown
     at = 0
-    for tag in _TAG.finditer(text):
-        if not hidden and _is_visible(text[at : tag.start()]):
+    for found, behind in read_markup(text):
+        if _is_visible(text[at : found.start()]) or shows(found, text[found.end() : behind]):
             return False
-        at = tag.end()
-        name = tag[1].lower() if tag[1] else ""
-        if hidden:
-            hidden = "" if name == hidden or (hidden == "-->" and tag[0].endswith("-->")) else hidden
-        elif name == "!--":
-            hidden = "" if tag[0].endswith("-->") else "-->"
-        else:
-            hidden = _HIDING.get(name, "")
-    return bool(hidden) or not _is_visible(text[at:])
+        at = behind
+    return not _is_visible(text[at:])
 
 
 def _is_visible(text: str) -> bool:
