@@ -14,9 +14,10 @@ _LONGEST_CID = 1000  # characters
 _REFERENCE = re.compile(
     r"""(?i)((?:\b(?:src|background|poster|data|href)\s*=\s*|url\(\s*))(["']?)([^"'<>\s)]+)"""
 )
-_BODY_TAG = re.compile(r"<body(?:\s[^<>]{0,4096})?>", re.IGNORECASE)
-_HTML_TAG = re.compile(r"<(?:html|!doctype)(?:\s[^<>]{0,4096})?>", re.IGNORECASE)
-_HEAD_END = re.compile(r"</head\s{0,100}>", re.IGNORECASE)
+_DOCTYPE = "<!doctype"
+_TOPS = ("body", "/head", "html", _DOCTYPE)  # what is seen begins behind the first of these that is there
+# `<!--[if !mso]><!--><body><!--<![endif]-->`: Outlook leaves out what stands before the end of the condition.
+_CONDITION_END = re.compile(r"\s*+<!(?:--<!)?\[endif\](?:--)?>", re.IGNORECASE)
 # So much shows what it is: markup that goes on for longer and says nothing is somebody's page all the same.
 _LOOK = 1024 * 1024  # characters
 # Soft hyphens, joiners, marks of direction and fillers, by which mail is filled up to look empty.
@@ -112,7 +113,25 @@ def _find_cid(raw: str, find: Callable[[str, bool], str]) -> str:
 
 def insert_first(text: str, addition: str) -> str:
     """Put an element before everything that is seen."""
-    tags = (_BODY_TAG, _HEAD_END, _HTML_TAG)
-    body = next((found for tag in tags if (found := tag.search(text, 0, _LOOK))), None)
-    at = body.end() if body else 0
+    tops = _find_tops(text[:_LOOK])
+    at = next((tops[name] for name in _TOPS if name in tops), 0)
+    if condition := _CONDITION_END.match(text, at):
+        at = condition.end()
     return text[:at] + addition + text[at:]
+
+
+def has_body(text: str) -> bool:
+    """Whether it has a body tag, behind which an element is put."""
+    return "body" in _find_tops(text)
+
+
+def _find_tops(text: str) -> dict[str, int]:
+    """Where the first of each of the tags ends, as far as the body's."""
+    tops: dict[str, int] = {}
+    for found, _ in read_markup(text):
+        name = found[1].lower() if found[3] else found[0][: len(_DOCTYPE)].lower()
+        if name in _TOPS:
+            tops.setdefault(name, found.end())
+        if name == "body":
+            break
+    return tops

@@ -12,6 +12,7 @@ from relay.envelope import Buffer
 from relay.mail import Rest
 from relay.message import charsets
 from relay.message.dumping import dump
+from relay.message.html import has_body
 from relay.message.labels import find_codec
 from relay.message.structure import Part
 from relay.message.text import find_label
@@ -31,7 +32,6 @@ _CONTROLS = bytes(octet for octet in range(128) if octet < 32 and octet not in b
 _HIGH = re.compile(rb"[\x80-\xff]")
 _FILE = re.compile(rb"(?:\A|[\r\n])(?:begin|=ybegin)[ \t-]")
 # Where html takes additions; they must be in the beginning, if they are anywhere.
-_BODY = re.compile(rb"(?i)<body[\s>]")
 _HTML = re.compile(rb"(?i)</head|<body|<html|<!doctype")
 
 
@@ -46,7 +46,8 @@ def split_rest(content: Buffer, root: Part) -> tuple[Part, Rest | None]:
         return root, None
     cut, length = root.start + len(head), 0
     special = _is_special_html if root.media_type == "text/html" else _is_special_text
-    anywhere = root.media_type == "text/html" and _BODY.search(head) is not None
+    # Markup is ASCII in all these charsets.
+    anywhere = root.media_type == "text/html" and has_body(head.decode("latin-1"))
     for block in _blocks(content, cut, root.end):
         escaped = _escape(block, codec)
         if escaped is None or _has_controls(block) or (not anywhere and special(block)):

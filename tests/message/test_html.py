@@ -81,3 +81,31 @@ def test_markup_without_an_end_takes_no_time(piece):
     html.is_empty(page)
     html.insert_first(page, "<div>Reply-To</div>")
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<!--[if mso]><body class=a><![endif]--><!--[if !mso]><!--><body>\n<!--<![endif]-->|<p>hi</p>",
+        "<![if !mso]><body><![endif]>|<p>hi</p>",
+        "<html><head><!-- <body> starts below --></head><body>|<p>hi</p></body></html>",
+        "<html><head><style>/* <body> */</style></head><BODY\n>|<p>hi</p>",
+        "<html><head><script>var s = '<body>';</script></head><body/>|<p>hi</p>",
+        "<title><body></title><body>|<p>hi</p>",
+        '<meta content="<body>"><body>|<p>hi</p>',
+        "<body onload=\"a>b\" title='>'>|<p>hi</p>",
+        "<body title=it's>|<p title='>'>hi</p>",
+        "<tbody></tbody><body-x><body>|hi",
+        "<!-- no </head> here -->\n<html lang=ja>|<p>hi</p>",
+        "<!DOCTYPE html PUBLIC \"x\" 'y'><html><head><title>t</title></head >|<p>hi</p>",
+        "<!DOCTYPE html><html>|<head><title>t</title><p>hi</p>",
+        "<!doctype html>|<p>hi</p>",
+        '<?xml version="1.0"?><html xmlns="u"><body>|<p>hi</p>',
+        "|<p>hi</p><!-- <body>",
+        "|<p>hi</p><body class='",
+        "|hi",
+    ],
+)
+def test_a_line_is_put_before_what_is_seen(page):
+    """A kept Reply-To in a comment, a style sheet or the middle of a tag is lost, and the page may be too."""
+    assert html.insert_first(page.replace("|", ""), "|") == page
