@@ -175,6 +175,11 @@ class Account(Section):
     recipients_per_day: Count = Field(20_000, description="in 24 hours; 0: no limit")
 
 
+def _find_wide(networks: tuple[Network, ...]) -> str:
+    """Those of them that strangers are in, for a sentence; "" if there are none."""
+    return ", ".join(str(n) for n in networks if not (n.is_loopback or n.is_private))
+
+
 class Listener(Section):
     """An address where clients may speak SMTP."""
 
@@ -198,13 +203,20 @@ class Listener(Section):
             raise ValueError(f'certificate_file is needed for tls = "{self.tls}"')
         if self.tls == "none" and self.auth == "required" and not self.auth_without_tls:
             raise ValueError('auth = "required" needs tls, or auth_without_tls = true')
-        wide = [str(n) for n in self.networks if not (n.is_loopback or n.is_private)]
-        if self.auth != "required" and wide:
-            raise ValueError(
-                f'anybody in {", ".join(wide)} could send (an open relay): set auth = "required", '
-                "or name only loopback or private networks"
-            )
+        if self.auth != "required":
+            self._refuse_open_relay()
         return self
+
+    def _refuse_open_relay(self) -> None:
+        remedy = 'set auth = "required", or name only loopback or private networks'
+        if wide := _find_wide(self.networks):
+            raise ValueError(f"anybody in {wide} could send (an open relay): {remedy}")
+        # By a PROXY header its sender is whoever it says it is, within `networks` too.
+        if wide := _find_wide(self.proxy_networks):
+            raise ValueError(
+                f"anybody in {wide} could send (an open relay), for whoever is in proxy_networks "
+                f"chooses the client address: {remedy}"
+            )
 
 
 class User(Section):

@@ -64,6 +64,16 @@ def test_an_open_relay_is_refused(auth, network):
     assert 'auth = "required"' in problem
 
 
+@pytest.mark.parametrize("auth", ["off", "optional"])
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "8.8.8.0/24"])
+def test_an_open_relay_by_a_balancers_header_is_refused(auth, network):
+    """Whoever may send a PROXY header writes an address of the networks into it."""
+    (problem,) = problems({"listener": [{"auth": auth, "proxy_networks": ["10.0.0.0/8", network]}]})
+    assert f"anybody in {network} could send (an open relay), for whoever is in proxy_networks" in problem
+    login = {"auth": "required", "auth_without_tls": True, "proxy_networks": [network]}
+    assert build(GOOD | {"listener": [login]}, {})
+
+
 def test_losses_are_a_closed_list_each_with_its_policies():
     assert problems({"losses": {"replyto": "keep"}}) == [
         "losses.replyto: no such loss; did you mean reply_to?"

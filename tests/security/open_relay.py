@@ -21,6 +21,7 @@ from relay.load import ConfigError, build
 
 INSIDE, OUTSIDE = "127.1.{}.{}", "127.2.{}.{}"
 NETWORKS = '["127.1.0.0/16"]'
+KEYS = ["networks", "proxy_networks"]  # who is in the latter says in which of the former it is
 PUBLIC = [
     "0.0.0.0/0", "::/0", "0.0.0.0/1", "128.0.0.0/1", "8.8.8.8/32", "2000::/3", "2a00::/16",
     "9.0.0.0/7", "172.0.0.0/8", "192.0.0.0/8", "64:ff9b::/96", "2002::/16",
@@ -151,22 +152,24 @@ def measure(*, short=False):
         if accepted != is_allowed(*cell)
     ]
     opened = [
-        f"{network} {auth}" for network in PUBLIC for auth in ("off", "optional") if _loads(network, auth)
+        f"{key} {network} {auth}"
+        for key, network, auth in itertools.product(KEYS, PUBLIC, ("off", "optional"))
+        if _loads(key, network, auth)
     ]
     return {
         "cells": len(chosen),
         "of": len(every),
         "accepted": sum(got),
         "not as configured": wrong[:20],
-        "open configurations tried": 2 * len(PUBLIC),
+        "open configurations tried": 2 * len(KEYS) * len(PUBLIC),
         "open configurations loaded": opened,
         "reached": not wrong and not opened and 0 < sum(got) < len(got),
     }
 
 
-def _loads(network, auth):
+def _loads(key, network, auth):
     try:
-        build({"listener": [{"address": "0.0.0.0:25", "networks": [network], "auth": auth}]}, {})
+        build({"listener": [{"address": "0.0.0.0:25", key: [network], "auth": auth}]}, {})
     except ConfigError:
         return False
     return True
