@@ -51,7 +51,7 @@ def _explain_bare_dot(_: Case) -> Advice:
     return Advice(
         "bare-dot",
         "it ends its message with bare line feeds (LF . LF) where SMTP wants CR LF . CR LF, and then waits "
-        "for ever: "
+        "for a reply that cannot come: "
         "look for a newer firmware, or a setting for line ends; the relay cannot take it without opening a "
         "way to smuggle mail.",
     )
@@ -59,6 +59,8 @@ def _explain_bare_dot(_: Case) -> Advice:
 
 def _explain_hang_up(case: Case) -> Advice | None:
     record, phase = case.record, case.record.troubles[Trouble.HUNG_UP]
+    if Trouble.BARE_DOT in record.troubles:
+        return _explain_bare_dot(case)
     if phase == "data":
         return Advice(
             "hung-up-in-data",

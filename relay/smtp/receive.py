@@ -89,6 +89,11 @@ class Receiver:
             writer.threshold = 0
 
     @property
+    def arrived(self) -> int:
+        """Octets of content that came so far."""
+        return self._arrived
+
+    @property
     def ends_barely(self) -> bool:
         """Whether what came last looks like an end of data with bare line ends, which is none."""
         return self._tail.endswith(_BARE_ENDS)

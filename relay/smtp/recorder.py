@@ -79,7 +79,7 @@ class Record:
     user: str | None = None
     tls: str = ""  # version and cipher
     offered: str = ""  # the highest TLS version that the client offers
-    size: int = 0  # octets of content that came, all transactions together
+    size: int = 0  # octets of the last content that came, whole or not
     lines: list[Line] = field(default_factory=list)
     left_out: int = 0  # lines between the first and the last ones
     replies: list[Reply] = field(default_factory=list)  # the last refusals, each once
@@ -121,9 +121,14 @@ class Record:
 
     def took(self, size: int, *, accepted: bool) -> None:
         """Content came to its end; `accepted` says whether its reply was a 250."""
-        self.size += size
+        self.size = size
         self.taken += accepted
         self._add("-", f"content of {size} octets")
+
+    def broke_off(self, size: int) -> None:
+        """The session is over before its content came to an end."""
+        self.size = size
+        self._add("-", f"{size} octets of content, and no end")
 
     def hello(self, octets: bytes) -> None:
         """A TLS handshake begins with these."""

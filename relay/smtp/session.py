@@ -59,10 +59,7 @@ class Session(Conversation):
             await self._converse()
         except TimedOut:
             self.record.note(Trouble.TIMEOUT, self._phase())
-            hint = self._hint()
-            if hint:
-                self.record.note(Trouble.BARE_DOT)
-            self.note("session timed out", hint=hint)
+            self.note("session timed out", hint=self._look_at_unfinished())
             await take_leave(self, reply.IDLE_TOO_LONG)
         except Stopping:
             await take_leave(self, reply.SHUTTING_DOWN)
@@ -75,6 +72,9 @@ class Session(Conversation):
             pass
         except (OSError, EOFError):
             self.record.hung_up(self._phase())
+            # A device gives up sooner than the relay: most have half a minute for a reply.
+            if hint := self._look_at_unfinished():
+                self.note("session hung up", hint=hint)
         finally:
             await self._end()
 
@@ -117,11 +117,16 @@ class Session(Conversation):
         if self.stream.transport is not None:
             self.stream.transport.abort()
 
-    def _hint(self) -> str | None:
+    def _look_at_unfinished(self) -> str | None:
+        """Record content that has no end; a hint if its client takes it for ended."""
         receiver = self.transaction.receiver if self.transaction else None
-        if receiver is not None and receiver.ends_barely:
-            return "it ended its data with a bare line end; only CR LF . CR LF ends data: see its line ends"
-        return None
+        if receiver is None:
+            return None
+        self.record.broke_off(receiver.arrived)
+        if not receiver.ends_barely:
+            return None
+        self.record.note(Trouble.BARE_DOT)
+        return "it ended its data with a bare line end; only CR LF . CR LF ends data: see its line ends"
 
     # Lines in, replies out.
 

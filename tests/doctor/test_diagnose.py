@@ -253,6 +253,12 @@ def test_a_device_that_ends_its_data_with_a_bare_line_feed():
     assert found.problem == "bare-dot"
 
 
+def test_a_device_that_ends_its_data_with_a_bare_line_feed_and_gives_up_first():
+    """It does so long before the relay: its switch and its network are not to blame."""
+    (found,) = advice("DATA", troubles={Trouble.HUNG_UP: "data", Trouble.BARE_DOT: ""})
+    assert found.problem == "bare-dot"
+
+
 def test_what_follows_from_a_refusal_is_not_told_as_well():
     script = ["RCPT TO:<yamada>", reply.NO_DOMAIN, "DATA", reply.NO_RECIPIENTS]
     assert [a.problem for a in advice(*script)] == ["recipient-without-domain"]

@@ -216,6 +216,33 @@ async def test_what_devices_do(tmp_path, lines, words):
         assert words in said
 
 
+SCAN = b"Subject: scan\n\n" + b"x" * 70 + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (SCAN + b".\n", "bare line feeds (LF . LF)"),
+        (SCAN * 3000, "it hung up within the message, after 267000 octets"),
+    ],
+)
+async def test_content_without_its_end(tmp_path, content, words):
+    """The device waits for its reply and gives up: what came is counted, and a bare end is named."""
+    async with running(tmp_path, {}) as service:
+
+        def send():
+            with socket.create_connection(("127.0.0.1", port(service)), timeout=10) as sock:
+                sock.recv(100)
+                for line in (b"EHLO x", b"MAIL FROM:<a@b.example>", b"RCPT TO:<c@d.example>", b"DATA"):
+                    sock.sendall(line + b"\r\n")
+                    sock.recv(4096)
+                sock.sendall(content)
+
+        await asyncio.to_thread(send)
+        (said,) = await advice(service)
+        assert words in said
+
+
 async def test_an_address_that_never_came(tmp_path):
     async with running(tmp_path, {}) as service:
         assert (await ask(service, address="192.0.2.1"))["clients"] == []

@@ -179,6 +179,19 @@ def test_an_end_of_data_with_bare_line_ends_is_explained_in_the_log(hasty):
     hasty.wait_for_line("ended its data with a bare line end")
 
 
+def test_a_device_that_gives_up_after_bare_line_ends_is_explained_too(hasty):
+    """Most devices wait for a reply for less time than the relay waits for an end."""
+    with hasty.connect() as client:
+        client.greet()
+        client.ask("MAIL FROM:<scanner@example.com>")
+        client.ask("RCPT TO:<a@example.net>")
+        client.ask("DATA")
+        client.send(b"Subject: x\n\nx\n.\n")
+    hasty.wait_for_line('"event": "session hung up"')
+    (line,) = [line for line in hasty.lines() if line["event"] == "session hung up"]
+    assert "ended its data with a bare line end" in line["hint"]
+
+
 def test_chunks_of_an_octet_are_no_way_round(hasty):
     """Each BDAT is accepted, but the content that they carry comes at four octets a second."""
     with hasty.connect() as client:
