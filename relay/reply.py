@@ -149,6 +149,8 @@ SENDER_NOT_ALLOWED = Reply(550, "5.7.1", "this user may not send as this address
 BAD_REVERSE_PATH = Reply(553, "5.1.7", "the sender's address is not one that mail can carry")
 SMTPUTF8_NEEDED = Reply(553, "5.6.7", "an address that is not ASCII needs SMTPUTF8")
 BAD_FORWARD_PATH = Reply(553, "5.1.3", "the recipient's address is not one that mail can carry")
+# A sender's address has a detail of its own (RFC 3463 §3.2).
+ONE_SENDER = Reply(501, "5.1.7", "one address is expected in MAIL FROM")
 ONE_ADDRESS = Reply(501, "5.1.3", "one address is expected in each RCPT TO")
 NO_DOMAIN = Reply(501, "5.1.3", "the recipient's address needs a domain: name@example.com")
 TOO_LARGE = Reply(

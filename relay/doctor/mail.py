@@ -17,6 +17,14 @@ def _explain_several(case: Case) -> Advice:
     )
 
 
+def _explain_several_senders(case: Case) -> Advice:
+    return Advice(
+        "several-senders",
+        f"it puts more than one address into its sender ('{case.command}'): enter one alone on its panel, "
+        "such as scanner@example.com, without semicolons and commas.",
+    )
+
+
 def _explain_no_domain(case: Case) -> Advice:
     return Advice(
         "recipient-without-domain",
@@ -153,6 +161,7 @@ def explain_refusal(case: Case) -> Advice:
 
 
 BY_REPLY: dict[reply.Reply, Rule] = {
+    reply.ONE_SENDER: _explain_several_senders,
     reply.ONE_ADDRESS: _explain_several,
     reply.NO_DOMAIN: _explain_no_domain,
     reply.BAD_FORWARD_PATH: _explain_recipient,

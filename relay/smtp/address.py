@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 from relay import reply
-from relay.reply import Rejected
+from relay.reply import Rejected, Reply
 
 # RFC 5322 atext, and UTF-8 (RFC 6531 §3.3), with dots anywhere.
 # Said by what is not in it: a range up to U+10FFFF takes the compiler of patterns ten times as long.
@@ -23,8 +23,8 @@ _PATH = re.compile(r"([^<>]*)<([^<>]*)>(.*)", re.DOTALL)
 _BARE = re.compile(r"(\S+)\s*(.*)", re.DOTALL)
 
 
-def split_path(argument: str) -> tuple[str, str]:
-    """The path and the parameters of what follows FROM: or TO:.
+def split_path(argument: str, several: Reply) -> tuple[str, str]:
+    """The path and the parameters of what follows FROM: or TO:; `several` says that there is but one.
 
     Raises:
         Rejected: there is no path, or more than one.
@@ -34,7 +34,7 @@ def split_path(argument: str) -> tuple[str, str]:
     if found is not None and "@" not in found[1]:
         # `<a@b>;<c@d>` comes from address books of devices.
         if any(mark in found[1] + found[3][:1] for mark in ";,<"):
-            raise Rejected(reply.ONE_ADDRESS)
+            raise Rejected(several)
         return found[2].strip(), found[3].strip()
     found = _BARE.fullmatch(argument)
     if found is None or "<" in found[1] or ">" in found[1]:

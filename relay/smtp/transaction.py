@@ -44,7 +44,7 @@ class Transaction:
         Raises:
             Rejected: it does not.
         """
-        path, words = split_path(_after(argument, "FROM:"))
+        path, words = split_path(_after(argument, "FROM:"), reply.ONE_SENDER)
         parameters = read_mail_parameters(words)
         if door.limit and parameters.size > door.limit:
             raise Rejected(reply.TOO_LARGE)
@@ -58,7 +58,7 @@ class Transaction:
         Raises:
             Rejected: it is not one that mail may go to.
         """
-        path, words = split_path(_after(argument, "TO:"))
+        path, words = split_path(_after(argument, "TO:"), reply.ONE_ADDRESS)
         parameters = read_rcpt_parameters(words)
         forward_path = check_forward_path(self._qualify(path), utf8=self.utf8)
         policy.check_recipient(self.door.listener, self.user, forward_path)

@@ -208,6 +208,7 @@ def test_a_public_address_is_never_simply_added():
         (["MAIL FROM:<a@b.example>", reply.LOGIN_REQUIRED], STARTTLS, "login-needed", "choose STARTTLS"),
         (["STARTTLS", reply.NO_TLS], PLAIN, "no-starttls", "switch encryption off"),
         (["RCPT TO:<a@b>;<c@d>", reply.ONE_ADDRESS], PLAIN, "several-addresses", "its own entry"),
+        (["MAIL FROM:<a@b>;", reply.ONE_SENDER], PLAIN, "several-senders", "'MAIL FROM:<a@b>;'"),
         (["RCPT TO:<yamada>", reply.NO_DOMAIN], PLAIN, "recipient-without-domain", "'yamada'"),
         (['RCPT TO:<"a b"@c>', reply.BAD_FORWARD_PATH], PLAIN, "bad-recipient", "address book"),
         (["MAIL FROM:<a..@>", reply.BAD_REVERSE_PATH], PLAIN, "bad-sender", "'a..@'"),

@@ -13,6 +13,7 @@ import sys
 import time
 import unicodedata
 
+from relay import reply
 from relay.config import Listener
 from relay.mail import Conversion
 from relay.message.recipients import assign
@@ -54,7 +55,7 @@ def make(chance):
 def check(argument):
     """Whether it was accepted; raises AssertionError where it should not have been."""
     try:
-        path, words = split_path(argument)
+        path, words = split_path(argument, reply.ONE_ADDRESS)
         read_rcpt_parameters(words)
         path = check_forward_path(path)
         check_recipient(LISTENER, None, path)
