@@ -88,12 +88,10 @@ def _explain_hang_up(case: Case) -> Advice | None:
 def _explain_early_end(case: Case) -> Advice | None:
     verbs, listener = case.record.verbs, case.listener
     if not verbs:
-        return Advice(
-            "hung-up-after-banner",
-            "it hung up after the banner without a word: a monitor or a port scan does this, and so does a "
-            "device "
-            f"that waits for TLS; then choose {_tls_choice(case)} on its panel.",
-        )
+        text = "it hung up after the banner without a word: a monitor or a port scan does this"
+        if not case.record.tls:  # else TLS is not what it missed
+            text += f", and so does a device that waits for TLS; then choose {_tls_choice(case)} on its panel"
+        return Advice("hung-up-after-banner", f"{text}.")
     if not {"EHLO", "HELO"}.issuperset(verbs) or listener is None:
         return None
     if listener.tls == "starttls" and not case.record.tls and listener.auth != "off":
@@ -103,18 +101,18 @@ def _explain_early_end(case: Case) -> Advice | None:
             "Choose STARTTLS "
             "on its panel, or set auth_without_tls = true for its network.",
         )
-    missing = [
-        *(["STARTTLS"] if listener.tls == "none" else []),
-        *(["a login (AUTH)"] if listener.auth == "off" else []),
+    lacking = [
+        *([("STARTTLS", '"no encryption"', "tls")] if listener.tls == "none" else []),
+        *([("a login (AUTH)", '"no authentication"', "auth")] if listener.auth == "off" else []),
     ]
-    if not missing:
+    if not lacking:
         return None
+    wishes, choices, keys = zip(*lacking, strict=True)
     return Advice(
         "hung-up-after-greeting",
-        f"it hung up after the greeting: it probably wants {' or '.join(missing)}, which this listener "
-        "does not "
-        'offer. Choose "no encryption" and "no authentication" on its panel, or give the listener tls and '
-        "auth.",
+        f"it hung up after the greeting: it probably wants {' or '.join(wishes)}, which this listener "
+        f"does not offer. Choose {' and '.join(choices)} on its panel, or give the listener "
+        f"{' and '.join(keys)}.",
     )
 
 

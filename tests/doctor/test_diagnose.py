@@ -244,6 +244,21 @@ def test_hanging_up(script, listener, phase, problem, words):
     assert words in found.text
 
 
+@pytest.mark.parametrize("script", [[], ["EHLO x", reply.OK]])
+def test_a_device_that_speaks_tls_is_not_told_to_choose_it(script):
+    """On a port that is TLS from the first octet it had what the sentence says it waits for."""
+    record = Recorder().open("192.168.1.50", IMPLICIT, "a1b2c3d4")
+    record.secured("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+    for line in script:
+        record.heard(line) if isinstance(line, str) else record.said(line)
+    record.hung_up("command")
+    listener = {"address": IMPLICIT, "tls": "implicit", "certificate_file": "cert.pem"}
+    (found,) = diagnose(record, config(listener=[listener, {"address": STARTTLS}]))
+    assert found.problem == ("hung-up-after-greeting" if script else "hung-up-after-banner")
+    assert "TLS" not in found.text
+    assert "encryption" not in found.text
+
+
 def test_hanging_up_after_mail_was_taken_is_no_trouble():
     assert advice("EHLO x", "MAIL FROM:<>", "DATA", reply.OK, troubles={Trouble.HUNG_UP: "command"}) == []
 
