@@ -148,7 +148,7 @@ def _explain(error: OSError, options: _Options) -> Failure:
 @contextlib.contextmanager
 def _folder(given: Path | None) -> Iterator[Path]:
     if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
+        given.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield given.resolve()
         return
     with tempfile.TemporaryDirectory(prefix="relay-") as name:

@@ -88,6 +88,19 @@ def test_a_state_directory_that_cannot_be_made(tmp_path):
     says(relay("serve", "--config", path), 73, "state_dir")
 
 
+@pytest.mark.parametrize("words", [["send", "MESSAGE"], ["sandbox", "--once", "--state-dir", "STATE"]])
+def test_a_state_directory_that_the_relay_makes_is_its_own(tmp_path, words):
+    """It holds tokens and mail, and had the mode that the umask gives to folders on the way."""
+    state, message = tmp_path / "on the way" / "state", tmp_path / "message.eml"
+    message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
+    given = [{"MESSAGE": str(message), "STATE": str(state)}.get(word, word) for word in words]
+    given += ["--config", str(write(tmp_path, state_dir=str(state)))] if words[0] == "send" else []
+    start = [sys.executable, "-m", "relay", *given]
+    subprocess.run(start, umask=0o022, capture_output=True, timeout=30, check=True)
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert state.parent.stat().st_mode & 0o777 == 0o755
+
+
 def test_check_says_that_nobody_consented_and_what_cannot_be_reached(tmp_path):
     done = relay("check", "--config", write(tmp_path))
     says(done, 69, "nobody has consented", "relay login scanner", "127.0.0.1:9", "cannot be relayed")
