@@ -4,6 +4,7 @@ Each check gives findings; one that cannot be made because an earlier one failed
 """
 
 import asyncio
+import errno
 import os
 import shutil
 import ssl
@@ -31,6 +32,9 @@ _LITTLE_SPACE = 1024**3  # octets
 _PATIENCE = 15.0  # seconds
 _DAY = 86400.0
 _WARN_DAYS = 30
+_NOT_OURS = "run this as the relay's own user, `chown` the directory to it, or name another state_dir"
+_NO_DIRECTORY = "something else is there: name another state_dir"
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class Level(StrEnum):
@@ -72,6 +76,14 @@ async def check(config: Config) -> AsyncIterator[Finding]:
         yield await _account(config, account, held.get(account.name, ""))
 
 
+def find_remedy(error: SpoolError) -> str:
+    """What to do about a state directory that cannot be used; "" where the error says it, or nobody knows."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _FORBIDDEN:
+        return _NOT_OURS
+    return _NO_DIRECTORY if isinstance(cause, NotADirectoryError | FileExistsError) else ""
+
+
 def _python() -> Finding:
     version = sys.version_info
     wanted = _GOOD_PYTHON.get((version.major, version.minor), 0)
@@ -91,15 +103,10 @@ def _state_dir(config: Config) -> Iterator[Finding]:
     # What is there of it; where it is forbidden to look, nothing is.
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     if not existing.is_dir():
-        yield Finding("state_dir", Level.PROBLEM, f"{existing} is not a directory", "name another")
+        yield Finding("state_dir", Level.PROBLEM, f"{existing} is not a directory", _NO_DIRECTORY)
         return
     if not os.access(existing, os.W_OK | os.X_OK):
-        yield Finding(
-            "state_dir",
-            Level.PROBLEM,
-            f"{folder} cannot be written by this user",
-            "run this as the relay's own user, or `chown` the directory to it",
-        )
+        yield Finding("state_dir", Level.PROBLEM, f"{folder} cannot be written by this user", _NOT_OURS)
         return
     if folder.exists() and folder.stat().st_mode & 0o077:
         yield Finding(
@@ -161,7 +168,8 @@ async def _own_spool(config: Config) -> Finding:
         remedy = f"it does not listen at {config.state_dir / 'control.sock'}: restart it"
         return Finding("spool", Level.PROBLEM, str(error), remedy)
     except SpoolError as error:
-        return Finding("spool", Level.PROBLEM, f"cannot be opened: {error}", "see docs/durability.md")
+        remedy = find_remedy(error) or "see docs/durability.md"
+        return Finding("spool", Level.PROBLEM, f"cannot be opened: {error}", remedy)
     try:
         counts = await spool.counts()
     finally:

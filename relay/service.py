@@ -22,7 +22,7 @@ from relay.load import ConfigError
 from relay.notices import Operator, Senders
 from relay.notices.operator import choose_healthy
 from relay.smtp.server import ListenError, Server
-from relay.spool import Spool
+from relay.spool import Spool, SpoolError
 from relay.spool.sqlite import SqliteSpool
 from relay.verbs import Verbs
 from relay.works.authorizer import Authorizer
@@ -77,9 +77,9 @@ class Service:
         """Start everything, or nothing.
 
         Raises:
-            SpoolError: the spool cannot be opened, or another relay has it.
+            SpoolError: the state directory cannot be used, or another relay has it.
             ListenError: an address cannot be listened on.
-            OSError: the state directory cannot be used.
+            OSError: the machine has no room for what it needs.
         """
         try:
             await self._start()
@@ -187,8 +187,12 @@ class Service:
             lambda: self.config, self.server.learning, self.spool, self.courier.wake, self.reload
         )
         self.verbs.more.update(desk.verbs | learned.verbs)
-        controls = control.Server(self.config.state_dir / "control.sock", self.verbs)
-        await controls.start()
+        path = self.config.state_dir / "control.sock"
+        controls = control.Server(path, self.verbs)
+        try:
+            await controls.start()
+        except OSError as error:  # the spool's own folder may be writable where this one is not
+            raise SpoolError(f"{error.strerror}: {path}") from error
         self._stack.push_async_callback(controls.stop)
         await self.server.start()
         self._serving = True

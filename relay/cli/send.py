@@ -20,7 +20,7 @@ from relay.cli import (
     config_option,
     json_option,
 )
-from relay.cli.startup import deaf, owned, print_json, read_config
+from relay.cli.startup import deaf, owned, print_json, read_config, unusable
 from relay.config import Config
 
 _BLOCK = 256 * 1024
@@ -143,7 +143,9 @@ async def _send(config: Config, content: BinaryIO, reverse_path: str, paths: lis
         await service.start()
     except SpoolLocked as error:
         raise deaf(config, error) from None
-    except (SpoolError, OSError) as error:
+    except SpoolError as error:
+        raise unusable(config, error) from None
+    except OSError as error:
         raise Failure(f"state_dir {config.state_dir} cannot be used: {error}", EX_CANTCREAT) from None
     try:
         size = content.seek(0, os.SEEK_END)

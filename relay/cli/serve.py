@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relay.cli import EX_CANTCREAT, EX_UNAVAILABLE, Failure, config_option
-from relay.cli.startup import owned, read_config
+from relay.cli import EX_UNAVAILABLE, Failure, config_option
+from relay.cli.startup import owned, read_config, unusable
 
 # Why an address cannot be listened on, and what to do.
 _REMEDIES: dict[int, str] = {
@@ -46,7 +46,7 @@ def command(config_path: str | None) -> None:
     except SpoolLocked as error:
         raise Failure(f"{error}; stop it first, or give this one another state_dir", EX_UNAVAILABLE) from None
     except SpoolError as error:
-        raise Failure(f"state_dir {config.state_dir} cannot be used: {error}", EX_CANTCREAT) from None
+        raise unusable(config, error) from None
     except ListenError as error:
         remedy = _REMEDIES.get(getattr(error.__cause__, "errno", 0), "")
         raise Failure(f"{error}{remedy}", EX_UNAVAILABLE) from None

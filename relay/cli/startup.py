@@ -7,12 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, Failure
 from relay.config import Config
+
+if TYPE_CHECKING:
+    from relay.spool import SpoolError
 
 
 def read_config(path: str | None) -> Config:
@@ -46,6 +49,8 @@ def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
     except SpoolLocked as error:
         raise deaf(config, error) from None
     except SpoolError as error:
+        if isinstance(error.__cause__, OSError):
+            raise unusable(config, error) from None
         raise Failure(str(error), EX_CANTCREAT) from None
 
 
@@ -71,6 +76,14 @@ def deaf(config: Config, error: Exception) -> Failure:
     return Failure(
         f"{error}, but does not listen at {config.state_dir / 'control.sock'}; restart it", EX_UNAVAILABLE
     )
+
+
+def unusable(config: Config, error: "SpoolError") -> Failure:
+    """What to say when nothing can be kept in the state directory."""
+    from relay.check import find_remedy
+
+    text = "; ".join(filter(None, (str(error), find_remedy(error))))
+    return Failure(f"state_dir {config.state_dir} cannot be used: {text}", EX_CANTCREAT)
 
 
 @contextmanager

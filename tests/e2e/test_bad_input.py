@@ -85,7 +85,7 @@ def test_an_address_of_another_machine(tmp_path):
 def test_a_state_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     path = write(tmp_path, state_dir=str(tmp_path / "file" / "state"))
-    says(relay("serve", "--config", path), 73, "state_dir")
+    says(relay("serve", "--config", path), 73, "state_dir", "Not a directory", "name another state_dir")
 
 
 @pytest.mark.parametrize("words", [["send", "MESSAGE"], ["sandbox", "--once", "--state-dir", "STATE"]])
@@ -234,6 +234,44 @@ def test_somebody_else_than_the_relays_user(tmp_path, words, code):
     )
     says(done, code, "ermission denied")
     assert code == 73 or "the relay's own user" in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, and setpriv of util-linux"
+)
+@pytest.mark.parametrize(
+    ("words", "spool", "code"),
+    [
+        (["serve"], None, 73),
+        (["serve"], 0o777, 73),
+        (["send", "MESSAGE"], None, 73),
+        (["queue", "list"], 0o755, 73),
+        (["check"], None, 69),
+        (["check"], 0o755, 69),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_state_directory_that_cannot_be_written(tmp_path, words, spool, code):
+    """Only `relay check` knew the remedy; where the spool alone can be written there was a traceback."""
+    path, state, message = write(tmp_path), tmp_path / "state", tmp_path / "message.eml"
+    message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
+    if spool:
+        (state / "spool").mkdir()
+        if words != ["serve"]:
+            (state / "spool" / "spool.db").write_bytes(b"")
+        (state / "spool").chmod(spool)
+    for one in (state, *state.rglob("*")):
+        os.chown(one, 65534, 65534)
+    given = [str(message) if word == "MESSAGE" else word for word in words]
+    done = subprocess.run(
+        [*_NO_RIGHTS, sys.executable, "-m", "relay", *given, "--config", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    says(done, code, "; run this as" if code == 73 else "→ run this as")
+    says(done, code, "the relay's own user, `chown` the directory to it, or name another state_dir")
 
 
 def test_check_says_that_the_disk_has_too_little_room(tmp_path):
