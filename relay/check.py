@@ -130,8 +130,10 @@ def _listeners(config: Config) -> Iterator[Finding]:
         try:
             tls_context(listener)
         except ListenError as error:
-            problem = str(error).removeprefix(f"{listener.address}: ")
-            yield Finding(subject, Level.PROBLEM, problem, "see certificate_file and private_key_file")
+            # What the sentence says after a semicolon is the remedy.
+            problem, _, remedy = str(error).removeprefix(f"{listener.address}: ").partition("; ")
+            remedy = remedy or "see certificate_file and private_key_file"
+            yield Finding(subject, Level.PROBLEM, problem, remedy)
             continue
         text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
         if listener.tls_profile == "legacy":

@@ -1,8 +1,10 @@
 """TLS on listeners: profiles, certificates that change, who a client's certificate stands for."""
 
+import errno
 import os
 import ssl
 import warnings
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -16,6 +18,12 @@ _HANDSHAKE, _SSL2 = 0x16, 0x80
 _MODERN_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
 # OpenSSL 3 allows TLS 1.0's signatures at level 0 only, and printers of 2008 know RSA key exchange.
 _LEGACY_CIPHERS = "DEFAULT:@SECLEVEL=0"
+# The keys of a listener that name files; and why one cannot be opened, and what to do.
+_KEYS = ("certificate_file", "private_key_file", "client_ca_file")
+_FILE_REMEDIES: dict[int, str] = {
+    errno.ENOENT: "; name a file that is there (`relay certificate` makes a certificate and its key)",
+    errno.EACCES: "; let the relay's user read it: docs/systemd.md says how, where it is root's",
+}
 
 
 class TlsError(Exception):
@@ -36,9 +44,7 @@ class Certificate:
         self.context = make_context(listener)
 
     def _files(self) -> list[str]:
-        listener = self._listener
-        names = (listener.certificate_file, listener.private_key_file, listener.client_ca_file)
-        return [name for name in names if name]
+        return [name for key in _KEYS if (name := getattr(self._listener, key))]
 
     def _read_stamp(self) -> list[tuple[int, int, int]]:
         stamps = []
@@ -88,18 +94,34 @@ def make_context(listener: Listener) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, listener: Listener) -> None:
-    where = f"{listener.address}: certificate_file"
+    for key in _KEYS:
+        _try_open(listener, key)
+    where = f"{listener.address}: certificate_file {listener.certificate_file}"
+    if listener.private_key_file:
+        where += f" and private_key_file {listener.private_key_file}"
     try:
         # A key that asks for a passphrase would stop the relay at the terminal.
         context.load_cert_chain(listener.certificate_file, listener.private_key_file or None, password="")
         if listener.client_ca_file:
-            where = f"{listener.address}: client_ca_file"
+            where = f"{listener.address}: client_ca_file {listener.client_ca_file}"
             context.load_verify_locations(listener.client_ca_file)
             context.verify_mode = ssl.CERT_OPTIONAL
             # A device's own certificate may stand in the file, without the one that signed it.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise TlsError(f"{where} cannot be used: {_explain_file(error)}") from error
+
+
+def _try_open(listener: Listener, key: str) -> None:
+    # OpenSSL does not say which of the files it could not open.
+    path = getattr(listener, key)
+    try:
+        if path:
+            Path(path).open("rb").close()
+    except (OSError, ValueError) as error:
+        remedy = _FILE_REMEDIES.get(getattr(error, "errno", 0), "")
+        why = _explain_file(error)
+        raise TlsError(f"{listener.address}: {key} {path} cannot be opened: {why}{remedy}") from error
 
 
 def _explain_file(error: Exception) -> str:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests_smtp import LOOPBACK, PASSWORD, Client, House, listeners, settings, users
 
 from relay import certificate
+from relay.smtp.server import ListenError, tls_context
 
 LOOPS = pytest.mark.parametrize(
     "loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"]
@@ -147,6 +148,28 @@ def test_a_renewed_certificate_is_used_and_a_broken_one_is_not(tmp_path):
         assert not door.certificate.refresh()
         house.wait_for_line("the private key is not this certificate's")
         house.wait_for_line("certificate renewed")
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "words"),
+    [
+        ("private_key_file", "none.key", "none.key cannot be opened: No such file or directory; name a file"),
+        ("certificate_file", "none.crt", "none.crt cannot be opened: No such file or directory; name a file"),
+        ("client_ca_file", "none.pem", "none.pem cannot be opened: No such file or directory; name a file"),
+        ("private_key_file", "relay.crt", "relay.crt cannot be used: not a certificate and its private key"),
+    ],
+)
+def test_a_tls_file_that_cannot_be_used_is_named(tmp_path, key, path, words):
+    """OpenSSL tells certificate and key not apart: a key that was missing was called the certificate."""
+    pair = certificate.make(["localhost"], 30)
+    (tmp_path / "relay.crt").write_bytes(pair.certificate)
+    (tmp_path / "relay.key").write_bytes(pair.private_key)
+    files = listeners(tmp_path)["implicit"] | {key: str(tmp_path / path)}
+    (listener,) = settings(tmp_path, "http://127.0.0.1:9", kinds={"implicit": files}).listener
+    with pytest.raises(ListenError) as caught:
+        tls_context(listener)
+    assert f"{key} {tmp_path}" in str(caught.value)
+    assert words in str(caught.value)
 
 
 def served(house):
