@@ -19,7 +19,7 @@ _MODERN_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
 # OpenSSL 3 allows TLS 1.0's signatures at level 0 only, and printers of 2008 know RSA key exchange.
 _LEGACY_CIPHERS = "DEFAULT:@SECLEVEL=0"
 # The keys of a listener that name files; and why one cannot be opened, and what to do.
-_KEYS = ("certificate_file", "private_key_file", "client_ca_file")
+FILE_KEYS = ("certificate_file", "private_key_file", "client_ca_file")
 _FILE_REMEDIES: dict[int, str] = {
     errno.ENOENT: "; name a file that is there (`relay certificate` makes a certificate and its key)",
     errno.EACCES: "; let the relay's user read it: docs/systemd.md says how, where it is root's",
@@ -44,7 +44,7 @@ class Certificate:
         self.context = make_context(listener)
 
     def _files(self) -> list[str]:
-        return [name for key in _KEYS if (name := getattr(self._listener, key))]
+        return [name for key in FILE_KEYS if (name := getattr(self._listener, key))]
 
     def _read_stamp(self) -> list[tuple[int, int, int]]:
         stamps = []
@@ -94,7 +94,7 @@ def make_context(listener: Listener) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, listener: Listener) -> None:
-    for key in _KEYS:
+    for key in FILE_KEYS:
         _try_open(listener, key)
     where = f"{listener.address}: certificate_file {listener.certificate_file}"
     if listener.private_key_file:

@@ -6,6 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from test_login_in_a_browser import to_toml
@@ -272,6 +274,53 @@ def test_a_state_directory_that_cannot_be_written(tmp_path, words, spool, code):
     )
     says(done, code, "; run this as" if code == 73 else "→ run this as")
     says(done, code, "the relay's own user, `chown` the directory to it, or name another state_dir")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look as somebody else")
+def test_a_key_that_root_can_read_and_the_service_cannot(public_path):
+    """`sudo relay check` called ready what then did not start."""
+    key, crt = public_path / "relay-key.pem", public_path / "relay-certificate.pem"
+    relay("certificate", "localhost", "--out", public_path)
+    listener = {"address": "127.0.0.1:0", "tls": "implicit", "private_key_file": str(key)}
+    path = write(public_path, listener=[listener | {"certificate_file": str(crt)}])
+    for one in (public_path / "state", crt):
+        os.chown(one, 65534, 65534)
+    says(relay("check", "--config", path), 69, f"private_key_file {key} cannot be read by the owner")
+    os.chown(key, 65534, 65534)
+    done = relay("check", "--config", path)
+    says(done, 69, "tls implicit")
+    assert "private_key_file" not in done.stdout
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, and setpriv of util-linux"
+)
+def test_a_key_that_the_relay_cannot_read(tmp_path):
+    """The refusal called it the certificate, without its path, and said nothing of whose it has to be."""
+    key, crt = tmp_path / "relay-key.pem", tmp_path / "relay-certificate.pem"
+    relay("certificate", "localhost", "--out", tmp_path)
+    key.chmod(0o000)
+    listener = {"address": "127.0.0.1:0", "tls": "implicit", "private_key_file": str(key)}
+    path = write(tmp_path, listener=[listener | {"certificate_file": str(crt)}])
+    done = subprocess.run(
+        [*_NO_RIGHTS, sys.executable, "-m", "relay", "serve", "--config", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    says(
+        done, 69, f"private_key_file {key} cannot be opened: Permission denied", "; let the relay's user read"
+    )
+
+
+@pytest.fixture
+def public_path():
+    """A folder that every user may look into; pytest's own are the caller's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 def test_check_says_that_the_disk_has_too_little_room(tmp_path):
