@@ -99,5 +99,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
         )
     Console(width=160, soft_wrap=True, markup=False, emoji=False, highlight=False).print(table)
     for row in rows:
+        whose = (row["grant"] or {}).get("whose") or row["address"]
+        if whose.lower() != row["address"].lower():  # `relay login --any-mailbox`
+            click.echo(f"{row['name']}: the grant is {whose}'s, not {row['address']}'s")
         if row["problem"]:
             click.echo(f"{row['name']}: {row['problem']}")

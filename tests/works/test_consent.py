@@ -211,6 +211,9 @@ async def test_the_wrong_mailbox_is_refused_when_it_can_be_asked(tmp_path):
             assert code == status, err
             assert "erp@example.com" in err
         assert one.grant.whose == "erp@example.com"
+        # Its mail goes out by another mailbox than the table shows.
+        _, out, _ = await ended(await one.relay("accounts"))
+        assert "scanner: the grant is erp@example.com's, not scanner@example.com's" in out
 
 
 async def test_a_port_in_use_is_a_sentence(tmp_path):
@@ -266,6 +269,7 @@ async def test_accounts(tmp_path):
         assert code == 0
         assert "scanner@example.com" in out
         assert "never" in out
+        assert "the grant is" not in out
 
 
 def test_the_redirect_urls_host_must_be_this_machine():
