@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from tests_courier import grant_of, relaying, to_toml, tree, until
 
 from relay.clock import Clock
+from relay.config import Works
 from relay.console.server import serving
 from relay.courier.patience import Patience
 from relay.outcome import Action, Blame, Outcome, Scope
 from relay.sandbox import Sandbox, Settings
-from relay.service import Service
+from relay.service import Service, _lasting
 from relay.spool import State
 from relay.works.diagnosis import Failure, diagnose_failure
 from relay.works.grants import FileGrants
@@ -314,6 +316,19 @@ async def test_sighup_takes_what_is_right_and_refuses_what_is_wrong(served, tmp_
     assert "console" in again[0]["reason"]
     process.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(process.wait, 10) == 0
+
+
+def test_what_a_reload_takes_of_works_is_what_the_documents_say():
+    """They promised all of it but the addresses, and a corrected client_secret changed nothing."""
+    works = Works()
+    changing = {
+        name
+        for name in Works.model_fields
+        if _lasting(works.model_copy(update={name: "another"})) == _lasting(works)
+    }
+    page = Path(__file__).parents[2] / "docs" / "operations.md"
+    (row,) = [line for line in page.read_text().splitlines() if line.startswith("| SIGHUP |")]
+    assert {name for name in Works.model_fields if f"`{name}`" in row} == changing
 
 
 async def test_a_new_account_of_a_reload_sends(tmp_path):
