@@ -127,8 +127,7 @@ def prepare(folder):
     start.chmod(0o755)
 
 
-def boot(folder):
-    nspawn = os.environ.get("SYSTEMD_NSPAWN") or shutil.which("systemd-nspawn")
+def boot(folder, nspawn):
     root = folder / "root"
     root.mkdir()
     words = [nspawn, "--register=no", "--keep-unit", "--private-network", "--volatile=overlay", "--quiet"]
@@ -152,9 +151,14 @@ def boot(folder):
 def main():
     if "--inside" in sys.argv:
         return inside()
+    nspawn = shutil.which(os.environ.get("SYSTEMD_NSPAWN") or "systemd-nspawn")
+    if nspawn is None:
+        sys.exit("systemd-nspawn is not installed (Debian: systemd-container; $SYSTEMD_NSPAWN names another)")
+    if os.geteuid() != 0:
+        sys.exit("a container wants root: sudo tests/systemd/booted.py")
     with tempfile.TemporaryDirectory(prefix="relay-booted-") as name:
         prepare(Path(name))
-        found = boot(Path(name))
+        found = boot(Path(name), nspawn)
     for key, value in found.items():
         print(f"{key:26} {value}")
     taken = [found["first"], *found["ports"], found["after a kill"], found["started by a connection"]]

@@ -1,6 +1,7 @@
 """The unit files: understood by systemd, tight by its own measure, and not too tight for the relay."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -34,6 +35,22 @@ def test_the_exposure_is_low():
     assert found, done.stderr
     assert float(found[1]) <= 1.6
     assert done.returncode == 0
+
+
+def test_what_boots_a_systemd_says_what_it_wants():
+    """docs/systemd.md tells the reader to run it, and without systemd-nspawn it was a traceback."""
+    script = Path(__file__).with_name("booted.py")
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "SYSTEMD_NSPAWN": "/nonexistent/systemd-nspawn"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "systemd-nspawn is not installed (Debian: systemd-container;" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(
