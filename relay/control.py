@@ -1,8 +1,8 @@
 """The socket by which commands speak to a running service: `state_dir/control.sock`, mode 0600.
 
 One request a connection: a line of JSON with `verb` and its arguments, then `size` octets of content
-for `send`; one line of JSON comes back. Commands that find no service take the spool themselves and
-use the same verbs, so that the spool has one writer at any time.
+for `send`; one line of JSON comes back, `{"answer": …}` or `{"refused": "why"}`. Commands that find no
+service take the spool themselves and use the same verbs, so that the spool has one writer at any time.
 """
 
 import asyncio
@@ -61,16 +61,16 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = await self._answer(reader)
+            said: Answer = {"answer": await self._answer(reader)}
         except (Refused, SpoolError, ValueError, TypeError) as error:
-            answer = {"refused": str(error)}
+            said = {"refused": str(error)}
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
             return
         except Exception:
             log.exception("control request failed")
-            answer = {"refused": "the relay had a fault of its own; its log says more"}
-        writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+            said = {"refused": "the relay had a fault of its own; its log says more"}
+        writer.write(json.dumps(said, ensure_ascii=False).encode() + b"\n")
         writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader) -> Answer:
@@ -120,9 +120,10 @@ async def call(path: Path, verb: str, content: bytes | BinaryIO | None = None, *
         writer.close()
     if not line:
         raise Refused("the relay closed the connection without an answer; its log says why")
-    answer: Answer = json.loads(line)
-    if "refused" in answer:
-        raise Refused(answer["refused"])
+    said: Answer = json.loads(line)
+    if "answer" not in said:
+        raise Refused(said.get("refused", "the running relay is of another version; restart it"))
+    answer: Answer = said["answer"]
     return answer
 
 

@@ -219,6 +219,8 @@ async def test_the_verbs_work_beside_a_running_relay(tmp_path):
         await relay.reach(ids[0], State.DELAYED)
         listed = json.loads((await command(config, "queue", "list", "--json")).stdout)
         assert [one["queue_id"] for one in listed["messages"]] == ids
+        shown = await command(config, "queue", "show", ids[0])
+        assert (shown.returncode, shown.stdout.split()[:4]) == (0, ["queue", "id", ids[0], "state"])
         held = await command(config, "queue", "hold", ids[0])
         assert held.stdout == f"{ids[0]} held\n", held.stderr
         again = await command(config, "queue", "hold", ids[0])
