@@ -8,7 +8,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -44,8 +44,20 @@ def _network(value: object) -> Network:
         raise ValueError('expected a network such as "192.168.0.0/16" or "::1/128"') from None
 
 
+def _split_url(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        # A port that is none is found by looking at it, a name that is none by its encoding (RFC 3490 §4).
+        good = bool(parts.hostname and parts.hostname.encode("idna")) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError('expected a URL such as "https://host.example", its port, if any, from 1 to 65535')
+    return parts
+
+
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _split_url(value)
     loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
         raise ValueError("expected an https URL (http only to a loopback address)")
@@ -68,8 +80,7 @@ def split_address(value: str) -> tuple[str, int]:
 
 
 def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if _split_url(value).scheme not in ("http", "https"):
         raise ValueError('expected a URL such as "http://localhost:8484/callback"')
     return value
 

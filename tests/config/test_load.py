@@ -199,6 +199,38 @@ def test_a_redirect_url_that_is_none_is_refused():
     assert "works.redirect_url: expected a URL" in problems({"works": {"redirect_url": "localhost"}})[0]
 
 
+@pytest.mark.parametrize("key", ["api_url", "auth_url", "redirect_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:99999/v1.0",
+        "http://127.0.0.1:0/v1.0",
+        "https://host:abc/v1.0",
+        "https://",
+        "https:///v1.0",
+        "https://:443/v1.0",
+        "https://[::1/v1.0",
+        "https://a..example/v1.0",
+        f"https://{'x' * 64}.example/v1.0",
+    ],
+)
+def test_a_url_that_leads_nowhere_is_refused(key, url):
+    """Commands ended in a traceback by it, and what had never left the machine counted as unknown."""
+    (problem,) = problems({"works": {key: url}})
+    assert problem == (
+        f'works.{key}: expected a URL such as "https://host.example", its port, if any, from 1 to 65535, '
+        f"found {url!r}"
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["https://works.example:65535/v1.0", "http://[::1]:1", "https://例え.example"]
+)
+def test_a_url_that_leads_somewhere_is_taken(url):
+    works = build({"works": {"api_url": url, "redirect_url": url}}, {}).works
+    assert (works.api_url, works.redirect_url) == (url, url)
+
+
 def test_a_loss_that_does_not_exist_is_reported_with_everything_else():
     """All problems at once: it was told only when everything else was mended."""
     text = "\n".join(problems({"losses": {"replyto": "keep"}, "delivery": {"wait": "soon"}}))

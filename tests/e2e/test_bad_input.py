@@ -140,6 +140,14 @@ def test_a_secret_of_the_environment_goes_before_a_file_that_is_missing(tmp_path
     says(done, 69, "secret present", "127.0.0.1:9: Connection refused")
 
 
+@pytest.mark.parametrize("words", [["check"], ["login", "scanner", "--paste"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("key", ["api_url", "auth_url", "redirect_url"])
+def test_a_url_with_a_port_that_is_none(tmp_path, words, key):
+    """It was a traceback of whichever command came to use it first."""
+    works = {"client_id": "sandbox", "client_secret": "s3cr3t-value", key: "http://127.0.0.1:99999/v1.0"}
+    says(relay(*words, "--config", write(tmp_path, works=works)), 78, f"works.{key}: expected a URL", "65535")
+
+
 @pytest.mark.parametrize("option", ["--smtp-port", "--http-port"])
 @pytest.mark.parametrize("port", ["70000", "-1", "x"])
 def test_a_port_that_is_none(option, port):
