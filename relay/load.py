@@ -25,6 +25,7 @@ from relay.message.losses import KINDS
 
 SYSTEM_PATH = Path("/etc/relay/relay.toml")
 _PREFIX = "RELAY_"
+_SECRET, _SECRET_FILE = "RELAY_WORKS__CLIENT_SECRET", "RELAY_WORKS__CLIENT_SECRET_FILE"
 _USERINFO = re.compile(r"//[^/@\s]*@")
 _SECRET_KEYS = frozenset({"client_secret", "password_hash"})
 # The names of pydantic's complaints, in words for whoever wrote the file.
@@ -95,14 +96,14 @@ def build(
     """
     problems = list(problems)
     _override(tree, environ, problems)
-    problems += _between(tree) + _losses(tree)
+    problems += _read_secret(tree, environ) + _between(tree) + _losses(tree)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
         problems += [line for e in _telling(error.errors()) for line in _plain(e)]
     if problems:
         raise ConfigError(problems)
-    return _with_defaults(_with_secret(config, environ))
+    return _with_defaults(config)
 
 
 def _override(tree: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
@@ -263,23 +264,26 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _with_secret(config: Config, environ: Mapping[str, str]) -> Config:
-    works = config.works
-    if works.client_secret.get_secret_value():
-        return config
-    path = Path(works.client_secret_file) if works.client_secret_file else _credential(environ)
+def _read_secret(tree: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Put the client secret from its file into the tree, if it is to be had from one; gives the problems."""
+    works = tree.setdefault("works", {})
+    # The environment goes before relay.toml in both of its forms.
+    file_goes_before = environ.get(_SECRET_FILE) and not environ.get(_SECRET)
+    if not isinstance(works, dict) or (works.get("client_secret") and not file_goes_before):
+        return []
+    given = works.get("client_secret_file", "")
+    path = Path(given) if given and isinstance(given, str) else _credential(environ)
     if path is None:
-        return config
+        return []
     try:
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         remedy = "" if path.parent == Path(environ.get("CREDENTIALS_DIRECTORY", "")) else _CREDENTIAL
-        raise ConfigError(
-            [f"works.client_secret_file: {path}: cannot be read ({_why(error)}){remedy}"]
-        ) from None
+        return [f"works.client_secret_file: {path}: cannot be read ({_why(error)}){remedy}"]
     if not secret:
-        raise ConfigError([f"works.client_secret_file: {path}: is empty"])
-    return config.model_copy(update={"works": works.model_copy(update={"client_secret": SecretStr(secret)})})
+        return [f"works.client_secret_file: {path}: is empty"]
+    works["client_secret"] = SecretStr(secret)
+    return []
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

@@ -113,6 +113,24 @@ def test_the_environment_overrides_by_name_and_index(tmp_path):
     assert config.delivery.wait == 0
 
 
+def secret_of(works, environ):
+    return build({"works": works}, environ).works.client_secret.get_secret_value()
+
+
+def test_the_environment_goes_before_relay_toml_in_both_of_its_forms(tmp_path):
+    """A container that is given the secret as a file went on with the one of relay.toml."""
+    mounted, named = tmp_path / "mounted", tmp_path / "named"
+    mounted.write_text("of a file of the environment")
+    named.write_text("of a file of relay.toml")
+    by_file, by_value = {"RELAY_WORKS__CLIENT_SECRET_FILE": str(mounted)}, {"RELAY_WORKS__CLIENT_SECRET": "x"}
+    for works in ({}, {"client_secret": "of relay.toml"}, {"client_secret_file": str(named)}):
+        assert secret_of(dict(works), by_file) == "of a file of the environment"
+        assert secret_of(dict(works), by_value) == "x"
+        assert secret_of(dict(works), by_file | by_value) == "x"
+    assert secret_of({"client_secret": "of relay.toml"}, {}) == "of relay.toml"
+    assert secret_of({"client_secret_file": str(named)}, {}) == "of a file of relay.toml"
+
+
 def test_any_key_can_come_from_a_file(tmp_path):
     name = tmp_path / "name"
     name.write_text("relay.example.com\n")
@@ -245,6 +263,20 @@ def test_an_unreadable_secret_file_says_what_systemd_wants(tmp_path):
     assert len(found) == 1
     assert f"works.client_secret_file: {missing}: cannot be read (No such file or directory)" in found[0]
     assert "under systemd leave the key out" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "cannot be read"), (b"\xff", "not UTF-8"), (b"", "empty")]
+)
+def test_a_secret_file_is_reported_with_everything_else(tmp_path, content, said):
+    """It was told only when everything else was mended."""
+    path = tmp_path / "client_secret"
+    if content is not None:
+        path.write_bytes(content)
+    works = {"client_secret_file": str(path), "requests_per_minute": "many"}
+    found = problems({"works": works, "delivery": {"wait": "soon"}})
+    assert len(found) == 3
+    assert said in found[0]
 
 
 @pytest.mark.parametrize(
