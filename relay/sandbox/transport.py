@@ -148,11 +148,17 @@ async def _cut(receive: Receive) -> None:
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
     if transport is None:
         raise RuntimeError("connections can be cut under uvicorn only")
+    # The number of a socket that the client has closed may be another connection's by now.
+    if not transport.is_closing():
+        _reset(transport)
+    # uvicorn takes an application that ends without an answer for broken, unless the client is gone.
+    await _drain(receive, until_gone=True)
+
+
+def _reset(transport: asyncio.Transport) -> None:
     # A linger time of zero turns the close into an RST. uvloop's socket object cannot set options;
     # a second descriptor of the same socket can.
     descriptor = transport.get_extra_info("socket").fileno()
     with socket.socket(fileno=os.dup(descriptor)) as ours:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
-    # uvicorn takes an application that ends without an answer for broken, unless the client is gone.
-    await _drain(receive, until_gone=True)

@@ -1,5 +1,7 @@
 """`relay sandbox --api-only`: the simulated Works for somebody else's program, with faults by option."""
 
+import asyncio
+import json
 import re
 import signal
 import smtplib
@@ -7,6 +9,10 @@ import subprocess
 import sys
 
 import httpx2 as httpx
+import pytest
+
+from relay.cli import Failure
+from relay.cli import sandbox as sandbox_command
 
 
 def test_api_only_begins_with_the_faults_and_limits_it_is_given():
@@ -68,3 +74,43 @@ def test_a_fault_that_is_none_is_said_and_nothing_starts():
     assert done.returncode == 64
     assert "kind must be one of latency, 429" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([], "did not take the sample: Connection unexpectedly closed"),
+        (["220 x", "250 x", *["452 full"] * 5], "did not take the sample: (452, b'full')"),
+        (["220 x", "250 x", None], "gave no answer in 0 s"),
+    ],
+    ids=["hangs up", "refuses", "is silent"],
+)
+async def test_a_relay_that_does_not_take_the_sample_is_told_from_a_port_in_use(monkeypatch, answers, said):
+    """What smtplib raises is an OSError too, and became "cannot listen … choose another with --http-port"."""
+    monkeypatch.setattr(sandbox_command, "_ONCE_PATIENCE", 0.2)
+
+    async def serve(reader, writer):
+        for answer in answers:
+            if answer is None:
+                await reader.read()  # until the client has no more patience
+                break
+            writer.write(f"{answer}\r\n".encode())
+            await reader.readline()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        with pytest.raises(Failure) as caught:
+            await sandbox_command._send_sample(None, *server.sockets[0].getsockname())
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 70
+
+
+def test_once_with_a_works_that_is_silent():
+    """A page of traceback, then that a port could not be listened on. It was taken, and is shown."""
+    words = ["sandbox", "--once", "--fault", "no-answer:seconds=20"]
+    done = subprocess.run(
+        [sys.executable, "-m", "relay", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "250 2.0.0 queued, id=" in done.stderr
+    assert json.loads(done.stdout)["to"] == "yamada@example.com"

@@ -44,6 +44,17 @@ async def test_a_cut_is_a_reset_and_not_an_orderly_end(works):
     assert works.sandbox.counts()["accepted"] == 1
 
 
+async def test_a_client_that_leaves_before_the_cut_is_no_fault_of_the_sandbox(works, caplog):
+    """Its socket was looked for all the same: a traceback, or the reset of whoever has its number by now."""
+    await works.fault("no-answer", seconds=0.5)
+    with pytest.raises(httpx.ReadTimeout):
+        await works.send(timeout=0.1)
+    while works.sandbox.counts()["in_flight"]:
+        await asyncio.sleep(0.01)
+    assert caplog.records == []
+    assert (await works.send()).status_code == 202
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [("429", "TOO_MANY_REQUESTS"), ("500", "INTERNAL_SERVER_ERROR"), ("503", "SERVICE_UNAVAILABLE")],
