@@ -31,6 +31,7 @@ _SMTP_PORT, _HTTP_PORT, _API_PORT = 2525, 8580, 8581
 _ADDRESSES = {"scanner": "scanner@example.com", "erp": "erp@example.com"}
 _SAMPLE_RECIPIENTS = ["yamada@example.com", "soumu@example.com", "archive@example.com"]
 _ONCE_PATIENCE = 15.0  # seconds; the relay itself waits ten for Works, then it says "queued"
+_SETTLING_PATIENCE, _POLL = 2.0, 0.05  # seconds; the answer may come before the attempt's end is written
 _PORT = click.IntRange(0, 65535)
 _AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(min=1), click.IntRange(min=0)
 
@@ -171,7 +172,8 @@ async def _main(options: _Options, folder: Path) -> None:
         _add_console(front, service, sandbox)
         host, port = service.server.addresses[0]
         if options.once:
-            await _send_sample(sandbox, host, port)
+            reply = await _send_sample(host, port)
+            await _show_request(sandbox, service, reply)
             return
         _say(f"SMTP      {host}:{port}   no login needed; any sender, any recipient")
         _say(f"inbox     {http.url}/inbox   what was sent, as its recipients would see it")
@@ -278,7 +280,7 @@ def _consented(tokens: "Tokens") -> "Grant":
     )
 
 
-async def _send_sample(sandbox: "Sandbox", host: str, port: int) -> None:
+async def _send_sample(host: str, port: int) -> str:
     import smtplib
 
     content = Path(__file__).parents[1].joinpath("sandbox", "sample.eml").read_bytes()
@@ -290,10 +292,27 @@ async def _send_sample(sandbox: "Sandbox", host: str, port: int) -> None:
         said = f"gave no answer in {_ONCE_PATIENCE:.0f} s" if late else f"did not take the sample: {error}"
         raise Failure(f"the relay {said}", EX_SOFTWARE) from None
     _say(f"the relay answered: {reply}")
+    return reply
+
+
+async def _show_request(sandbox: "Sandbox", service: "Service", reply: str) -> None:
     if not sandbox.messages:
-        raise Failure("the simulated Works was given nothing; the log above says why", EX_SOFTWARE)
+        why = await _explain_nothing(service, reply)
+        raise Failure(f"the simulated Works took nothing; {why}", EX_SOFTWARE)
     print_json(sandbox.request(sandbox.messages[-1].id))
     sys.stdout.flush()
+
+
+async def _explain_nothing(service: "Service", reply: str) -> str:
+    if not reply.startswith("250"):
+        return "the relay's answer says why"
+    queue_id = reply.rpartition("id=")[2]
+    entry = await service.verbs.queue_show(queue_id)
+    patience = time.monotonic() + _SETTLING_PATIENCE
+    while entry["state"] == "sending" and time.monotonic() < patience:
+        await asyncio.sleep(_POLL)
+        entry = await service.verbs.queue_show(queue_id)
+    return f"the sample is {entry['state']}: {entry['status']} {entry['reason']}".rstrip(": ")
 
 
 def _submit(host: str, port: int, content: bytes) -> str:

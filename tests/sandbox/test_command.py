@@ -100,7 +100,7 @@ async def test_a_relay_that_does_not_take_the_sample_is_told_from_a_port_in_use(
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         with pytest.raises(Failure) as caught:
-            await sandbox_command._send_sample(None, *server.sockets[0].getsockname())
+            await sandbox_command._send_sample(*server.sockets[0].getsockname())
     assert said in str(caught.value)
     assert caught.value.exit_code == 70
 
@@ -114,3 +114,21 @@ def test_once_with_a_works_that_is_silent():
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert "250 2.0.0 queued, id=" in done.stderr
     assert json.loads(done.stdout)["to"] == "yamada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("503", "the sample is delayed: 4.4.5 Works is temporarily out of service"),
+        ("wrong-content-type:status=400", "the relay's answer says why"),
+        ("token-death:at=mail", "the sample is held: 4.7.0 the account's consent is no longer valid"),
+    ],
+)
+def test_once_with_a_works_that_takes_nothing(fault, said):
+    """It pointed to a log above, and there was none."""
+    words = ["sandbox", "--once", "--fault", fault]
+    done = subprocess.run(
+        [sys.executable, "-m", "relay", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (70, ""), done.stderr
+    assert f"relay: the simulated Works took nothing; {said}" in done.stderr
