@@ -66,9 +66,10 @@ def _base_url(value: str) -> str:
 
 def _host_port(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or "[" in bare or "]" in bare or not port.isdecimal() or int(port) > _HIGHEST_PORT:
         raise ValueError('expected ADDRESS:PORT, such as "127.0.0.1:2525" or "[::]:25"')
-    if not host:
+    if not bare:
         raise ValueError('expected an address before the port; "0.0.0.0:25" means every one')
     return value
 

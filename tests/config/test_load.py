@@ -204,6 +204,19 @@ def test_what_may_be_empty_is_one_problem_and_not_two(value):
     ]
 
 
+@pytest.mark.parametrize("value", ["[::1:25", "::1]:25", "[[::1]]:25", "127.0.0.1]:25", "[:25", "[]:25"])
+def test_an_address_with_half_a_bracket_is_refused(value):
+    """The bracket was taken off all the same; `[]` listened everywhere."""
+    (problem,) = problems({"listener": [{"address": value}]})
+    assert problem.startswith("listener[0].address: expected ")
+    assert problem.endswith(f"found {value!r}")
+
+
+@pytest.mark.parametrize("value", ["[::1]:25", "[::]:0", "127.0.0.1:25", "localhost:65535"])
+def test_an_address_with_whole_brackets_or_none_is_taken(value):
+    assert build({"listener": [{"address": value}]}, {}).listener[0].address == value
+
+
 @pytest.mark.parametrize(
     "tree", [{"hostname": "relay example"}, {"hostname": "a\r\n220 b"}, {"hostname": "中継"}]
 )
