@@ -1,6 +1,7 @@
 """What an administrator gets wrong: one plain sentence with the remedy, no traceback, the right exit code."""
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -178,6 +179,25 @@ def test_an_address_that_no_listener_would_take(tmp_path, command, address):
     message.write_bytes(b"From: scanner@example.com\nSubject: x\n\nhello\n")
     done = relay(command, message, "--rcpt", address, "--config", write(tmp_path))
     says(done, 65, "5.1.3")
+
+
+@pytest.mark.parametrize("address", ["bad@@x y", "a@example.com;b@example.com", "a\r\nb@example.com"])
+def test_a_sender_that_no_listener_would_take(tmp_path, address):
+    """It was queued as it stood, and would have been what a notice of failure goes to."""
+    message = tmp_path / "message.eml"
+    message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
+    says(relay("send", message, "--from", address, "--config", write(tmp_path)), 65, "5.1.7", repr(address))
+
+
+@pytest.mark.parametrize(("address", "kept"), [("root", "root@relay.test"), ("", "")])
+def test_a_sender_that_a_listener_would_take(tmp_path, address, kept):
+    """As by SMTP: a name alone is one of this machine, and none at all is the null path."""
+    message = tmp_path / "message.eml"
+    message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
+    path = write(tmp_path, hostname="relay.test")
+    says(relay("send", message, "--from", address, "--config", path), 0, "queued")
+    (listed,) = json.loads(relay("queue", "list", "--json", "--config", path).stdout)["messages"]
+    assert listed["reverse_path"] == kept
 
 
 def test_an_address_of_the_fields_that_no_listener_would_take(tmp_path):
