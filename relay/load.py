@@ -36,7 +36,13 @@ _EXPECTED = {
     "int_from_float": "expected a whole number",
     "bool_parsing": "expected true or false",
     "bool_type": "expected true or false",
+    "int_parsing_size": "expected a whole number",
+    "greater_than_equal": "expected {ge} or more",
+    "less_than_equal": "expected {le} or less",
     "string_type": "expected a text in quotes",
+    "string_too_short": "expected a text that is not empty",
+    "string_too_long": "expected at most {max_length} characters",
+    "path_type": "expected a text in quotes",
     "tuple_type": "expected a list",
     "model_type": "expected a table",
     "dict_type": "expected a table",
@@ -224,7 +230,9 @@ def _plain(error: ErrorDetails) -> list[str]:
         return [
             f"{where}: {text}" + ("" if isinstance(found, dict) else f", found {_shown(error['loc'], found)}")
         ]
-    expected = _EXPECTED.get(kind) or error["msg"].replace("Input should be", "expected")
+    expected = error["msg"].replace("Input should be", "expected")
+    if kind in _EXPECTED:
+        expected = _EXPECTED[kind].format(**error.get("ctx", {}))
     if kind == "tuple_type" and isinstance(found, dict):
         return [f"{where}: expected [[{where}]], with two brackets, found [{where}]"]
     if kind == "model_type" and isinstance(found, list):

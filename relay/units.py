@@ -11,6 +11,7 @@ _OCTETS = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?B?)", re.ASCII | re.IGNORECASE)
 _STEP = re.compile(r"(.+?)(\*(\d*))?", re.ASCII)
+_STEPS_EXPECTED = 'expected a list of steps such as ["1m", "5m*2", "4h*"]'
 # Two messages that failed together should not come back together.
 _JITTER = 0.1
 
@@ -62,7 +63,7 @@ class Schedule:
         if isinstance(words, str):
             words = [word.strip() for word in words.split(",")]
         if not isinstance(words, list) or not words:
-            raise ValueError('expected a list of steps such as ["1m", "5m*2", "4h*"]')
+            raise ValueError(_STEPS_EXPECTED)
         steps = tuple(_parse_step(word) for word in words)
         if any(times < 0 for _, times in steps[:-1]):
             raise ValueError("only the last step can be without end (a * with no number)")
@@ -85,8 +86,11 @@ class Schedule:
 def _parse_step(word: object) -> tuple[float, int]:
     found = _STEP.fullmatch(word) if isinstance(word, str) else None
     if found is None:
-        raise ValueError(f"{word!r} is not a step such as 5m or 5m*2")
-    seconds = parse_duration(found[1])
+        raise ValueError(_STEPS_EXPECTED)
+    try:
+        seconds = parse_duration(found[1])
+    except ValueError:
+        raise ValueError(_STEPS_EXPECTED) from None
     if seconds <= 0:
         raise ValueError(f"{word!r}: a wait has to be longer than nothing")
     times = 1 if found[2] is None else int(found[3]) if found[3] else -1

@@ -262,6 +262,40 @@ def test_a_url_that_leads_somewhere_is_taken(url):
     assert (works.api_url, works.redirect_url) == (url, url)
 
 
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        (
+            {"delivery": {"no_subject": ""}},
+            "delivery.no_subject: expected a text that is not empty, found ''",
+        ),
+        (
+            {"delivery": {"no_subject": "x" * 181}},
+            f"delivery.no_subject: expected at most 180 characters, found '{'x' * 181}'",
+        ),
+        ({"works": {"concurrency": 0}}, "works.concurrency: expected 1 or more, found 0"),
+        ({"works": {"concurrency": 1001}}, "works.concurrency: expected 1000 or less, found 1001"),
+        (
+            {"limits": {"sessions": "9" * 5000}},
+            f"limits.sessions: expected a whole number, found '{'9' * 199}",
+        ),
+        ({"state_dir": 3}, "state_dir: expected a text in quotes, found 3"),
+    ],
+    ids=lambda value: value.partition(",")[0] if isinstance(value, str) else "",
+)
+def test_what_is_said_is_never_pydantics_own_wording(tree, said):
+    """ "String should have at least 1 character" is no sentence for whoever wrote the file."""
+    assert problems(tree) == [said]
+
+
+@pytest.mark.parametrize("value", ["abc", ["1m", "abc"], ["1m", 5], [""], [], 5, ["5m\n"]])
+def test_a_schedule_that_is_none_asks_for_a_list_of_steps(value):
+    """It asked for a duration, and a duration alone would have been a schedule of one step."""
+    assert problems({"delivery": {"retry": value}}) == [
+        f'delivery.retry: expected a list of steps such as ["1m", "5m*2", "4h*"], found {value!r}'
+    ]
+
+
 def test_a_loss_that_does_not_exist_is_reported_with_everything_else():
     """All problems at once: it was told only when everything else was mended."""
     text = "\n".join(problems({"losses": {"replyto": "keep"}, "delivery": {"wait": "soon"}}))
