@@ -45,7 +45,7 @@ class RedirectServer:
                 yield
                 return
             raise ConsentError(
-                f"cannot listen on {address}:{port} ({error.strerror}); or use --paste"
+                f"cannot listen on {address}:{port} ({error.strerror}); free this port, or use --paste"
             ) from None
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
         thread.start()

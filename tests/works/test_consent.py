@@ -282,6 +282,19 @@ def test_the_redirect_urls_host_must_be_this_machine():
             pass
 
 
+def test_a_port_in_use_is_a_sentence_with_both_remedies():
+    """It said "…; or use --paste", and the first half was missing."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(ConsentError) as caught,
+            RedirectServer(f"http://localhost:{port}/", "s").running(),
+        ):
+            pass
+    why = f"cannot listen on 127.0.0.1:{port} (Address already in use)"
+    assert str(caught.value) == f"{why}; free this port, or use --paste"
+
+
 def test_the_server_leaves_nothing_behind():
     before = threading.active_count()
     port = free_port()
