@@ -166,7 +166,7 @@ class Service:
             self.courier.stop_account(account, None)
             self.operator.report(account, None)
             return
-        outcome = diagnose_failure(failure)
+        outcome = diagnose_failure(failure, account=account)
         # A refused refresh is known at half of the access token's life: mail goes on with the rest of it,
         # and the message that finds the token dead stops the account. The operator hears of it now.
         if self.authorizer.can_send(account):

@@ -39,7 +39,6 @@ def list_(states: tuple[str, ...], limit: int, config_path: str | None, *, as_js
     counts = ", ".join(f"{n} {state}" for state, n in answer["counts"].items() if n)
     click.echo(counts or "the queue is empty")
     for name, reason in answer["held_accounts"].items():
-        reason = reason.replace("run: relay login", f"run: relay login {name}")  # noqa: PLW2901
         click.echo(f"account {name} is held, and its mail with it: {reason}")
 
 

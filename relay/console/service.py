@@ -116,8 +116,7 @@ class ServiceStatus:
     def _account(self, account: Account) -> AccountStatus:
         grant = self._service.authorizer.grant(account.name)
         trouble = self._service.authorizer.trouble(account.name)
-        held = diagnose_failure(trouble).reason if trouble else ""
-        held = held.replace("run: relay login", f"run: relay login {account.name}")
+        held = diagnose_failure(trouble, account=account.name).reason if trouble else ""
         if not held and account.name in self._service.courier.held:
             held = "its last attempts say why"
         return AccountStatus(

@@ -130,7 +130,7 @@ class Client:
                 await _again(budget)
                 end = await self._follow(call)
         except TokenError as error:
-            return diagnose_failure(error.failure, error.diagnostic)
+            return diagnose_failure(error.failure, error.diagnostic, account.name)
         return diagnose(end) if isinstance(end, Answer) else diagnose_failure(end)
 
     async def _follow(self, call: _Call) -> Answer | Failure:

@@ -115,8 +115,10 @@ _BY_FAILURE: Mapping[Failure, Outcome] = {
         blame=Blame.GATEWAY,
         if_repeated=None,
     ),
-    Failure.NO_GRANT: _held("4.7.0", "nobody has consented for this account yet; run: relay login"),
-    Failure.TOKEN_REFUSED: _held("4.7.0", "the account's consent is no longer valid; run: relay login"),
+    Failure.NO_GRANT: _held("4.7.0", "nobody has consented for this account yet; run: relay login ACCOUNT"),
+    Failure.TOKEN_REFUSED: _held(
+        "4.7.0", "the account's consent is no longer valid; run: relay login ACCOUNT"
+    ),
     Failure.APP_REFUSED: _held("4.7.0", "Works refuses client_id or client_secret; correct them"),
     Failure.TOKEN_UNAVAILABLE: _delayed(
         "4.4.1", "the authorization server of Works cannot be used at the moment", Scope.ACCOUNT
@@ -134,9 +136,11 @@ def diagnose(answer: Answer) -> Outcome:
     return replace(row, http_status=answer.status, code=code, diagnostic=description, retry_after=wait)
 
 
-def diagnose_failure(failure: Failure, diagnostic: str = "") -> Outcome:
-    """What an attempt without an answer means for the message."""
-    return replace(_BY_FAILURE[failure], diagnostic=_clean(diagnostic))
+def diagnose_failure(failure: Failure, diagnostic: str = "", account: str = "ACCOUNT") -> Outcome:
+    """What an attempt without an answer means for the message; the account's name is for the reason."""
+    row = _BY_FAILURE[failure]
+    reason = row.reason.replace("ACCOUNT", account)
+    return replace(row, reason=reason, diagnostic=_clean(diagnostic))
 
 
 def _by_class(status: int) -> Outcome:

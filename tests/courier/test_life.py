@@ -40,6 +40,22 @@ async def test_nobody_waits_for_an_account_in_trouble(tmp_path):
         await quickly(relay)
 
 
+@pytest.mark.parametrize(("grants", "why"), [([], "nobody has consented"), (None, "no longer valid")])
+async def test_an_account_in_trouble_says_the_whole_command_that_helps(tmp_path, capsys, grants, why):
+    """`relay login` alone asks which account; known before any message, or found out by one."""
+    async with relaying(tmp_path / "state", grants=grants, delivery={"wait": "0s"}) as relay:
+        relay.sandbox.add_fault("token-death", at="mail")
+        await relay.put()
+        await until(lambda: relay.service.courier.held)
+        config = tmp_path / "relay.toml"
+        config.write_text(to_toml(tree("http://127.0.0.1:1", tmp_path / "state")))
+        listed = (await command(config, "queue", "list")).stdout
+    for text in (listed, capsys.readouterr().out):
+        assert why in text
+        assert "run: relay login scanner" in text
+        assert text.count("run: relay login") == text.count("run: relay login scanner")
+
+
 async def test_nobody_waits_while_works_is_down(tmp_path):
     async with relaying(tmp_path / "state", delivery={"wait": "60s"}) as relay:
         relay.sandbox.add_fault("503", times=0)
