@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from relay.mail import Policy
 from relay.units import Schedule, parse_duration, parse_size
@@ -147,6 +157,15 @@ Priority = Literal["urgent", "normal", "bulk"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
+def _across(text: str) -> PydanticCustomError:
+    """A problem of several keys of a table.
+
+    Found at the last of them, when those before it that are right are in `info.data`: a check of the whole
+    table would be left out where any key is wrong, and its problem be told only when that one is mended.
+    """
+    return PydanticCustomError("across_keys", "{text}", {"text": text})
+
+
 class Section(BaseModel):
     """A table of relay.toml: unknown keys are errors, and nothing changes after reading."""
 
@@ -187,6 +206,9 @@ class Account(Section):
     recipients_per_day: Count = Field(20_000, description="in 24 hours; 0: no limit")
 
 
+_CLOSE_IT = 'set auth = "required", or name only loopback or private networks'
+
+
 def _find_wide(networks: tuple[Network, ...]) -> str:
     """Those of them that strangers are in, for a sentence; "" if there are none."""
     return ", ".join(str(n) for n in networks if not (n.is_loopback or n.is_private))
@@ -200,35 +222,52 @@ class Listener(Section):
     tls_profile: Literal["modern", "legacy"] = "modern"
     auth: Literal["off", "optional", "required"] = "off"
     networks: Networks = Field(tuple(ip_network(n) for n in _LOOPBACK), description="who may connect")
-    certificate_file: str = Field("", description="PEM, for starttls and implicit")
+    # The defaults that `validate_default` looks at are right or wrong by what stands before them.
+    certificate_file: str = Field("", validate_default=True, description="PEM, for starttls and implicit")
     private_key_file: str = Field("", description="PEM; empty: in certificate_file")
-    auth_without_tls: bool = Field(default=False, description="AUTH in plain text, for these networks")
+    auth_without_tls: bool = Field(
+        default=False, validate_default=True, description="AUTH in plain text, for these networks"
+    )
     message_limit: Size | Literal[""] = Field("", description="the SIZE advertised")
     priority: Priority = Field("normal", description="of its mail, among sources that wait")
     recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
     proxy_networks: Networks = Field((), description="balancers whose PROXY header names the client")
     client_ca_file: str = Field("", description="PEM; certificates of these may stand for a user")
 
-    @model_validator(mode="after")
-    def _check(self) -> "Listener":
-        if self.tls != "none" and not self.certificate_file:
-            raise ValueError(f'certificate_file is needed for tls = "{self.tls}"')
-        if self.tls == "none" and self.auth == "required" and not self.auth_without_tls:
-            raise ValueError('auth = "required" needs tls, or auth_without_tls = true')
-        if self.auth != "required":
-            self._refuse_open_relay()
-        return self
+    @field_validator("networks")
+    @classmethod
+    def _check_open(cls, networks: tuple[Network, ...], info: ValidationInfo) -> tuple[Network, ...]:
+        wide = _find_wide(networks)
+        if wide and info.data.get("auth", "required") != "required":
+            raise _across(f"anybody in {wide} could send (an open relay): {_CLOSE_IT}")
+        return networks
 
-    def _refuse_open_relay(self) -> None:
-        remedy = 'set auth = "required", or name only loopback or private networks'
-        if wide := _find_wide(self.networks):
-            raise ValueError(f"anybody in {wide} could send (an open relay): {remedy}")
+    @field_validator("proxy_networks")
+    @classmethod
+    def _check_proxies(cls, networks: tuple[Network, ...], info: ValidationInfo) -> tuple[Network, ...]:
         # By a PROXY header its sender is whoever it says it is, within `networks` too.
-        if wide := _find_wide(self.proxy_networks):
-            raise ValueError(
+        wide = _find_wide(networks)
+        if wide and info.data.get("auth", "required") != "required":
+            raise _across(
                 f"anybody in {wide} could send (an open relay), for whoever is in proxy_networks "
-                f"chooses the client address: {remedy}"
+                f"chooses the client address: {_CLOSE_IT}"
             )
+        return networks
+
+    @field_validator("certificate_file")
+    @classmethod
+    def _check_certificate(cls, certificate_file: str, info: ValidationInfo) -> str:
+        tls = info.data.get("tls", "none")
+        if tls != "none" and not certificate_file:
+            raise _across(f'certificate_file is needed for tls = "{tls}"')
+        return certificate_file
+
+    @field_validator("auth_without_tls")
+    @classmethod
+    def _check_secrecy(cls, auth_without_tls: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        if not auth_without_tls and (info.data.get("tls"), info.data.get("auth")) == ("none", "required"):
+            raise _across('auth = "required" needs tls, or auth_without_tls = true')
+        return auth_without_tls
 
 
 class User(Section):
@@ -236,18 +275,21 @@ class User(Section):
 
     name: str = Field(min_length=1, max_length=255)
     password_hash: PasswordHash = Field("", description="made by `relay passwd`")
-    certificate: str = Field("", description="the common name of a client certificate that stands for it")
+    certificate: str = Field(
+        "", validate_default=True, description="the common name of a client certificate that stands for it"
+    )
     account: str = Field("", description="the account that sends; empty: chosen by address")
     may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
     priority: Literal[""] | Priority = Field("", description="of its mail; empty: the listener's")
     recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
     messages_per_hour: Count | None = Field(None, description="absent: as in [limits]; 0: no limit")
 
-    @model_validator(mode="after")
-    def _check(self) -> "User":
-        if not self.password_hash and not self.certificate:
-            raise ValueError("expected password_hash (made by `relay passwd`) or certificate")
-        return self
+    @field_validator("certificate")
+    @classmethod
+    def _check_proof(cls, certificate: str, info: ValidationInfo) -> str:
+        if not certificate and info.data.get("password_hash") == "":
+            raise _across("expected password_hash (made by `relay passwd`) or certificate")
+        return certificate
 
 
 class Device(Section):

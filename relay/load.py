@@ -222,14 +222,11 @@ def _plain(error: ErrorDetails) -> list[str]:
     if kind in ("extra_forbidden", "missing"):
         said = "is missing" if kind == "missing" else f"no such key{_nearest(error['loc'])}"
         return [f"{where}: {said}"]
+    if kind == "across_keys":  # which says itself what it found, and belongs to the table
+        return [f"{_path(error['loc'][:-1])}: {error['msg']}"]
     if kind == "value_error":
         text = str(error["ctx"]["error"])
-        if not where:
-            return text.splitlines()
-        # A check over several keys says itself what it found.
-        return [
-            f"{where}: {text}" + ("" if isinstance(found, dict) else f", found {_shown(error['loc'], found)}")
-        ]
+        return [f"{where}: {text}, found {_shown(error['loc'], found)}"]
     expected = error["msg"].replace("Input should be", "expected")
     if kind in _EXPECTED:
         expected = _EXPECTED[kind].format(**error.get("ctx", {}))

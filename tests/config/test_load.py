@@ -56,6 +56,43 @@ def test_problems_between_keys():
     assert "user[0].account: expected the name of an account, found 'nobody'" in text
 
 
+def test_a_wrong_key_hides_no_problem_across_keys():
+    """With one key wrong, what several keys said together was told only when that one was mended."""
+    listener = {"address": "25", "tls": "starttls", "networks": ["0.0.0.0/0"]}
+    found = problems({"listener": [listener], "user": [{"name": ""}]})
+    assert [problem.partition(" (")[0] for problem in found] == [
+        'listener[0].address: expected ADDRESS:PORT, such as "127.0.0.1:2525" or "[::]:25", found \'25\'',
+        "listener[0]: anybody in 0.0.0.0/0 could send",
+        'listener[0]: certificate_file is needed for tls = "starttls"',
+        "user[0].name: expected a text that is not empty, found ''",
+        "user[0]: expected password_hash",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tree", "key"),
+    [
+        ({"listener": [{"tls": "ssl", "auth": "required"}]}, "listener[0].tls"),
+        ({"listener": [{"auth": "yes", "networks": ["0.0.0.0/0"]}]}, "listener[0].auth"),
+        ({"listener": [{"tls": "implicit", "certificate_file": 3}]}, "listener[0].certificate_file"),
+        ({"listener": [{"auth": "required", "auth_without_tls": "x"}]}, "listener[0].auth_without_tls"),
+        ({"user": [{"name": "u", "password_hash": "x"}]}, "user[0].password_hash"),
+        ({"user": [{"name": "u", "certificate": 3}]}, "user[0].certificate"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_follows_from_a_wrong_key_alone_is_no_problem_of_its_own(tree, key):
+    (problem,) = problems(tree)
+    assert problem.startswith(f"{key}: expected ")
+
+
+def test_a_password_in_plain_text_needs_its_own_word():
+    assert problems({"listener": [{"auth": "required"}]}) == [
+        'listener[0]: auth = "required" needs tls, or auth_without_tls = true'
+    ]
+    build({"listener": [{"auth": "required", "auth_without_tls": True}]}, {})
+
+
 @pytest.mark.parametrize("auth", ["off", "optional"])
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "8.8.8.0/24", "2001:db8::/16"])
 def test_an_open_relay_is_refused(auth, network):
