@@ -242,7 +242,7 @@ def _path(loc: tuple[int | str, ...]) -> str:
     for step in loc:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif "[" not in step and "-" not in step:  # the inner names of unions say nothing to people
+        elif "[" not in step:  # the inner names of unions say nothing to people
             text += f".{step}" if text else step
     return text
 

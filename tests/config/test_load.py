@@ -93,6 +93,15 @@ def test_a_password_in_plain_text_needs_its_own_word():
     build({"listener": [{"auth": "required", "auth_without_tls": True}]}, {})
 
 
+def test_a_key_with_a_hyphen_is_named():
+    """It was taken for an inner name of pydantic's, and only the table was named."""
+    found = problems({"losses": {"reply-to": "bogus"}, "works": {"client-id": "x"}})
+    assert found == [
+        "works.client-id: no such key; did you mean client_id?",
+        "losses.reply-to: expected 'keep', 'drop', 'reject' or 'attach', found 'bogus'",
+    ]
+
+
 @pytest.mark.parametrize("auth", ["off", "optional"])
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "8.8.8.0/24", "2001:db8::/16"])
 def test_an_open_relay_is_refused(auth, network):
