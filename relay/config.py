@@ -26,6 +26,8 @@ from relay.mail import Policy
 from relay.units import Schedule, parse_duration, parse_size
 
 Network = IPv4Network | IPv6Network
+# As the environment gives them, which has nothing but texts.
+TRUE_WORDS, _FALSE_WORDS = ("true", "1"), ("false", "0")
 _HIGHEST_PORT = 65535
 # A Unix socket's path has 107 octets and a NUL (unix(7)): state_dir, a slash and control.sock.
 _LONGEST_STATE_DIR = 107 - len("/control.sock")
@@ -39,6 +41,13 @@ def _not_bool(value: object) -> object:
     # bool is an int to Python, not to whoever wrote the file.
     if isinstance(value, bool):
         raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _read_flag(value: object) -> object:
+    # pydantic takes "yes" and "on" for true as well, which TOML does not.
+    if isinstance(value, str) and value.lower() not in TRUE_WORDS + _FALSE_WORDS:
+        raise ValueError("expected true or false")
     return value
 
 
@@ -138,6 +147,7 @@ def _device(value: str) -> str:
 
 
 Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=0)]
+Flag = Annotated[bool, BeforeValidator(_read_flag)]
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Networks = Annotated[
@@ -195,12 +205,12 @@ class Account(Section):
 
     name: Name = Field(description="what the relay calls it")
     address: MailAddress = Field(description="the mailbox's address")
-    default: bool = Field(default=False, description="sends what no other account matches")
+    default: Flag = Field(default=False, description="sends what no other account matches")
     user_id: str = Field("me", min_length=1, description='"me", or the member\'s ID or login ID')
     user_name: str = Field("", description="the sender's display name; empty: the From's")
-    save_sent: bool = Field(default=True, description="keep a copy in Sent")
-    tracking: bool = Field(default=False, description="read tracking")
-    send_separately: bool = Field(default=False, description="one message for each recipient")
+    save_sent: Flag = Field(default=True, description="keep a copy in Sent")
+    tracking: Flag = Field(default=False, description="read tracking")
+    send_separately: Flag = Field(default=False, description="one message for each recipient")
     security_level: Literal["", "General", "Restricted", "Confidential", "Non-business"] = ""
     mails_per_minute: Count = Field(60, description="the mailbox's limit; 0: no limit")
     recipients_per_day: Count = Field(20_000, description="in 24 hours; 0: no limit")
@@ -225,7 +235,7 @@ class Listener(Section):
     # The defaults that `validate_default` looks at are right or wrong by what stands before them.
     certificate_file: str = Field("", validate_default=True, description="PEM, for starttls and implicit")
     private_key_file: str = Field("", description="PEM; empty: in certificate_file")
-    auth_without_tls: bool = Field(
+    auth_without_tls: Flag = Field(
         default=False, validate_default=True, description="AUTH in plain text, for these networks"
     )
     message_limit: Size | Literal[""] = Field("", description="the SIZE advertised")

@@ -18,7 +18,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from relay.config import Config
+from relay.config import TRUE_WORDS, Config
 from relay.include import add_files
 from relay.mail import Policy
 from relay.message.losses import KINDS
@@ -170,7 +170,7 @@ def _between(tree: dict[str, Any]) -> list[str]:
     listeners = [row for row in _rows(tree, "listener") if not str(row.get("address", "")).endswith(":0")]
     problems = _repeated("account", "name", accounts) + _repeated("account", "address", accounts)
     problems += _repeated("user", "name", users) + _repeated("listener", "address", listeners)
-    if sum(row.get("default") in (True, "true") for row in accounts) > 1:
+    if sum(str(row.get("default")).lower() in TRUE_WORDS for row in accounts) > 1:
         problems.append("account: only one can be the default")
     names = {row.get("name") for row in accounts}
     problems += [

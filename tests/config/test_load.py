@@ -4,8 +4,6 @@ import pytest
 
 from relay.load import ConfigError, build, load
 
-GOOD = {"account": [{"name": "a", "address": "a@example.com"}]}
-
 
 def problems(tree, environ=None):
     with pytest.raises(ConfigError) as caught:
@@ -91,6 +89,25 @@ def test_a_password_in_plain_text_needs_its_own_word():
         'listener[0]: auth = "required" needs tls, or auth_without_tls = true'
     ]
     build({"listener": [{"auth": "required", "auth_without_tls": True}]}, {})
+
+
+@pytest.mark.parametrize("value", ["yes", "on", "y", "t", "", "tru", 2])
+def test_a_flag_is_true_or_false_and_no_other_text(value):
+    """ "yes" was true to the accounts and unknown to the check that only one of them is the default."""
+    account = {"name": "a", "address": "a@example.com", "default": value}
+    assert problems({"account": [account]}) == [
+        f"account[0].default: expected true or false, found {value!r}"
+    ]
+
+
+@pytest.mark.parametrize("value", ["true", "True", "1", True, 1])
+def test_two_defaults_are_found_however_true_is_written(value):
+    """The environment has nothing but texts."""
+    accounts = [{"name": n, "address": f"{n}@example.com", "default": value} for n in "ab"]
+    assert problems({"account": accounts}) == ["account: only one can be the default"]
+    environ = {"RELAY_ACCOUNT__0__DEFAULT": "1", "RELAY_ACCOUNT__0__TRACKING": "FALSE"}
+    (account,) = build({"account": [accounts[0]]}, environ).account
+    assert (account.default, account.tracking) == (True, False)
 
 
 def test_a_key_with_a_hyphen_is_named():
