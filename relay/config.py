@@ -290,7 +290,7 @@ class User(Section):
     )
     account: str = Field("", description="the account that sends; empty: chosen by address")
     may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
-    priority: Literal[""] | Priority = Field("", description="of its mail; empty: the listener's")
+    priority: Literal["", Priority] = Field("", description="of its mail; empty: the listener's")
     recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
     messages_per_hour: Count | None = Field(None, description="absent: as in [limits]; 0: no limit")
 

@@ -342,6 +342,10 @@ def test_a_url_that_leads_somewhere_is_taken(url):
             {"limits": {"sessions": "9" * 5000}},
             f"limits.sessions: expected a whole number, found '{'9' * 199}",
         ),
+        (
+            {"user": [{"name": "u", "certificate": "u", "priority": "high"}]},
+            "user[0].priority: expected '', 'urgent', 'normal' or 'bulk', found 'high'",
+        ),
         ({"state_dir": 3}, "state_dir: expected a text in quotes, found 3"),
     ],
     ids=lambda value: value.partition(",")[0] if isinstance(value, str) else "",
