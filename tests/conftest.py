@@ -9,8 +9,9 @@ import hypothesis
 import pytest
 import secrets_watch
 
-# The suite's examples are the same in every run, so that what is red is red again. Others are looked for
-# by tests/fuzz, and by `pytest --hypothesis-profile=default`.
+# The suite's examples do not depend on chance, so that what is red is red again (only on the modules that are
+# loaded, whose constants are drawn too). Others are looked for by tests/fuzz, and by
+# `pytest --hypothesis-profile=default`.
 hypothesis.settings.register_profile("suite", derandomize=True, database=None)
 hypothesis.settings.load_profile("suite")
 

@@ -57,7 +57,10 @@ def test_composed_by_the_standard_library(subject, to, bcc, name, text, html, fi
         message.add_alternative("<p>" + html, subtype="html")
     for filename, octets in files:
         message.add_attachment(octets, maintype="application", subtype="pdf", filename=filename)
-    body = run(message.as_bytes(), [*to, *bcc])
+    raw = message.as_bytes()
+    # CPython 3.11 folds some addresses behind a long name into its encoded-word: then nobody finds them.
+    assume(all(f"<{spec}>".encode() in raw for spec in to))
+    body = run(raw, [*to, *bcc])
     assert body["subject"] == subject
     assert body["to"].split("; ") == to
     assert set(body.get("bcc", "").split("; ")) - {""} == set(bcc) - set(to)
