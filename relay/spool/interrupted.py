@@ -17,12 +17,16 @@ def outcome_of(c: sqlite3.Connection, entry: Entry) -> Outcome:
     """Judge by what was recorded.
 
     A request without an end may have been taken: nobody knows. With every request ended, what was
-    recorded last stands; and when Works took all of it, it is relayed, and only the settling was lost.
+    recorded last stands; when Works took all of it, it is relayed, and only the settling was lost; and
+    when it refused a part, that stands, because the sender has not been told yet.
     """
     attempts = load_attempts(c, entry.queue_id)
     if any(one.outcome is None for one in attempts):
         return UNKNOWN
-    if set(entry.envelope.forward_paths) <= entry.relayed | entry.refused and entry.relayed:
+    if set(entry.envelope.forward_paths) <= entry.relayed:
         return _TAKEN
-    last = attempts[-1].outcome if attempts else None
+    outcomes = [one.outcome for one in attempts if one.outcome is not None]
+    if entry.refused:
+        return next(one for one in reversed(outcomes) if one.action is Action.FAILED)
+    last = outcomes[-1] if outcomes else None
     return _BETWEEN if last is None or last.action is Action.RELAYED else last

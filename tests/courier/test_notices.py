@@ -163,6 +163,34 @@ async def test_a_refused_second_request_keeps_the_250_and_names_the_rest(tmp_pat
     assert entry.state is State.FAILED
 
 
+async def test_a_stop_before_the_settling_keeps_the_notice_to_the_refused(tmp_path):
+    """One request was taken and one refused; the relay ended before it could say so: the next start does.
+
+    The message counted as relayed, its content was deleted, and nobody heard of the refused recipient.
+    """
+    state, one_each = tmp_path / "state", {"recipients_per_mail": 1}
+    async with relaying(state, works=one_each, delivery={"wait": "0s"}) as relay:
+        record = relay.service.spool.record
+
+        async def record_and_end(claim, request, outcome):
+            await record(claim, request, outcome)
+            if outcome.http_status == 202:
+                relay.sandbox.add_fault("wrong-content-type", status=400)
+            else:
+                asyncio.current_task().cancel()
+
+        relay.service.spool.record = record_and_end
+        queue_id = await relay.put("a@example.net", "b@example.net")
+        await until(lambda: relay.sandbox.messages and not relay.service.courier.under_way)
+        assert (await relay.entry(queue_id)).state is State.SENDING
+    async with relaying(state, works=one_each) as relay:
+        notice = await told(relay)
+        assert (await relay.entry(queue_id)).state is State.FAILED
+    assert notice["subject"] == "Not sent: Scan"
+    assert "b@example.net" in notice["body"]
+    assert "a@example.net" not in notice["body"]
+
+
 async def test_a_dead_grant_holds_and_tells_and_drains_after_login(tmp_path):
     """The operator hears of it by another account; nothing is spent, nothing bounces, the order is kept."""
     delivery = {"notify": "postmaster@example.com"}

@@ -21,14 +21,15 @@ from relay.spool.sqlite import SqliteSpool
 from relay.writeback import begin_writeback
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
+REFUSED = Outcome(Action.FAILED, "5.6.0", Blame.MESSAGE, "refused", http_status=400)
 LATER = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down")
 ACCOUNTS = ["scanner"]
 
 
-def submission(spool, content=b"Subject: a\r\n\r\nb\r\n", source="192.0.2.1"):
+def submission(spool, content=b"Subject: a\r\n\r\nb\r\n", source="192.0.2.1", to=("a@example.com",)):
     writer = spool.writer()
     writer.write(content)
-    envelope = Envelope("s@example.com", ("a@example.com",), datetime.now(UTC), client_address=source)
+    envelope = Envelope("s@example.com", to, datetime.now(UTC), client_address=source)
     return Submission(envelope, writer.finish())
 
 
@@ -366,6 +367,20 @@ async def test_what_was_recorded_as_taken_is_not_sent_again(tmp_path):
         found = {one.claim.entry.queue_id: one.outcome.action for one in await spool.interrupted()}
         assert found == {ids[0]: Action.RELAYED, ids[1]: Action.DELAYED}
         assert await spool.interrupted() == []
+
+
+async def test_who_was_refused_is_not_forgotten_because_others_were_served(tmp_path):
+    """One request taken, one refused, then a kill: judged as relayed, its content went and nobody was told."""
+    async with opened(tmp_path) as spool:
+        await spool.put(submission(spool, to=("a@example.com", "b@example.com")), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        for number, (recipient, outcome) in enumerate([("b@example.com", REFUSED), ("a@example.com", TAKEN)]):
+            await spool.start(claim, number, [recipient])
+            await spool.record(claim, number, outcome)
+    async with opened(tmp_path) as spool:
+        (found,) = await spool.interrupted()
+        assert found.outcome == REFUSED
+        assert found.claim.entry.refused == {"b@example.com"}
 
 
 async def test_an_attempt_that_spent_nothing_is_not_forgotten_by_the_next(tmp_path):
