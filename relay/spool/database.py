@@ -34,6 +34,11 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and code_of(error) in _DAMAGE
 
 
+def read_text(octets: bytes) -> str:
+    """Text as it stands there; a flipped bit makes no UTF-8, and must not end the look at all other rows."""
+    return octets.decode("utf-8", "replace")
+
+
 class Database:
     """The file `spool.db` and its connection.
 
@@ -110,6 +115,7 @@ class Database:
             # A checkpoint flushes twice more; one for 8 MB of log instead of 4 is half as many.
             connection.execute("PRAGMA wal_autocheckpoint = 2000")
             connection.execute("PRAGMA cache_size = -8192")
+            connection.text_factory = read_text
             connection.create_function("now", 0, self._wall)  # seconds since the epoch
             migrate(connection)
             tally.begin(connection)

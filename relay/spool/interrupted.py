@@ -4,7 +4,7 @@ import sqlite3
 
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import Entry
-from relay.spool.rows import load_attempts
+from relay.spool.rows import UNREADABLE, load_attempts
 
 UNKNOWN = Outcome(Action.UNKNOWN, "4.4.2", Blame.GATEWAY, "the relay was interrupted while it was sending")
 _BETWEEN = Outcome(
@@ -16,12 +16,12 @@ _TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works has taken the mes
 def outcome_of(c: sqlite3.Connection, entry: Entry) -> Outcome:
     """Judge by what was recorded.
 
-    A request without an end may have been taken: nobody knows. With every request ended, what was
-    recorded last stands; when Works took all of it, it is relayed, and only the settling was lost; and
-    when it refused a part, that stands, because the sender has not been told yet.
+    A request without an end, or whose record is damaged, may have been taken: nobody knows. With every
+    request ended, what was recorded last stands; when Works took all of it, it is relayed, and only the
+    settling was lost; and when it refused a part, that stands, because the sender has not been told yet.
     """
     attempts = load_attempts(c, entry.queue_id)
-    if any(one.outcome is None for one in attempts):
+    if any(one.outcome in (None, UNREADABLE) or not one.recipients for one in attempts):
         return UNKNOWN
     if set(entry.envelope.forward_paths) <= entry.relayed:
         return _TAKEN

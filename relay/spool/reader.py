@@ -13,6 +13,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from relay.spool import SpoolError
+from relay.spool.database import read_text
 from relay.spool.writer import translate
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Reader:
             if self._connection is None:
                 uri = f"file:{quote(str(self._path))}?mode=ro"
                 self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=2.0)
+                self._connection.text_factory = read_text
             return operation(self._connection)
         except sqlite3.Error as error:
             raise translate(error) from error

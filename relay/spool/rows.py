@@ -22,6 +22,14 @@ _ENVELOPE = tuple(one.name for one in fields(Envelope))
 _OUTCOME = tuple(one.name for one in fields(Outcome))
 # Made once: json.dumps makes an encoder for every call that asks for anything of its own.
 dump_json = json.JSONEncoder(ensure_ascii=False).encode
+# The year 10,000 in seconds since the epoch: a time beyond is none. SQLite compares text and octets as
+# greater than any number, so "less than this" in a statement leaves out whatever is no time.
+BEYOND_TIME = 253402300800.0
+_NUMBERS = (4, *range(6, 10), 13, 14)  # where numbers stand in a row of COLUMNS
+_STATES = frozenset(State)
+UNREADABLE = Outcome(
+    Action.UNKNOWN, "4.3.0", Blame.GATEWAY, "the record of this request is damaged: nobody knows how it ended"
+)
 
 
 class Damaged(SpoolError):  # noqa: N818 - what it is, not an error of ours
@@ -87,16 +95,36 @@ def make_fingerprint(submission: Submission) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def judge(row: Sequence[Any]) -> None:
+    """Hold a row of COLUMNS against its seal, and the rest of it against what it can be.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    try:
+        seal = row[SEAL]
+        if seal and seal != make_seal(row[0], row[2], row[3], row[5], row[4]):
+            raise Damaged("its row is not what was written")
+    except TypeError as error:
+        raise Damaged("its row cannot be read") from error
+    if row[1] not in _STATES:
+        raise Damaged(f"its state {str(row[1])!r} is unknown")
+    if not all(_is_number(row[at]) for at in _NUMBERS):
+        raise Damaged("a time or a number in its row is impossible")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < BEYOND_TIME
+
+
 def load_entry(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
     """An entry of the columns named by COLUMNS, with the recipients that are done with.
 
     Raises:
         Damaged: the row is not what was written.
     """
+    judge(row)
     try:
-        seal = row[SEAL]
-        if seal and seal != make_seal(row[0], row[2], row[3], row[5], row[4]):
-            raise Damaged("its row is not what was written")
         relayed, refused = load_done(connection, row[0], row[13])
         return _build_entry(row, load_envelope(row[3]), relayed, refused)
     except (ValueError, TypeError, KeyError) as error:
@@ -110,7 +138,7 @@ def load_damaged(row: Sequence[Any]) -> Entry:
         envelope = load_envelope(row[3])
     except (ValueError, TypeError, KeyError):
         envelope = nobody
-    known = row[1] if row[1] in set(State) else State.HELD
+    known = row[1] if row[1] in _STATES else State.HELD
     safe = [str(row[0]), known, str(row[2]), "", *(_number(x) for x in row[4:5]), str(row[5])]
     safe += [_number(x) for x in row[6:10]]
     safe += [str(row[10]), str(row[11]), "[]", *(_number(x) for x in row[13:15])]
@@ -118,7 +146,8 @@ def load_damaged(row: Sequence[Any]) -> Entry:
 
 
 def _number(value: Any) -> float:
-    return value if isinstance(value, int | float) else 0
+    number: float = value if _is_number(value) else 0
+    return number
 
 
 def _build_entry(
@@ -162,7 +191,7 @@ def load_done(
 
 
 def load_attempts(connection: sqlite3.Connection, queue_id: str) -> tuple[Attempt, ...]:
-    """All requests of a message, in the order in which they were made."""
+    """All requests of a message, in the order in which they were made; of damaged ones what can be read."""
     query = (
         "SELECT attempt, number, recipients, started, ended, outcome FROM request WHERE queue_id = ?"
         " ORDER BY serial"
@@ -171,24 +200,46 @@ def load_attempts(connection: sqlite3.Connection, queue_id: str) -> tuple[Attemp
         Attempt(
             attempt,
             number,
-            tuple(json.loads(recipients)),
-            started,
-            ended,
-            load_outcome(outcome) if outcome else None,
+            _read_recipients(recipients),
+            _number(started),
+            ended if _is_number(ended) else None,
+            _read_outcome(outcome),
         )
         for attempt, number, recipients, started, ended, outcome in connection.execute(query, (queue_id,))
     )
+
+
+def _read_recipients(text: Any) -> tuple[str, ...]:
+    try:
+        return tuple(str(one) for one in json.loads(text))
+    except (ValueError, TypeError):
+        return ()
+
+
+def _read_outcome(text: Any) -> Outcome | None:
+    try:
+        return load_outcome(text) if text else None
+    except (ValueError, TypeError, KeyError):
+        return UNREADABLE
+
+
+def _read_detail(text: Any) -> dict[str, object]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        return {}
 
 
 def load_events(connection: sqlite3.Connection, queue_id: str) -> tuple[Event, ...]:
     """What else happened to a message."""
     query = "SELECT at, event, detail FROM event WHERE queue_id = ? ORDER BY number"
     rows = connection.execute(query, (queue_id,))
-    return tuple(Event(at, event, json.loads(detail)) for at, event, detail in rows)
+    return tuple(Event(_number(at), str(event), _read_detail(detail)) for at, event, detail in rows)
 
 
 def load_past(row: tuple[Any, ...]) -> Past:
-    """One request of the past, of started, ended, account, recipients and outcome."""
+    """One request of the past, of started, ended, account, recipients and outcome; damaged, it counts too."""
     started, ended, account, recipients, outcome = row
-    number = len(json.loads(recipients))
-    return Past(started, ended, account, number, None if outcome is None else load_outcome(outcome))
+    number = len(_read_recipients(recipients)) or 1
+    end = ended if _is_number(ended) else None
+    return Past(_number(started), end, str(account), number, _read_outcome(outcome))

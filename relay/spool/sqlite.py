@@ -368,6 +368,7 @@ class SqliteSpool(Desk):
             log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
         else:
             self._turns.claimed.discard(queue_id)
+        self._recent.forget(queue_id)
         log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
         self._report(queue_id, reason)
 

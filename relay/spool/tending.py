@@ -1,4 +1,4 @@
-"""What the spool does by the side: content held against rows, old things removed, the clock watched.
+"""What the spool does by the side: rows and content checked, old things removed, the clock watched.
 
 Nothing of it is needed for a message to be taken or sent, so it begins after listening and works in
 small pieces. Nothing is deleted before the check of its row is done.
@@ -9,13 +9,15 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Container, Iterable
 from itertools import islice
+from typing import Any
 
 import structlog
 
-from relay.spool import SpoolError
+from relay.spool import SpoolError, State
 from relay.spool.files import Files
 from relay.spool.reader import Reader
-from relay.spool.turns import Turns
+from relay.spool.rows import BEYOND_TIME, COLUMNS, FILE, Damaged, judge
+from relay.spool.turns import BEYOND_RANK, Turns
 from relay.spool.verbs import look_at_clock
 from relay.spool.writer import Writer
 
@@ -43,9 +45,10 @@ class Tending:
         self._files = files
         self._keeping = keeping
         self._report = report
+        self._damaged: set[str] = set()  # found by an earlier look
 
     async def run(self, set_aside: SetAside, forget: Callable[[], Awaitable[None]]) -> None:
-        """Check once, then have what is old forgotten, for ever."""
+        """Check, then have what is old forgotten and look at the rows again, for ever."""
         await self._patiently(lambda: self.check(set_aside))
         while True:
             await self._patiently(forget)
@@ -53,6 +56,7 @@ class Tending:
             while time.monotonic() < next_round:
                 await asyncio.sleep(_TICK)
                 await self._patiently(self._note_time)
+            await self._patiently(lambda: self._check_rows(set_aside))
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -69,24 +73,22 @@ class Tending:
         orphans = 0
         for piece in _pieces(names):
             orphans += await self._dismiss([name for name in piece if name not in self._keeping])
-        missing = await self._find_missing()
-        for queue_id in missing:
-            await set_aside(queue_id, "its content file is missing")
-        log.info("spool checked", files=len(names), orphans=orphans, missing=len(missing))
+        await self._check_rows(set_aside)
+        log.info("spool checked", files=len(names), orphans=orphans, damaged=len(self._damaged))
 
     async def _dismiss(self, names: list[str]) -> int:
         """Remove files that no waiting row knows."""
 
-        def read(c: sqlite3.Connection) -> tuple[set[str], float]:
+        def read(c: sqlite3.Connection) -> tuple[set[str], float | None]:
             marks = ", ".join("?" * len(names))
             query = (
                 f"SELECT queue_id FROM message WHERE queue_id IN ({marks})"  # noqa: S608
                 " AND state NOT IN ('relayed', 'discarded')"
             )
-            (made,) = c.execute("SELECT value FROM mark WHERE name = 'made'").fetchone()
-            return {row[0] for row in c.execute(query, names)}, made
+            return {row[0] for row in c.execute(query, names)}, _read_mark(c, "made")
 
-        known, made = await self._reader.read(read)
+        known, found = await self._reader.read(read)
+        made = float("inf") if found is None else found  # not known: no file is old enough to be removed
         orphans = [name for name in names if name not in known]
         for name in orphans:
             aside = await asyncio.to_thread(self._files.dismiss, name, made)
@@ -98,25 +100,45 @@ class Tending:
         await asyncio.sleep(_BREATH)
         return len(orphans)
 
-    async def _find_missing(self) -> list[str]:
-        """The waiting rows whose file is not there."""
-        missing: list[str] = []
+    async def _check_rows(self, set_aside: SetAside) -> None:
+        """Have set aside what is damaged, or whose file is missing.
+
+        A claim finds damage too, but who has lost its state, its account or its time is never claimed.
+        """
         last = ""
-        query = (
-            "SELECT queue_id FROM message WHERE queue_id > ? AND file = 1"
-            " AND state IN ('queued', 'delayed', 'held', 'failed') ORDER BY queue_id LIMIT ?"
-        )
         while True:
-            found = await self._reader.read(
-                lambda c, after=last: [row[0] for row in c.execute(query, (after, _PIECE))]  # type: ignore[misc]
-            )
-            if not found:
-                return missing
-            last = found[-1]
-            missing += await asyncio.to_thread(
-                lambda ids=found: [one for one in ids if not self._files.path(one).exists()]  # type: ignore[misc]
-            )
+            end, found = await self._reader.read(lambda c, after=last: self._judge_rows(c, after))  # type: ignore[misc]
+            for queue_id, reason in found:
+                if queue_id not in self._damaged:
+                    self._damaged.add(queue_id)
+                    await set_aside(queue_id, reason)
+            if end <= last:
+                return
+            last = end
             await asyncio.sleep(_BREATH)
+
+    def _judge_rows(self, c: sqlite3.Connection, after: str) -> tuple[str, list[tuple[str, str]]]:
+        """The last queue id of the next rows, "" if there are none; and what is wrong with which of them."""
+        query = (
+            f"SELECT rank, {COLUMNS} FROM message WHERE queue_id > ?"  # noqa: S608
+            # Not only the states that wait: one that is damaged is none of them.
+            " AND state NOT IN ('sending', 'relayed', 'discarded') ORDER BY queue_id LIMIT ?"
+        )
+        last, found = "", []
+        for rank, *row in c.execute(query, (after, _PIECE)).fetchall():
+            last = str(row[0])
+            if reason := self._judge(rank, row):
+                found.append((last, reason))
+        return last, found
+
+    def _judge(self, rank: object, row: list[Any]) -> str:
+        try:
+            judge(row)
+        except Damaged as damage:
+            return str(damage)
+        if row[1] == State.QUEUED and (not isinstance(rank, int | float) or abs(rank) >= BEYOND_RANK):
+            return "its place in the queue is impossible"
+        return "its content file is missing" if row[FILE] and not self._files.path(row[0]).exists() else ""
 
 
 def _pieces(names: Iterable[str]) -> Iterable[list[str]]:
@@ -144,10 +166,16 @@ def begin_time(c: sqlite3.Connection, turns: Turns) -> None:
 
 
 def _catch_up(c: sqlite3.Connection, now: float, turns: Turns) -> None:
-    row = c.execute("SELECT value FROM mark WHERE name = 'time'").fetchone()
-    if row is not None and row[0] > now + _TICK:
-        shift(c, now - row[0], turns)
+    before = _read_mark(c, "time")
+    if before is not None and before > now + _TICK:
+        shift(c, now - before, turns)
     mark_time(c)
+
+
+def _read_mark(c: sqlite3.Connection, name: str) -> float | None:
+    query = "SELECT value FROM mark WHERE name = ? AND value < ?"  # what is no time was damaged
+    row = c.execute(query, (name, BEYOND_TIME)).fetchone()
+    return None if row is None else row[0]
 
 
 def shift(c: sqlite3.Connection, seconds: float, turns: Turns) -> None:

@@ -10,12 +10,17 @@ from typing import Any
 
 from relay.spool.fairness import Ranks, Shares, Turn
 from relay.spool.fresh import Fresh
-from relay.spool.rows import COLUMNS
+from relay.spool.rows import BEYOND_TIME, COLUMNS
 
 # Delayed messages made queued in one commit: an outage's whole backlog at once would hold up the door.
 _MOST_PROMOTED = 200
-# The index is named where a million rows may wait: without statistics SQLite may choose another.
-_FIRST_DUE = "SELECT MIN(next_attempt) FROM message INDEXED BY message_due WHERE state = 'delayed'"
+# The index is named where a million rows may wait: without statistics SQLite may choose another. A time or
+# a rank that was damaged into text, or into something huge, is passed over here and found by the check.
+_FIRST_DUE = (
+    "SELECT MIN(next_attempt) FROM message INDEXED BY message_due"
+    " WHERE state = 'delayed' AND next_attempt < ?"
+)
+BEYOND_RANK = 1e15  # no queue serves so many
 
 
 class Turns:
@@ -33,18 +38,18 @@ class Turns:
         # From account to account by the index: with a million waiting, DISTINCT would read them all.
         step = (
             "SELECT account, rank FROM message INDEXED BY message_turn"
-            " WHERE state = 'queued' AND account > ?"
+            " WHERE state = 'queued' AND account > ? AND rank < ?"
             " ORDER BY account, rank LIMIT 1"
         )
-        first = c.execute(step, ("",)).fetchone()
+        first = c.execute(step, ("", BEYOND_RANK)).fetchone()
         while first is not None:
             self._ranks.serve(*first)
-            first = c.execute(step, first[:1]).fetchone()
+            first = c.execute(step, (first[0], BEYOND_RANK)).fetchone()
         self.look_ahead(c)
 
     def look_ahead(self, c: sqlite3.Connection) -> None:
         """Learn when the next delayed message is due."""
-        self.due = c.execute(_FIRST_DUE).fetchone()[0]
+        self.due = c.execute(_FIRST_DUE, (BEYOND_TIME,)).fetchone()[0]
 
     def plan(self, due: float) -> None:
         """A message was delayed until then."""
@@ -56,9 +61,9 @@ class Turns:
         def look_up() -> float:
             query = (
                 "SELECT MAX(rank) FROM message INDEXED BY message_line"
-                " WHERE state = 'queued' AND account = ? AND source = ?"
+                " WHERE state = 'queued' AND account = ? AND source = ? AND rank < ?"
             )
-            return c.execute(query, (account, line)).fetchone()[0] or 0.0
+            return c.execute(query, (account, line, BEYOND_RANK)).fetchone()[0] or 0.0
 
         return self._ranks.rank(account, line, look_up)
 
@@ -98,10 +103,10 @@ class Turns:
         """An account's message of the lowest rank that nobody has claimed."""
         query = (
             "SELECT rank, queue_id, account, source FROM message INDEXED BY message_turn"
-            " WHERE state = 'queued' AND account = ? ORDER BY rank LIMIT ?"
+            " WHERE state = 'queued' AND account = ? AND rank < ? ORDER BY rank LIMIT ?"
         )
         # What is claimed and not started stands in the index still; there is little of it.
-        found = c.execute(query, (account, len(self.claimed) + 1))
+        found = c.execute(query, (account, BEYOND_RANK, len(self.claimed) + 1))
         return next((row for row in found if row[1] not in self.claimed), None)
 
     def _give(self, turn: Turn) -> str:

@@ -9,6 +9,8 @@ been started anew, it is a repetition.
 import sqlite3
 from collections import OrderedDict
 
+from relay.spool.rows import BEYOND_TIME
+
 # A client that has been trying for a day has given up (design: within 24 h).
 LIFE = 24 * 3600.0
 
@@ -23,7 +25,8 @@ class Unheard:
 
     def load(self, c: sqlite3.Connection) -> None:
         """Sessions of the last process have all ended."""
-        found = c.execute("SELECT queue_id, fingerprint, arrival FROM unheard")
+        query = "SELECT queue_id, fingerprint, arrival FROM unheard WHERE arrival < ?"
+        found = c.execute(query, (BEYOND_TIME,))
         for queue_id, fingerprint, arrival in found:
             self._end(queue_id, fingerprint, arrival)
 

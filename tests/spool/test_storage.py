@@ -18,6 +18,7 @@ from relay.outcome import Action, Blame, Outcome
 from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolFull, State
 from relay.spool.schema import MIGRATIONS
 from relay.spool.sqlite import SqliteSpool
+from relay.trace import describe_life
 from relay.writeback import begin_writeback
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
@@ -90,6 +91,123 @@ async def test_a_damaged_row_is_set_aside(tmp_path, damage):
         assert entry.reason.startswith("damaged: ")
         assert bad in [one.queue_id for one in await spool.list([State.HELD], 10)]
         assert [one.event for one in await spool.events(bad)] == ["set aside"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "state = 'dflayed'",
+        "state = CAST(x'64e56c61796564' AS TEXT)",
+        "account = 'scbnner'",
+        "next_attempt = 'soon'",
+        "next_attempt = x'00ff'",
+        "next_attempt = 1e200",
+        "state = 'queued', rank = 'first'",
+    ],
+)
+@pytest.mark.parametrize("running", [False, True])
+async def test_who_would_never_be_claimed_is_set_aside_too(tmp_path, monkeypatch, damage, running):
+    """No claim meets a row whose state, account or time is damaged: it vanished, or nothing was sent."""
+    monkeypatch.setattr("relay.spool.tending._ROUND", 0.2)
+    monkeypatch.setattr("relay.spool.tending._TICK", 0.1)
+    reported = []
+
+    def spoil():
+        with database(tmp_path) as connection:
+            connection.execute(f"UPDATE message SET {damage} WHERE queue_id = '{bad}'")
+
+    async with opened(tmp_path) as spool:
+        bad, other = [await spool.put(submission(spool), "scanner") for _ in range(2)]
+        for _ in range(2):
+            claim = await spool.claim(ACCOUNTS, time.time())
+            await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=time.time() + 0.1))
+    if not running:
+        spoil()
+    async with opened(tmp_path, report=lambda *facts: reported.append(facts)) as spool, tended(spool):
+        if running:
+            spoil()
+        await asyncio.sleep(1)
+        assert [queue_id for queue_id, _ in reported] == [bad]
+        assert (await spool.show(bad)).state is State.HELD
+        assert (await spool.counts())[State.HELD] == 1
+        new = await spool.put(submission(spool), "scanner")
+        claimed = [await spool.claim(ACCOUNTS, time.time()) for _ in range(2)]
+        assert {one.entry.queue_id for one in claimed} == {other, new}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        'outcome = \'{"action": "rel\'',
+        "outcome = '[]', recipients = '7'",
+        "recipients = '[\"a@exa'",
+        "recipients = CAST(x'5b22e1225d' AS TEXT)",
+        "started = 'then', ended = 'now'",
+        "started = 1e200, ended = x'00'",
+    ],
+)
+async def test_a_damaged_request_keeps_no_relay_from_starting(tmp_path, damage):
+    """What was sent of late is read at each start: one bit of a message of yesterday ended them all."""
+    async with opened(tmp_path) as spool:
+        queue_id = await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.start(claim, 0, ["a@example.com"])
+        await spool.settle(claim, Settlement(State.RELAYED, TAKEN), ended=(0, TAKEN))
+        spool.note(queue_id, "looked at")
+    with database(tmp_path) as connection:
+        connection.execute(f"UPDATE request SET {damage}")
+        connection.execute("UPDATE event SET detail = '{'")
+    async with opened(tmp_path) as spool:
+        (past,) = await spool.history(time.time() - 86400)
+        assert (past.account, past.recipients) == ("scanner", 1)
+        assert past.ended is None or past.ended > 0
+        assert await spool.interrupted() == []
+        entry = await spool.show(queue_id)
+        life = describe_life(entry, await spool.attempts(queue_id), await spool.events(queue_id), {})
+        assert len(life["attempts"]) == 1
+        assert (await spool.list([State.RELAYED], 10))[0].queue_id == queue_id
+
+
+async def test_a_damaged_request_under_way_is_an_unknown_outcome(tmp_path):
+    """Nobody knows what became of it, so it is judged as one that was cut off; and it blocks no start."""
+    async with opened(tmp_path) as spool:
+        await spool.put(submission(spool), "scanner")
+        await spool.start(await spool.claim(ACCOUNTS, time.time()), 0, ["a@example.com"])
+    with database(tmp_path) as connection:
+        connection.execute("UPDATE request SET recipients = '[\"a@exa'")
+    async with opened(tmp_path) as spool:
+        (found,) = await spool.interrupted()
+        assert found.outcome.action is Action.UNKNOWN
+
+
+async def test_a_damaged_outcome_of_an_attempt_under_way_is_a_persons_to_judge(tmp_path):
+    """Who was served already cannot be told: to send it again would be a guess."""
+    reported = []
+    async with opened(tmp_path) as spool:
+        queue_id = await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.start(claim, 0, ["a@example.com"])
+        await spool.record(claim, 0, TAKEN)
+    with database(tmp_path) as connection:
+        connection.execute("UPDATE request SET outcome = '{'")
+    async with opened(tmp_path, report=lambda *facts: reported.append(facts)) as spool:
+        assert await spool.interrupted() == []
+        assert (await spool.show(queue_id)).state is State.HELD
+        assert [one for one, _ in reported] == [queue_id]
+
+
+async def test_a_damaged_note_of_the_time_keeps_no_relay_from_starting(tmp_path):
+    """What the spool knows of itself is no mail; and a file is not removed for want of it."""
+    async with opened(tmp_path) as spool:
+        queue_id = await spool.put(submission(spool), "scanner")
+    with database(tmp_path) as connection:
+        connection.execute("UPDATE mark SET value = 'never'")
+        connection.execute("INSERT INTO unheard VALUES ('1X', 'f', 'never')")
+        (tmp_path / "content" / "1ORPHAN").write_bytes(b"perhaps somebody's mail")
+    async with opened(tmp_path) as spool:
+        async with tended(spool):
+            assert (tmp_path / "orphaned" / "1ORPHAN").exists()
+        assert (await spool.claim(ACCOUNTS, time.time())).entry.queue_id == queue_id
 
 
 @pytest.mark.parametrize("damage", ["gone", "short", "changed"])
@@ -370,7 +488,7 @@ async def test_what_was_recorded_as_taken_is_not_sent_again(tmp_path):
 
 
 async def test_who_was_refused_is_not_forgotten_because_others_were_served(tmp_path):
-    """One request taken, one refused, then a kill: judged as relayed, its content went and nobody was told."""
+    """One request taken, one refused, then a kill: it was judged as relayed, and nobody was told."""
     async with opened(tmp_path) as spool:
         await spool.put(submission(spool, to=("a@example.com", "b@example.com")), "scanner")
         claim = await spool.claim(ACCOUNTS, time.time())
