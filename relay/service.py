@@ -139,6 +139,7 @@ class Service:
         self.senders = Senders(config, self.spool, self._choose_for_sender, self._announce, wall)
         self.operator = Operator(config, self.spool, self._choose_for_operator, self._announce, wall)
         courier.notices = self.senders
+        self.senders.on_silence = self.operator.report_silence
         courier.on_trouble = self.operator.report
         courier.on_hold = self.operator.report_hold
         return self.operator

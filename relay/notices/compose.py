@@ -50,6 +50,7 @@ class Facts:
     subject: str  # the original's, decoded
     keep_days: int
     most_original: int  # octets
+    bare: bool = False  # nothing of the original is attached
 
 
 def write_failure(head: Letterhead, facts: Facts, content: Buffer) -> bytes:
@@ -63,8 +64,10 @@ def write_failure(head: Letterhead, facts: Facts, content: Buffer) -> bytes:
         _tell_facts(head, facts),
         *([words.unknown] if facts.unknown else []),
         words.kept.format(days=facts.keep_days, queue_id=facts.entry.queue_id),
-        words.attached if small else words.fields_attached,
     ]
+    if facts.bare:
+        return bytes(_letter(head, subject, paragraphs))
+    paragraphs.append(words.attached if small else words.fields_attached)
     part = (
         _part("message/rfc822", "original.eml", bytes(content[:]))
         if small

@@ -134,6 +134,13 @@ class Operator:
         text = words.hold_text.format(name=entry.queue_id, reason=outcome.reason, since=self._say_now())
         self._tell(_News("held", self.config.delivery.notify_every, subject, text))
 
+    def report_silence(self, entry: Entry, outcome: Outcome) -> None:
+        """A message failed after its 250, and no notice to its sender could be made."""
+        words = self._words()
+        subject = words.silence.format(hostname=self.config.hostname)
+        text = words.silence_text.format(name=entry.queue_id, reason=outcome.reason, since=self._say_now())
+        self._tell(_News("silence", self.config.delivery.notify_every, subject, text))
+
     def _say_now(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
 

@@ -4,8 +4,9 @@ Nobody is ever told about a message with the null reverse-path, which all notice
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import structlog
@@ -13,13 +14,14 @@ import structlog
 from relay import metrics
 from relay.config import Account, Config
 from relay.courier.courier import Failure
-from relay.envelope import Buffer, ContentWriter, Envelope, Submission
+from relay.envelope import Buffer, Content, ContentWriter, Envelope, Submission
 from relay.mail import Unconvertible
 from relay.message import originator
 from relay.message.notes import find_language
 from relay.message.parse import parse
 from relay.notices.compose import Facts, Letterhead, write_failure
-from relay.spool import Notice, Spool, SpoolError
+from relay.outcome import Outcome
+from relay.spool import Entry, Notice, Spool, SpoolError
 
 log = structlog.get_logger("notices")
 _DAY = 86400
@@ -28,6 +30,7 @@ NOTICE = "notice"  # the listener by which our own messages come
 _PLAIN = re.compile(r"[A-Za-z0-9.!#$&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 Choose = Callable[[str], Account | None]
 Announce = Callable[[str, Account, str], None]
+OnSilence = Callable[[Entry, Outcome], None]
 
 
 def submit(spool: Spool, octets: bytes, to: str, now: float) -> Submission:
@@ -64,11 +67,13 @@ class Senders:
         self._choose = choose
         self._announce = announce
         self._now = now
+        self.on_silence: OnSilence | None = None  # told of a failure that its sender is not told of
 
     async def write(self, failure: Failure) -> Notice | None:
         """The notice for whoever may be told.
 
-        Never raises: a notice that cannot be made must not keep the failure open.
+        Never raises: a notice that cannot be made must not keep the failure open. Without the original it
+        needs no file, so it is possible with a full disk too, and where no file can be opened.
         """
         entry = failure.claim.entry
         if not entry.envelope.reverse_path:
@@ -77,24 +82,30 @@ class Senders:
             )
             metrics.NOTICES.labels("nobody").inc()
             return None
-        try:
-            return await self._compose(failure)
-        except (SpoolError, OSError, ValueError) as error:
-            reason = str(error)
-        except Exception as error:  # noqa: BLE001 - see above; its text may hold what the message says
-            reason = type(error).__name__
-        log.error("no notice could be written", queue_id=entry.queue_id, reason=reason)
-        metrics.NOTICES.labels("nobody").inc()
+        for bare in (False, True):
+            try:
+                return await self._compose(failure, bare=bare)
+            except (SpoolError, OSError, ValueError) as error:
+                reason = str(error)
+            except Exception as error:  # noqa: BLE001 - see above; its text may hold what the message says
+                reason = type(error).__name__
+            log.error("no notice could be written", queue_id=entry.queue_id, bare=bare, reason=reason)
+        self._give_up(failure)
         return None
 
-    async def _compose(self, failure: Failure) -> Notice | None:
+    def _give_up(self, failure: Failure) -> None:
+        metrics.NOTICES.labels("nobody").inc()
+        if self.on_silence is not None:
+            self.on_silence(failure.claim.entry, failure.outcome)
+
+    async def _compose(self, failure: Failure, *, bare: bool) -> Notice | None:
         queue_id, account = failure.claim.entry.queue_id, self._choose(failure.claim.entry.account)
         to, octets = ("", b"")
         if account is not None:
-            to, octets = await asyncio.to_thread(self._draft, failure, account)
+            to, octets = await asyncio.to_thread(self._draft, failure, account, bare=bare)
         if not to or account is None:
             log.error("failed, and nobody could be told", queue_id=queue_id, remedy="set delivery.notify")
-            metrics.NOTICES.labels("nobody").inc()
+            self._give_up(failure)
             return None
         return Notice(submit(self._spool, octets, to, self._now()), account.name, to)
 
@@ -106,9 +117,9 @@ class Senders:
         if account is not None:
             self._announce(notice_id, account, notice.submission.envelope.line)
 
-    def _draft(self, failure: Failure, account: Account) -> tuple[str, bytes]:
+    def _draft(self, failure: Failure, account: Account, *, bare: bool) -> tuple[str, bytes]:
         delivery, entry = self.config.delivery, failure.claim.entry
-        with failure.claim.content.map() as content:
+        with _look_into(failure.claim.content, bare=bare) as content:
             author = originator(content)
             to = self._find_reader(author.addr_spec if author else "", entry.envelope.reverse_path)
             if not to:
@@ -129,6 +140,7 @@ class Senders:
                 subject or delivery.no_subject,
                 int(self.config.spool.keep_failed // _DAY),
                 delivery.notice_original,
+                bare,
             )
             return to, write_failure(head, facts, content)
 
@@ -138,6 +150,19 @@ class Senders:
         domains = domains or [_domain(account.address) for account in self.config.account]
         ours = [one for one in (author, reverse_path) if _domain(one) in domains and _PLAIN.fullmatch(one)]
         return next(iter(ours), self.config.delivery.notify)
+
+
+@contextlib.contextmanager
+def _look_into(content: Content, *, bare: bool) -> Iterator[Buffer]:
+    """The original; nothing of it, where it can be done without and cannot be opened."""
+    with contextlib.ExitStack() as stack:
+        try:
+            octets = stack.enter_context(content.map())
+        except OSError:
+            if not bare:
+                raise
+            octets = b""
+        yield octets
 
 
 def _domain(address: str) -> str:

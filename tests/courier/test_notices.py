@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import sqlite3
 from contextlib import asynccontextmanager
@@ -15,7 +16,9 @@ from free_ports import free_port
 from tests_courier import relaying, until
 
 from relay.console.service import ServiceStatus
+from relay.envelope import Content, ContentWriter
 from relay.notices.operator import Told
+from relay.notices.senders import submit
 from relay.spool import State
 
 QUICK = {"wait": "0s", "retry": ["1m"], "give_up_after": "2m"}
@@ -143,6 +146,72 @@ async def test_a_large_original_gives_only_its_fields(tmp_path):
     assert len(notice["attachments"]) == 1
     assert b"Subject: Large" in headers
     assert len(headers) < 1000
+
+
+async def test_without_room_for_a_file_the_notice_comes_without_the_original(tmp_path, monkeypatch):
+    """A large original needs a file: with a full disk, or no descriptors, the failure was told to nobody."""
+    write = ContentWriter.write
+
+    def write_in_memory(writer, block):
+        if writer.size + len(block) > writer.threshold:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(writer, block)
+
+    def submit_without_room(*facts):
+        with monkeypatch.context() as full:
+            full.setattr(ContentWriter, "write", write_in_memory)
+            return submit(*facts)
+
+    async with refusing(tmp_path) as relay:
+        monkeypatch.setattr("relay.notices.senders.submit", submit_without_room)
+        queue_id = await relay.put("a@example.net", subject="Large", body="line\r\n" * 20_000)
+        notice = await told(relay)
+        assert (await relay.entry(queue_id)).state is State.FAILED
+    assert notice["to"] == "scanner@example.com"
+    assert notice["subject"] == "Not sent: Large"
+    assert queue_id in notice["body"]
+    assert "attached" not in notice["body"]
+    assert not notice.get("attachments")
+
+
+async def test_an_original_that_cannot_be_opened_keeps_no_notice_back(tmp_path, monkeypatch):
+    """Out of file descriptors nothing of it can be read; that it failed can be said all the same."""
+
+    def fail(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def draft_without_files(*facts, **more):
+        with monkeypatch.context() as short:
+            short.setattr(Content, "map", fail)
+            return draft(*facts, **more)
+
+    async with refusing(tmp_path) as relay:
+        draft = relay.service.senders._draft
+        monkeypatch.setattr(relay.service.senders, "_draft", draft_without_files)
+        queue_id = await relay.put("a@example.net", body="line\r\n" * 20_000)
+        notice = await told(relay)
+    assert notice["to"] == "scanner@example.com"
+    assert queue_id in notice["body"]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "was not told"), ("ja", "通知できません"), ("ko", "알리지 못했습니다")]
+)
+async def test_the_operator_hears_of_a_failure_that_its_sender_does_not(
+    tmp_path, monkeypatch, language, said
+):
+    """Somebody is told of whatever fails after its 250, if only that the sender was not."""
+
+    def fail(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("relay.notices.senders.write_failure", fail)
+    async with refusing(tmp_path, notify="postmaster@example.com", notice_language=language) as relay:
+        queue_id = await relay.put()
+        letter = await told(relay)
+    assert letter["to"] == "postmaster@example.com"
+    assert said in letter["subject"]
+    assert f"relay trace {queue_id}" in letter["body"]
 
 
 async def test_a_refused_second_request_keeps_the_250_and_names_the_rest(tmp_path):
