@@ -1,8 +1,10 @@
 """Content over 64 KiB: files beside the database, flushed before their row exists."""
 
+import contextlib
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from relay.spool.rows import Damaged
 from relay.spool.space import Space
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+# The process is short of something for a while; that says nothing about the file.
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_BETWEEN_READS = 1.0  # seconds; a disk on a bus or a network that was reset is back by then
 
 
 class Files:
@@ -56,30 +61,33 @@ class Files:
         assert content.path is not None  # noqa: S101 - content in memory goes into the row
         kept = self.path(queue_id)
         try:
-            _flush(content.path)
-            if kept.exists():
-                raise SpoolError(f"{kept} is there already")
-            content.path.rename(kept)
-            # The name is only as durable as its directory (fsync(2)).
-            _flush(self._content)
+            # The name is only as durable as its directory (fsync(2)), which is opened first: without a
+            # descriptor for it nothing has been moved, and the same can be tried again.
+            with _opened(self._content) as folder:
+                _flush(content.path)
+                if kept.exists():
+                    raise SpoolError(f"{kept} is there already")
+                content.path.rename(kept)
+                os.fsync(folder)
         except OSError as error:
             raise translate(error) from error
         return Content(content.size, content.sha256, path=kept)
 
     def verify(self, content: Content) -> None:
-        """Read a kept file and compare it with its row.
+        """Read a kept file and compare it with its row; blocks.
 
         Raises:
             Damaged: it is not what was put.
+            SpoolError: nothing can be opened now, whatever it is.
         """
         assert content.path is not None  # noqa: S101 - content in the row is verified where it is read
         try:
-            with content.path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                size = file.tell()
+            digest, size = _read(content.path)
         except FileNotFoundError:
             raise Damaged("its content file is missing") from None
         except OSError as error:
+            if error.errno in _SHORT:
+                raise translate(error) from error
             raise Damaged(f"its content file cannot be read: {error.strerror}") from None
         if size != content.size:
             raise Damaged(f"its content file has {size} octets instead of {content.size}")
@@ -117,12 +125,34 @@ class Files:
         return True
 
 
-def _flush(path: Path) -> None:
+def _read(path: Path) -> tuple[str, int]:
+    """The hash and the size of a file; once more where the disk could not read it the first time."""
+    try:
+        return _digest(path)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    time.sleep(_BETWEEN_READS)
+    return _digest(path)
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
     fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)
+
+
+def _flush(path: Path) -> None:
+    with _opened(path) as fd:
+        os.fsync(fd)
 
 
 def translate(error: OSError) -> SpoolError:

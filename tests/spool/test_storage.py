@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import hashlib
 import os
 import resource
 import sqlite3
@@ -15,7 +17,7 @@ import structlog
 from relay.clock import Clock
 from relay.envelope import Envelope, Submission
 from relay.outcome import Action, Blame, Outcome
-from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolFull, State
+from relay.spool import NoSuchMessage, Notice, Settlement, SpoolError, SpoolFull, State
 from relay.spool.schema import MIGRATIONS
 from relay.spool.sqlite import SqliteSpool
 from relay.trace import describe_life
@@ -223,6 +225,61 @@ async def test_a_damaged_file_is_set_aside(tmp_path, damage):
     async with opened(tmp_path) as spool:
         assert (await spool.claim(ACCOUNTS, time.time())).entry.queue_id == good
         assert (await spool.show(bad)).state is State.HELD
+
+
+@contextlib.contextmanager
+def no_file_may_be_opened():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_lack_of_descriptors_sets_nothing_aside(tmp_path):
+    """It lasts a second and says nothing about the files: the whole backlog was taken for damaged."""
+    async with opened(tmp_path) as spool:
+        ids = [await spool.put(submission(spool, b"x" * 100_000), "scanner") for _ in range(2)]
+    async with opened(tmp_path) as spool:
+        with no_file_may_be_opened(), pytest.raises(SpoolError, match="Too many open files"):
+            await spool.claim(ACCOUNTS, time.time())
+        claimed = [(await spool.claim(ACCOUNTS, time.time())).entry.queue_id for _ in range(2)]
+        assert sorted(claimed) == sorted(ids)
+
+
+async def test_a_large_message_is_put_when_there_are_descriptors_again(tmp_path):
+    """Nothing has been moved then: a notice that could not be kept can be, and its failure be settled."""
+    async with opened(tmp_path) as spool:
+        large = submission(spool, b"x" * 100_000)
+        await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        failed, notice = Settlement(State.FAILED, REFUSED), Notice(large, "scanner", "s@example.com")
+        with no_file_may_be_opened(), pytest.raises(SpoolError, match="Too many open files"):
+            await spool.settle_and_tell(claim, failed, notice)
+        assert await spool.settle_and_tell(claim, failed, notice)
+
+
+@pytest.mark.parametrize(("errors", "state"), [(1, State.QUEUED), (2, State.HELD)])
+async def test_a_read_error_is_believed_the_second_time(tmp_path, monkeypatch, errors, state):
+    """A bus that is reset gives EIO for a moment, and then the content is there as it was."""
+    monkeypatch.setattr("relay.spool.files._BETWEEN_READS", 0.01)
+    digest, left = hashlib.file_digest, [OSError(errno.EIO, "Input/output error")] * errors
+
+    def read(*facts):
+        if left:
+            raise left.pop()
+        return digest(*facts)
+
+    async with opened(tmp_path) as spool:
+        queue_id = await spool.put(submission(spool, b"x" * 100_000), "scanner")
+    async with opened(tmp_path) as spool:
+        monkeypatch.setattr(hashlib, "file_digest", read)
+        claim = await spool.claim(ACCOUNTS, time.time())
+        assert (claim is None) == (state is State.HELD)
+        assert (await spool.show(queue_id)).state is state
 
 
 async def test_what_was_relayed_while_files_were_checked_is_not_set_aside(tmp_path):
