@@ -6,25 +6,31 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from relay.envelope import Content
 from relay.spool import Attempt, Entry, Event, Past, State, tally, verbs
+from relay.spool.clock import SteadyClock
 from relay.spool.database import Database
 from relay.spool.files import Files
 from relay.spool.reader import Reader
 from relay.spool.recent import Recent
 from relay.spool.rows import load_attempts, load_events
 from relay.spool.space import Space
+from relay.spool.tending import shift
 from relay.spool.turns import Turns
 from relay.spool.unheard import Unheard
 from relay.spool.writer import Writer
 
+log = structlog.get_logger("spool")
 T = TypeVar("T")
 
 
 class Desk:
     """Lists, shows, and changes on request."""
 
-    def __init__(self, folder: Path, space: Space, database: Database) -> None:
+    def __init__(self, folder: Path, space: Space, database: Database, clock: SteadyClock) -> None:
+        self._clock = clock
         self._files = Files(folder, space)
         self._writer = Writer(database, space)
         self._reader = Reader(folder / "spool.db")
@@ -119,7 +125,22 @@ class Desk:
         await self._commit(lambda c: verbs.change(c, self._turns, queue_id, states, state, event))
         self._recent.forget(queue_id)
 
+    def _follow_clock(self) -> bool:
+        """Have what waits planned anew if the clock was set; whether it was.
+
+        Looked for before every row that tells a time: written by the new clock it must not be moved with
+        the others. The writer keeps the order.
+        """
+        jump = self._clock.take_jump()
+        if not jump:
+            return False
+        log.warning("the clock was set; what waits is planned anew", seconds=round(jump))
+        self._recent.clear()
+        self._writer.follow(lambda c: shift(c, jump, self._turns))
+        return True
+
     async def _commit(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        self._follow_clock()
         # The operation is committed whether or not whoever waits is cancelled: see the writer.
         return await self._writer.write(operation)
 

@@ -37,6 +37,11 @@ class Recent:
             self._octets -= _octets(found[1])
         return found
 
+    def clear(self) -> None:
+        """Something has changed in all of them."""
+        self._kept.clear()
+        self._octets = 0
+
     def verify(self, queue_id: str) -> None:
         """Note that this process has written or read this message's file, whole."""
         self._verified[queue_id] = None

@@ -40,7 +40,7 @@ from relay.spool.interrupted import outcome_of
 from relay.spool.rows import Damaged, dump_json, load_entry, make_fingerprint
 from relay.spool.salvage import Salvaged
 from relay.spool.space import Space
-from relay.spool.tending import Tending, begin_time, shift
+from relay.spool.tending import Tending, begin_time, mark_time
 from relay.spool.turns import find
 from relay.spool.unheard import LIFE
 
@@ -73,8 +73,8 @@ class SqliteSpool(Desk):
         self._folder = folder
         self._space = Space(folder, keep_free, reserve)
         self._wall = (clock or Clock()).wall
-        super().__init__(folder, self._space, Database(folder, self._space, self._wall, self._salvaged))
-        self._clock = SteadyClock(clock or Clock())
+        database = Database(folder, self._space, self._wall, self._salvaged)
+        super().__init__(folder, self._space, database, SteadyClock(clock or Clock()))
         self._ids = Ids()
         self._keeping: set[str] = set()  # files whose row is on its way
         self._cleaning: set[asyncio.Future[None]] = set()
@@ -293,9 +293,8 @@ class SqliteSpool(Desk):
         """Lease the message whose turn it is."""
         if not self._space.look().sending:
             return None
-        if jump := self._clock.take_jump():
-            log.warning("the clock was set; what waits is planned anew", seconds=round(jump))
-            await self._commit(lambda c: shift(c, jump, self._turns))
+        if self._follow_clock():
+            await self._writer.catch_up()
         if self._turns.due is not None and self._turns.due <= now:
             await self._commit(lambda c: self._turns.promote(c, now))
         known, claim = self._claim_fresh(accounts)
@@ -412,6 +411,7 @@ class SqliteSpool(Desk):
                 verbs.end_request(c, claim, *ended, self._wall())
             verbs.settle(c, claim, settlement, self._wall())
 
+        self._follow_clock()
         if settlement.state is State.RELAYED and ended is None:
             # It follows from what `record` wrote: a crash before the commit loses nothing.
             self._writer.follow(write, lambda: self._over(claim, settlement))
@@ -450,6 +450,7 @@ class SqliteSpool(Desk):
                 verbs.settle(c, claim, settlement, self._wall())
                 verbs.note(c, claim.entry.queue_id, "notice", {"to": notice.to, "notice": queue_id})
 
+            self._follow_clock()
             await asyncio.shield(self._writer.insist(write))
         finally:
             self._keeping.discard(queue_id)
@@ -465,8 +466,12 @@ class SqliteSpool(Desk):
         """Look after the spool until cancelled."""
         self._tended = True  # from here on somebody listens to reports
         self._report_news()
-        tending = Tending(self._writer, self._reader, self._files, self._keeping, self._report)
-        await tending.run(self._set_aside_unclaimed, lambda: self._forget(keep_failed, keep_history))
+        tending = Tending(self._reader, self._files, self._keeping, self._report)
+        await tending.run(
+            self._set_aside_unclaimed,
+            lambda: self._forget(keep_failed, keep_history),
+            lambda: self._commit(mark_time),
+        )
 
     async def _forget(self, keep_failed: float, keep_history: float) -> None:
         now = self._clock.now()

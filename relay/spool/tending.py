@@ -19,7 +19,6 @@ from relay.spool.reader import Reader
 from relay.spool.rows import BEYOND_TIME, COLUMNS, FILE, Damaged, judge
 from relay.spool.turns import BEYOND_RANK, Turns
 from relay.spool.verbs import look_at_clock
-from relay.spool.writer import Writer
 
 log = structlog.get_logger("spool")
 _PIECE = 500  # rows or files at a time
@@ -34,20 +33,23 @@ class Tending:
 
     def __init__(
         self,
-        writer: Writer,
         reader: Reader,
         files: Files,
         keeping: Container[str],
         report: Callable[[str, str], None],
     ) -> None:
-        self._writer = writer
         self._reader = reader
         self._files = files
         self._keeping = keeping
         self._report = report
         self._damaged: set[str] = set()  # found by an earlier look
 
-    async def run(self, set_aside: SetAside, forget: Callable[[], Awaitable[None]]) -> None:
+    async def run(
+        self,
+        set_aside: SetAside,
+        forget: Callable[[], Awaitable[None]],
+        note_time: Callable[[], Awaitable[None]],
+    ) -> None:
         """Check, then have what is old forgotten and look at the rows again, for ever."""
         await self._patiently(lambda: self.check(set_aside))
         while True:
@@ -55,7 +57,7 @@ class Tending:
             next_round = time.monotonic() + _ROUND
             while time.monotonic() < next_round:
                 await asyncio.sleep(_TICK)
-                await self._patiently(self._note_time)
+                await self._patiently(note_time)
             await self._patiently(lambda: self._check_rows(set_aside))
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -63,9 +65,6 @@ class Tending:
             await work()
         except (SpoolError, OSError) as error:
             log.warning("the spool cannot be tended now", reason=str(error))
-
-    async def _note_time(self) -> None:
-        await self._writer.write(mark_time)
 
     async def check(self, set_aside: SetAside) -> None:
         """Hold files against rows and rows against files."""

@@ -501,6 +501,62 @@ async def test_a_clock_that_is_set_changes_no_plan(tmp_path, days):
         assert (await spool.claim(ACCOUNTS, wall.now() + 3601)).entry.queue_id == queue_id
 
 
+@pytest.mark.parametrize("days", [-5, 5])
+async def test_what_is_written_by_a_clock_just_set_is_not_moved_with_the_rest(tmp_path, days):
+    """What came before the next claim was tried in five days, or given up five days too soon."""
+    wall = Days()
+    async with opened(tmp_path, clock=wall.clock) as spool:
+        waiting, sent, failed, retried = [await spool.put(submission(spool), "scanner") for _ in range(4)]
+        claims = [await spool.claim(ACCOUNTS, wall.now()) for _ in range(4)]
+        due = wall.now() + 3600
+        for claim in (claims[0], claims[3]):
+            await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=due))
+        wall.offset = days * 86400.0
+        await spool.settle(claims[1], Settlement(State.DELAYED, LATER, next_attempt=wall.now() + 60))
+        notice = Notice(submission(spool), "scanner", "s@example.com")
+        notice = await spool.settle_and_tell(claims[2], Settlement(State.FAILED, REFUSED), notice)
+        new = await spool.put(submission(spool), "scanner")
+        await spool.retry(retried)
+        started = await spool.put_started(submission(spool), "scanner", ["a@example.com"])
+        await spool.claim([], wall.now())
+        assert (await spool.show(sent)).next_attempt - wall.now() == pytest.approx(60, abs=5)
+        assert (await spool.show(waiting)).next_attempt - wall.now() == pytest.approx(3600, abs=5)
+        assert (await spool.show(failed)).ended == pytest.approx(wall.now(), abs=5)
+        for queue_id in (waiting, sent, retried):
+            assert (await spool.show(queue_id)).since == pytest.approx(wall.now(), abs=5)
+        for queue_id in (notice, new, started.entry.queue_id):
+            entry = await spool.show(queue_id)
+            assert entry.since == entry.arrival
+
+
+@pytest.mark.parametrize("verb", ["put", "put_started", "settle", "settle_and_tell", "retry"])
+async def test_whatever_is_written_first_after_a_clock_was_set_sees_it(tmp_path, verb):
+    """Each of them may be the first one."""
+    wall = Days()
+    async with opened(tmp_path, clock=wall.clock) as spool:
+        waiting, held = (
+            await spool.put(submission(spool), "scanner"),
+            await spool.put(submission(spool), "erp"),
+        )
+        claim = await spool.claim(ACCOUNTS, wall.now())
+        await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=wall.now() + 3600))
+        await spool.hold(held)
+        other = await spool.put(submission(spool), "scanner")
+        claim = await spool.claim(ACCOUNTS, wall.now())
+        assert claim.entry.queue_id == other
+        wall.offset = -5 * 86400.0
+        later = Settlement(State.DELAYED, LATER, next_attempt=wall.now() + 60)
+        notice = Notice(submission(spool), "scanner", "s@example.com")
+        await {
+            "put": lambda: spool.put(submission(spool), "scanner"),
+            "put_started": lambda: spool.put_started(submission(spool), "scanner", ["a@example.com"]),
+            "settle": lambda: spool.settle(claim, later),
+            "settle_and_tell": lambda: spool.settle_and_tell(claim, later, notice),
+            "retry": lambda: spool.retry(held),
+        }[verb]()
+        assert (await spool.show(waiting)).next_attempt - wall.now() == pytest.approx(3600, abs=5)
+
+
 async def test_a_clock_that_was_set_back_while_the_relay_was_down_is_noticed(tmp_path):
     wall = Days()
     wall.offset = 5 * 86400.0
