@@ -614,6 +614,28 @@ async def test_who_was_refused_is_not_forgotten_because_others_were_served(tmp_p
         assert found.claim.entry.refused == {"b@example.com"}
 
 
+@pytest.mark.parametrize("after", [TAKEN, LATER])
+async def test_an_unknown_outcome_is_not_forgotten_because_another_request_ended(tmp_path, after):
+    """It was sent again without being counted as unknown, even where a person was to decide about it."""
+    unknown = Outcome(Action.UNKNOWN, "4.4.2", Blame.REMOTE, "cut off")
+    async with opened(tmp_path) as spool:
+        await spool.put(submission(spool, to=("a@example.com", "b@example.com")), "scanner")
+        claim = await spool.claim(ACCOUNTS, time.time())
+        for number, (recipient, outcome) in enumerate([("a@example.com", unknown), ("b@example.com", after)]):
+            await spool.start(claim, number, [recipient])
+            await spool.record(claim, number, outcome)
+    async with opened(tmp_path) as spool:
+        (found,) = await spool.interrupted()
+        assert found.outcome == unknown
+        await spool.settle(found.claim, Settlement(State.DELAYED, unknown, next_attempt=1.0))
+        claim = await spool.claim(ACCOUNTS, time.time())
+        await spool.start(claim, 0, ["a@example.com"])
+        await spool.record(claim, 0, LATER)
+    async with opened(tmp_path) as spool:
+        (found,) = await spool.interrupted()
+        assert found.outcome == LATER
+
+
 async def test_an_attempt_that_spent_nothing_is_not_forgotten_by_the_next(tmp_path):
     """Both have the same number; the first one's recipients must not get the mail twice."""
     async with opened(tmp_path) as spool:
