@@ -77,7 +77,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             if is_damage(error):
                 self._salvage()
-            elif code_of(error) in NO_ROOM and self._space.reserved:
+            elif code_of(error) in NO_ROOM - {sqlite3.SQLITE_READONLY} and self._space.reserved:
                 # With its help there is somebody to say 452, and to go on when there is room again.
                 self._space.release_reserve(str(error))
             else:

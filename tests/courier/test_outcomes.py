@@ -82,15 +82,16 @@ async def test_the_last_free_request_goes_at_once_too(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["cut-before", "cut-in"])
-async def test_broken_before_the_body_had_left_is_tried_again_at_once(relay, kind):
+async def test_broken_before_the_body_had_left_is_tried_again_at_once(tmp_path, kind):
     """A connection that broke early was not taken: one more try costs nothing but a slot.
 
     The half that is not read must not fit into the kernel's buffers, or nobody knows.
     """
-    relay.sandbox.add_fault(kind)
-    code, text = await relay.send(body="x" * 16_000_000)
-    assert (code, text.partition(",")[0]) == (250, "2.0.0 relayed")
-    assert len(relay.sandbox.messages) == 1
+    async with relaying(tmp_path / "state", delivery={"wait": "60s"}) as relay:
+        relay.sandbox.add_fault(kind)
+        code, text = await relay.send(body="x" * 16_000_000)
+        assert (code, text.partition(",")[0]) == (250, "2.0.0 relayed")
+        assert len(relay.sandbox.messages) == 1
 
 
 async def test_429_stops_the_budget_and_spends_nothing(relay):
