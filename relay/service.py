@@ -104,6 +104,7 @@ class Service:
         self._stack.push_async_callback(self._open_notices().stop)
         self._keep_alive()
         await self.courier.start()
+        self.operator.resume()
         self._stack.push_async_callback(self._stop_flow)
         self.intake = Intake(config, self.spool, self.courier)
         self.verbs = Verbs(self.spool, self.courier, self.intake)
@@ -179,7 +180,8 @@ class Service:
         """A grant that does not renew itself dies in at most so many days."""
         grant = self.authorizer.grant(account)
         if grant is not None:
-            self.operator.warn(account, days, grant.refresh_expires_at, grant.consented_at)
+            mark = self.authorizer.warned(account)
+            self.operator.warn(account, days, grant, lambda: self.authorizer.warned(account) == mark)
 
     async def _start_doors(self) -> None:
         self.server = Server(self.config, self.intake, self._sockets)

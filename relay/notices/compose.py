@@ -5,6 +5,7 @@ Made by hand around the original's octets, because those are hostile: they are n
 
 import contextlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.errors import MessageError
@@ -18,7 +19,7 @@ from relay.notices.texts import LANGUAGES, Words, kind
 from relay.outcome import Outcome
 from relay.spool import Entry
 
-_MOST_LISTED = 50  # recipients
+_MOST_LISTED = 50  # recipients, or messages
 _MOST_FIELDS = 64 * 1024  # octets of a header section that is attached in place of the message
 _LONGEST_SUBJECT = 120  # characters of the original's
 
@@ -59,7 +60,7 @@ def write_failure(head: Letterhead, facts: Facts, content: Buffer) -> bytes:
     subject = words.not_sent.format(subject=facts.subject[:_LONGEST_SUBJECT])
     small = len(content) <= facts.most_original
     paragraphs = [
-        words.greeting.format(hostname=head.hostname) + "\n\n" + _list(facts.refused, words),
+        words.greeting.format(hostname=head.hostname) + "\n\n" + list_some(facts.refused, words),
         kind(words, facts.outcome.status),
         _tell_facts(head, facts),
         *([words.unknown] if facts.unknown else []),
@@ -96,11 +97,12 @@ def _letter(head: Letterhead, subject: str, paragraphs: list[str]) -> EmailMessa
     return letter
 
 
-def _list(recipients: tuple[str, ...], words: Words) -> str:
-    lines = [f"    {one}" for one in recipients[:_MOST_LISTED]]
-    if len(recipients) > _MOST_LISTED:
-        lines.append("    " + words.recipients.format(more=len(recipients) - _MOST_LISTED))
-    return "\n".join(lines)
+def list_some(lines: Sequence[str], words: Words) -> str:
+    """The first of them, one a line, and how many more there are."""
+    listed = [f"    {one}" for one in lines[:_MOST_LISTED]]
+    if len(lines) > _MOST_LISTED:
+        listed.append("    " + words.more.format(more=len(lines) - _MOST_LISTED))
+    return "\n".join(listed)
 
 
 def _tell_facts(head: Letterhead, facts: Facts) -> str:

@@ -2,7 +2,8 @@
 
 The log, the metrics and the console say it anyway. Mail goes to `delivery.notify`: through the fallback host
 if there is one, else through an account that can still send. What was told is kept on disk, so
-that a relay that is restarted again and again does not write each time.
+that a relay that is restarted again and again does not write each time; and so is what could not be told
+yet, of messages that wait for a person and of damage: the next mail names all of it.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import json
 import os
 import smtplib
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,29 +21,40 @@ import structlog
 
 from relay import metrics
 from relay.config import Account, Config, split_address
-from relay.notices.compose import Letterhead, write_plain
+from relay.notices.compose import Letterhead, list_some, write_plain
 from relay.notices.senders import NOTICE, Announce, Choose, submit
 from relay.notices.texts import LANGUAGES, Words
 from relay.outcome import Action, Outcome
-from relay.spool import Entry, Spool, SpoolError
+from relay.spool import Entry, Spool, SpoolError, State
+from relay.works.grants import Grant
 
 log = structlog.get_logger("notices")
 _DAY = 86400.0
 _FALLBACK_PATIENCE = 20.0  # seconds
-_AGAIN = 300.0  # seconds, when no way led anywhere and the trouble goes on
+_AGAIN = 300.0  # seconds, when no way led anywhere and there is something to tell still
 _FORGET = 120 * _DAY  # longer than a grant lives
 _MOST_DAMAGED = 100  # remembered for the console; the log has all of them
+_MOST_UNTOLD = 1000  # names of one kind, remembered for the next mail; the queue has all of them
+_DAMAGE, _HELD = "damage", "held"
+_UNTOLD = "untold"
 
 
 class Told:
-    """What the operator was told, and when: `state_dir/told.json`."""
+    """What the operator was told, and when, and what not yet: `state_dir/told.json`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._when: dict[str, float] = {}
+        self._untold: dict[str, dict[str, str]] = {}  # by key: names, and what is wrong with each
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             found = json.loads(path.read_bytes())
+            untold = found.pop(_UNTOLD, {})
             self._when = {str(key): float(when) for key, when in found.items()}
+            self._untold = {
+                key: {str(name): str(why) for name, why in untold[key].items()}
+                for key in (_DAMAGE, _HELD)
+                if untold.get(key)
+            }
 
     def due_in(self, key: str, now: float, every: float) -> float:
         """Seconds until it is to be told, at most once in `every`; a time in the future was a wrong clock."""
@@ -52,14 +64,33 @@ class Told:
     def note(self, key: str, now: float) -> None:
         """It is told now."""
         self._when = {one: when for one, when in self._when.items() if 0 <= now - when < _FORGET} | {key: now}
-        with contextlib.suppress(OSError):  # at worst it is told twice
+        self._write()
+
+    def untold(self, key: str) -> dict[str, str]:
+        """What the next mail of this kind is to name, and why."""
+        return dict(self._untold.get(key, {}))
+
+    def add(self, key: str, name: str, reason: str) -> None:
+        """Something is to be named in the next mail of this kind."""
+        names = self._untold.setdefault(key, {})
+        if len(names) < _MOST_UNTOLD:
+            names[name] = reason
             self._write()
 
+    def remove(self, key: str, names: Iterable[str]) -> None:
+        """These were named, or need not be any more."""
+        left = self.untold(key)
+        for name in names:
+            left.pop(name, None)
+        self._untold[key] = left
+        self._write()
+
     def _write(self) -> None:
-        fd, aside = tempfile.mkstemp(prefix=".told-", dir=self._path.parent)
-        with os.fdopen(fd, "w") as file:
-            json.dump(self._when, file)
-        Path(aside).replace(self._path)
+        with contextlib.suppress(OSError):  # at worst something is told twice
+            fd, aside = tempfile.mkstemp(prefix=".told-", dir=self._path.parent)
+            with os.fdopen(fd, "w") as file:
+                json.dump({**self._when, _UNTOLD: self._untold}, file)
+            Path(aside).replace(self._path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +100,10 @@ class _News:
     key: str  # what it is known by: told at most once in `every`
     every: float  # seconds
     subject: str
-    text: str
-    account: str = ""  # whose trouble it is: told by another one, and again while it lasts
+    write: Callable[[Mapping[str, str]], str]  # what is untold of this key → the text
+    lasts: Callable[[], bool]  # whether there is something to tell still
+    account: str = ""  # whose trouble it is: told by another one
+    once: bool = False  # when it is told, it is over
 
 
 class Operator:
@@ -104,7 +137,11 @@ class Operator:
             account=name, address=account.address, reason=outcome.reason, since=self._say_now()
         )
         self._troubles[name] = key = f"{name}: {outcome.reason}"
-        self._tell(_News(key, self.config.delivery.notify_every, subject, text, name))
+        every = self.config.delivery.notify_every
+        news = _News(
+            key, every, subject, lambda _: text, lambda: self._troubles.get(name) == key, name, once=not every
+        )
+        self._tell(news)
 
     def report_damage(self, name: str, reason: str) -> None:
         """The spool set something aside.
@@ -117,10 +154,8 @@ class Operator:
         while len(self.damaged) >= _MOST_DAMAGED:
             self.damaged.pop(next(iter(self.damaged)))
         self.damaged[name] = reason
-        words = self._words()
-        subject = words.damage.format(hostname=self.config.hostname)
-        text = words.damage_text.format(name=name, reason=reason, since=self._say_now())
-        self._tell(_News("damage", self.config.delivery.notify_every, subject, text))
+        self._told.add(_DAMAGE, name, reason)
+        self._tell_of(_DAMAGE)
 
     def report_hold(self, entry: Entry, outcome: Outcome) -> None:
         """A message waits for a person: the relay sends it no more by itself.
@@ -129,10 +164,28 @@ class Operator:
         """
         if entry.envelope.listener == NOTICE:
             return  # nothing is said about what we say
-        words = self._words()
-        subject = words.hold.format(hostname=self.config.hostname)
-        text = words.hold_text.format(name=entry.queue_id, reason=outcome.reason, since=self._say_now())
-        self._tell(_News("held", self.config.delivery.notify_every, subject, text))
+        self._told.add(_HELD, entry.queue_id, outcome.reason)
+        self._tell_of(_HELD)
+
+    def resume(self) -> None:
+        """Tell what was not told before the last stop."""
+        for key in (_DAMAGE, _HELD):
+            if self._told.untold(key):
+                self._tell_of(key)
+
+    def _tell_of(self, key: str) -> None:
+        """Tell all that is untold of this kind, in one mail."""
+        words, since = self._words(), self._say_now()
+        subject, text = (words.damage, words.damage_text) if key == _DAMAGE else (words.hold, words.hold_text)
+
+        def write(names: Mapping[str, str]) -> str:
+            listed = list_some([f"{name}: {reason}" for name, reason in names.items()], words)
+            name = next(iter(names)) if len(names) == 1 else "QUEUE-ID"
+            return text.format(names=listed, name=name, since=since)
+
+        every = self.config.delivery.notify_every
+        subject = subject.format(hostname=self.config.hostname)
+        self._tell(_News(key, every, subject, write, lambda: bool(self._told.untold(key))))
 
     def report_silence(self, entry: Entry, outcome: Outcome) -> None:
         """A message failed after its 250, and no notice to its sender could be made."""
@@ -144,23 +197,24 @@ class Operator:
     def _say_now(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
 
-    def warn(self, name: str, days: int, expires: float, consented: float) -> None:
+    def warn(self, name: str, days: int, grant: Grant, lasts: Callable[[], bool]) -> None:
         """A grant that does not renew itself dies in at most so many days.
 
         Args:
             name: the account's.
             days: 30, 14, 7 or 1.
-            expires: when it dies; seconds since the epoch.
-            consented: which grant it is: when somebody consented; seconds since the epoch.
+            grant: which one.
+            lasts: whether it is this grant still, and this many days.
         """
         account = self.config.find_account(name)
         if account is None:
             return
         words = self._words()
-        date = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d")
+        date = datetime.fromtimestamp(grant.refresh_expires_at, UTC).strftime("%Y-%m-%d")
         subject = words.expiry.format(hostname=self.config.hostname, account=name, days=days)
         text = words.expiry_text.format(account=name, address=account.address, date=date)
-        self._tell(_News(f"{name}: {days} days, {consented:.0f}", _FORGET, subject, text))
+        key = f"{name}: {days} days, {grant.consented_at:.0f}"
+        self._tell(_News(key, _FORGET, subject, lambda _: text, lasts, once=True))
 
     async def stop(self) -> None:
         """Let what is being told be told, for a moment."""
@@ -176,7 +230,7 @@ class Operator:
 
     def _tell(self, news: _News) -> None:
         due_in = self._told.due_in(news.key, self._now(), news.every)
-        if news.key in self._telling or (due_in and not news.account):
+        if news.key in self._telling or (due_in and news.once):
             return
         if not self.config.delivery.notify:
             log.warning("no mail about trouble", reason="delivery.notify is empty", trouble=news.key)
@@ -187,15 +241,11 @@ class Operator:
         task.add_done_callback(self._tasks.discard)
 
     async def _insist(self, news: _News) -> None:
-        """Tell it when it is due; an account's trouble again while it lasts, soon if no way led anywhere."""
+        """Tell it when it is due, again while it lasts, soon if no way led anywhere."""
         try:
             while await self._lasts_until_due(news):
-                told = await self._deliver(news)
-                if told:
-                    self._told.note(news.key, self._now())
-                if not news.account or (told and not news.every):
-                    return
-                if not (told or await self._lasts(news, _AGAIN)):
+                told = await self._tell_now(news)
+                if (told and news.once) or not (told or await self._lasts(news, _AGAIN)):
                     return
         finally:
             self._telling.discard(news.key)
@@ -206,19 +256,39 @@ class Operator:
             # In short sleeps: the clock may be set meanwhile.
             if not await self._lasts(news, min(due_in, _AGAIN)):
                 return False
-        return True
+        return news.lasts()
 
     async def _lasts(self, news: _News, seconds: float) -> bool:
-        """Whether the account is in the same trouble still, after so many seconds."""
+        """Whether there is something to tell still, after so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-        return not self._stopping.is_set() and self._troubles.get(news.account) == news.key
+        return not self._stopping.is_set() and news.lasts()
 
-    async def _deliver(self, news: _News) -> bool:
+    async def _tell_now(self, news: _News) -> bool:
+        """Tell it; whether it is told, or there was nothing to tell."""
+        untold = self._told.untold(news.key)
+        names = {name: reason for name, reason in untold.items() if await self._waits(name)}
+        self._told.remove(news.key, untold.keys() - names.keys())
+        if untold and not names:
+            return True
+        if not await self._deliver(news, news.write(names)):
+            return False
+        self._told.remove(news.key, names)
+        self._told.note(news.key, self._now())
+        return True
+
+    async def _waits(self, name: str) -> bool:
+        """Whether it waits for a person still; nobody else need hear of it."""
+        try:
+            return (await self._spool.show(name)).state is State.HELD
+        except SpoolError:
+            return True  # a file without a row, or the database itself
+
+    async def _deliver(self, news: _News, text: str) -> bool:
         for way in (self._by_fallback, self._by_account):
             try:
-                if await way(news.subject, news.text, news.account):
+                if await way(news.subject, text, news.account):
                     metrics.NOTICES.labels("operator").inc()
                     return True
             except (OSError, smtplib.SMTPException, SpoolError, ValueError) as error:

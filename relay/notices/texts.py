@@ -15,7 +15,7 @@ class Words:
     relay: str
     not_sent: str
     greeting: str
-    recipients: str
+    more: str
     kinds: Mapping[str, str]  # by the beginning of the status; "" is any other
     facts: Mapping[str, str]
     unknown: str
@@ -38,7 +38,7 @@ _ENGLISH = Words(
     relay="Mail relay",
     not_sent="Not sent: {subject}",
     greeting="This is an automatic message of the mail relay {hostname}. Your message was not sent to:",
-    recipients="… and {more} more",
+    more="… and {more} more",
     kinds={
         "5.3.4": "The message is too large. Send it in parts, or scan with fewer pages or less dpi.",
         "5.4.7": "It was tried again and again for a long time, without success.",
@@ -73,16 +73,16 @@ _ENGLISH = Words(
     "If you switch on refresh token rotation for the app in the Developer Console, this will not come back.",
     damage="{hostname}: something damaged was set aside",
     damage_text="The relay found something damaged where it keeps its mail, and set it aside:\n\n"
-    "    {name}: {reason}\n\n"
-    "It is kept, it holds up nothing else, and it is not sent by itself. There may be more of it: this is "
-    "written at most once in a while. Have a look at the disk.\n\n"
+    "{names}\n\n"
+    "It is kept, it holds up nothing else, and it is not sent by itself. What is found later is told in the "
+    "next mail. Have a look at the disk.\n\n"
     "See all of it:   relay queue list --state held\nLook at it:      relay trace {name}\n"
     "Since:           {since}",
-    hold="{hostname}: a message waits for you",
-    hold_text="The relay does not try this message again by itself, because nobody knows what would come "
+    hold="{hostname}: mail waits for you",
+    hold_text="The relay does not try this mail again by itself, because nobody knows what would come "
     "of it:\n\n"
-    "    {name}: {reason}\n\n"
-    "It is kept with its content. There may be more like it: this is written at most once in a while.\n\n"
+    "{names}\n\n"
+    "It is kept with its content. What is held later is told in the next mail.\n\n"
     "See all of it:   relay queue list --state held\nLook at it:      relay trace {name}\n"
     "Send it again:   relay queue retry {name}\nThrow it away:   relay queue discard {name}\n"
     "Since:           {since}",
@@ -98,7 +98,7 @@ _JAPANESE = Words(
     relay="メールリレー",
     not_sent="送信できませんでした: {subject}",
     greeting="メールリレー {hostname} からの自動通知です。次の宛先にメールを送信できませんでした。",
-    recipients="… ほか {more} 件",
+    more="… ほか {more} 件",
     kinds={
         "5.3.4": "メールが大きすぎます。分割するか、ページ数や解像度を下げて送信してください。",
         "5.4.7": "長時間にわたり再送を繰り返しましたが、送信できませんでした。",
@@ -131,14 +131,14 @@ _JAPANESE = Words(
     "その後は、再同意するまでメールが保留されます。\n\n今すぐ実行してください:   relay login {account}\n\n"
     "Developer Console でアプリの Refresh Token Rotation を有効にすると、この通知は不要になります。",
     damage="{hostname}: 破損したデータを隔離しました",
-    damage_text="メールの保存領域に破損したデータが見つかったため、隔離しました。\n\n    {name}: {reason}\n\n"
-    "データは残されており、ほかのメールの送信には影響しませんが、自動では送信されません。ほかにもある可能性があります"
-    "（この通知は一定時間に一度だけ送られます）。ディスクを確認してください。\n\n"
+    damage_text="メールの保存領域に破損したデータが見つかったため、隔離しました。\n\n{names}\n\n"
+    "データは残されており、ほかのメールの送信には影響しませんが、自動では送信されません。"
+    "以後に見つかったものは次回の通知でお知らせします。ディスクを確認してください。\n\n"
     "一覧:         relay queue list --state held\n詳細:         relay trace {name}\n発生日時:     {since}",
     hold="{hostname}: 確認待ちのメールがあります",
     hold_text="次のメールは、再送した結果がどうなるか判断できないため、自動では再送されません。\n\n"
-    "    {name}: {reason}\n\n"
-    "メールは内容とともに保管されています。ほかにもある可能性があります（この通知は一定時間に一度だけ送られます）。\n\n"
+    "{names}\n\n"
+    "メールは内容とともに保管されています。以後に保留されたものは次回の通知でお知らせします。\n\n"
     "一覧:         relay queue list --state held\n詳細:         relay trace {name}\n"
     "再送:         relay queue retry {name}\n破棄:         relay queue discard {name}\n発生日時:     {since}",
     silence="{hostname}: 送信失敗を送信者に通知できませんでした",
@@ -152,7 +152,7 @@ _KOREAN = Words(
     relay="메일 릴레이",
     not_sent="발송 실패: {subject}",
     greeting="메일 릴레이 {hostname}의 자동 알림입니다. 다음 수신자에게 메일을 보내지 못했습니다.",
-    recipients="… 외 {more}건",
+    more="… 외 {more}건",
     kinds={
         "5.3.4": "메일이 너무 큽니다. 나누어 보내거나 페이지 수 또는 해상도를 낮추어 주세요.",
         "5.4.7": "오랫동안 반복해서 시도했지만 보내지 못했습니다.",
@@ -186,14 +186,14 @@ _KOREAN = Words(
     "보류됩니다.\n\n지금 실행하세요:   relay login {account}\n\n"
     "Developer Console에서 앱의 Refresh Token Rotation을 켜면 이 알림은 더 이상 오지 않습니다.",
     damage="{hostname}: 손상된 데이터를 격리했습니다",
-    damage_text="메일 저장 공간에서 손상된 데이터를 발견하여 격리했습니다.\n\n    {name}: {reason}\n\n"
-    "데이터는 보관되며 다른 메일의 발송에는 영향이 없지만, 자동으로 발송되지는 않습니다. 더 있을 수 있습니다"
-    "(이 알림은 일정 시간에 한 번만 보냅니다). 디스크를 확인하세요.\n\n"
+    damage_text="메일 저장 공간에서 손상된 데이터를 발견하여 격리했습니다.\n\n{names}\n\n"
+    "데이터는 보관되며 다른 메일의 발송에는 영향이 없지만, 자동으로 발송되지는 않습니다. "
+    "이후에 발견된 것은 다음 알림에서 알려 드립니다. 디스크를 확인하세요.\n\n"
     "전체 보기:   relay queue list --state held\n자세히:      relay trace {name}\n발생 시각:   {since}",
     hold="{hostname}: 확인을 기다리는 메일이 있습니다",
     hold_text="다음 메일은 다시 보내면 어떻게 될지 알 수 없어 자동으로 다시 보내지 않습니다.\n\n"
-    "    {name}: {reason}\n\n"
-    "메일은 내용과 함께 보관됩니다. 더 있을 수 있습니다(이 알림은 일정 시간에 한 번만 보냅니다).\n\n"
+    "{names}\n\n"
+    "메일은 내용과 함께 보관됩니다. 이후에 보류된 메일은 다음 알림에서 알려 드립니다.\n\n"
     "전체 보기:   relay queue list --state held\n자세히:      relay trace {name}\n"
     "다시 보내기: relay queue retry {name}\n버리기:      relay queue discard {name}\n발생 시각:   {since}",
     silence="{hostname}: 발송 실패를 보낸 사람에게 알리지 못했습니다",

@@ -133,6 +133,13 @@ class Authorizer:
             return None
         return replace(state.grant, used_at=max(state.used_at, state.grant.used_at or 0.0) or None)
 
+    def warned(self, account: str) -> tuple[str, int] | None:
+        """Of which grant the end was announced, and at how many days; None: it was renewed since."""
+        state = self._states.get(account)
+        if state is None or state.grant is None or state.grant.refresh_token != state.warned[0]:
+            return None
+        return state.warned
+
     async def keep_alive(self, accounts: Iterable[str]) -> None:
         """Refresh what is due, for ever; notice new grants. Cancel it to end it, then `aclose`."""
         names = list(accounts)

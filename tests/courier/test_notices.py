@@ -19,6 +19,7 @@ from relay.console.service import ServiceStatus
 from relay.envelope import Content, ContentWriter
 from relay.notices.operator import Told
 from relay.notices.senders import submit
+from relay.sandbox import Settings
 from relay.spool import State
 
 QUICK = {"wait": "0s", "retry": ["1m"], "give_up_after": "2m"}
@@ -345,11 +346,99 @@ async def test_a_message_that_is_held_for_a_person_is_told_to_one(tmp_path, lang
         assert relay.sent_to().count("postmaster@example.com") == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", '{"a": []}', "{"])
+HOLDING = {"notify": "postmaster@example.com", "on_unknown": "hold", "wait": "0s"}
+
+
+async def hold(relay, subject):
+    relay.sandbox.add_fault("500")
+    queue_id = await relay.put(subject=subject)
+    await relay.reach(queue_id, State.HELD)
+    # Two unknown outcomes in a row would be an outage.
+    await relay.reach(await relay.put(subject="well"), State.RELAYED)
+    return queue_id
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_is_held_soon_after_a_mail_is_named_in_the_next_one(tmp_path, monkeypatch, restart):
+    """Mail is written once in a while, and about everything: who is in no mail waits for ever, unseen."""
+    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.05)
+    async with contextlib.AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(relaying(tmp_path / "state", delivery=HOLDING))
+        first = await hold(relay, "first")
+        await until(lambda: "postmaster@example.com" in relay.sent_to())
+        later = [await hold(relay, subject) for subject in ("second", "third", "dealt with")]
+        await relay.service.verbs.queue_discard(later[-1:])
+        if restart:
+            await stack.aclose()
+            relay = await stack.enter_async_context(relaying(tmp_path / "state", delivery=HOLDING))
+        before = len(relay.sandbox.messages)
+        relay.clock.move(11 * 3600)
+        await asyncio.sleep(0.2)
+        assert len(relay.sandbox.messages) == before
+        relay.clock.move(2 * 3600)
+        await until(lambda: len(relay.sandbox.messages) > before)
+        body = text_of(relay)["body"]
+        assert [one in body for one in (first, *later)] == [False, True, True, False]
+        relay.clock.move(24 * 3600)
+        await asyncio.sleep(0.2)
+        assert len(relay.sandbox.messages) == before + 1
+
+
+async def fill_the_day(relay):
+    """Bring the only account into trouble, until tomorrow."""
+    await relay.put(*(f"r{number}@example.net" for number in range(4)))
+    await relay.put(subject="one too many")
+    assert relay.service.courier.held
+
+
+async def test_what_no_account_could_tell_is_told_when_one_can(tmp_path, monkeypatch):
+    """The only account is in trouble just when something breaks: the operator hears of it afterwards."""
+    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.05)
+    settings, delivery = Settings(recipients_per_day=4), {"notify": "postmaster@example.com"}
+    async with relaying(tmp_path / "state", settings, delivery=delivery) as relay:
+        await fill_the_day(relay)
+        relay.service._report_damage("1LOST", "its content is gone")
+        grant = relay.service.authorizer.grant("scanner")
+        aged = replace(grant, refresh_issued_at=relay.clock.now() - 89.5 * 86400)
+        relay.service.grants.store("scanner", aged)
+        await relay.notice_grants()
+        await asyncio.sleep(0.2)
+        assert len(relay.sandbox.messages) == 1
+        relay.pass_time(86400)
+        await until(lambda: len(relay.sandbox.messages) == 4)
+        letters = [relay.sandbox.request(one.id) for one in relay.sandbox.messages]
+    said = [one["subject"] for one in letters if one["to"] == "postmaster@example.com"]
+    assert sorted(said) == [
+        "relay.test: account scanner must consent again within 1 days",
+        "relay.test: something damaged was set aside",
+    ]
+
+
+async def test_a_warning_is_not_told_after_the_consent_that_it_asks_for(tmp_path, monkeypatch):
+    """It waited for a way to be told, and somebody has consented meanwhile."""
+    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.05)
+    delivery = {"notify": "postmaster@example.com"}
+    async with relaying(tmp_path / "state", Settings(recipients_per_day=4), delivery=delivery) as relay:
+        await fill_the_day(relay)
+        grant = relay.service.authorizer.grant("scanner")
+        aged = replace(grant, refresh_issued_at=relay.clock.now() - 89.5 * 86400)
+        relay.service.grants.store("scanner", aged)
+        await relay.notice_grants()
+        await asyncio.sleep(0.1)
+        relay.clock.move(86400)
+        await relay.log_in()
+        await until(lambda: len(relay.sandbox.messages) == 2)
+        await asyncio.sleep(0.2)
+        assert "postmaster@example.com" not in relay.sent_to()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"a": []}', "{", '{"untold": {"held": 1}}'])
 def test_a_damaged_note_of_what_was_told_is_none(tmp_path, text):
     """At worst something is told twice; the relay starts all the same."""
     (tmp_path / "told.json").write_text(text)
-    assert Told(tmp_path / "told.json").due_in("a", 1e9, 3600) == 0
+    note = Told(tmp_path / "told.json")
+    assert note.due_in("a", 1e9, 3600) == 0
+    assert note.untold("held") == {}
 
 
 async def test_one_trouble_is_told_once_in_a_while(tmp_path):
