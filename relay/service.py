@@ -164,6 +164,8 @@ class Service:
 
     def _on_grant(self, account: str, failure: Failure | None) -> None:
         """The authorizer knows before any message does whether an account can send."""
+        if self.config.find_account(account) is None:
+            return  # it has left the configuration since
         if failure is None:
             self.courier.stop_account(account, None)
             self.operator.report(account, None)

@@ -56,10 +56,17 @@ class ServiceStatus:
             links=self._links,
             warnings=(
                 *_warn(accounts, now),
+                *self._warn_of_strangers(),
                 *self._warn_of_sources(),
                 *[one async for one in self._warn_of_damage()],
             ),
         )
+
+    def _warn_of_strangers(self) -> Iterable[str]:
+        """Mail that waits for an account which is not in the configuration."""
+        for name, outcome in self._service.courier.held.items():
+            if self._service.config.find_account(name) is None:
+                yield f"account {name}: {outcome.reason}"
 
     def _warn_of_sources(self) -> Iterable[str]:
         """Who sends more than it may, the most eager first."""

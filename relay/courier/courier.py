@@ -21,6 +21,7 @@ from relay.courier.backlog import Backlog
 from relay.courier.patience import Patience
 from relay.courier.rules import Rules
 from relay.courier.sessions import Sessions
+from relay.courier.strangers import Strangers
 from relay.envelope import Submission
 from relay.message import Converted
 from relay.outcome import Action, Blame, Outcome, Scope
@@ -76,6 +77,7 @@ class Courier:
         self._pacing = pacing
         self._tools = Tools(spool, client, pacing, self._learn)
         self.accounts = Accounts(self._clock, self._change)
+        self._strangers = Strangers(spool, self.accounts, self._names)
         self.notices: Notices | None = None  # tells the sender
         self.on_trouble: OnTrouble | None = None  # tells the operator
         self.on_hold: OnHold | None = None  # likewise, of a message that waits for a person
@@ -89,6 +91,7 @@ class Courier:
         self._slots = asyncio.Semaphore(config.works.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
+        self._watch_task: asyncio.Task[None] | None = None
 
     def configure(self, config: Config) -> None:
         """Go on by another configuration; what is under way ends by the old one."""
@@ -97,6 +100,7 @@ class Courier:
         self._patience.give_up_after = config.delivery.give_up_after
         for account in self.accounts.troubles:
             self.accounts.release(account)  # what was wrong may be corrected now
+        self._strangers.look_soon()
         self.wake()
 
     async def start(self) -> None:
@@ -112,12 +116,10 @@ class Courier:
             for one in await self._spool.history(now - _DAY)
         ]
         self._pacing.seed(sorted(past, key=lambda one: one.at), now)
-        backlog = await self._spool.backlog(_MOST_COUNTED)
-        self._backlog.seed(backlog)
-        for name in sorted({account for account, _ in backlog} - set(self._names())):
-            log.error("mail waits for an account that is not in the configuration", account=name)
+        self._backlog.seed(await self._spool.backlog(_MOST_COUNTED))
         await self._settle_interrupted()
         self._loop_task = asyncio.create_task(self._run(), name="courier")
+        self._watch_task = asyncio.create_task(self._strangers.watch(), name="strangers")
 
     def warm_up(self) -> None:
         """Have ready what the first large message needs."""
@@ -138,9 +140,10 @@ class Courier:
     async def stop(self, grace: float) -> None:
         """Start nothing more; let what is in flight end for `grace` seconds."""
         self._stopping = True
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            await asyncio.gather(self._loop_task, return_exceptions=True)
+        loops = [one for one in (self._loop_task, self._watch_task) if one is not None]
+        for one in loops:
+            one.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
         self._sessions.dismiss()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace)

@@ -127,15 +127,16 @@ class Operator:
 
     def report(self, name: str, outcome: Outcome | None) -> None:
         """An account's trouble began, became another, or is over (None)."""
-        account = self.config.find_account(name)
-        if account is None or outcome is None or outcome.action is not Action.HELD:
+        if outcome is None or outcome.action is not Action.HELD:
             self._troubles.pop(name, None)
             return
-        words = self._words()
-        subject = words.trouble.format(hostname=self.config.hostname, account=name)
-        text = words.trouble_text.format(
-            account=name, address=account.address, reason=outcome.reason, since=self._say_now()
+        words, account = self._words(), self.config.find_account(name)
+        subject, text = (
+            (words.removed, words.removed_text) if account is None else (words.trouble, words.trouble_text)
         )
+        address = account.address if account is not None else ""
+        subject = subject.format(hostname=self.config.hostname, account=name)
+        text = text.format(account=name, address=address, reason=outcome.reason, since=self._say_now())
         self._troubles[name] = key = f"{name}: {outcome.reason}"
         every = self.config.delivery.notify_every
         news = _News(

@@ -24,6 +24,8 @@ class Words:
     fields_attached: str
     trouble: str
     trouble_text: str
+    removed: str
+    removed_text: str
     expiry: str
     expiry_text: str
     damage: str
@@ -66,6 +68,12 @@ _ENGLISH = Words(
     "Its mail is held, or will be as soon as its last access token ends. "
     "Nothing is lost and nothing bounces; when the trouble is over the mail goes out by "
     "itself, in order.\n\nLook at it:      relay accounts\nConsent again:   relay login {account}\n"
+    "Since:           {since}",
+    removed="{hostname}: mail waits for account {account}, which is not configured",
+    removed_text="The account {account} is not in the configuration, and mail waits for it. This mail is not "
+    "lost, but nothing sends it, and its senders have not been told.\n\n"
+    "If it is to go out, put the account back into relay.toml and reload the relay.\n\n"
+    "See it:          relay queue list\nThrow it away:   relay queue discard --account {account}\n"
     "Since:           {since}",
     expiry="{hostname}: account {account} must consent again within {days} days",
     expiry_text="The consent of the account {account} ({address}) ends on {date}. From then on its mail "
@@ -126,6 +134,12 @@ _JAPANESE = Words(
     "このアカウントのメールは保留されます（アクセストークンが有効な間は送信されます）。失われることも、エラーで戻ることもありません。"
     "原因が解消されると、順番どおり自動的に送信されます。\n\n"
     "状態の確認:   relay accounts\n再同意:       relay login {account}\n発生日時:     {since}",
+    removed="{hostname}: 設定にないアカウント {account} のメールが残っています",
+    removed_text="アカウント {account} は設定にありませんが、このアカウントで送信するメールが残っています。"
+    "失われてはいませんが送信されず、送信者にも通知されていません。\n\n"
+    "送信するには、relay.toml にアカウントを戻してリレーの設定を再読み込みしてください。\n\n"
+    "一覧:         relay queue list\n破棄:         relay queue discard --account {account}\n"
+    "発生日時:     {since}",
     expiry="{hostname}: アカウント {account} はあと {days} 日以内に再同意が必要です",
     expiry_text="アカウント {account} ({address}) の同意は {date} に期限切れになります。"
     "その後は、再同意するまでメールが保留されます。\n\n今すぐ実行してください:   relay login {account}\n\n"
@@ -181,6 +195,12 @@ _KOREAN = Words(
     "유실되거나 반송되지 않으며, 문제가 해결되면 "
     "순서대로 자동 발송됩니다.\n\n"
     "상태 확인:   relay accounts\n다시 동의:   relay login {account}\n발생 시각:   {since}",
+    removed="{hostname}: 설정에 없는 계정 {account}의 메일이 남아 있습니다",
+    removed_text="계정 {account}은(는) 설정에 없지만 이 계정으로 보낼 메일이 남아 있습니다. "
+    "유실되지는 않았지만 발송되지 않으며, 발신자에게도 알리지 않았습니다.\n\n"
+    "보내려면 relay.toml에 계정을 다시 넣고 릴레이 설정을 다시 불러오세요.\n\n"
+    "전체 보기:   relay queue list\n버리기:      relay queue discard --account {account}\n"
+    "발생 시각:   {since}",
     expiry="{hostname}: 계정 {account}은(는) {days}일 안에 다시 동의해야 합니다",
     expiry_text="계정 {account} ({address})의 동의가 {date}에 만료됩니다. 이후에는 다시 동의할 때까지 메일이 "
     "보류됩니다.\n\n지금 실행하세요:   relay login {account}\n\n"

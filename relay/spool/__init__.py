@@ -254,6 +254,9 @@ class Spool(Protocol):
     async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
         """How many messages are queued, by account and source; `most` are looked at."""
 
+    async def accounts(self) -> Collection[str]:
+        """The accounts of all that waits, in the configuration or not."""
+
     async def tend(self, keep_failed: float, keep_history: float) -> None:
         """Look after the spool until cancelled; begun after listening.
 

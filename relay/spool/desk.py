@@ -54,6 +54,10 @@ class Desk:
         """How many messages are queued, by account and source."""
         return await self._look(lambda c: verbs.backlog(c, most))
 
+    async def accounts(self) -> Collection[str]:
+        """The accounts of all that waits, in the configuration or not."""
+        return await self._look(verbs.accounts)
+
     async def show(self, queue_id: str) -> Entry:
         """One message.
 

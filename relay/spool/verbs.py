@@ -134,6 +134,21 @@ def backlog(c: sqlite3.Connection, most: int) -> dict[tuple[str, str], int]:
     return {(account, line): n for account, line, n in c.execute(query, (most,))}
 
 
+def accounts(c: sqlite3.Connection) -> set[str]:
+    """The accounts of all that waits."""
+    # From account to account by the index: a million may be queued. In the other states there are few.
+    query = (
+        "WITH RECURSIVE queued (account) AS ("
+        " SELECT MIN(account) FROM message INDEXED BY message_turn WHERE state = 'queued'"
+        " UNION ALL SELECT (SELECT MIN(account) FROM message INDEXED BY message_turn"
+        " WHERE state = 'queued' AND account > queued.account) FROM queued WHERE account IS NOT NULL)"
+        " SELECT account FROM queued WHERE account IS NOT NULL"
+        " UNION SELECT account FROM message INDEXED BY message_state"
+        " WHERE state IN ('sending', 'delayed', 'held')"
+    )
+    return {account for (account,) in c.execute(query)}
+
+
 def list_entries(
     c: sqlite3.Connection, states: Collection[State], limit: int, *, newest: bool
 ) -> list[Entry]:

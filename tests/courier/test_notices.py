@@ -346,6 +346,52 @@ async def test_a_message_that_is_held_for_a_person_is_told_to_one(tmp_path, lang
         assert relay.sent_to().count("postmaster@example.com") == 1
 
 
+@pytest.mark.parametrize("restart", [False, True])
+async def test_mail_of_an_account_that_left_the_configuration_is_told(tmp_path, monkeypatch, restart):
+    """Nothing sends it and nothing gives it up: without a word it would wait for ever, in every state."""
+    monkeypatch.setattr("relay.courier.strangers._LOOK_EVERY", 0.1)
+    delivery = {"notify": "postmaster@example.com", "wait": "0s"}
+    async with contextlib.AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(
+            relaying(tmp_path / "state", account=TWO, grants=["scanner"], delivery=delivery)
+        )
+        await until(lambda: relay.service.courier.held)
+        ids = [await relay.put(sender="erp@example.com") for _ in range(2)]
+        await relay.service.verbs.queue_hold(ids[:1])
+        if restart:
+            await stack.aclose()
+            relay = await stack.enter_async_context(relaying(tmp_path / "state", delivery=delivery))
+        else:
+            config = relay.service.config
+            await relay.service.reload(config.model_copy(update={"account": config.account[:1]}))
+        subject = "relay.test: mail waits for account erp, which is not configured"
+        await until(lambda: subject in relay.subjects())
+        assert "relay queue discard --account erp" in text_of(relay)["body"]
+        warnings = (await ServiceStatus(relay.service).overview(0)).warnings
+        assert any("erp" in one and "not in the configuration" in one for one in warnings)
+        assert [(await relay.entry(one)).state for one in ids] == [State.HELD, State.QUEUED]
+        await relay.service.verbs.queue_discard(ids)
+        await until(lambda: not relay.service.courier.held)
+        assert not (await ServiceStatus(relay.service).overview(0)).warnings
+
+
+async def test_mail_of_an_account_that_comes_back_goes_out(tmp_path):
+    """It was taken out by mistake: its mail is there, in order, and nobody need release it."""
+    async with relaying(tmp_path / "state", account=TWO, delivery={"wait": "0s"}) as relay:
+        with_both = relay.service.config
+        relay.sandbox.add_fault("503")
+        queue_id = await relay.put(sender="erp@example.com")
+        await relay.reach(queue_id, State.DELAYED)
+        await relay.service.reload(with_both.model_copy(update={"account": with_both.account[:1]}))
+        await until(lambda: relay.service.courier.held)
+        await relay.service.reload(with_both)
+        await until(lambda: not relay.service.courier.held)
+        relay.pass_time(3600)
+        await relay.reach(queue_id, State.RELAYED)
+        await asyncio.sleep(0.1)
+        assert not relay.service.courier.held
+
+
 HOLDING = {"notify": "postmaster@example.com", "on_unknown": "hold", "wait": "0s"}
 
 
