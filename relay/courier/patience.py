@@ -46,6 +46,7 @@ class Patience:
     _accounts: dict[str, _Spell] = field(default_factory=dict)
     _began: float = 0.0  # steady
     _offset: float = 0.0  # of the wall clock
+    _answered: bool = False  # since it began
 
     def __post_init__(self) -> None:
         self._begin()
@@ -53,13 +54,16 @@ class Patience:
     def _begin(self) -> None:
         self._began = self.clock.steady()
         self._offset = self.clock.wall() - self._began
+        self._answered = False
 
     def learn(self, outcome: Outcome) -> None:
         """Whether the API answers at all."""
         now = self.clock.steady()
         if outcome.if_repeated is Scope.API:
-            self._api.begin(now)
+            # The first attempt may come long after the start: until an answer came, it was down before too.
+            self._api.begin(now if self._answered else self._began)
         elif outcome.http_status is not None or outcome.action is Action.RELAYED:
+            self._answered = True
             self._api.end(now)
 
     def learn_account(self, account: str, *, in_trouble: bool) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,7 @@ class FakeClock:
 def test_nothing_is_given_up_while_the_api_was_down_for_four_hours():
     fake = FakeClock()
     patience = Patience(fake.clock(), 5 * 24 * HOUR)
+    patience.learn(UP)
     fake.now += 10 * HOUR
     assert not patience.excuses("a")
     patience.learn(DOWN)
@@ -190,6 +192,52 @@ def test_nothing_is_given_up_while_the_api_was_down_for_four_hours():
     assert patience.excuses("a")  # an old message still deserves its chance
     fake.now += 4.1 * HOUR
     assert not patience.excuses("a")
+
+
+@pytest.mark.parametrize("jump", [0.0, -10 * HOUR])
+def test_an_outage_that_goes_on_at_the_start_has_lasted_since_the_start(jump):
+    """The grace ends four hours after it, and the first attempt came a quarter of an hour later: no gap."""
+    fake = FakeClock()
+    patience = Patience(fake.clock(), 24 * HOUR)
+    if jump:
+        patience.learn(UP)
+        fake.now, fake.jump = fake.now + 10 * HOUR, jump
+        assert patience.excuses("a")
+    fake.now += 0.25 * HOUR
+    patience.learn(DOWN)
+    for _ in range(100):
+        fake.now += 0.25 * HOUR
+        assert patience.excuses("a")
+        patience.learn(DOWN)
+
+
+async def has_been_tried(relay, queue_id, times):
+    entry = await relay.entry(queue_id)
+    return entry.state is State.DELAYED and entry.attempts == times
+
+
+async def test_a_restart_within_an_outage_gives_nothing_up(tmp_path):
+    """Works has been down all the time: no message has had its chance four hours after the start either."""
+    delivery = {"wait": "0s", "give_up_after": "1d", "retry": ["15m*"]}
+    tokens = Settings(access_token_life=30 * 86400)
+    async with relaying(tmp_path / "state", tokens, delivery=delivery) as relay:
+        relay.sandbox.add_fault("503", times=0)
+        queue_id = await relay.put()
+        await relay.reach(queue_id, State.DELAYED)
+        relay.pass_time(2 * 86400)
+        await until(lambda: has_been_tried(relay, queue_id, 2))
+        await relay.service.stop()
+        service = Service(relay.service.config, clock=Clock.of(relay.clock.now))
+        again = replace(relay, service=service)
+        await service.start()  # the message is due in a quarter of an hour
+        try:
+            for _ in range(20):
+                again.pass_time(1000)
+                await asyncio.sleep(0.05)
+                assert (await again.entry(queue_id)).state is not State.FAILED
+            assert (await again.entry(queue_id)).attempts > 15
+        finally:
+            await service.stop()
 
 
 def test_nothing_is_given_up_while_its_account_was_in_trouble():
