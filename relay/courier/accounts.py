@@ -67,14 +67,15 @@ class Accounts:
             return 0.0
         return _POLL if trouble.probing else max(0.0, trouble.probe_at - self._clock.steady())
 
-    def take(self, account: str) -> None:
-        """A message of this account is tried; if the account is in trouble, it is the probe."""
+    def take(self, account: str) -> Trouble | None:
+        """A message of this account is chosen: the probe of its trouble, if it is in any."""
         if (trouble := self._troubles.get(account)) is not None:
             trouble.probing = True
+        return trouble
 
-    def give_back(self, account: str) -> None:
-        """The attempt is over, whatever it said."""
-        if (trouble := self._troubles.get(account)) is not None and trouble.probing:
+    def give_back(self, trouble: Trouble) -> None:
+        """Its probe is over, whatever it said."""
+        if self._troubles.get(trouble.account) is trouble and trouble.probing:
             # It said nothing about the account.
             trouble.probing, trouble.probe_at = False, self._clock.steady() + _PASSING
 

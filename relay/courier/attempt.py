@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from relay.config import Account, Config
 from relay.converter.pool import Converter
+from relay.courier.accounts import Trouble
 from relay.courier.rules import DAY_IS_FULL
 from relay.envelope import Submission
 from relay.mail import Conversion, Loss, Unconvertible
@@ -35,6 +36,15 @@ class Tools:
     pacing: Pacing
     learn: Callable[[str, str, Outcome], Outcome]  # account, message, outcome → what it means
     converter: Converter = field(default_factory=Converter)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A claim, and what was taken for it."""
+
+    claim: Claim
+    slot: Slot
+    probe: Trouble | None = None  # of which trouble of its account it is the probe
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from relay import metrics
 from relay.clock import Clock
 from relay.config import Account, Config
 from relay.courier.accounts import Accounts, Trouble
-from relay.courier.attempt import Attempt, Tools, prepare
+from relay.courier.attempt import Attempt, Share, Tools, prepare
 from relay.courier.backlog import Backlog
 from relay.courier.patience import Patience
 from relay.courier.rules import Rules
@@ -233,7 +233,7 @@ class Courier:
             return
         if not kept.done():
             kept.set_result(claim.entry.queue_id)
-        await self._attempt(claim, slot, account, prepared)
+        await self._attempt(Share(claim, slot), account, prepared)
 
     async def expect(self, queue_id: str, account: str, seconds: float, line: str = "") -> Outcome | None:
         """Wake the courier and wait for a verdict: relayed or failed.
@@ -272,7 +272,7 @@ class Courier:
     async def _run(self) -> None:
         while True:
             try:
-                claim, slot = await self._next()
+                share = await self._next()
             except Exception as error:
                 if isinstance(error, SpoolError):
                     log.error("spool unavailable", reason=str(error))
@@ -281,8 +281,8 @@ class Courier:
                     log.exception("claim broke off")
                 await asyncio.sleep(_SPOOL_PATIENCE)
                 continue
-            name = f"attempt {claim.entry.queue_id}"
-            task = asyncio.create_task(self._attempt_claimed(claim, slot), name=name)
+            name = f"attempt {share.claim.entry.queue_id}"
+            task = asyncio.create_task(self._attempt_claimed(share), name=name)
             self._tasks.add(task)
             task.add_done_callback(self._done)
 
@@ -292,12 +292,12 @@ class Courier:
         if not task.cancelled() and task.exception() is not None:
             log.error("attempt failed inside", exc_info=task.exception())
 
-    async def _next(self) -> tuple[Claim, Slot]:
+    async def _next(self) -> Share:
         """The next claim and its share of the budget; one of `_slots` is taken for it."""
         while True:
             # Not while there is nothing to claim: what could go at once would find one slot less.
             await self._slots.acquire()
-            found: tuple[Claim, Slot] | None = None
+            found: Share | None = None
             try:
                 self._wake.clear()
                 waits = {name: self._wait(name) for name in self._names()}
@@ -314,14 +314,15 @@ class Courier:
                     self._backlog.empty(name)
                 await self._sleep(waits, ready)
 
-    async def _take_share(self, claim: Claim) -> tuple[Claim, Slot] | None:
+    async def _take_share(self, claim: Claim) -> Share | None:
         slot = self._pacing.take(claim.entry.account)
         if slot is None:
             # Somebody's further request took the budget's last share meanwhile.
             await self._spool.abandon(claim)
             return None
         self._backlog.take(claim.entry.account, claim.entry.envelope.line)
-        return claim, slot
+        # Here, not when the attempt runs: the next claim must find it taken.
+        return Share(claim, slot, self.accounts.take(claim.entry.account))
 
     def _wait(self, account: str) -> float:
         return max(self.accounts.wait(account), self._pacing.next_free(account))
@@ -338,19 +339,20 @@ class Courier:
             async with asyncio.timeout(min(seconds, _LONGEST_SLEEP)):
                 await self._wake.wait()
 
-    async def _attempt_claimed(self, claim: Claim, slot: Slot) -> None:
-        account = self._config.find_account(claim.entry.account)
-        if account is None:
-            slot.cancel()
-            await self._spool.abandon(claim)
-            return
-        await self._attempt(claim, slot, account)
+    async def _attempt_claimed(self, share: Share) -> None:
+        try:
+            account = self._config.find_account(share.claim.entry.account)
+            if account is None:
+                share.slot.cancel()
+                await self._spool.abandon(share.claim)
+                return
+            await self._attempt(share, account)
+        finally:
+            if share.probe is not None:
+                self.accounts.give_back(share.probe)
 
-    async def _attempt(
-        self, claim: Claim, slot: Slot, account: Account, prepared: Converted | None = None
-    ) -> None:
-        probe = self.accounts.find(account.name) is not None
-        self.accounts.take(account.name)
+    async def _attempt(self, share: Share, account: Account, prepared: Converted | None = None) -> None:
+        claim, slot = share.claim, share.slot
         attempt = Attempt(self._tools, self._config, claim, account, prepared=prepared)
         began = self._clock.steady()
         try:
@@ -368,9 +370,7 @@ class Courier:
             await self._cut_off(attempt, fault=True)
         else:
             self._usual += (self._clock.steady() - began - self._usual) / 8
-            await self._settle(attempt, self._conclude(attempt, probe=probe))
-        finally:
-            self.accounts.give_back(account.name)
+            await self._settle(attempt, self._conclude(attempt, probe=share.probe is not None))
 
     async def _cut_off(self, attempt: Attempt, *, fault: bool = False) -> None:
         """End an attempt that did not come to its end."""

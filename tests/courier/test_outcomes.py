@@ -264,3 +264,33 @@ async def test_a_login_ends_a_hold_that_only_the_api_knew_of(tmp_path):
         relay.clock.move(5)
         await relay.log_in()
         await relay.reach(queue_id, State.RELAYED)
+
+
+async def test_an_account_in_trouble_is_probed_by_one_message_at_a_time(relay):
+    """The limit that it is over counts every request; and twenty mails in a row lock a mailbox for longer."""
+    refusing = relay.sandbox.add_fault("wrong-content-type", status=404, times=0)
+    relay.sandbox.add_fault("latency", times=0, seconds=0.1)
+    for number in range(10):
+        await relay.put(subject=str(number))
+    courier = relay.service.courier
+    await until(lambda: courier.held and not courier.under_way)
+    for _ in range(4):
+        before = refusing.met
+        relay.pass_time(3601)
+        await until(lambda before=before: refusing.met > before and not courier.under_way)
+        assert refusing.met == before + 1
+
+
+async def test_a_probe_that_says_nothing_makes_room_for_the_next(relay, monkeypatch):
+    """A fault of ours in the probe must not leave the account without one for good."""
+    refusing = relay.sandbox.add_fault("wrong-content-type", status=404, times=0)
+    queue_id = await relay.put()
+    courier = relay.service.courier
+    await until(lambda: courier.held and not courier.under_way)
+    with monkeypatch.context() as patch:
+        patch.setattr("relay.courier.attempt.convert", lambda *_: 1 / 0)
+        relay.pass_time(3601)
+        await relay.reach(queue_id, State.DELAYED)
+    refusing.times = 1  # met long ago: it is over
+    relay.pass_time(3601)
+    await relay.reach(queue_id, State.RELAYED)
