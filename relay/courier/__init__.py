@@ -5,6 +5,7 @@ attempt     one claimed message: converted, and sent in one request or several
 rules       the attempt's outcomes → how the message is settled
 patience    when a message's time is up, and when it is not its fault
 accounts    accounts in trouble: their mail waits, and one message at a time probes
+suspects    messages that Works refuses as their account's trouble while others pass
 strangers   accounts that mail waits for and that are not in the configuration
 sessions    SMTP sessions that wait for a verdict
 backlog     how many messages come before one, as far as is known

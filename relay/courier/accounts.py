@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from relay.clock import Clock
+from relay.courier.suspects import Suspects
 from relay.outcome import Action, Outcome, Scope
 
 log = structlog.get_logger("accounts")
@@ -50,6 +51,7 @@ class Accounts:
         self._clock = clock
         self._on_change = on_change
         self._troubles: dict[str, Trouble] = {}
+        self._suspects = Suspects()
 
     @property
     def troubles(self) -> dict[str, Trouble]:
@@ -79,12 +81,14 @@ class Accounts:
             # It said nothing about the account.
             trouble.probing, trouble.probe_at = False, self._clock.steady() + _PASSING
 
-    def learn(self, account: str, outcome: Outcome) -> None:
-        """What an attempt says about its account."""
+    def learn(self, account: str, message: str, outcome: Outcome) -> Outcome:
+        """What an attempt says about its account; the outcome, or what it means after the ones before."""
+        outcome = self._suspects.judge(account, message, outcome)
         if outcome.scope is Scope.ACCOUNT:
             self.stop(account, outcome)
         elif outcome.http_status is not None and Scope.API not in (outcome.scope, outcome.if_repeated):
             self.release(account)
+        return outcome
 
     def stop(self, account: str, outcome: Outcome) -> None:
         """The account is in trouble."""

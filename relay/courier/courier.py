@@ -469,7 +469,7 @@ class Courier:
         before = circuit.down_since
         judged = self._pacing.judge(account, message, outcome)
         self._patience.learn(outcome)
-        self.accounts.learn(account, judged)
+        judged = self.accounts.learn(account, message, judged)
         if before is None and circuit.down_since is not None:
             log.error("works is down", status=outcome.status, reason=outcome.reason)
             self._sessions.dismiss()

@@ -2,7 +2,8 @@
 
 failed    a request was refused for its content: the rest is not sent, nothing is tried again
 unknown   tried again at most twice, minutes apart, then held for a person (on_unknown = "hold": at once)
-held      the account is in trouble: the message keeps its turn and spends nothing
+held      the account is in trouble: the message keeps its turn and spends nothing; but a person decides
+          where others of the account pass again and again
 delayed   tried again by the schedule, until `give_up_after`; a 429 and an account's passing trouble
           spend nothing, because the message can do nothing about them
 relayed   all of them were taken
@@ -71,6 +72,8 @@ class Rules:
                 return Settlement(State.FAILED, outcome, losses)
             case Action.UNKNOWN:
                 return self._unknown(claim, outcome, losses, now)
+            case Action.HELD if outcome.scope is Scope.MESSAGE:
+                return Settlement(State.HELD, outcome, losses)
             case Action.HELD:
                 return self._wait_for_account(claim, outcome, losses, now, probe=probe)
             case Action.DELAYED:

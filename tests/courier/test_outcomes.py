@@ -7,6 +7,8 @@ from tests_courier import relaying, until
 
 from relay.sandbox import Settings
 from relay.spool import State
+from relay.works.client import Client
+from relay.works.diagnosis import Answer, diagnose
 
 
 @pytest.fixture
@@ -294,3 +296,53 @@ async def test_a_probe_that_says_nothing_makes_room_for_the_next(relay, monkeypa
     refusing.times = 1  # met long ago: it is over
     relay.pass_time(3601)
     await relay.reach(queue_id, State.RELAYED)
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Works gives this answer to whatever message says POISON; where it was given is counted."""
+    refused = []
+    send = Client.send
+
+    async def refuse(self, account, payload, content, *more):
+        if b"POISON" not in content.data:
+            return await send(self, account, payload, content, *more)
+        refused.append(account.name)
+        return diagnose(Answer(400, {}, b'{"code": "LIMIT_EXCEEDED"}'))
+
+    monkeypatch.setattr(Client, "send", refuse)
+    return refused
+
+
+async def test_a_message_that_alone_is_over_a_limit_is_held_and_not_its_account(tmp_path, poisoned):
+    """Else it is tried for ever, and each time everybody's mail waits five minutes and more."""
+    delivery = {"wait": "0s", "notify": "postmaster@example.com"}
+    async with relaying(tmp_path / "state", delivery=delivery) as relay:
+        courier = relay.service.courier
+        queue_id = await relay.put(subject="POISON")
+        await until(lambda: courier.held)
+        for number in range(12):
+            other = await relay.put(subject=str(number))
+            for _ in range(2):
+                relay.pass_time(700)
+                await asyncio.sleep(0.1)
+            await relay.reach(other, State.RELAYED)
+            if (await relay.entry(queue_id)).state is State.HELD:
+                break
+        entry = await relay.reach(queue_id, State.HELD)
+        assert "while others of its account pass" in entry.reason
+        assert len(poisoned) <= 6
+        assert not courier.held
+        await until(lambda: any("mail waits for you" in subject for subject in relay.subjects()))
+
+
+async def test_a_mailbox_over_its_limit_holds_no_message_for_a_person(tmp_path):
+    """Nobody passes: it is the account's, however often each of its messages has been the probe."""
+    async with relaying(tmp_path / "state", Settings(recipients_per_day=1), delivery={"wait": "0s"}) as relay:
+        await relay.put(subject="takes all of the day")
+        ids = [await relay.put(subject=str(number)) for number in range(2)]
+        await until(lambda: relay.service.courier.held)
+        for _ in range(12):
+            relay.pass_time(3601)
+            await asyncio.sleep(0.05)
+        assert not {(await relay.entry(one)).state for one in ids} & {State.HELD, State.FAILED}
