@@ -35,6 +35,8 @@ _LOCK_PATIENCE, _LOCK_POLL = 30.0, 0.05  # seconds
 # A message that waits for a refresh keeps a slot from the other accounts' mail.
 _WAIT_FOR_REFRESH = 30.0  # seconds
 _NOTE_USE_EVERY = 3600.0  # seconds
+# An authorization server that is not well for so long may be one that will not take this grant again.
+_OVERDUE = 3600.0  # seconds
 _DAY = 86400.0  # seconds
 _WARN_AT = (1, 7, 14, 30)  # days before a grant dies that nothing but a person can renew
 
@@ -57,6 +59,7 @@ class _State:
     unsaved: Grant | None = None  # refreshed, and the store would not take it: the old one may be dead
     trouble: Failure | None = None
     diagnostic: str = ""
+    unavailable_since: float = 0.0  # by the clock; 0: the authorization server answers
     pause: float = 0.0  # seconds; grows while the authorization server is not well
     again_at: float = 0.0  # no refresh before, by the clock
     used_at: float = 0.0
@@ -246,6 +249,8 @@ class Authorizer:
 
     def _tell(self, account: str, state: _State, trouble: Failure | None, diagnostic: str = "") -> None:
         state.diagnostic = diagnostic
+        if trouble not in (Failure.TOKEN_UNAVAILABLE, Failure.TOKEN_OVERDUE):
+            state.unavailable_since = 0.0
         if trouble is state.trouble:
             return
         state.trouble = trouble
@@ -299,7 +304,13 @@ class Authorizer:
             state.refused = state.grant.refresh_token
         state.pause = min(state.pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
         state.again_at = self._clock() + state.pause
-        self._tell(account, state, error.failure, error.diagnostic)
+        overdue = error.failure is Failure.TOKEN_UNAVAILABLE and self._is_overdue(state)
+        self._tell(account, state, Failure.TOKEN_OVERDUE if overdue else error.failure, error.diagnostic)
+
+    def _is_overdue(self, state: _State) -> bool:
+        now = self._clock()
+        state.unavailable_since = min(state.unavailable_since or now, now)
+        return now - state.unavailable_since >= _OVERDUE and not self._lives(state)
 
     async def _locked_refresh(self, account: str, state: _State) -> None:
         until = time.monotonic() + _LOCK_PATIENCE

@@ -42,6 +42,7 @@ class Failure(Enum):
     TOKEN_REFUSED = auto()  # the authorization server refuses the grant
     APP_REFUSED = auto()  # it refuses the app's own secret
     TOKEN_UNAVAILABLE = auto()  # it cannot be reached, or is not well
+    TOKEN_OVERDUE = auto()  # likewise for an hour, and no access token lives any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,12 @@ _BY_FAILURE: Mapping[Failure, Outcome] = {
     Failure.APP_REFUSED: _held("4.7.0", "Works refuses client_id or client_secret; correct them"),
     Failure.TOKEN_UNAVAILABLE: _delayed(
         "4.4.1", "the authorization server of Works cannot be used at the moment", Scope.ACCOUNT
+    ),
+    # Some grants that are dead are answered like this for good (Works API §2: returnCode 99).
+    Failure.TOKEN_OVERDUE: _held(
+        "4.7.0",
+        "the account's grant could not be renewed for an hour, and is tried on; "
+        "if the authorization server of Works is well, run: relay login ACCOUNT",
     ),
 }
 

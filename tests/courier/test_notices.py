@@ -346,6 +346,34 @@ async def test_a_message_that_is_held_for_a_person_is_told_to_one(tmp_path, lang
         assert relay.sent_to().count("postmaster@example.com") == 1
 
 
+async def test_a_grant_that_the_auth_server_only_fails_on_is_told_after_an_hour(tmp_path):
+    """It may be dead, or the server down: a person is told; the mail waits, and goes when that is over."""
+    delivery = {"notify": "postmaster@example.com", "wait": "0s"}
+    async with relaying(tmp_path / "state", account=TWO, delivery=delivery) as relay:
+        relay.sandbox.add_fault("500", at="token", times=0)
+        await until(lambda: relay.service.authorizer.grant("scanner"))
+        grant = relay.service.authorizer.grant("scanner")
+        relay.service.grants.store("scanner", replace(grant, expires_at=relay.clock.now() + 60))
+        relay.pass_time(100)
+        await relay.notice_grants()
+        queue_id = await relay.put()
+        await asyncio.sleep(0.1)
+        assert relay.service.courier.accounts.troubles
+        assert not relay.service.courier.held
+        for _ in range(2):
+            relay.pass_time(1900)
+            await relay.notice_grants()
+        letter = await told(relay)
+        assert letter["subject"] == "relay.test: account scanner cannot send"
+        assert "could not be renewed for an hour" in letter["body"]
+        assert "run: relay login scanner" in letter["body"]
+        relay.sandbox.faults.clear()
+        relay.pass_time(100)
+        await relay.notice_grants()
+        await relay.reach(queue_id, State.RELAYED)
+        assert not relay.service.courier.held
+
+
 @pytest.mark.parametrize("restart", [False, True])
 async def test_mail_of_an_account_that_left_the_configuration_is_told(tmp_path, monkeypatch, restart):
     """Nothing sends it and nothing gives it up: without a word it would wait for ever, in every state."""

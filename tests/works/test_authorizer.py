@@ -254,6 +254,26 @@ async def test_an_auth_server_that_is_down_is_not_a_dead_grant(tmp_path):
         assert one.told == [("scanner", Failure.TOKEN_UNAVAILABLE), ("scanner", None)]
 
 
+async def test_a_grant_that_cannot_be_renewed_for_an_hour_is_a_persons_matter(tmp_path):
+    """A dead grant that is answered with 500 looks like an outage: nobody would ever hear of it."""
+    async with setting(tmp_path) as one:
+        one.consent(expires_at=time.time() + 2 * HOUR, issued_at=time.time() - HOUR * 23)
+        one.sandbox.add_fault("500", at="token", times=0)
+        authorizer = one.start()
+        for one.shift in (0.0, 1.5 * HOUR):
+            await authorizer.check("scanner")
+            assert authorizer.can_send("scanner")  # as long as its token lives, nothing is wrong
+        for one.shift in (2.1 * HOUR, 2.2 * HOUR):
+            with pytest.raises(TokenError) as caught:
+                await authorizer.token("scanner")
+        assert caught.value.failure is Failure.TOKEN_OVERDUE
+        one.sandbox.faults.clear()
+        one.shift = 2.3 * HOUR  # it is tried on
+        assert one.works_takes(await authorizer.token("scanner"))
+        told = [failure for _, failure in one.told]
+        assert told == [Failure.TOKEN_UNAVAILABLE, Failure.TOKEN_OVERDUE, None]
+
+
 async def test_while_the_auth_server_is_down_a_live_token_goes_on(tmp_path):
     async with setting(tmp_path) as one:
         grant = one.consent()

@@ -68,6 +68,7 @@ FAILURES = {
     Failure.TOKEN_REFUSED: Action.HELD,
     Failure.APP_REFUSED: Action.HELD,
     Failure.TOKEN_UNAVAILABLE: Action.DELAYED,
+    Failure.TOKEN_OVERDUE: Action.HELD,
 }
 
 
