@@ -127,7 +127,7 @@ class Attempt:
     async def _send(self, number: int, request: Request, slot: Slot) -> Outcome:
         spool, claim = self.tools.spool, self.claim
         if number or self.prepared is None:
-            if wait := slot.bind(len(request.recipients)):
+            if wait := slot.bind(len(request.recipients), claim.entry.queue_id):
                 return replace(DAY_IS_FULL, retry_after=wait)
             await spool.start(claim, number, request.recipients)
             self._open = number

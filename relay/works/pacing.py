@@ -11,8 +11,8 @@ have the very next one, however long the queue of somebody else is:
 
     slot = await pacing.slot("scanner")     # the domain's and the mailbox's minute have room
     message = …choose…                      # or slot.cancel(), if there is nothing to send
-    if (wait := slot.bind(recipients)):     # the mailbox's day has no room: seconds until it has
-        slot.cancel()
+    if (wait := slot.bind(recipients, id)): # the mailbox's day has no room: seconds until it has
+        slot.cancel()                       # what becomes free meanwhile is kept for this message
     outcome = await client.send(…, budget=slot)
     slot.end()                              # `with slot:` ends or cancels by itself
 
@@ -42,6 +42,7 @@ _TOO_MANY = 429
 _USUAL_PAUSE = 60.0  # seconds, after a 429 that does not say
 # A sleep is never longer: the clock may be moved (tests), and a reload may change the limits.
 _LONGEST_SLEEP = 1.0  # seconds
+_KEPT = DAY  # seconds for which room is kept beyond the moment when there is enough of it
 
 
 class Limits(Protocol):
@@ -56,11 +57,41 @@ class Limits(Protocol):
         """Of the mailbox, in 24 hours."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """Room in a mailbox's day that is kept for a message which found too little."""
+
+    message: str
+    recipients: int
+    until: float  # it may have been thrown away since
+
+
 @dataclass(slots=True)
 class _Mailbox:
     rate: Rate
     recipients_per_day: int
     day: Window = field(default_factory=lambda: Window(DAY))
+    owed: _Owed | None = None
+
+    def room_in(self, now: float, recipients: int, message: str = "") -> float:
+        """Seconds until the day has room for so many; what is owed to another message counts as used."""
+        if not self.recipients_per_day:
+            return 0.0
+        if self.owed is not None and now >= self.owed.until:
+            self.owed = None
+        others = self.owed.recipients if self.owed is not None and self.owed.message != message else 0
+        return self.day.room_in(now, recipients + others, self.recipients_per_day)
+
+    def refuse(self, message: str, recipients: int, until: float) -> None:
+        """There was no room: keep what becomes free, or mail to fewer takes it each time."""
+        # Room for one is found whenever there is any.
+        if message and recipients > 1 and (self.owed is None or self.owed.message == message):
+            self.owed = _Owed(message, recipients, until)
+
+    def serve(self, message: str) -> None:
+        """There was room."""
+        if self.owed is not None and self.owed.message == message:
+            self.owed = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +115,24 @@ class Slot:
         self._bound: int | None = None  # recipients
         self.account = account
 
-    def bind(self, recipients: int) -> float:
+    def bind(self, recipients: int, message: str = "") -> float:
         """Choose a message for this slot.
+
+        Args:
+            recipients: of the message.
+            message: which one it is, if it comes again: what it lacks is kept for it.
 
         Returns:
             0, or the seconds until the mailbox may send to so many: then cancel, and choose another.
         """
-        limit = self._mailbox.recipients_per_day
-        wait = self._mailbox.day.room_in(self._pacing.now(), recipients, limit) if limit else 0.0
-        if not wait:
+        now = self._pacing.now()
+        wait = self._mailbox.room_in(now, recipients, message)
+        if wait:
+            self._mailbox.refuse(message, recipients, now + wait + _KEPT)
+        else:
             self._bound = recipients
             self._mailbox.day.take(recipients)
+            self._mailbox.serve(message)
         return wait
 
     async def again(self) -> None:
@@ -209,8 +247,7 @@ class Pacing:
             KeyError: there is no such account.
         """
         now, mailbox = self.now(), self._mailboxes[account]
-        limit = mailbox.recipients_per_day
-        day = mailbox.day.room_in(now, recipients, limit) if limit else 0.0
+        day = mailbox.room_in(now, recipients)
         rates = [_minute_share(rate, ahead, now) for rate in (self.api, mailbox.rate)]
         return max(self.circuit.free_in(now), day, *rates)
 

@@ -346,3 +346,21 @@ async def test_a_mailbox_over_its_limit_holds_no_message_for_a_person(tmp_path):
             relay.pass_time(3601)
             await asyncio.sleep(0.05)
         assert not {(await relay.entry(one)).state for one in ids} & {State.HELD, State.FAILED}
+
+
+async def test_mail_to_several_is_sent_while_the_day_is_full_and_mail_to_one_never_ends(tmp_path):
+    """One recipient becomes free every hour, and each would go to the message that needs only one."""
+    account = {"name": "scanner", "address": "scanner@example.com", "default": True, "recipients_per_day": 24}
+    async with relaying(tmp_path / "state", account=[account], delivery={"wait": "0s"}) as relay:
+        for number in range(24):
+            await relay.reach(await relay.put(subject=str(number)), State.RELAYED)
+            relay.pass_time(3600)
+        to_four = [f"r{number}@example.net" for number in range(4)]
+        several = await relay.put(*to_four, source="127.0.0.2")
+        others = [await relay.put(subject=f"one {number}") for number in range(20)]
+        for _ in range(8):
+            relay.pass_time(3600)
+            await asyncio.sleep(0.1)
+        assert (await relay.entry(several)).state is State.RELAYED
+        states = [(await relay.entry(one)).state for one in others]
+        assert 2 <= states.count(State.RELAYED) <= 6

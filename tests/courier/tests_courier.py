@@ -36,10 +36,11 @@ class Relay:
                 f"From: {more.pop('author', sender)}\r\nTo: {to[0]}\r\nSubject: {subject}\r\n\r\n{body}\r\n"
             ).encode()
         )
-        return await asyncio.to_thread(self._send, sender, to, content)
+        return await asyncio.to_thread(self._send, sender, to, content, more.pop("source", None))
 
-    def _send(self, sender, to, content):
-        with smtplib.SMTP(*self.service.server.addresses[0], timeout=PATIENCE) as client:
+    def _send(self, sender, to, content, source):
+        address = self.service.server.addresses[0]
+        with smtplib.SMTP(*address, timeout=PATIENCE, source_address=source and (source, 0)) as client:
             client.ehlo("device.test")
             client.mail(sender)
             for one in to:

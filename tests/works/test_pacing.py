@@ -147,6 +147,46 @@ def test_recipients_of_a_day():
     assert pacing.take("a").bind(500) == 0.0
 
 
+def test_mail_to_one_does_not_take_each_recipient_that_mail_to_many_waits_for():
+    """The day is full and frees one recipient a minute: whoever needs five of them gets them, too."""
+    pacing, clock = pacing_of(0, a=limits(0, 100))
+    for _ in range(100):
+        with pacing.take("a") as slot:
+            assert slot.bind(1) == 0.0
+        clock.now += 60
+    clock.now += 86400 - 100 * 60  # the first one becomes free
+    sent, due = [], 0.0
+    for minute in range(20):
+        if clock.now >= due:
+            with pacing.take("a") as slot:
+                wait = slot.bind(5, "to five")
+            due = clock.now + wait
+            sent += [(minute, 5)] if not wait else []
+            due = due if wait else 1e9
+        while pacing.next_free("a") == 0.0:
+            with pacing.take("a") as slot:
+                assert slot.bind(1, "to one") == 0.0  # nobody is called in vain
+            sent.append((minute, 1))
+        clock.now += 60
+    assert sent[0] == (4, 5)
+    assert len(sent) == 16  # and then one a minute
+
+
+def test_room_that_is_kept_for_mail_that_never_comes_is_free_again():
+    """Somebody threw it away: a day later nobody waits for it any more."""
+    pacing, clock = pacing_of(0, a=limits(0, 10))
+    with pacing.take("a") as slot:
+        slot.bind(8)
+    with pacing.take("a") as slot:
+        assert slot.bind(5, "thrown away") > 0
+    assert pacing.take("a").bind(1) > 0
+    assert pacing.take("a").bind(5) > 0  # of another message
+    clock.now += 86400
+    assert pacing.take("a").bind(5) == 0.0
+    clock.now += 86401
+    assert pacing.take("a").bind(5) == 0.0
+
+
 def test_more_recipients_than_a_day_allows_go_alone():
     """Works itself says no to them, and a person hears it; waiting for ever tells nobody."""
     pacing, _clock = pacing_of(0, a=limits(0, 100))
