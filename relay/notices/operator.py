@@ -12,7 +12,7 @@ import json
 import os
 import smtplib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,8 @@ _AGAIN = 300.0  # seconds, when no way led anywhere and there is something to te
 _FORGET = 120 * _DAY  # longer than a grant lives
 _MOST_DAMAGED = 100  # remembered for the console; the log has all of them
 _MOST_UNTOLD = 1000  # names of one kind, remembered for the next mail; the queue has all of them
-_DAMAGE, _HELD = "damage", "held"
+_DAMAGE, _HELD, _SILENCE = "damage", "held", "silence"
+_KINDS = (_DAMAGE, _HELD, _SILENCE)
 _UNTOLD = "untold"
 
 
@@ -52,7 +53,7 @@ class Told:
             self._when = {str(key): float(when) for key, when in found.items()}
             self._untold = {
                 key: {str(name): str(why) for name, why in untold[key].items()}
-                for key in (_DAMAGE, _HELD)
+                for key in _KINDS
                 if untold.get(key)
             }
 
@@ -170,14 +171,18 @@ class Operator:
 
     def resume(self) -> None:
         """Tell what was not told before the last stop."""
-        for key in (_DAMAGE, _HELD):
+        for key in _KINDS:
             if self._told.untold(key):
                 self._tell_of(key)
 
     def _tell_of(self, key: str) -> None:
         """Tell all that is untold of this kind, in one mail."""
         words, since = self._words(), self._say_now()
-        subject, text = (words.damage, words.damage_text) if key == _DAMAGE else (words.hold, words.hold_text)
+        subject, text = {
+            _DAMAGE: (words.damage, words.damage_text),
+            _HELD: (words.hold, words.hold_text),
+            _SILENCE: (words.silence, words.silence_text),
+        }[key]
 
         def write(names: Mapping[str, str]) -> str:
             listed = list_some([f"{name}: {reason}" for name, reason in names.items()], words)
@@ -190,10 +195,8 @@ class Operator:
 
     def report_silence(self, entry: Entry, outcome: Outcome) -> None:
         """A message failed after its 250, and no notice to its sender could be made."""
-        words = self._words()
-        subject = words.silence.format(hostname=self.config.hostname)
-        text = words.silence_text.format(name=entry.queue_id, reason=outcome.reason, since=self._say_now())
-        self._tell(_News("silence", self.config.delivery.notify_every, subject, text))
+        self._told.add(_SILENCE, entry.queue_id, outcome.reason)
+        self._tell_of(_SILENCE)
 
     def _say_now(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -269,7 +272,9 @@ class Operator:
     async def _tell_now(self, news: _News) -> bool:
         """Tell it; whether it is told, or there was nothing to tell."""
         untold = self._told.untold(news.key)
-        names = {name: reason for name, reason in untold.items() if await self._waits(name)}
+        # What fails is told of before that is written down.
+        states = {State.FAILED, State.SENDING} if news.key == _SILENCE else {State.HELD}
+        names = {name: reason for name, reason in untold.items() if await self._is(name, states)}
         self._told.remove(news.key, untold.keys() - names.keys())
         if untold and not names:
             return True
@@ -279,10 +284,10 @@ class Operator:
         self._told.note(news.key, self._now())
         return True
 
-    async def _waits(self, name: str) -> bool:
-        """Whether it waits for a person still; nobody else need hear of it."""
+    async def _is(self, name: str, states: Container[State]) -> bool:
+        """Whether it is in one of these states still; nobody need hear of what was dealt with."""
         try:
-            return (await self._spool.show(name)).state is State.HELD
+            return (await self._spool.show(name)).state in states
         except SpoolError:
             return True  # a file without a row, or the database itself
 

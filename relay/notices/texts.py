@@ -95,10 +95,9 @@ _ENGLISH = Words(
     "Send it again:   relay queue retry {name}\nThrow it away:   relay queue discard {name}\n"
     "Since:           {since}",
     silence="{hostname}: a message failed, and its sender was not told",
-    silence_text="A message was refused for good or given up, and no notice to its sender could be made:\n\n"
-    "    {name}: {reason}\n\n"
-    "It is kept with its content for a while. There may be more like it: this is written at most once in a "
-    "while.\n\n"
+    silence_text="This was refused for good or given up, and no notice to its sender could be made:\n\n"
+    "{names}\n\n"
+    "It is kept with its content for a while. What fails like it later is told in the next mail.\n\n"
     "See all of it:   relay queue list --state failed\nLook at it:      relay trace {name}\n"
     "Send it again:   relay queue retry {name}\nSince:           {since}",
 )
@@ -157,8 +156,8 @@ _JAPANESE = Words(
     "再送:         relay queue retry {name}\n破棄:         relay queue discard {name}\n発生日時:     {since}",
     silence="{hostname}: 送信失敗を送信者に通知できませんでした",
     silence_text="次のメールは送信できず、送信者への通知も作成できませんでした。\n\n"
-    "    {name}: {reason}\n\n"
-    "メールは内容とともに一定期間保管されます。ほかにもある可能性があります（この通知は一定時間に一度だけ送られます）。\n\n"
+    "{names}\n\n"
+    "メールは内容とともに一定期間保管されます。以後の同様のメールは次回の通知でお知らせします。\n\n"
     "一覧:         relay queue list --state failed\n詳細:         relay trace {name}\n"
     "再送:         relay queue retry {name}\n発生日時:     {since}",
 )
@@ -218,8 +217,8 @@ _KOREAN = Words(
     "다시 보내기: relay queue retry {name}\n버리기:      relay queue discard {name}\n발생 시각:   {since}",
     silence="{hostname}: 발송 실패를 보낸 사람에게 알리지 못했습니다",
     silence_text="다음 메일은 보내지 못했고, 보낸 사람에게 보낼 알림도 만들 수 없었습니다.\n\n"
-    "    {name}: {reason}\n\n"
-    "메일은 내용과 함께 한동안 보관됩니다. 더 있을 수 있습니다(이 알림은 일정 시간에 한 번만 보냅니다).\n\n"
+    "{names}\n\n"
+    "메일은 내용과 함께 한동안 보관됩니다. 이후 같은 메일은 다음 알림에서 알려 드립니다.\n\n"
     "전체 보기:   relay queue list --state failed\n자세히:      relay trace {name}\n"
     "다시 보내기: relay queue retry {name}\n발생 시각:   {since}",
 )
