@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 from tests_courier import grant_of, relaying, to_toml, tree, until
 
 from relay.clock import Clock
@@ -42,19 +43,24 @@ async def test_nobody_waits_for_an_account_in_trouble(tmp_path):
 
 
 @pytest.mark.parametrize(("grants", "why"), [([], "nobody has consented"), (None, "no longer valid")])
-async def test_an_account_in_trouble_says_the_whole_command_that_helps(tmp_path, capsys, grants, why):
+async def test_an_account_in_trouble_says_the_whole_command_that_helps(tmp_path, grants, why):
     """`relay login` alone asks which account; known before any message, or found out by one."""
+    with structlog.testing.capture_logs() as lines:
+        listed = await find_trouble(tmp_path, grants)
+    for text in (listed, str(lines)):
+        assert why in text
+        assert "run: relay login scanner" in text
+        assert text.count("run: relay login") == text.count("run: relay login scanner")
+
+
+async def find_trouble(tmp_path, grants):
     async with relaying(tmp_path / "state", grants=grants, delivery={"wait": "0s"}) as relay:
         relay.sandbox.add_fault("token-death", at="mail")
         await relay.put()
         await until(lambda: relay.service.courier.held)
         config = tmp_path / "relay.toml"
         config.write_text(to_toml(tree("http://127.0.0.1:1", tmp_path / "state")))
-        listed = (await command(config, "queue", "list")).stdout
-    for text in (listed, capsys.readouterr().out):
-        assert why in text
-        assert "run: relay login scanner" in text
-        assert text.count("run: relay login") == text.count("run: relay login scanner")
+        return (await command(config, "queue", "list")).stdout
 
 
 async def test_nobody_waits_while_works_is_down(tmp_path):
