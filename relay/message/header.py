@@ -90,7 +90,7 @@ def _specs(addresses: Iterable[Address]) -> set[str]:
 def _find_losses(fields: Fields, *, is_sender_lost: bool) -> Iterable[tuple[str, str, tuple[Field, ...]]]:
     subject = fields.first("subject") or b""
     if is_guessed(subject) or any(field.recoded and field.name == "subject" for field in fields):
-        yield "charset-guessed", "the subject's charset is not declared, or unknown", ()
+        yield "charset-guessed", "the subject's charset is not declared, unknown, or wrong", ()
     found: dict[str, list[Field]] = {}
     for field in fields:
         if field.name == "sender" and not is_sender_lost:
