@@ -38,6 +38,8 @@ def is_guessed(raw: bytes) -> bool:
         read = charsets.decode(raw)
         if read.codec != "utf-8" or read.damaged:
             return True
+    if b"=?" not in raw:
+        return False
     return any(piece.guessed or piece.damaged for piece in _read_words(raw.decode("latin-1")))
 
 
@@ -55,7 +57,7 @@ def decode_unstructured(raw: bytes) -> str:
 
 def decode_words(text: str) -> str:
     """Decode all encoded-words in the text; white space between two of them goes (RFC 2047 §6.2)."""
-    return "".join(piece.text for piece in _read_words(text))
+    return "".join(piece.text for piece in _read_words(text)) if "=?" in text else text
 
 
 def _read_words(text: str) -> list[Decoded]:

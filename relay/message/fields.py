@@ -6,7 +6,7 @@ mbox `From ` line, a section that never ends.
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from relay.envelope import Buffer
 from relay.message import limits
@@ -136,7 +136,7 @@ def read_fields(
     ends = [*(one.line for one in found[1:]), *(one.end for one in found[-1:])]
     fields = Fields(
         tuple(
-            replace(_make_field(section, one), start=start + one.line, end=start + end)
+            _make_field(section, one, start + one.line, start + end)
             for one, end in zip(found, ends, strict=True)
         )
     )
@@ -169,10 +169,11 @@ def _is_base64(fields: Fields) -> bool:
     return (fields.first("content-transfer-encoding") or b"").strip(b' \t\r\n"').lower().startswith(b"base64")
 
 
-def _make_field(section: bytes, found: _Found) -> Field:
+def _make_field(section: bytes, found: _Found, start: int, end: int) -> Field:
     if found.end - found.begin > limits.FIELD:
         raise limits.refuse("octets in one header field", limits.FIELD)
-    return Field(found.name, section[found.begin : found.end].rstrip(b"\r\n"))
+    value = section[found.begin : found.end].rstrip(b"\r\n")
+    return Field(found.name, value, start=start, end=end)
 
 
 def _find_section(content: Buffer, start: int, end: int, delimiters: Collection[bytes]) -> tuple[bytes, int]:

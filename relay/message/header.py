@@ -74,13 +74,16 @@ def read_header(fields: Fields) -> Header:
 
 
 def _read_mailboxes(fields: Fields, name: str) -> tuple[Address, ...]:
-    found = read_addresses(fields.every(name))
+    raw = fields.every(name)
+    if not raw:
+        return ()
+    found = read_addresses(raw)
     # A word alone can be a recipient of this host; as an originator it is what a device calls itself.
     if name in _DESTINATIONS:
         is_understood = bool(found)
     else:
         is_understood = any(one.display_name or "@" in one.addr_spec for one in found)
-    return found if is_understood else (read_words(fields.every(name)) or found)
+    return found if is_understood else (read_words(raw) or found)
 
 
 def _specs(addresses: Iterable[Address]) -> set[str]:
