@@ -40,7 +40,7 @@ class Files:
             for left in self._incoming.iterdir():
                 left.unlink()
             # The folders' own names are as durable as what will be kept in them.
-            _flush(self._content.parent)
+            flush(self._content.parent)
         except OSError as error:
             raise translate(error) from error
 
@@ -64,7 +64,7 @@ class Files:
             # The name is only as durable as its directory (fsync(2)), which is opened first: without a
             # descriptor for it nothing has been moved, and the same can be tried again.
             with _opened(self._content) as folder:
-                _flush(content.path)
+                flush(content.path)
                 if kept.exists():
                     raise SpoolError(f"{kept} is there already")
                 content.path.rename(kept)
@@ -150,7 +150,8 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Put a file, or the names in a folder, on stable storage (fsync(2)). Raises OSError."""
     with _opened(path) as fd:
         os.fsync(fd)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from relay.spool.files import flush
 from relay.spool.schema import MIGRATIONS
 
 log = structlog.get_logger("spool")
@@ -84,9 +85,9 @@ def salvage(folder: Path) -> Salvaged:
     ):
         found = _copy(old, new, kept)
         _put_aside(new, folder / "orphaned")
-    _flush(making)
+    flush(making)
     making.rename(folder / _READY)
-    _flush(folder)
+    flush(folder)
     finish(folder)
     log.error("the database was salvaged", what=str(found))
     return found
@@ -97,10 +98,10 @@ def finish(folder: Path) -> None:
     if (folder / _READY).exists():
         for name in _NAMES[1:]:  # they belong to the old one
             (folder / name).unlink(missing_ok=True)
-        _flush(folder)
+        flush(folder)
         (folder / _READY).rename(folder / _NAMES[0])
         (folder / _MARK).unlink(missing_ok=True)
-        _flush(folder)
+        flush(folder)
 
 
 def _keep(folder: Path) -> Path:
@@ -109,7 +110,7 @@ def _keep(folder: Path) -> Path:
     for name in _NAMES[:2]:
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             _link(folder / name, kept / name)
-    _flush(folder)
+    flush(folder)
     return kept
 
 
@@ -120,7 +121,7 @@ def _link(path: Path, other: Path) -> None:
         raise
     except OSError:  # not every file system can
         shutil.copyfile(path, other)
-        _flush(other)
+        flush(other)
 
 
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, kept: Path) -> Salvaged:
@@ -220,11 +221,3 @@ def _named(old: sqlite3.Connection) -> tuple[list[str], bool]:
 
 def _has(new: sqlite3.Connection, queue_id: str) -> bool:
     return new.execute("SELECT 1 FROM message WHERE queue_id = ?", (queue_id,)).fetchone() is not None
-
-
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

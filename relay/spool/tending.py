@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from relay.spool import SpoolError, State
+from relay.spool.database import NO_ROOM, code_of
 from relay.spool.files import Files
 from relay.spool.reader import Reader
 from relay.spool.rows import BEYOND_TIME, COLUMNS, FILE, Damaged, judge
@@ -158,7 +159,9 @@ def begin_time(c: sqlite3.Connection, turns: Turns) -> None:
         c.execute("INSERT OR IGNORE INTO mark VALUES ('made', ?)", (now - 1.0,))
         _catch_up(c, now, turns)
     except sqlite3.OperationalError as error:
-        # There is no room: nothing of it is needed to say so at the door. The next hour's note catches up.
+        # Without room there is nobody to say so at the door otherwise. The next note of the time comes soon.
+        if code_of(error) not in NO_ROOM:
+            raise
         if c.execute("SELECT 1 FROM mark WHERE name = 'made'").fetchone() is None:
             raise
         log.warning("the time of the start cannot be noted", reason=str(error))
