@@ -33,9 +33,8 @@ _DATA = _OTHER_RENDERINGS | {
     "text/xml",
     "text/xml-external-parsed-entity",
 }
-_LONGEST_OTHER = (
-    1024 * 1024
-)  # octets of a text of no known type; a longer one passes as the file that it can be
+# A longer text of no known type passes as the file that it can be.
+_LONGEST_OTHER = 1024 * 1024  # octets
 _OPAQUE = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _NAMED_LOSSES = {
     "message/external-body": ("external-body", "message/external-body"),
