@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from relay.writeback import begin_writeback
+from relay.host.writeback import begin_writeback
 
 # Smaller content stays in memory and in the spool's row; larger content goes to a file.
 IN_MEMORY = 64 * 1024

@@ -12,7 +12,7 @@ import time
 import structlog
 
 from relay import metrics, reply
-from relay.config import Account, Config, User
+from relay.config.model import Account, Config, User
 from relay.courier import Courier
 from relay.envelope import ContentWriter, Submission
 from relay.message import originator

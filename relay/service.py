@@ -10,27 +10,28 @@ from typing import Any
 
 import structlog
 
-from relay import control, systemd
-from relay.allocator import limit_arenas
-from relay.clock import Clock
-from relay.config import Account, Config, Works
+from relay.config.load import ConfigError
+from relay.config.model import Account, Config, Works
 from relay.courier import Courier
-from relay.doctor.desk import Desk
+from relay.grants import FileGrants
+from relay.host import systemd
+from relay.host.allocator import limit_arenas
+from relay.host.clock import Clock
 from relay.intake import Intake
-from relay.learned import Learned
-from relay.load import ConfigError
 from relay.notices import Operator, Senders
-from relay.notices.operator import choose_healthy
+from relay.notices.operator_mail import choose_healthy
+from relay.operator import control
+from relay.operator.doctor import Desk
+from relay.operator.learning import Learned
+from relay.operator.verbs import Verbs
 from relay.smtp.server import ListenError, Server
 from relay.spool import Spool, SpoolError
-from relay.spool.sqlite import SqliteSpool
-from relay.verbs import Verbs
-from relay.works.authorizer import Authorizer
+from relay.spool.sqlite.engine import SqliteSpool
+from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
 from relay.works.diagnosis import Failure, diagnose_failure
-from relay.works.grants import FileGrants
-from relay.works.oauth import AuthServer
-from relay.works.pacing import Pacing
+from relay.works.pace.pacing import Pacing
 
 log = structlog.get_logger("service")
 # What is in flight when the relay is told to stop may take so long; systemd allows more.

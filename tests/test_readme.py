@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from relay.cli import group
-from relay.load import build
+from relay.config.load import build
 from relay.message.losses import KINDS
 
 ROOT = Path(__file__).parents[1]

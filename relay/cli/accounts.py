@@ -10,9 +10,9 @@ from rich.table import Table
 
 from relay import cli
 from relay.cli.startup import print_json
-from relay.config import Account
-from relay.load import ConfigError, load
-from relay.works.grants import FileGrants, Grant, GrantError
+from relay.config.load import ConfigError, load
+from relay.config.model import Account
+from relay.grants import FileGrants, Grant, GrantError
 
 _DAY = 86400.0
 _NOBODY = "nobody has consented"

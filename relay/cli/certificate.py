@@ -10,10 +10,10 @@ import click
 
 from relay.cli import EX_CANTCREAT, Failure, config_option, json_option
 from relay.cli.startup import print_json
-from relay.config import Config, split_address
+from relay.config.model import Config, split_address
 
 if TYPE_CHECKING:
-    from relay.certificate import Pair
+    from relay.host.certificate import Pair
 
 _CERTIFICATE, _PRIVATE_KEY = "relay-certificate.pem", "relay-key.pem"
 
@@ -43,7 +43,7 @@ def command(
     NAMES are the host names and IP addresses by which devices reach the relay; without any, the
     configuration's hostname and this machine's addresses. The files are written with mode 0600.
     """
-    from relay import certificate
+    from relay.host import certificate
 
     config = _config(config_path)
     folder = out or (config.state_dir if config else Config().state_dir)
@@ -69,7 +69,7 @@ def command(
 
 def _config(path: str | None) -> Config | None:
     # A certificate is often made before relay.toml is whole; what it says is used when it can be.
-    from relay.load import ConfigError, load
+    from relay.config.load import ConfigError, load
 
     try:
         return load(path)
@@ -82,7 +82,7 @@ def _config(path: str | None) -> Config | None:
 
 
 def _usual_names(config: Config | None) -> tuple[str, ...]:
-    from relay.certificate import find_addresses
+    from relay.host.certificate import find_addresses
 
     hosts = [split_address(x.address)[0] for x in config.listener] if config else []
     anywhere = not hosts or any(_is_wildcard(host) for host in hosts)

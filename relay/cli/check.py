@@ -24,8 +24,8 @@ def command(config_path: str | None, *, as_json: bool) -> None:
     import asyncio
     from dataclasses import asdict
 
-    from relay import logs
-    from relay.check import Finding, Level, check
+    from relay.host import logs
+    from relay.operator.check import Finding, Level, check
 
     logs.be_silent()  # what the grants' keeper would log is a finding here
 

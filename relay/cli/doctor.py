@@ -7,7 +7,7 @@ import click
 
 from relay.cli import config_option, json_option
 from relay.cli.startup import ask_service, print_json, read_config
-from relay.config import Config
+from relay.config.model import Config
 
 _PATIENCE = 20.0  # seconds that one question of --live waits
 

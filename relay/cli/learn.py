@@ -9,8 +9,8 @@ import click
 
 from relay.cli import config_option, json_option
 from relay.cli.startup import ask_service, print_json, read_config
-from relay.config import Config
-from relay.units import parse_duration
+from relay.config.model import Config
+from relay.config.units import parse_duration
 
 _POLL = 2.0  # seconds between two looks for new devices
 

@@ -8,12 +8,12 @@ import webbrowser
 import click
 
 from relay import cli
-from relay.config import Account, Config
-from relay.load import ConfigError, load
-from relay.works.consent import ConsentError, complete, keep, make_state, read_redirect
-from relay.works.grants import FileGrants, Grant, GrantError
-from relay.works.oauth import AuthServer
-from relay.works.redirect import RedirectServer
+from relay.config.load import ConfigError, load
+from relay.config.model import Account, Config
+from relay.grants import FileGrants, Grant, GrantError
+from relay.works.auth.consent import ConsentError, complete, keep, make_state, read_redirect
+from relay.works.auth.oauth import AuthServer
+from relay.works.auth.redirect import RedirectServer
 
 
 @click.command()

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from relay.passwords import hash_password
+from relay.host.passwords import hash_password
 
 
 @click.command()

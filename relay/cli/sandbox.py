@@ -20,11 +20,11 @@ from relay.cli.startup import print_json
 if TYPE_CHECKING:
     from relay.console.server import Front
     from relay.console.server import Server as HttpServer
+    from relay.grants import Grant
     from relay.sandbox import Sandbox
     from relay.sandbox.faults import Wish
     from relay.service import Service
-    from relay.works.grants import Grant
-    from relay.works.oauth import Tokens
+    from relay.works.auth.oauth import Tokens
 
 _HOST = "127.0.0.1"
 _SMTP_PORT, _HTTP_PORT, _API_PORT = 2525, 8580, 8581
@@ -116,9 +116,9 @@ def command(
         faults,
         {name: value for name, value in settings.items() if value is not None},
     )
-    from relay import logs
-    from relay.config import Log
-    from relay.load import ConfigError
+    from relay.config.load import ConfigError
+    from relay.config.model import Log
+    from relay.host import logs
     from relay.service import run
     from relay.smtp.server import ListenError
     from relay.spool import SpoolError
@@ -224,10 +224,10 @@ def _add_console(front: "Front", service: "Service", sandbox: "Sandbox") -> None
 async def _relay(
     options: _Options, folder: Path, sandbox: "Sandbox", http: "HttpServer"
 ) -> "AsyncIterator[Service]":
-    from relay.load import build
+    from relay.config.load import build
+    from relay.grants import FileGrants
     from relay.service import Service
-    from relay.works.grants import FileGrants
-    from relay.works.oauth import AuthServer
+    from relay.works.auth.oauth import AuthServer
 
     # The relay keeps to what this Works permits, as whoever configures one for it would see to.
     mails = sandbox.settings.mails_per_minute
@@ -266,7 +266,7 @@ async def _relay(
 
 
 def _consented(tokens: "Tokens") -> "Grant":
-    from relay.works.grants import Grant
+    from relay.grants import Grant
 
     now = time.time()
     return Grant(

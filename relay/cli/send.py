@@ -21,7 +21,7 @@ from relay.cli import (
     json_option,
 )
 from relay.cli.startup import deaf, owned, print_json, read_config, unusable
-from relay.config import Config
+from relay.config.model import Config
 
 _BLOCK = 256 * 1024
 
@@ -49,7 +49,7 @@ def command(
     be tried again.
     """
     config = read_config(config_path)
-    from relay import logs
+    from relay.host import logs
 
     logs.set_up(config.log.model_copy(update={"level": "error"}))
     with _read(file) as content:
@@ -128,7 +128,7 @@ class _Blocks:
 
 
 async def _send(config: Config, content: BinaryIO, reverse_path: str, paths: list[str]) -> dict[str, Any]:
-    from relay import control
+    from relay.operator import control
     from relay.service import Service
     from relay.spool import SpoolError, SpoolLocked
 

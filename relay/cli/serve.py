@@ -31,11 +31,12 @@ def command(config_path: str | None) -> None:
     """Run the relay until it is told to stop (SIGTERM or Ctrl-C)."""
     gc.disable()  # until it serves: nothing of what is loaded now ever becomes garbage
     config = read_config(config_path)
-    from relay.converter.process import start_ahead
+    from relay.conversion.process import start_ahead
 
     start_ahead()
-    from relay import logs, service  # logs first: it says how the library is loaded
-    from relay.load import load
+    from relay import service  # logs first: it says how the library is loaded
+    from relay.config.load import load
+    from relay.host import logs
     from relay.smtp.server import ListenError
     from relay.spool import SpoolError, SpoolLocked
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, Failure
-from relay.config import Config
+from relay.config.model import Config
 
 if TYPE_CHECKING:
     from relay.spool import SpoolError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def read_config(path: str | None) -> Config:
     """The configuration; ends the command with exit code 78 and every problem if it cannot be used."""
-    from relay.load import ConfigError, load
+    from relay.config.load import ConfigError, load
 
     try:
         config = load(path)
@@ -37,7 +37,7 @@ def read_config(path: str | None) -> Config:
 
 def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
     """Have the running service do it, or do it with the spool itself if no service runs."""
-    from relay import control
+    from relay.operator import control
     from relay.spool import SpoolError, SpoolLocked
 
     try:
@@ -56,7 +56,7 @@ def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
 
 def ask_service(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
     """Have the running service do what only it can; ends the command if none runs."""
-    from relay import control
+    from relay.operator import control
 
     try:
         return asyncio.run(control.call(config.state_dir / "control.sock", verb, **arguments))
@@ -80,7 +80,7 @@ def deaf(config: Config, error: Exception) -> Failure:
 
 def unusable(config: Config, error: "SpoolError") -> Failure:
     """What to say when nothing can be kept in the state directory."""
-    from relay.check import find_remedy
+    from relay.operator.check import find_remedy
 
     text = "; ".join(filter(None, (str(error), find_remedy(error))))
     return Failure(f"state_dir {config.state_dir} cannot be used: {text}", EX_CANTCREAT)
@@ -111,9 +111,10 @@ def _give_back(state_dir: Path) -> None:
 
 
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    from relay import control, logs
-    from relay.spool.sqlite import SqliteSpool
-    from relay.verbs import Verbs
+    from relay.host import logs
+    from relay.operator import control
+    from relay.operator.verbs import Verbs
+    from relay.spool.sqlite.engine import SqliteSpool
 
     try:
         return await control.call(config.state_dir / "control.sock", verb, **arguments)

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from relay.config import Account, Config
-from relay.converter.pool import Converter
-from relay.courier.accounts import Trouble
-from relay.courier.rules import DAY_IS_FULL
+from relay.config.model import Account, Config
+from relay.conversion.pool import Converter
+from relay.courier.judgement.holds import Trouble
+from relay.courier.judgement.rules import DAY_IS_FULL
 from relay.envelope import Submission
 from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request, convert
@@ -19,7 +19,7 @@ from relay.outcome import Action, Blame, Outcome
 from relay.spool import Claim, Spool
 from relay.works.client import Client
 from relay.works.diagnosis import Failure, diagnose_failure
-from relay.works.pacing import Pacing, Slot
+from relay.works.pace.pacing import Pacing, Slot
 
 # Below this a conversion costs less than a thread's hop, and does not hold up the event loop.
 _INLINE = 32 * 1024  # octets

@@ -13,21 +13,21 @@ from typing import Protocol
 import structlog
 
 from relay import metrics
-from relay.clock import Clock
-from relay.config import Account, Config
-from relay.courier.accounts import Accounts, Trouble
+from relay.config.model import Account, Config
 from relay.courier.attempt import Attempt, Share, Tools, prepare
 from relay.courier.backlog import Backlog
-from relay.courier.patience import Patience
-from relay.courier.rules import Rules
-from relay.courier.sessions import Sessions
-from relay.courier.strangers import Strangers
+from relay.courier.judgement.expiry import Patience
+from relay.courier.judgement.holds import Accounts, Trouble
+from relay.courier.judgement.rules import Rules
+from relay.courier.unconfigured import Strangers
+from relay.courier.verdicts import Sessions
 from relay.envelope import Submission
+from relay.host.clock import Clock
 from relay.message import Converted
 from relay.outcome import Action, Blame, Outcome, Scope
 from relay.spool import Claim, Entry, Notice, Settlement, Spool, SpoolError, State
 from relay.works.client import Client
-from relay.works.pacing import Pacing, Sent, Slot
+from relay.works.pace.pacing import Pacing, Sent, Slot
 
 log = structlog.get_logger("courier")
 # When the spool will not, look again after so many seconds.

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from relay.mail import Address
-from relay.message import charsets, limits
-from relay.message.encoded_words import decode_words, has_words
+from relay.message import limits
+from relay.message.text import charsets
+from relay.message.text.encoded_words import decode_words, has_words
 
 _UNQUOTED = r"""(?P<word>=\?[^?\s]{1,100}\?[BbQq]\?[^?]*\?=)
     |(?P<angle><(?:[^<>"]|"(?:[^"\\]|\\.)*")*>|<[^<>",;]*)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from relay.envelope import Buffer
 from relay.message.files import File, filename_of, from_part, from_text
 from relay.message.structure import Part, read_structure
-from relay.message.text import Piece, find_type, read_text
+from relay.message.text_part import Piece, find_type, read_text
 from relay.message.transfer import decode_leaf
 
 _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}

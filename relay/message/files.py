@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
 from relay.mail import Attachment, Leaf, Loss
-from relay.message import charsets
-from relay.message.encoded_words import decode_unstructured
+from relay.message.formats.rtf import decompress
+from relay.message.formats.tnef import TnefFile, read_tnef
+from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yenc
 from relay.message.losses import make_loss
 from relay.message.names import keep_apart, make_filename, make_one_line
-from relay.message.rtf import decompress
 from relay.message.structure import Part
-from relay.message.tnef import TnefFile, read_tnef
+from relay.message.text import charsets
+from relay.message.text.encoded_words import decode_unstructured
 from relay.message.transfer import decode_leaf, measure
-from relay.message.unix import TextFile, decode_uuencoded, decode_yenc
 
 _TNEF_TYPES = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _FALLBACKS = {

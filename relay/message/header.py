@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from relay.mail import Address
 from relay.message import limits
 from relay.message.addresses import read_addresses, read_words
-from relay.message.encoded_words import decode_unstructured, is_guessed
 from relay.message.fields import Field, Fields
 from relay.message.names import make_one_line
+from relay.message.text.encoded_words import decode_unstructured, is_guessed
 
 _MOST_LINES = 5  # fields of one loss that can be kept in the body
 _LONGEST_LINE = 500  # characters

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from relay.envelope import Buffer
-from relay.message import charsets
-from relay.message.encoded_words import find_charsets
 from relay.message.fields import Field, Fields
-from relay.message.guessing import LATIN, guess_codec
-from relay.message.japanese import decode_euc_jp
-from relay.message.labels import find_codec
 from relay.message.parameters import Structured, read_structured
 from relay.message.structure import Part
-from relay.message.text import find_label
+from relay.message.text import charsets
+from relay.message.text.encoded_words import find_charsets
+from relay.message.text.guessing import LATIN, guess_codec
+from relay.message.text.japanese import decode_euc_jp
+from relay.message.text.labels import find_codec
+from relay.message.text_part import find_label
 from relay.message.transfer import decode_leaf
 
 _JAPANESE = {"cp932", "euc-jp", "iso-2022-jp"}

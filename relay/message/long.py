@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from relay.envelope import Buffer
 from relay.mail import Rest
-from relay.message import charsets
 from relay.message.dumping import dump
-from relay.message.html import has_body
-from relay.message.labels import find_codec
+from relay.message.formats.html import has_body
 from relay.message.structure import Part
-from relay.message.text import find_label
+from relay.message.text import charsets
+from relay.message.text.labels import find_codec
+from relay.message.text_part import find_label
 
 _LONG = 1024 * 1024  # octets
 _HEAD = 64 * 1024  # octets, so much of it is read as text

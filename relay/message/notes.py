@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from relay.mail import Address, Mail
-from relay.message import html
+from relay.message.formats import html
 from relay.message.names import make_one_line
 
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9f]")

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from relay.message import charsets
-from relay.message.encoded_words import decode_words, has_words
-from relay.message.labels import find_codec
+from relay.message.text import charsets
+from relay.message.text.encoded_words import decode_words, has_words
+from relay.message.text.labels import find_codec
 
 # `text/plain`, also with blanks around the slash, in quotes, with a comment behind it or no semicolon.
 _ATOM = r"[!#$%&*+.^_`{|}~0-9A-Za-z-]"

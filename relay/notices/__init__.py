@@ -9,7 +9,7 @@ compose     the messages
 texts       their words, in English, Japanese and Korean
 """
 
-from relay.notices.operator import Operator
-from relay.notices.senders import Senders
+from relay.notices.operator_mail import Operator
+from relay.notices.sender import Senders
 
 __all__ = ["Operator", "Senders"]

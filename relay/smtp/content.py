@@ -7,12 +7,12 @@ import asyncio
 from datetime import UTC, datetime
 
 from relay import reply
+from relay.devices.learning import HELD_REASON
 from relay.envelope import Envelope, Submission
-from relay.learn import HELD_REASON
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
+from relay.smtp.acknowledgement import has_left
 from relay.smtp.conversation import Conversation
-from relay.smtp.heard import has_left
 from relay.smtp.receive import Overrun, Receiver, skip
 from relay.smtp.transaction import Transaction
 

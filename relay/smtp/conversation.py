@@ -12,16 +12,16 @@ from typing import Any
 from aiosmtpd.smtp import SMTP
 
 from relay import reply
-from relay.config import User
-from relay.learn import Standing
+from relay.config.model import User
+from relay.devices.learning import Standing
+from relay.devices.recorder import Trouble
 from relay.reply import Reply
 from relay.smtp import policy
-from relay.smtp.door import Door
+from relay.smtp.context import Door
 from relay.smtp.ends import Cut, Flooded
 from relay.smtp.limits import name_source
-from relay.smtp.pace import Pace
-from relay.smtp.recorder import Trouble
 from relay.smtp.stream import LineTooLong, Stream
+from relay.smtp.timeouts import Pace
 from relay.smtp.tls import name_reason
 from relay.smtp.transaction import Transaction
 

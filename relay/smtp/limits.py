@@ -13,9 +13,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import structlog
 
 from relay import metrics
-from relay.config import Limits
+from relay.config.model import Limits
 from relay.smtp.logins import Logins
-from relay.smtp.spare import Spare
+from relay.smtp.reserve_descriptor import Spare
 
 log = structlog.get_logger("smtp")
 _HOUR = 3600.0

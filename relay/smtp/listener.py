@@ -13,15 +13,15 @@ from contextlib import suppress
 import structlog
 
 from relay import metrics, reply
-from relay.learn import Standing
+from relay.devices.client_hello import LONGEST_HELLO, until_readable
+from relay.devices.learning import Standing
+from relay.devices.recorder import Trouble
 from relay.reply import Reply
 from relay.smtp import policy
-from relay.smtp.door import Door
+from relay.smtp.context import Door
 from relay.smtp.handshake import HANDSHAKE, SHUTDOWN
-from relay.smtp.hello import LONGEST_HELLO, until_readable
 from relay.smtp.limits import name_source
 from relay.smtp.proxy import NotProxied, read_client
-from relay.smtp.recorder import Trouble
 from relay.smtp.session import Session
 from relay.smtp.tls import explain, looks_like_tls, name_reason
 

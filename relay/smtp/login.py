@@ -6,11 +6,11 @@ import base64
 import structlog
 
 from relay import metrics, reply
+from relay.devices.recorder import Trouble
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.auth import credentials
 from relay.smtp.conversation import Conversation
-from relay.smtp.recorder import Trouble
 
 log = structlog.get_logger("smtp")
 # Failed logins that one connection is granted.

@@ -17,10 +17,10 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network
 
 from relay import reply
-from relay.config import Config, Listener, User
+from relay.config.model import Config, Listener, User
 from relay.envelope import Content
+from relay.host.passwords import verify_password
 from relay.message import originators
-from relay.passwords import verify_password
 from relay.reply import Rejected
 from relay.smtp.limits import read_address
 

@@ -16,8 +16,8 @@ from relay.envelope import Content, ContentWriter
 from relay.reply import Rejected, Reply
 from relay.smtp.data import ChunkDecoder, DataDecoder
 from relay.smtp.limits import Budget
-from relay.smtp.pace import Pace
 from relay.smtp.stream import Stream
+from relay.smtp.timeouts import Pace
 
 log = structlog.get_logger("smtp")
 _DISK = ThreadPoolExecutor(4, thread_name_prefix="content")

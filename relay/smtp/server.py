@@ -8,16 +8,16 @@ import ssl
 
 import structlog
 
-from relay.config import Config, Listener, split_address
-from relay.learn import Learning
-from relay.smtp.door import Door, Intake
+from relay.config.model import Config, Listener, split_address
+from relay.devices.learning import Learning
+from relay.devices.recorder import Recorder
+from relay.host.systemd import PassedSockets
+from relay.smtp.context import Door, Intake
 from relay.smtp.handshake import SHUTDOWN
 from relay.smtp.limits import Guard
 from relay.smtp.listener import Listening
-from relay.smtp.recorder import Recorder
 from relay.smtp.session import Session
 from relay.smtp.tls import Certificate, TlsError
-from relay.systemd import PassedSockets
 
 log = structlog.get_logger("smtp")
 # Kept from sessions: for the spool, the API, the console, content that arrives, who is turned away.

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from relay.config import Config, Listener, User
+from relay.config.model import Config, Listener, User
 
 log = structlog.get_logger("smtp")
 # The first octet of a TLS record that carries a handshake, and of SSLv2's hello (RFC 5246 §E.2).

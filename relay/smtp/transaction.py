@@ -4,16 +4,16 @@ import asyncio
 from dataclasses import dataclass, field
 
 from relay import reply
-from relay.config import User
+from relay.config.model import User
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.address import check_forward_path, check_reverse_path, split_path
-from relay.smtp.arrivals import Arrival
-from relay.smtp.door import Door
-from relay.smtp.pace import Pace
+from relay.smtp.context import Door
 from relay.smtp.parameters import read_mail_parameters, read_rcpt_parameters
 from relay.smtp.receive import Receiver
+from relay.smtp.resubmission import Arrival
 from relay.smtp.stream import Stream
+from relay.smtp.timeouts import Pace
 
 # Recipients over the limit that hear 452; a client that goes on after them is not listening.
 _MOST_OVERSHOOT = 1_000

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from relay.works.grants import FileGrants, Grant
+from relay.grants import FileGrants, Grant
 from tests.ports.free_ports import free_port
 
 ROOT = Path(__file__).parents[2]

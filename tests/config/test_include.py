@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.load import ConfigError, load
+from relay.config.load import ConfigError, load
 
 BASE = """
 hostname = "relay.example.com"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.load import ConfigError, build, load
+from relay.config.load import ConfigError, build, load
 
 
 def problems(tree, environ=None):

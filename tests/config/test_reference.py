@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from relay.config import Account, Config, Device, Listener, User
-from relay.load import build
+from relay.config.load import build
+from relay.config.model import Account, Config, Device, Listener, User
 from relay.message.losses import KINDS
 
 TEXT = (Path(__file__).parents[2] / "relay.toml").read_text(encoding="utf-8")

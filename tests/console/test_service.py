@@ -17,14 +17,14 @@ import httpx2 as httpx
 import pytest
 import structlog
 
-from relay.certificate import make, write
+from relay.config.load import build as build_config
 from relay.console.server import Front, serving
 from relay.console.service import ServiceStatus, open_console
-from relay.load import build as build_config
+from relay.grants import FileGrants, Grant
+from relay.host.certificate import make, write
 from relay.sandbox import Sandbox
 from relay.service import Service
 from relay.smtp.server import ListenError
-from relay.works.grants import FileGrants, Grant
 
 MESSAGE = b"""\
 From: scanner@example.com

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.converter.pool import Converter
+from relay.conversion.pool import Converter
 from relay.envelope import ContentWriter
 from relay.mail import Conversion, Unconvertible
 from relay.message import convert

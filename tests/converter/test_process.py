@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 AHEAD = """
-from relay.converter.process import start_ahead, take
+from relay.conversion.process import start_ahead, take
 start_ahead()
 process = take()
 modules = open(f"/proc/{process.pid}/maps").read()

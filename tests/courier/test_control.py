@@ -8,9 +8,9 @@ import json
 import pytest
 from tests_courier import relaying
 
-from relay import control
+from relay.operator import control
+from relay.operator.verbs import Verbs
 from relay.spool import State
-from relay.verbs import Verbs
 
 # Every verb, with what it is asked here; an id stands where a message's own has to.
 ASKED = {

@@ -13,16 +13,16 @@ import pytest
 import structlog
 from tests_courier import grant_of, relaying, to_toml, tree, until
 
-from relay.clock import Clock
-from relay.config import Works
+from relay.config.model import Works
 from relay.console.server import serving
-from relay.courier.patience import Patience
+from relay.courier.judgement.expiry import Patience
+from relay.grants import FileGrants
+from relay.host.clock import Clock
 from relay.outcome import Action, Blame, Outcome, Scope
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service, _lasting
 from relay.spool import State
 from relay.works.diagnosis import Failure, diagnose_failure
-from relay.works.grants import FileGrants
 
 DOWN = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down", if_repeated=Scope.API)
 UP = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
@@ -314,7 +314,7 @@ async def test_the_verbs_work_beside_a_running_relay(tmp_path):
 
 
 async def test_a_large_message_goes_through_the_control_socket_block_by_block(tmp_path):
-    from relay import control
+    from relay.operator import control
 
     async with relaying(tmp_path / "state", works={"attachment_limit": "0"}) as relay:
         large = tmp_path / "large.eml"

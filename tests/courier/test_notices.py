@@ -17,8 +17,8 @@ from tests_courier import relaying, until
 
 from relay.console.service import ServiceStatus
 from relay.envelope import Content, ContentWriter
-from relay.notices.operator import Told
-from relay.notices.senders import submit
+from relay.notices.operator_mail import Told
+from relay.notices.sender import submit
 from relay.sandbox import Settings
 from relay.spool import State
 

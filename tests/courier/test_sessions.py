@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from relay.courier.sessions import Sessions
+from relay.courier.verdicts import Sessions
 from relay.outcome import Action, Blame, Outcome
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.clock import Clock
+from relay.config.load import build
 from relay.console.server import serving
-from relay.load import build
+from relay.grants import FileGrants, Grant, TokenError
+from relay.host.clock import Clock
 from relay.sandbox import Clock as SandboxClock
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
 from relay.spool import State
-from relay.works.grants import FileGrants, Grant, TokenError
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
 PATIENCE = 10.0  # seconds of real time that a test waits for something to come true

@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "ports"))
 from free_ports import free_port
 
 from relay.console.server import serving
-from relay.control import call
+from relay.grants import FileGrants, Grant
+from relay.operator.control import call
 from relay.sandbox import Sandbox, Settings
-from relay.works.grants import FileGrants, Grant
 
 LOGIN = "scanner@example.com"
 NO_LIMITS = Settings(

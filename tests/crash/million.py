@@ -20,10 +20,10 @@ from pathlib import Path
 from harness import Relay, compose, finish, say, works
 
 from relay.envelope import Envelope, Submission
-from relay.spool.arrival import Ids, insert, make_entry
-from relay.spool.schema import migrate
-from relay.spool.sqlite import SqliteSpool
-from relay.spool.turns import Turns
+from relay.spool.rows.arrival import Ids, insert, make_entry
+from relay.spool.sqlite.engine import SqliteSpool
+from relay.spool.sqlite.scheduler import Turns
+from relay.spool.sqlite.schema import migrate
 
 _PIECE = 10_000
 

@@ -23,15 +23,15 @@ from types import SimpleNamespace
 
 from pydantic import SecretStr
 
-from relay.config import Log
+from relay.config.model import Log
 from relay.console.server import serving
-from relay.logs import set_up
+from relay.grants import FileGrants, Grant
+from relay.host.logs import set_up
 from relay.sandbox import Sandbox, Settings
 from relay.sandbox.answers import Refusal
-from relay.works.authorizer import Authorizer
+from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
-from relay.works.grants import FileGrants, Grant
-from relay.works.oauth import AuthServer
 
 ACCOUNT = "scanner"
 TELL_WITHIN = 5.0  # seconds

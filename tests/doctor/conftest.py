@@ -3,8 +3,8 @@
 import pytest
 from tests_doctor import PASSWORD
 
-from relay.certificate import make, write
-from relay.passwords import hash_password
+from relay.host.certificate import make, write
+from relay.host.passwords import hash_password
 
 
 @pytest.fixture(scope="session")

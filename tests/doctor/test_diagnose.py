@@ -5,10 +5,10 @@ import json
 import pytest
 
 from relay import reply
-from relay.doctor import BY_REPLY, BY_TROUBLE, diagnose
-from relay.doctor.login import nearest
-from relay.load import build
-from relay.smtp.recorder import Recorder, Trouble
+from relay.config.load import build
+from relay.devices.doctor import BY_REPLY, BY_TROUBLE, diagnose
+from relay.devices.doctor.login import nearest
+from relay.devices.recorder import Recorder, Trouble
 
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
 PLAIN, STARTTLS, IMPLICIT, LEGACY = "0.0.0.0:25", "0.0.0.0:587", "0.0.0.0:465", "0.0.0.0:5870"

@@ -9,9 +9,9 @@ import tomllib
 import pytest
 from tests_doctor import client_context, running, tree
 
-from relay import control
-from relay.learn import HELD_REASON, Learning, LearningRefused, Standing
-from relay.load import build
+from relay.config.load import build
+from relay.devices.learning import HELD_REASON, Learning, LearningRefused, Standing
+from relay.operator import control
 from relay.spool import State
 
 NOT_US = {"networks": ["192.168.1.0/24"]}
@@ -160,7 +160,7 @@ def test_mapped_addresses_are_their_ipv4_selves():
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2a00::1", "192.168.1.0/24", "printer"])
 def test_only_a_private_address_is_a_device(tmp_path, address):
-    from relay.load import ConfigError
+    from relay.config.load import ConfigError
 
     with pytest.raises(ConfigError, match=r"device\[0\]\.address"):
         build({"device": [{"address": address}]}, {})

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from tests_doctor import PASSWORD, client_context, running
 
-from relay import control
+from relay.operator import control
 
 TLS_ONE = 0x0301
 

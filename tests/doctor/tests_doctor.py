@@ -6,7 +6,7 @@ from pathlib import Path
 
 from free_ports import free_port
 
-from relay.load import build
+from relay.config.load import build
 from relay.service import Service
 
 PASSWORD = "a made-up password"

@@ -217,7 +217,7 @@ def test_a_message_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("words", [["queue", "list"], ["send", "MESSAGE"], ["check"]])
 def test_a_relay_whose_control_socket_is_gone(tmp_path, words):
     """The spool is taken and nobody answers: the remedy is a restart, not another state_dir."""
-    from relay.spool.sqlite import SqliteSpool
+    from relay.spool.sqlite.engine import SqliteSpool
 
     async def hold_and_run():
         path = write(tmp_path)

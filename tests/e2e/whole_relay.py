@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.config.load import build
 from relay.console.server import Server, serving
-from relay.load import build
+from relay.grants import FileGrants, Grant
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
-from relay.works.grants import FileGrants, Grant
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
 

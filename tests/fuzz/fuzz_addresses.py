@@ -14,7 +14,7 @@ import time
 import unicodedata
 
 from relay import reply
-from relay.config import Listener
+from relay.config.model import Listener
 from relay.mail import Conversion
 from relay.message.recipients import assign
 from relay.reply import Rejected

@@ -15,9 +15,9 @@ sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("courier", "p
 
 import structlog
 
-from relay.config import Log
+from relay.config.model import Log
 from relay.envelope import Envelope, Submission
-from relay.logs import set_up
+from relay.host.logs import set_up
 from relay.spool import State
 
 LEAST_STEP = 0.005  # seconds

@@ -23,7 +23,7 @@ from relay.envelope import Content
 from relay.outcome import Action
 from relay.sandbox import Sandbox, Settings
 from relay.works.client import Client
-from relay.works.pacing import Pacing
+from relay.works.pace.pacing import Pacing
 
 BODY = b'{"to":"a@example.com","subject":"s","body":"b","contentType":"text"}'
 HALF_HOUR, MINUTE = 1800.0, 60.0

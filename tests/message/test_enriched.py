@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.message.enriched import read_enriched, read_richtext
+from relay.message.formats.enriched import read_enriched, read_richtext
 
 
 @pytest.mark.parametrize(

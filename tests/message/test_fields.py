@@ -3,8 +3,8 @@
 import pytest
 
 from relay.message.addresses import read_addresses
-from relay.message.encoded_words import decode_unstructured
 from relay.message.parameters import read_structured
+from relay.message.text.encoded_words import decode_unstructured
 
 
 @pytest.mark.parametrize(

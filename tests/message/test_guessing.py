@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from relay.message import charsets
-from relay.message.charsets import decode
-from relay.message.encoded_words import decode_unstructured, is_guessed
+from relay.message.text import charsets
+from relay.message.text.charsets import decode
+from relay.message.text.encoded_words import decode_unstructured, is_guessed
 
 
 @pytest.mark.parametrize(

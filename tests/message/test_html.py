@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from relay.message import html
+from relay.message.formats import html
 from relay.message.parse import parse
 
 

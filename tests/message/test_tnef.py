@@ -8,8 +8,8 @@ import pytest
 
 from relay.mail import Conversion
 from relay.message import convert
-from relay.message.rtf import decompress
-from relay.message.tnef import SIGNATURE, read_tnef
+from relay.message.formats.rtf import decompress
+from relay.message.formats.tnef import SIGNATURE, read_tnef
 
 
 def attribute(level: int, identity: int, kind: int, data: bytes) -> bytes:

@@ -11,10 +11,10 @@ import aiosmtpd.smtp
 from aiosmtpd.testing.statuscodes import StatusCode
 
 from relay import reply
-from relay.config import Config, Limits, Listener, User
+from relay.config.model import Config, Limits, Listener, User
 from relay.envelope import ContentWriter
 from relay.smtp import policy
-from relay.smtp.door import Door
+from relay.smtp.context import Door
 from relay.smtp.limits import Guard
 from relay.smtp.session import Session
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from tests_security import free_port, main, relay
 
-from relay.certificate import make, write
-from relay.load import ConfigError, build
+from relay.config.load import ConfigError, build
+from relay.host.certificate import make, write
 
 INSIDE, OUTSIDE = "127.1.{}.{}", "127.2.{}.{}"
 NETWORKS = '["127.1.0.0/16"]'

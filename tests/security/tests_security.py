@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "ports"))
 
 from free_ports import free_port
 
-from relay.certificate import make, write
+from relay.host.certificate import make, write
 
 # Runs `relay serve` and, told to, without uvloop; measures how long the event loop is held.
 _LAUNCH = """

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from relay.smtp.arrivals import Arrivals
-from relay.smtp.heard import Hearing, has_left
+from relay.smtp.acknowledgement import Hearing, has_left
+from relay.smtp.resubmission import Arrivals
 from relay.smtp.stream import Stream
 
 REPLY = b"250 2.0.0 relayed\r\n"

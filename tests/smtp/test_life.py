@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests_smtp import LOOPBACK, PASSWORD, Client, House, listeners, settings, users
 
-from relay import certificate
+from relay.host import certificate
 from relay.smtp.server import ListenError, tls_context
 
 LOOPS = pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from tests_smtp import LOOPBACK, PASSWORD, House
 
 from relay import reply
-from relay.config import Limits
-from relay.passwords import hash_password
+from relay.config.model import Limits
+from relay.host.passwords import hash_password
 from relay.reply import Rejected
 from relay.smtp import policy
 from relay.smtp.limits import Notes, Rates, Sessions, name_source

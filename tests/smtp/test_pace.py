@@ -6,7 +6,7 @@ import time
 import pytest
 from tests_smtp import LOOPBACK, House
 
-from relay.smtp.pace import Pace
+from relay.smtp.timeouts import Pace
 
 
 def play(arrivals, seconds):

@@ -1,6 +1,6 @@
 """What a guess costs, and what it tells."""
 
-from relay import passwords
+from relay.host import passwords
 
 
 def test_who_does_not_exist_takes_as_long_as_who_does():

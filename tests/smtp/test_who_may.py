@@ -5,7 +5,7 @@ import base64
 import pytest
 from tests_smtp import LOOPBACK, PASSWORD, House
 
-from relay.config import Listener
+from relay.config.model import Listener
 from relay.reply import Rejected
 from relay.smtp import policy
 

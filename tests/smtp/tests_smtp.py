@@ -17,13 +17,13 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from relay import certificate
+from relay.config.load import build
 from relay.console.server import serving
-from relay.load import build
-from relay.passwords import hash_password
+from relay.grants import FileGrants, Grant
+from relay.host import certificate
+from relay.host.passwords import hash_password
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
-from relay.works.grants import FileGrants, Grant
 
 PASSWORD = "c0rrect horse"
 LOOPBACK = ["127.0.0.0/8", "::1/128"]

@@ -5,11 +5,11 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from relay.config.load import build
 from relay.console.server import serving
-from relay.load import build
+from relay.grants import FileGrants, Grant
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
-from relay.works.grants import FileGrants, Grant
 
 LOGIN = "scanner@example.com"
 NO_LIMITS = Settings(requests_per_minute=0, mails_per_minute=0, recipients_per_day=0)

@@ -10,7 +10,7 @@ import pytest
 from relay.envelope import Envelope, Submission
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import NoSuchMessage, Settlement, SpoolError, State
-from relay.spool.sqlite import SqliteSpool
+from relay.spool.sqlite.engine import SqliteSpool
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
 ACCOUNTS = ("scanner", "erp")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from relay.spool import State
-from relay.spool.sqlite import SqliteSpool
+from relay.spool.sqlite.engine import SqliteSpool
 
 # Fails one message after the other, each with its notice, small ones and such as lie in a file.
 CHILD = """
@@ -19,7 +19,7 @@ from pathlib import Path
 from relay.envelope import Envelope, Submission
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import Notice, Settlement, State
-from relay.spool.sqlite import SqliteSpool
+from relay.spool.sqlite.engine import SqliteSpool
 
 REFUSED = Outcome(Action.FAILED, "5.6.0", Blame.MESSAGE, "refused")
 

@@ -11,8 +11,8 @@ import pytest
 
 from relay.envelope import Envelope, Submission
 from relay.outcome import Action, Blame, Outcome
-from relay.spool import NoSuchMessage, Settlement, State, salvage
-from relay.spool.sqlite import SqliteSpool
+from relay.spool import NoSuchMessage, Settlement, State
+from relay.spool.sqlite.engine import SqliteSpool, recovery
 
 COUNT = 500
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
@@ -172,7 +172,7 @@ async def test_damage_that_shows_while_it_runs_is_mended_under_way(tmp_path):
 async def test_a_salvage_that_was_cut_off_at_its_last_step_is_completed(tmp_path):
     """The new database is whole: beside it the old one's log must not be taken for its own."""
     ids = await fill(tmp_path, 20)
-    salvage.salvage(tmp_path)
+    recovery.salvage(tmp_path)
     (tmp_path / "spool.db").rename(tmp_path / "spool.salvaged")
     (tmp_path / "spool.db").write_bytes(b"\xa5" * 8192)
     (tmp_path / "spool.db-wal").write_bytes(b"\xa5" * 8192)
@@ -183,7 +183,7 @@ async def test_a_salvage_that_was_cut_off_at_its_last_step_is_completed(tmp_path
 
 async def test_damage_that_could_not_be_mended_is_left_to_the_next_start(tmp_path):
     ids = await fill(tmp_path, 20)
-    salvage.mark(tmp_path)
+    recovery.mark(tmp_path)
     reports = []
     async with opened(tmp_path, reports) as spool:
         await tend(spool)

@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
-from relay.clock import Clock
 from relay.envelope import Envelope, Submission
+from relay.host.clock import Clock
+from relay.host.writeback import begin_writeback
+from relay.operator.trace import describe_life
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import NoSuchMessage, Notice, Settlement, SpoolError, SpoolFull, State
-from relay.spool.schema import MIGRATIONS
-from relay.spool.sqlite import SqliteSpool
-from relay.trace import describe_life
-from relay.writeback import begin_writeback
+from relay.spool.sqlite.engine import SqliteSpool
+from relay.spool.sqlite.schema import MIGRATIONS
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
 REFUSED = Outcome(Action.FAILED, "5.6.0", Blame.MESSAGE, "refused", http_status=400)

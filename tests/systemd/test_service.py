@@ -159,7 +159,7 @@ def test_a_socket_without_a_listener_is_named(tmp_path):
 
 def test_another_process_variables_are_not_ours(tmp_path):
     """LISTEN_PID of somebody else, as a child inherits it: nothing is taken."""
-    from relay.systemd import PassedSockets
+    from relay.host.systemd import PassedSockets
 
     environ = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "smtp"}
     assert PassedSockets.take(environ).claim("0.0.0.0", 25) is None
@@ -241,6 +241,6 @@ def test_the_soft_file_limit_is_raised(tmp_path):
 
 
 def test_a_deaf_service_manager_stops_nobodys_mail(tmp_path, capsys):
-    from relay import systemd
+    from relay.host import systemd
 
     systemd.notify("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "nobody")})

@@ -10,9 +10,9 @@ import secrets_watch
 # A process as tests start them; what it does wrong is what must be seen.
 _PROCESS = """
 import sys
-from relay.config import Log
-from relay.logs import set_up
-from relay.passwords import hash_password
+from relay.config.model import Log
+from relay.host.logs import set_up
+from relay.host.passwords import hash_password
 from relay.reply import Reply
 import structlog
 hash_password("planted pässword 1")

@@ -15,11 +15,11 @@ import pytest
 from tests_works import Peer, grant_of, works_at
 
 from relay.console.server import serving
+from relay.grants import FileGrants, Grant, GrantError, TokenError
 from relay.sandbox import Sandbox, Settings
-from relay.works.authorizer import Authorizer
+from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.oauth import AuthServer, read_life
 from relay.works.diagnosis import Failure
-from relay.works.grants import FileGrants, Grant, GrantError, TokenError
-from relay.works.oauth import AuthServer, read_life
 
 HOUR = 3600.0
 
@@ -218,7 +218,7 @@ async def test_a_login_mends_a_dead_grant_while_the_relay_runs(tmp_path):
 
 async def test_a_login_during_a_refresh_is_not_overwritten(tmp_path):
     async with setting(tmp_path, rotation=True) as one:
-        from relay.works.consent import keep
+        from relay.works.auth.consent import keep
 
         one.consent(expires_at=time.time() - 5)
         one.sandbox.add_fault("latency", seconds=0.3, at="token")
@@ -532,7 +532,7 @@ def test_a_grant_is_flushed_before_it_is_renamed_and_its_directory_after(tmp_pat
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     script = (
-        "import sys; from pathlib import Path; from relay.works.grants import FileGrants, Grant; "
+        "import sys; from pathlib import Path; from relay.grants import FileGrants, Grant; "
         "FileGrants(Path(sys.argv[1])).store('scanner', Grant('a', 2.0, 'r', 1.0, 1.0, 1.0))"
     )
     trace = tmp_path / "trace"

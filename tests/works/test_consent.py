@@ -17,10 +17,10 @@ import pytest
 from free_ports import free_port
 
 from relay.console.server import serving
+from relay.grants import FileGrants
 from relay.sandbox import Sandbox, Settings
-from relay.works.consent import ConsentError, read_redirect
-from relay.works.grants import FileGrants
-from relay.works.redirect import RedirectServer
+from relay.works.auth.consent import ConsentError, read_redirect
+from relay.works.auth.redirect import RedirectServer
 
 CONFIG = """
 state_dir = "{state_dir}"

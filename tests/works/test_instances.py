@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests_works import ACCEPTED, ACCOUNT, FAST, Body, FixedTokens, Peer, content_of, mail, reset, works_at
 
-from relay.certificate import make
+from relay.host.certificate import make
 from relay.outcome import Action
 from relay.works.client import Client, _other_instance
 

@@ -14,10 +14,10 @@ import pytest
 from windows import most_in
 
 from relay.outcome import Action, Scope
-from relay.works.budget import Window
-from relay.works.circuit import Circuit
 from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
-from relay.works.pacing import Pacing, Sent
+from relay.works.pace.budget import Window
+from relay.works.pace.circuit import Circuit
+from relay.works.pace.pacing import Pacing, Sent
 
 NO_LIMIT = SimpleNamespace(mails_per_minute=0, recipients_per_day=0)
 

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from pydantic import SecretStr
 
 from relay.envelope import Content
-from relay.works.exchange import Timeouts
-from relay.works.grants import Grant
+from relay.grants import Grant
+from relay.works.http.exchange import Timeouts
 
 FAST = Timeouts(connect=5, write=5, read=5, read_per_megabyte=0)
 HASTY = Timeouts(connect=5, write=0.5, read=0.5, read_per_megabyte=0)  # where the time runs out

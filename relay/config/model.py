@@ -1,0 +1,397 @@
+"""relay.toml: every key declared once, with its type, default, unit and meaning.
+
+The models are the declaration; `relay.toml` at the top of the project is the commented reference,
+held to the models by a test. Reading and reporting stand in `load`.
+"""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from relay.config.units import Schedule, parse_duration, parse_size
+from relay.mail import Policy
+
+Network = IPv4Network | IPv6Network
+# As the environment gives them, which has nothing but texts.
+TRUE_WORDS, _FALSE_WORDS = ("true", "1"), ("false", "0")
+_HIGHEST_PORT = 65535
+# A Unix socket's path has 107 octets and a NUL (unix(7)): state_dir, a slash and control.sock.
+_LONGEST_STATE_DIR = 107 - len("/control.sock")
+_HOSTNAME = re.compile(r"[A-Za-z0-9._:\[\]-]*")
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+# Base64 with its line ends takes 1.37 times the octets; the rest is for texts and fields.
+_WIRE_FACTOR, _WIRE_EXTRA = 1.37, 2 * 1024 * 1024
+
+
+def _not_bool(value: object) -> object:
+    # bool is an int to Python, not to whoever wrote the file.
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _read_flag(value: object) -> object:
+    # pydantic takes "yes" and "on" for true as well, which TOML does not.
+    if isinstance(value, str) and value.lower() not in TRUE_WORDS + _FALSE_WORDS:
+        raise ValueError("expected true or false")
+    return value
+
+
+def _split(value: object) -> object:
+    # The environment has no lists.
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _network(value: object) -> Network:
+    try:
+        return ip_network(str(value), strict=False)
+    except ValueError:
+        raise ValueError('expected a network such as "192.168.0.0/16" or "::1/128"') from None
+
+
+def _split_url(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        # A port that is none is found by looking at it, a name that is none by its encoding (RFC 3490 §4).
+        good = bool(parts.hostname and parts.hostname.encode("idna")) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError('expected a URL such as "https://host.example", its port, if any, from 1 to 65535')
+    return parts
+
+
+def _base_url(value: str) -> str:
+    parts = _split_url(value)
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+        raise ValueError("expected an https URL (http only to a loopback address)")
+    return value.rstrip("/")
+
+
+def _host_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or "[" in bare or "]" in bare or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise ValueError('expected ADDRESS:PORT, such as "127.0.0.1:2525" or "[::]:25"')
+    if not bare:
+        raise ValueError('expected an address before the port; "0.0.0.0:25" means every one')
+    return value
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """Host and port of ADDRESS:PORT, brackets of IPv6 taken off."""
+    host, _, port = value.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _url(value: str) -> str:
+    if _split_url(value).scheme not in ("http", "https"):
+        raise ValueError('expected a URL such as "http://localhost:8484/callback"')
+    return value
+
+
+def _hostname(value: str) -> str:
+    # Said in replies, where a space or a line end would begin something else (RFC 5321 §4.1.2).
+    if not _HOSTNAME.fullmatch(value):
+        raise ValueError('expected a host name such as "relay.example.com"')
+    return value
+
+
+def _state_dir(value: Path) -> Path:
+    # Every command has to find the same one, from wherever it is called.
+    if not value.is_absolute():
+        raise ValueError('expected an absolute path such as "/var/lib/relay"')
+    if len(bytes(value)) > _LONGEST_STATE_DIR:
+        raise ValueError(f"expected a path of at most {_LONGEST_STATE_DIR} octets, for it has a socket in it")
+    return value
+
+
+def _hash(value: str) -> str:
+    # A password itself would stand in the file for all to read, and nobody could log in by it.
+    if value and not value.startswith("$argon2"):
+        raise ValueError("expected what `relay passwd` prints")
+    return value
+
+
+def _address(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    if not local or not at or not domain or any(c.isspace() or c in "<>;," for c in value):
+        raise ValueError('expected an address such as "scanner@example.com"')
+    return value
+
+
+def _device(value: str) -> str:
+    try:
+        address = ip_address(value)
+    except ValueError:
+        raise ValueError('expected an IP address such as "192.168.1.50"') from None
+    # Anybody behind a public address could send without a login: an open relay.
+    if not address.is_private:
+        raise ValueError("expected a private address; a device with a public one has to log in")
+    return str(address)
+
+
+Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=0)]
+Flag = Annotated[bool, BeforeValidator(_read_flag)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Networks = Annotated[
+    tuple[Annotated[Network, BeforeValidator(_network)], ...],
+    BeforeValidator(_split),
+]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+HostPort = Annotated[str, AfterValidator(_host_port)]
+Url = Annotated[str, AfterValidator(_url)]
+Hostname = Annotated[str, AfterValidator(_hostname)]
+StateDir = Annotated[Path, AfterValidator(_state_dir)]
+PasswordHash = Annotated[str, AfterValidator(_hash)]
+MailAddress = Annotated[str, AfterValidator(_address)]
+Retries = Annotated[Schedule, BeforeValidator(Schedule.parse)]
+Priority = Literal["urgent", "normal", "bulk"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def _across(text: str) -> PydanticCustomError:
+    """A problem of several keys of a table.
+
+    Found at the last of them, when those before it that are right are in `info.data`: a check of the whole
+    table would be left out where any key is wrong, and its problem be told only when that one is mended.
+    """
+    return PydanticCustomError("across_keys", "{text}", {"text": text})
+
+
+class Section(BaseModel):
+    """A table of relay.toml: unknown keys are errors, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Works(Section):
+    """The app, as the Works Developer Console shows it."""
+
+    client_id: str = Field("", description="the app's client ID")
+    client_secret: SecretStr = Field(SecretStr(""), description="the app's client secret")
+    client_secret_file: str = Field("", description="a file that holds the client secret")
+    api_url: BaseUrl = Field("https://www.worksapis.com/v1.0", description="where the API is")
+    auth_url: BaseUrl = Field("https://auth.worksmobile.com/oauth2/v2.0", description="where OAuth is")
+    redirect_url: Url = Field("http://localhost:8484/callback", description="registered with the app")
+    scope: str = Field("mail", description="what consent is asked for")
+    requests_per_minute: Count = Field(240, description="the plan's limit for the domain; 0: no limit")
+    recipients_per_mail: Count = Field(500, description="in one request; 0: no limit")
+    attachment_limit: Size = Field(parse_size("20MB"), description="decoded, all together; 0: no limit")
+    concurrency: Annotated[Count, Field(ge=1, le=1000)] = Field(20, description="requests under way at once")
+    connect_timeout: Duration = Field(10.0, description="to reach the API")
+    read_timeout: Duration = Field(180.0, description="for the answer, after the body; short ones duplicate")
+
+
+class Account(Section):
+    """A Works mailbox that consented, or will."""
+
+    name: Name = Field(description="what the relay calls it")
+    address: MailAddress = Field(description="the mailbox's address")
+    default: Flag = Field(default=False, description="sends what no other account matches")
+    user_id: str = Field("me", min_length=1, description='"me", or the member\'s ID or login ID')
+    user_name: str = Field("", description="the sender's display name; empty: the From's")
+    save_sent: Flag = Field(default=True, description="keep a copy in Sent")
+    tracking: Flag = Field(default=False, description="read tracking")
+    send_separately: Flag = Field(default=False, description="one message for each recipient")
+    security_level: Literal["", "General", "Restricted", "Confidential", "Non-business"] = ""
+    mails_per_minute: Count = Field(60, description="the mailbox's limit; 0: no limit")
+    recipients_per_day: Count = Field(20_000, description="in 24 hours; 0: no limit")
+
+
+_CLOSE_IT = 'set auth = "required", or name only loopback or private networks'
+
+
+def _find_wide(networks: tuple[Network, ...]) -> str:
+    """Those of them that strangers are in, for a sentence; "" if there are none."""
+    return ", ".join(str(n) for n in networks if not (n.is_loopback or n.is_private))
+
+
+class Listener(Section):
+    """An address where clients may speak SMTP."""
+
+    address: HostPort = Field("127.0.0.1:2525", description="ADDRESS:PORT")
+    tls: Literal["none", "starttls", "implicit"] = "none"
+    tls_profile: Literal["modern", "legacy"] = "modern"
+    auth: Literal["off", "optional", "required"] = "off"
+    networks: Networks = Field(tuple(ip_network(n) for n in _LOOPBACK), description="who may connect")
+    # The defaults that `validate_default` looks at are right or wrong by what stands before them.
+    certificate_file: str = Field("", validate_default=True, description="PEM, for starttls and implicit")
+    private_key_file: str = Field("", description="PEM; empty: in certificate_file")
+    auth_without_tls: Flag = Field(
+        default=False, validate_default=True, description="AUTH in plain text, for these networks"
+    )
+    message_limit: Size | Literal[""] = Field("", description="the SIZE advertised")
+    priority: Priority = Field("normal", description="of its mail, among sources that wait")
+    recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
+    proxy_networks: Networks = Field((), description="balancers whose PROXY header names the client")
+    client_ca_file: str = Field("", description="PEM; certificates of these may stand for a user")
+
+    @field_validator("networks")
+    @classmethod
+    def _check_open(cls, networks: tuple[Network, ...], info: ValidationInfo) -> tuple[Network, ...]:
+        wide = _find_wide(networks)
+        if wide and info.data.get("auth", "required") != "required":
+            raise _across(f"anybody in {wide} could send (an open relay): {_CLOSE_IT}")
+        return networks
+
+    @field_validator("proxy_networks")
+    @classmethod
+    def _check_proxies(cls, networks: tuple[Network, ...], info: ValidationInfo) -> tuple[Network, ...]:
+        # By a PROXY header its sender is whoever it says it is, within `networks` too.
+        wide = _find_wide(networks)
+        if wide and info.data.get("auth", "required") != "required":
+            raise _across(
+                f"anybody in {wide} could send (an open relay), for whoever is in proxy_networks "
+                f"chooses the client address: {_CLOSE_IT}"
+            )
+        return networks
+
+    @field_validator("certificate_file")
+    @classmethod
+    def _check_certificate(cls, certificate_file: str, info: ValidationInfo) -> str:
+        tls = info.data.get("tls", "none")
+        if tls != "none" and not certificate_file:
+            raise _across(f'certificate_file is needed for tls = "{tls}"')
+        return certificate_file
+
+    @field_validator("auth_without_tls")
+    @classmethod
+    def _check_secrecy(cls, auth_without_tls: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        if not auth_without_tls and (info.data.get("tls"), info.data.get("auth")) == ("none", "required"):
+            raise _across('auth = "required" needs tls, or auth_without_tls = true')
+        return auth_without_tls
+
+
+class User(Section):
+    """Somebody who logs in by SMTP AUTH."""
+
+    name: str = Field(min_length=1, max_length=255)
+    password_hash: PasswordHash = Field("", description="made by `relay passwd`")
+    certificate: str = Field(
+        "", validate_default=True, description="the common name of a client certificate that stands for it"
+    )
+    account: str = Field("", description="the account that sends; empty: chosen by address")
+    may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
+    priority: Literal["", Priority] = Field("", description="of its mail; empty: the listener's")
+    recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
+    messages_per_hour: Count | None = Field(None, description="absent: as in [limits]; 0: no limit")
+
+    @field_validator("certificate")
+    @classmethod
+    def _check_proof(cls, certificate: str, info: ValidationInfo) -> str:
+        if not certificate and info.data.get("password_hash") == "":
+            raise _across("expected password_hash (made by `relay passwd`) or certificate")
+        return certificate
+
+
+class Device(Section):
+    """A device that may connect and send without a login; `relay learn --adopt` writes these."""
+
+    address: Annotated[str, AfterValidator(_device)] = Field(description="its IP address")
+    listener: str = Field("", description="the listener's address that it may use; empty: every one")
+    note: str = Field("", description="whose it is, for people")
+
+
+class Delivery(Section):
+    """How long, how often, and who is told."""
+
+    wait: Duration = Field(10.0, description="the session waits so long for the outcome; 0: never")
+    retry: Retries = Field(Schedule.parse(["1m", "5m*2", "30m", "1h*6", "4h*"]), description="± 10 %")
+    give_up_after: Duration = Field(5 * 86400.0, description="from the arrival")
+    on_unknown: Literal["retry", "hold"] = "retry"
+    notify: Literal[""] | MailAddress = Field("", description="who hears of failures and of trouble")
+    notify_every: Duration = Field(
+        12 * 3600.0, description="mail about one trouble at most once in this time"
+    )
+    notice_domains: Words = Field((), description="senders who may be told; empty: the accounts' domains")
+    notice_language: Literal["auto", "en", "ja", "ko"] = Field("auto", description="auto: the message's own")
+    notice_original: Size = Field(1024 * 1024, description="a larger original is not attached to a notice")
+    fallback: Literal[""] | HostPort = Field("", description="an SMTP host for mail about our own trouble")
+    no_subject: str = Field("(no subject)", min_length=1, max_length=180)
+
+
+class Limits(Section):
+    """How much clients may ask of the relay; what is over it is told to come back later."""
+
+    sessions: Count = Field(10_000, description="open at once; 0: no limit but file descriptors")
+    sessions_per_address: Count = Field(1_000, description="of one IPv4 address or IPv6 /64; 0: no limit")
+    recipients: Annotated[Count, Field(ge=1, le=20_000)] = Field(1_000, description="of one message")
+    messages_per_hour: Count = Field(0, description="of one user, or address without login; 0: no limit")
+    errors: Annotated[Count, Field(ge=1)] = Field(20, description="refused commands before 421")
+    login_failures: Annotated[Count, Field(ge=1, le=60)] = Field(20, description="an hour, by address")
+    login_delay: Duration = Field(1.0, description="before the first refusal; doubles with each")
+    idle: Duration = Field(300.0, description="without a step forward, before 421")
+    content: Size = Field(parse_size("2GB"), description="of messages that are arriving; 0: no limit")
+    memory: Size = Field(parse_size("128MB"), description="of what sessions hold; 0: no limit")
+
+
+class Spool(Section):
+    """Where messages wait."""
+
+    url: Literal["sqlite"] = Field("sqlite", description="the engine")
+    keep_free: Size = Field(parse_size("50MB"), description="of its disk; with less, new mail gets 452")
+    keep_failed: Duration = Field(30 * 86400.0, description="what was given up, with its content")
+    keep_history: Duration = Field(30 * 86400.0, description="for `relay trace`, without content")
+
+
+class Console(Section):
+    """The web page for the operator, /metrics, /healthz and /readyz."""
+
+    address: Literal[""] | HostPort = Field("127.0.0.1:8580", description="empty: no console")
+    hosts: Words = Field((), description="further names the page may be asked by")
+
+
+class Log(Section):
+    """What is written to standard error."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section):
+    """The whole of relay.toml."""
+
+    hostname: Hostname = Field("", description="said in the banner; empty: the machine's name")
+    include: Words = Field((), description="files that add to this one; * matches names")
+    state_dir: StateDir = Field(Path("/var/lib/relay"), description="spool, grants, control socket")
+    works: Works = Works()
+    account: tuple[Account, ...] = ()
+    listener: tuple[Listener, ...] = (Listener(),)
+    user: tuple[User, ...] = ()
+    device: tuple[Device, ...] = ()
+    delivery: Delivery = Delivery()
+    limits: Limits = Limits()
+    losses: dict[str, Policy] = Field(
+        {}, description="what to do about each loss: keep, drop, reject, attach"
+    )
+    spool: Spool = Spool()
+    console: Console = Console()
+    log: Log = Log()
+
+    def message_limit(self, listener: Listener) -> int:
+        """The SIZE that a listener advertises, in octets (RFC 1870)."""
+        if listener.message_limit != "":
+            return listener.message_limit
+        return int(self.works.attachment_limit * _WIRE_FACTOR) + _WIRE_EXTRA
+
+    def find_account(self, name: str) -> Account | None:
+        """The account of that name, if there is one."""
+        return next((a for a in self.account if a.name == name), None)

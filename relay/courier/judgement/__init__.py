@@ -1,0 +1,1 @@
+"""What an outcome means, given the ones before it."""

@@ -1,0 +1,69 @@
+"""Accounts that mail waits for and that are not in the configuration: a person is told, nothing is sent.
+
+Somebody took the account out, or renamed it, while its mail was queued. No message of it is given up:
+the account may have been taken out by mistake.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection
+
+import structlog
+
+from relay.courier.judgement.holds import Accounts
+from relay.outcome import Action, Blame, Outcome, Scope
+from relay.spool import Spool, SpoolError
+
+log = structlog.get_logger("accounts")
+# A message under way when its account left comes back later, and the last one may have been discarded.
+_LOOK_EVERY = 300.0  # seconds
+
+
+class Strangers:
+    """Looks for them at the start, after each reload, and once in a while."""
+
+    def __init__(self, spool: Spool, accounts: Accounts, configured: Callable[[], Collection[str]]) -> None:
+        """Args:
+        spool: whose mail.
+        accounts: told of each as of an account in trouble.
+        configured: the names in the configuration at this moment.
+        """
+        self._spool = spool
+        self._accounts = accounts
+        self._configured = configured
+        self._known: set[str] = set()
+        self._soon = asyncio.Event()
+
+    def look_soon(self) -> None:
+        """The configuration is another one."""
+        self._soon.set()
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            self._soon.clear()
+            try:
+                await self._look()
+            except SpoolError as error:
+                log.error("not known whose mail waits", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await self._soon.wait()
+
+    async def _look(self) -> None:
+        waiting = set(await self._spool.accounts())
+        # Asked after the spool, whose answer takes a while: what is configured now is not touched.
+        configured = set(self._configured())
+        for name in self._known - waiting - configured:
+            self._accounts.release(name)
+        self._known = waiting - configured
+        for name in sorted(self._known):
+            self._accounts.stop(name, _judge(name))
+
+
+def _judge(name: str) -> Outcome:
+    reason = (
+        "mail waits for this account, and it is not in the configuration; "
+        f"put it back, or run: relay queue discard --account {name}"
+    )
+    return Outcome(Action.HELD, "4.3.5", Blame.GATEWAY, reason, Scope.ACCOUNT)

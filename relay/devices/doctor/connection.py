@@ -1,0 +1,197 @@
+"""Rules for connecting, and for sessions that end too early."""
+
+from relay import reply
+from relay.devices.doctor import tls
+from relay.devices.doctor.case import Advice, Case, Rule
+from relay.devices.recorder import Trouble
+
+
+def _explain_network(case: Case) -> Advice:
+    client = case.record.client
+    start = f"{client} is in none of the networks of the listener {case.record.listener}, and was refused"
+    if case.is_public:
+        return Advice(
+            "network",
+            f'{start}. It is a public address: give that listener tls and auth = "required" before you add '
+            f'"{client}" to its networks.',
+            "relay",
+        )
+    return Advice(
+        "network",
+        f'{start}: add "{client}", or its whole network "{case.network}", to networks in relay.toml, or '
+        "let the "
+        f"relay get to know it: relay learn {case.network} --for 15m",
+        "relay",
+    )
+
+
+def _explain_timeout(case: Case) -> Advice:
+    phase = case.record.troubles[Trouble.TIMEOUT]
+    if Trouble.BARE_DOT in case.record.troubles:
+        return _explain_bare_dot(case)
+    if phase == "tls":
+        text = (
+            "it began TLS and did not finish: it may be waiting for somebody to accept the certificate on "
+            "its panel."
+        )
+    elif phase == "data":
+        text = (
+            f"it stopped within the message, after {case.record.size} octets, and the relay gave up "
+            "waiting: look "
+            "for a bad cable, a firewall in between, or a device that went to sleep while it scanned."
+        )
+    else:
+        text = (
+            "it said nothing for too long and was sent away; most devices just keep a session open too long."
+        )
+    return Advice("timeout", text)
+
+
+def _explain_bare_dot(_: Case) -> Advice:
+    return Advice(
+        "bare-dot",
+        "it ends its message with bare line feeds (LF . LF) where SMTP wants CR LF . CR LF, and then waits "
+        "for a reply that cannot come: "
+        "look for a newer firmware, or a setting for line ends; the relay cannot take it without opening a "
+        "way to smuggle mail.",
+    )
+
+
+def _explain_hang_up(case: Case) -> Advice | None:
+    record, phase = case.record, case.record.troubles[Trouble.HUNG_UP]
+    if Trouble.BARE_DOT in record.troubles:
+        return _explain_bare_dot(case)
+    if phase == "data":
+        return Advice(
+            "hung-up-in-data",
+            f"it hung up within the message, after {record.size} octets; nothing was kept. It was switched "
+            "off, "
+            "lost its network, or its own limit for a message was reached.",
+        )
+    if phase == "reply":
+        return Advice(
+            "impatient",
+            "it hung up while the relay waited for the outcome. The message is kept and goes its way; if "
+            "the device "
+            f'reports a failure, set wait = "0s" in [delivery] (now {case.config.delivery.wait:g} s) or '
+            "raise the "
+            "time limit on its panel.",
+            "relay",
+        )
+    if phase == "tls":
+        return tls.explain_hang_up(case)
+    if record.replies or len(record.troubles) > 1:
+        return None  # what was wrong before it left has its own row
+    return _explain_early_end(case)
+
+
+def _explain_early_end(case: Case) -> Advice | None:
+    verbs, listener = case.record.verbs, case.listener
+    if not verbs:
+        text = "it hung up after the banner without a word: a monitor or a port scan does this"
+        if not case.record.tls:  # else TLS is not what it missed
+            text += f", and so does a device that waits for TLS; then choose {_tls_choice(case)} on its panel"
+        return Advice("hung-up-after-banner", f"{text}.")
+    if not {"EHLO", "HELO"}.issuperset(verbs) or listener is None:
+        return None
+    if listener.tls == "starttls" and not case.record.tls and listener.auth != "off":
+        return Advice(
+            "hung-up-after-greeting",
+            "it hung up after the greeting: it wants to log in, which is offered after STARTTLS only. "
+            "Choose STARTTLS "
+            "on its panel, or set auth_without_tls = true for its network.",
+        )
+    lacking = [
+        *([("STARTTLS", '"no encryption"', "tls")] if listener.tls == "none" else []),
+        *([("a login (AUTH)", '"no authentication"', "auth")] if listener.auth == "off" else []),
+    ]
+    if not lacking:
+        return None
+    wishes, choices, keys = zip(*lacking, strict=True)
+    return Advice(
+        "hung-up-after-greeting",
+        f"it hung up after the greeting: it probably wants {' or '.join(wishes)}, which this listener "
+        f"does not offer. Choose {' and '.join(choices)} on its panel, or give the listener "
+        f"{' and '.join(keys)}.",
+    )
+
+
+def _tls_choice(case: Case) -> str:
+    implicit = case.ports("implicit")
+    if implicit and implicit[0] != case.port:
+        return f"port {implicit[0]} for SSL/TLS, or none"
+    return "STARTTLS or no encryption, not SSL" if case.ports("starttls") else "no encryption"
+
+
+def _explain_http(_: Case) -> Advice:
+    return Advice("http", "it speaks HTTP: this is a browser or a port scan, not a mail client.", "nobody")
+
+
+def _explain_proxy(case: Case) -> Advice:
+    reason = case.record.troubles[Trouble.BAD_PROXY_HEADER]
+    if reason:  # it is trusted to send one
+        return Advice(
+            "no-proxy-header",
+            f"it is in proxy_networks of the listener {case.record.listener} and sent no PROXY header that "
+            f"can be read ({reason}): let the balancer send the PROXY protocol, or take it out of "
+            "proxy_networks.",
+            "relay",
+        )
+    return Advice(
+        "proxy-header",
+        f"it sent a PROXY header that was not taken: add {case.record.client} to proxy_networks of the "
+        "listener "
+        f"{case.record.listener} if it is your balancer, or switch PROXY off there.",
+        "relay",
+    )
+
+
+def _explain_full(case: Case) -> Advice:
+    return Advice(
+        "too-many-sessions",
+        f"too many sessions were open at once, and {case.record.client} was told to come back: it does by "
+        "itself. If "
+        "this is usual, raise sessions or sessions_per_address in [limits].",
+        "relay",
+    )
+
+
+def _explain_our_trouble(case: Case) -> Advice:
+    return Advice(
+        "relay-trouble",
+        f'the relay could not take its mail ("{case.answer}"): the device is not to blame and should try '
+        "again; "
+        "relay check says what is wrong.",
+        "relay",
+    )
+
+
+def _explain_stop(_: Case) -> Advice:
+    return Advice("relay-stopped", "the relay was being stopped; the device should try again.", "nobody")
+
+
+BY_TROUBLE: dict[Trouble, Rule] = {
+    Trouble.BAD_PROXY_HEADER: _explain_proxy,
+    Trouble.BARE_DOT: _explain_bare_dot,
+    Trouble.TIMEOUT: _explain_timeout,
+    Trouble.HUNG_UP: _explain_hang_up,
+}
+BY_REPLY: dict[reply.Reply, Rule] = {
+    reply.NETWORK_NOT_ALLOWED: _explain_network,
+    reply.NOT_HTTP: _explain_http,
+    reply.IDLE_TOO_LONG: lambda case: None if Trouble.TIMEOUT in case.record.troubles else _idle(),
+    reply.TOO_MANY_SESSIONS: _explain_full,
+    reply.SHUTTING_DOWN: _explain_stop,
+    reply.SPOOL_FULL: _explain_our_trouble,
+    reply.SPOOL_UNAVAILABLE: _explain_our_trouble,
+    reply.INTERNAL: _explain_our_trouble,
+    reply.NO_TLS_NOW: _explain_our_trouble,
+    reply.TOO_BUSY: _explain_our_trouble,
+    reply.OUT_OF_MEMORY: _explain_our_trouble,
+}
+
+
+def _idle() -> Advice:
+    return Advice(
+        "timeout", "it said nothing for too long and was sent away; its next session is not affected."
+    )

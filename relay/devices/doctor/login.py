@@ -1,0 +1,193 @@
+"""Rules for logging in, and for whom one may send as."""
+
+import difflib
+
+from relay import reply
+from relay.devices.doctor.case import Advice, Case, Rule
+from relay.devices.recorder import Trouble
+
+_LIKE_ENOUGH = 0.5  # "scan" and "scanner" have 0.73
+
+
+def _explain_login(case: Case) -> Advice:
+    name = case.record.troubles.get(Trouble.LOGIN_FAILED, "")
+    names = [user.name for user in case.config.user]
+    if not names:
+        return Advice(
+            "no-users",
+            f"it logs in as '{name}', but no [[user]] is configured: add one (relay passwd hashes the "
+            "password), or "
+            'choose "no authentication" on its panel.',
+            "relay",
+        )
+    if name in names:
+        return Advice(
+            "wrong-password",
+            f"it logs in as '{name}' with a wrong password: enter it again on its panel (some cut it after "
+            "16 or 32 "
+            "characters, or spoil special ones), or set a new one: relay passwd",
+        )
+    return Advice("unknown-user", _unknown(case, name, names))
+
+
+def _unknown(case: Case, name: str, names: list[str]) -> str:
+    text = f"it logs in as '{name}', which is no user here"
+    close = nearest(name, names)
+    if close:
+        return f"{text}; did you mean '{close}'?"
+    if any(name.lower() in (a.address.lower(), a.name.lower()) for a in case.config.account):
+        return (
+            f"{text} but a Works mailbox: the relay has its own users and needs nobody's Works password. "
+            "Add a [[user]] "
+            "of that name, or enter one that is there."
+        )
+    return f"{text}: enter one of the names in [[user]] on its panel, or add a [[user]] with this name."
+
+
+def nearest(name: str, names: list[str]) -> str | None:
+    """The user name that was probably meant."""
+    by_folded = {n.casefold(): n for n in names}
+    for wanted in (name.casefold(), name.partition("@")[0].casefold()):
+        found = difflib.get_close_matches(wanted, by_folded, n=1, cutoff=_LIKE_ENOUGH)
+        if wanted and found:
+            return by_folded[found[0]]
+    return None
+
+
+def _explain_lock(case: Case) -> Advice:
+    cause = _explain_login(case) if Trouble.LOGIN_FAILED in case.record.troubles else None
+    why = f" First: {cause.text}" if cause else ""
+    return Advice(
+        "login-locked",
+        f"it failed to log in too often and has to wait, an hour at most.{why}",
+    )
+
+
+def _explain_needs_tls(case: Case) -> Advice:
+    listener = case.listener
+    if listener is not None and listener.tls == "none":
+        return Advice(
+            "login-before-tls",
+            f"it wants to log in without TLS, and the listener {case.record.listener} has none: set "
+            "auth_without_tls = true for its network, or give the listener tls.",
+            "relay",
+        )
+    return Advice(
+        "login-before-tls",
+        "it logs in before STARTTLS, where its password could be read on the way: choose STARTTLS on its "
+        "panel, or set "
+        "auth_without_tls = true on a listener for its network alone.",
+    )
+
+
+def _explain_no_login(case: Case) -> Advice:
+    return Advice(
+        "login-not-offered",
+        f"it wants to log in, and the listener {case.record.listener} does not offer it: choose "
+        '"no authentication" on its panel, or set auth = "optional" and add a [[user]].',
+    )
+
+
+def _explain_login_needed(case: Case) -> Advice:
+    if Trouble.LOGIN_FAILED in case.record.troubles:
+        return _explain_login(case)
+    hidden = case.listener is not None and case.listener.tls == "starttls" and not case.record.tls
+    if hidden:
+        return Advice(
+            "login-needed",
+            "it sends without a login and without TLS; a login is asked for, and offered after STARTTLS: "
+            "choose "
+            "STARTTLS and enter user name and password on its panel.",
+        )
+    return Advice(
+        "login-needed",
+        "it sends without a login, and one is asked for: enter user name and password for SMTP on its "
+        "panel (a "
+        "POP login before SMTP is another thing).",
+    )
+
+
+def _explain_mechanism(case: Case) -> Advice:
+    mechanism = case.command.removeprefix("AUTH").strip(" …")
+    return Advice(
+        "login-mechanism",
+        f"it wants to log in by {mechanism or 'a mechanism of its own'}; the relay takes PLAIN and LOGIN: "
+        "choose one "
+        'of them, or "automatic", on its panel.',
+    )
+
+
+def _explain_bad_login(_: Case) -> Advice:
+    return Advice(
+        "login-garbled",
+        "its login could not be read (not Base64, or broken off): enter user name and password again, "
+        "without "
+        "special characters, and look for a newer firmware.",
+    )
+
+
+def _explain_login_unavailable(_: Case) -> Advice:
+    return Advice(
+        "relay-trouble",
+        "its login could not be checked for a fault of the relay's; the log says more.",
+        "relay",
+    )
+
+
+def _explain_twice(_: Case) -> Advice | None:
+    return None  # a second login is refused and the first one stays: nothing has to change
+
+
+def _explain_sender(case: Case) -> Advice:
+    if not case.path:
+        return Advice(
+            "wrong-sender",
+            f"it sends with an empty sender address, and may_send_as of the user '{case.record.user}' names "
+            "nobody: add the addresses that it may send as.",
+        )
+    return Advice(
+        "wrong-sender",
+        f"it sends as {case.path}; add it to may_send_as of the user '{case.record.user}', or enter "
+        "another sender "
+        "address on its panel.",
+    )
+
+
+def _explain_originator(case: Case) -> Advice:
+    return Advice(
+        "wrong-from",
+        f"the From (or Sender) field of its message is an address that the user '{case.record.user}' may "
+        "not send as; "
+        "enter another sender address on its panel, or add this one to may_send_as.",
+    )
+
+
+def _explain_account(case: Case) -> Advice:
+    sender = f" for {case.path}" if "@" in case.path else ""
+    return Advice(
+        "no-account",
+        f"no Works account sends{sender}: set default = true for one [[account]], or give this client a "
+        "[[user]] with "
+        "an account.",
+        "relay",
+    )
+
+
+BY_TROUBLE: dict[Trouble, Rule] = {Trouble.LOGIN_FAILED: _explain_login}
+BY_REPLY: dict[reply.Reply, Rule] = {
+    reply.LOGIN_REFUSED: _explain_login,
+    reply.LOGIN_LOCKED: _explain_lock,
+    reply.TOO_MANY_LOGINS: _explain_login,
+    reply.LOGIN_UNAVAILABLE: _explain_login_unavailable,
+    reply.AUTH_NEEDS_TLS: _explain_needs_tls,
+    reply.AUTH_NEEDS_OTHER_PORT: _explain_needs_tls,
+    reply.NO_AUTH: _explain_no_login,
+    reply.LOGIN_REQUIRED: _explain_login_needed,
+    reply.UNKNOWN_MECHANISM: _explain_mechanism,
+    reply.AUTH_BAD_BASE64: _explain_bad_login,
+    reply.AUTH_ABORTED: _explain_bad_login,
+    reply.ALREADY_LOGGED_IN: _explain_twice,
+    reply.SENDER_NOT_ALLOWED: _explain_sender,
+    reply.ORIGINATOR_NOT_ALLOWED: _explain_originator,
+    reply.NO_ACCOUNT: _explain_account,
+}

@@ -1,0 +1,207 @@
+"""Rules for TLS: spoken at the wrong port, too old, not trusted, broken off."""
+
+from relay import reply
+from relay.devices.doctor.case import Advice, Case, Rule
+from relay.devices.recorder import Trouble
+
+_OLD_TLS = ("SSL 3.0", "TLS 1.0", "TLS 1.1")
+
+
+def _explain_tls_on_plain_port(case: Case) -> Advice:
+    start = f"it sent a TLS handshake to the plain port {case.port}"
+    listener = case.listener
+    implicit, starttls = case.ports("implicit"), case.ports("starttls")
+    ways = []
+    if listener is not None and listener.tls == "starttls":
+        ways.append("choose STARTTLS on its panel (not SSL)")
+    elif starttls:
+        ways.append(f"choose STARTTLS and port {starttls[0]} on its panel")
+    if implicit:
+        ways.append(f"choose port {implicit[0]}" if ways else f"choose port {implicit[0]} on its panel")
+    if not ways:
+        ways = [
+            "switch SSL/TLS off on its panel",
+            'give it a listener with tls = "implicit" (relay certificate makes a certificate)',
+        ]
+    return Advice("tls-on-plain-port", f"{start}: {', or '.join(ways)}.")
+
+
+def _explain_plain_on_tls_port(case: Case) -> Advice:
+    plain = case.ports("starttls") + case.ports("none")
+    other = f", or port {plain[0]}" if plain else ""
+    return Advice(
+        "plain-on-tls-port",
+        f"it speaks plain text on port {case.port}, which is TLS from the first octet: choose SSL/TLS on its "
+        f"panel (some call it SMTPS; STARTTLS is another thing){other}.",
+    )
+
+
+def _explain_tls(case: Case) -> Advice | None:
+    reason = case.record.troubles[Trouble.TLS_FAILED].upper().replace(" ", "_")
+    if case.record.offered in _OLD_TLS:
+        return _explain_old_tls(case)
+    rule = next((rule for reasons, rule in _BY_REASON if reason in reasons), _explain_broken_off)
+    return rule(case)
+
+
+def _explain_broken_off(case: Case) -> Advice:
+    reason = case.record.troubles[Trouble.TLS_FAILED].lower().replace("_", " ")
+    return Advice(
+        "tls-broken-off",
+        f"TLS was broken off before it was agreed ({reason or 'no reason given'}): most "
+        "devices do this when they do not trust the certificate; put it among those that the device trusts.",
+    )
+
+
+def _explain_old_tls(case: Case) -> Advice:
+    offered = case.record.offered
+    what = (
+        f"this device offers only {offered}" if offered else "this device offers only TLS versions before 1.2"
+    )
+    if offered == "SSL 3.0" or (case.listener is not None and case.listener.tls_profile == "legacy"):
+        return Advice(
+            "tls-too-old",
+            f'{what}, which no listener can speak: give it a listener with tls = "none" for its own '
+            "network alone.",
+            "relay",
+        )
+    return Advice("tls-too-old", f'{what}; give its listener tls_profile = "legacy".', "relay")
+
+
+def _explain_cipher(case: Case) -> Advice:
+    if case.listener is not None and case.listener.tls_profile == "legacy":
+        return Advice(
+            "no-shared-cipher",
+            "it offers only ciphers that are not in this machine's OpenSSL any more (3DES, RC4): give it a "
+            'listener with tls = "none" for its own network alone.',
+            "relay",
+        )
+    return Advice(
+        "no-shared-cipher",
+        'it offers none of the ciphers of the modern profile; give its listener tls_profile = "legacy".',
+        "relay",
+    )
+
+
+def _explain_trust(_: Case) -> Advice:
+    return Advice(
+        "certificate-not-trusted",
+        "it does not trust the relay's certificate and broke TLS off: put the certificate (or its "
+        "issuer's) among those that the device trusts, or switch certificate checks off on its panel.",
+    )
+
+
+def _explain_expiry(_: Case) -> Advice:
+    return Advice(
+        "certificate-expired",
+        "it says that the relay's certificate has expired: set the device's clock, and look at the date of "
+        "certificate_file (relay certificate --force makes a new self-signed one).",
+        "relay",
+    )
+
+
+def _explain_name(_: Case) -> Advice:
+    return Advice(
+        "certificate-name",
+        "it calls the relay by a name that is not in the certificate: enter the certificate's name as the "
+        "server on its panel, or make one for this name: relay certificate NAME",
+        "relay",
+    )
+
+
+def _explain_client_certificate(_: Case) -> Advice:
+    return Advice(
+        "client-certificate",
+        "it showed no certificate that client_ca_file of this listener covers: install one on the device, "
+        "or have it log in by name and password.",
+    )
+
+
+def explain_hang_up(_: Case) -> Advice:
+    """It was gone before TLS was agreed."""
+    return Advice(
+        "certificate-not-trusted",
+        "it hung up in the middle of the TLS handshake: most devices do this when they do not trust the "
+        "certificate; "
+        "put it among those that the device trusts.",
+    )
+
+
+def _explain_no_tls(case: Case) -> Advice:
+    return Advice(
+        "no-starttls",
+        f"it wants STARTTLS, which the listener {case.record.listener} does not offer: switch encryption "
+        "off on its "
+        'panel, or set tls = "starttls" (relay certificate makes a certificate).',
+    )
+
+
+def _explain_twice(_: Case) -> Advice | None:
+    return None  # a second STARTTLS is refused and the first one stays: nothing has to change
+
+
+def _explain_tls_needed(_: Case) -> Advice:
+    return Advice("tls-needed", "it spoke without TLS where TLS is asked for: choose STARTTLS on its panel.")
+
+
+# The reason of an SSLError, as OpenSSL names it; each set has one remedy.
+_BY_REASON: list[tuple[frozenset[str], Rule]] = [
+    (
+        frozenset(
+            {
+                "UNSUPPORTED_PROTOCOL",
+                "VERSION_TOO_LOW",
+                "TLSV1_ALERT_PROTOCOL_VERSION",
+                "WRONG_SSL_VERSION",
+                "NO_SUITABLE_SIGNATURE_ALGORITHM",
+                "UNKNOWN_PROTOCOL",
+                "INAPPROPRIATE_FALLBACK",
+            }
+        ),
+        _explain_old_tls,
+    ),
+    (
+        frozenset(
+            {
+                "NO_SHARED_CIPHER",
+                "SSLV3_ALERT_HANDSHAKE_FAILURE",
+                "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+                "DH_KEY_TOO_SMALL",
+                "NO_SUITABLE_KEY_SHARE",
+                "UNSUPPORTED_ELLIPTIC_CURVE",
+            }
+        ),
+        _explain_cipher,
+    ),
+    (
+        frozenset(
+            {
+                "TLSV1_ALERT_UNKNOWN_CA",
+                "SSLV3_ALERT_BAD_CERTIFICATE",
+                "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+                "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+                "TLSV1_ALERT_ACCESS_DENIED",
+                "TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE",
+            }
+        ),
+        _explain_trust,
+    ),
+    (frozenset({"SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_REVOKED"}), _explain_expiry),
+    (frozenset({"TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_UNRECOGNIZED_NAME"}), _explain_name),
+    (
+        frozenset({"PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED"}),
+        _explain_client_certificate,
+    ),
+    (frozenset({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"}), _explain_plain_on_tls_port),
+]
+BY_TROUBLE: dict[Trouble, Rule] = {
+    Trouble.TLS_ON_PLAIN_PORT: _explain_tls_on_plain_port,
+    Trouble.PLAIN_ON_TLS_PORT: _explain_plain_on_tls_port,
+    Trouble.TLS_FAILED: _explain_tls,
+}
+BY_REPLY: dict[reply.Reply, Rule] = {
+    reply.SPEAK_TLS: _explain_plain_on_tls_port,
+    reply.NO_TLS: _explain_no_tls,
+    reply.TLS_ACTIVE: _explain_twice,
+    reply.TLS_REQUIRED: _explain_tls_needed,
+}

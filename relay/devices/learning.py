@@ -1,0 +1,171 @@
+"""Learning mode: for some minutes, unknown devices of a private network are let in, and their mail is held.
+
+What a listener asks for every connection: is this client known by its network, known as an adopted
+device, to be learned, or a stranger? Nothing of this sends anything: mail of a device that is being
+learned waits, held, until the operator adopts the device.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import structlog
+
+from relay.config.model import Config, Listener
+
+log = structlog.get_logger("learn")
+Network = IPv4Network | IPv6Network
+HELD_REASON = "held until its device is adopted: relay learn --adopt"
+LONGEST = 24 * 3600.0  # seconds; a window that nobody closes is a hole
+_MOST_WINDOWS = 20
+_MOST_DEVICES = 200  # of one window
+_MOST_MESSAGES = 20  # held of one device; further ones are told to come back
+
+
+class LearningRefused(Exception):  # noqa: N818 - the relay will not; the text says why
+    """The window cannot be opened."""
+
+
+class Standing(Enum):
+    """How a client stands with a listener."""
+
+    STRANGER = "stranger"  # may not connect
+    KNOWN = "known"  # its network is the listener's
+    DEVICE = "device"  # adopted: needs no login
+    LEARNED = "learned"  # let in for now; its mail is held
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether the listener's auth = "required" holds for it."""
+        return self in (Standing.STRANGER, Standing.KNOWN)
+
+
+@dataclass(slots=True)
+class Window:
+    """A network that is being learned, until a time."""
+
+    network: Network
+    listener: str  # the address of one listener, or "" for every one
+    until: float  # seconds since the epoch
+    devices: dict[str, int] = field(default_factory=dict)  # address → messages that were held
+
+
+class Learning:
+    """The open windows; in memory only, so that a restart closes them."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._windows: list[Window] = []
+
+    def open(self, network: str, seconds: float, listener: str = "") -> Window:
+        """Learn this network for so long.
+
+        Raises:
+            LearningRefused: it is no private network, the time is too long, or too many are open.
+        """
+        window = Window(_private(network), listener, self._clock() + seconds)
+        if not 0 < seconds <= LONGEST:
+            raise LearningRefused(
+                "expected a time from 1s to 24h: a network that is learned for ever is open"
+            )
+        self._windows = [w for w in self.windows() if (w.network, w.listener) != (window.network, listener)]
+        if len(self._windows) >= _MOST_WINDOWS:
+            raise LearningRefused(
+                f"{_MOST_WINDOWS} networks are being learned already; end one: relay learn --stop"
+            )
+        self._windows.append(window)
+        log.warning("learning", network=str(window.network), listener=listener or None, seconds=seconds)
+        return window
+
+    def stop(self) -> None:
+        """Learn nothing any more."""
+        self._windows = []
+
+    def windows(self) -> list[Window]:
+        """Those that are open."""
+        return [w for w in self._windows if w.until > self._clock()]
+
+    def judge(self, config: Config, listener: Listener, client: str) -> Standing:
+        """How this client stands with this listener."""
+        address = _read(client)
+        if address is None:
+            return Standing.STRANGER
+        if is_device(config, listener, client):
+            return Standing.DEVICE
+        known = any(address in network for network in listener.networks)
+        if known and listener.auth != "required":
+            return Standing.KNOWN
+        if self._window(listener, address) is not None:
+            return Standing.LEARNED
+        return Standing.KNOWN if known else Standing.STRANGER
+
+    def may_hold(self, listener: Listener, client: str) -> bool:
+        """Whether one more message of this client may be held."""
+        address = _read(client)
+        window = self._window(listener, address) if address else None
+        return window is not None and window.devices.get(str(address), 0) < _MOST_MESSAGES
+
+    def held(self, listener: Listener, client: str, helo: str, reverse_path: str) -> None:
+        """A message was held; the first of each device asks the operator, once."""
+        address = _read(client)
+        window = self._window(listener, address) if address else None
+        if window is None:
+            return
+        first = str(address) not in window.devices
+        window.devices[str(address)] = window.devices.get(str(address), 0) + 1
+        if first:
+            log.warning(
+                "unknown device",
+                client=str(address),
+                listener=listener.address,
+                helo=helo,
+                reverse_path=reverse_path,
+                remedy=f"adopt it: relay learn --adopt {address}",
+            )
+
+    def _window(self, listener: Listener, address: IPv4Address | IPv6Address) -> Window | None:
+        return next(
+            (
+                w
+                for w in self.windows()
+                if address in w.network
+                and w.listener in ("", listener.address)
+                and (str(address) in w.devices or len(w.devices) < _MOST_DEVICES)
+            ),
+            None,
+        )
+
+
+def is_device(config: Config, listener: Listener, client: str) -> bool:
+    """Whether this client was adopted for this listener."""
+    if not config.device:
+        return False
+    address = str(_read(client))
+    return any(d.address == address and d.listener in ("", listener.address) for d in config.device)
+
+
+def _private(text: str) -> Network:
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise LearningRefused(f'{text!r}: expected a network such as "192.168.1.0/24"') from None
+    # A mapped network is its IPv4 network in other clothes; it would never match, and hides what it is.
+    if not network.is_private or (network.version == 6 and network.network_address.ipv4_mapped):  # noqa: PLR2004
+        raise LearningRefused(
+            f"{network} is public: anybody there could send in your name. Only private networks are learned; "
+            'let a device outside log in (auth = "required")'
+        )
+    return network
+
+
+@lru_cache(1_000)  # it is asked several times of each connection
+def _read(client: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(client.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,1 @@
+"""This machine: its clock, disk, certificates and passwords, systemd, the log."""

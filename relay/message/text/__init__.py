@@ -1,0 +1,1 @@
+"""From octets to characters: charsets, their labels and guesses, encoded-words."""

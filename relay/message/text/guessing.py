@@ -1,0 +1,147 @@
+"""The charset of octets that nobody labelled, or that are not what their label says.
+
+A library guesses; where it is known to be wrong with a dozen characters (and subjects and file names are no
+longer) the likelier reading of an office in Japan, Korea or Europe is preferred.
+"""
+
+import re
+
+from relay.message.limits import FIELD
+from relay.message.text.japanese import decode_euc_jp
+from relay.message.text.labels import find_codec
+
+_SAMPLE = 16 * 1024  # octets that are enough to guess by
+_FIRST_HIGH = re.compile(rb"[\x80-\xff]")
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+_HIRAGANA = re.compile("[\u3041-\u3096]")
+_KATAKANA_RUN = re.compile("[\u30a1-\u30fa]{2,}")  # one alone is a Greek letter in EUC-KR
+# What the letters that Koreans write alone (ㅋㅋ, ㅠㅠ, ㅇㅇ) are in EUC-JP.
+_LAUGHTER = set("ㄱㄲㄴㄷㄹㅁㅂㅅㅇㅈㅊㅋㅎㅜㅠㅡ".encode("euc_kr").decode("euc_jp"))
+_HALFWIDTH = re.compile("[\uff66-\uff9f]")
+_KANJI = re.compile("[\u4e00-\u9fff]")
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_JAPANESE_RUN = re.compile("[\u3041-\u30ff\u4e00-\u9fff]{2}")
+_HIGH_RUN = re.compile("[\u0080-\uffff]+")
+_EAST_ASIAN = {"gb18030", "cp949", "big5", "johab"}
+LATIN = {
+    "cp1252",
+    "cp1250",
+    "cp1254",
+    "cp1257",
+    "iso8859-2",
+    "iso8859-15",
+    "iso8859-13",
+    "iso8859-16",
+    "iso8859-10",
+}
+# Code pages that no mail program ever sent without a label.
+_IMPROBABLE = {"hz", "utf-7", "johab", "cp037", "cp500", "cp1026", "cp1140", "koi8-t", "ptcp154"}
+
+
+def guess_codec(octets: bytes) -> str:
+    """The likeliest codec of octets that are neither ASCII nor UTF-8 and hold no escape sequences.
+
+    It may still not take all of them; windows-1252 is the answer when nothing is likely.
+    """
+    if len(octets) <= FIELD:  # a field may be folded: the line ends of the way it came are no hint
+        octets = octets.replace(b"\r\n", b"\n")
+    first = _FIRST_HIGH.search(octets)
+    # Begin a little before the first octet of interest, not within a character.
+    start = max(0, first.start() - 64) if first else 0
+    sample = octets[start : start + _SAMPLE]
+    if _is_plain_japanese(sample):
+        return "cp932"
+    if _is_plain_euc_jp(sample):
+        return "euc-jp"
+    codec = find_codec(_ask_library(sample))
+    if codec in _IMPROBABLE or codec in {"", "us-ascii", "utf-8"}:
+        codec = "cp1252"
+    if codec == "gb18030" and _PRIVATE.search(sample.decode("gb18030", "replace")):
+        codec = "cp874"  # Thai: short, it passes for Chinese that nobody writes
+    if codec in _EAST_ASIAN:
+        return _prefer_japanese(sample, codec)
+    if codec not in LATIN and codec not in {"cp932", "euc-jp"} and _looks_western(sample):
+        return "cp1252"
+    return codec
+
+
+def _ask_library(sample: bytes) -> str:
+    # Its tables take 6 MB and 15 ms, and most mail says what it is.
+    from chardet import EncodingEra, detect
+
+    return detect(sample, encoding_era=EncodingEra.MODERN_WEB | EncodingEra.LEGACY_ISO)["encoding"] or ""
+
+
+def _prefer_japanese(sample: bytes, codec: str) -> str:
+    """Short Japanese is often taken for Chinese or Korean: kana beside common kanji is Japanese."""
+    euc, whole = decode_euc_jp(sample)
+    kana = set(_HIRAGANA.findall(euc)) - _LAUGHTER if codec == "cp949" else _KANA.search(euc)
+    if whole and kana and all(map(_is_common, euc)):
+        return "euc-jp"
+    sjis = sample.decode("cp932", "replace")
+    is_kana = _KANA.search(sjis) or (_HALFWIDTH.search(sjis) and _KANJI.search(sjis))
+    if (
+        "\ufffd" not in sjis
+        and is_kana
+        and all(map(_is_common, sjis))
+        and not _is_usual_korean(sample, codec)
+    ):
+        return "cp932"
+    return codec
+
+
+def _is_plain_japanese(sample: bytes) -> bool:
+    """Whether it is Shift_JIS beyond doubt: common kanji and kana, several in a row.
+
+    One alone is an accented letter or a Windows quotation mark before an ASCII letter.
+    """
+    try:
+        text = sample.decode("cp932")
+    except UnicodeDecodeError:
+        return False
+    beyond = [character for character in text if character >= "\x80"]
+    return (
+        not any("\uff61" <= character <= "\uff9f" for character in beyond)
+        and all(map(_is_common, beyond))
+        and _JAPANESE_RUN.search(text) is not None
+    )
+
+
+def _is_plain_euc_jp(sample: bytes) -> bool:
+    """Whether it is EUC-JP beyond doubt: common kanji, and kana that no Korean writes."""
+    text, whole = decode_euc_jp(sample)
+    if not whole or not all(map(_is_common, text)):
+        return False
+    hiragana = set(_HIRAGANA.findall(text))
+    katakana = any(len(set(run)) > 1 for run in _KATAKANA_RUN.findall(text))
+    return katakana or (len(hiragana) > 1 and not hiragana <= _LAUGHTER)
+
+
+def _is_usual_korean(sample: bytes, codec: str) -> bool:
+    """Whether all of it is among the 2,350 syllables that KS X 1001 has."""
+    if codec != "cp949":
+        return False
+    try:
+        sample.decode("euc_kr")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_common(character: str) -> bool:
+    """Whether Japanese people write it in mail: ASCII, kana, or a kanji of JIS level 1."""
+    if character < "\x80" or "\u3000" <= character <= "\u30ff" or "\uff01" <= character <= "\uff9f":
+        return True
+    try:
+        octets = character.encode("euc_jp")
+    except UnicodeEncodeError:
+        return False
+    return len(octets) == 2 and octets[0] <= 0xCF
+
+
+def _looks_western(sample: bytes) -> bool:
+    """Whether the high octets stand alone or in pairs among many letters of ASCII, as accents do."""
+    text = sample.decode("cp1252", "replace")
+    runs = [len(run) for run in _HIGH_RUN.findall(text)]
+    letters = sum(character.isascii() and character.isalpha() for character in text)
+    return letters >= 2 * sum(runs) and max(runs, default=0) <= 2

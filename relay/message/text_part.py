@@ -1,0 +1,173 @@
+"""A text part's octets → the text that it shows, and the files that stood in it."""
+
+import codecs
+import re
+from dataclasses import dataclass, field, replace
+
+from relay.envelope import Buffer
+from relay.mail import Leaf
+from relay.message.formats import html
+from relay.message.formats.enriched import read_enriched, read_richtext
+from relay.message.formats.flowed import unfold
+from relay.message.formats.uuencode import TextFile, extract_files
+from relay.message.structure import Part
+from relay.message.text import charsets
+from relay.message.transfer import ALPHABET, decode_leaf
+
+_META = re.compile(rb"""(?i)<meta[^<>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
+_XML = re.compile(rb"""(?i)\A\s*<\?xml[^<>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})""")
+_MAGIC = {
+    b"%PDF-": "application/pdf",
+    b"\x89PNG\r\n": "image/png",
+    b"GIF8": "image/gif",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"PK\x03\x04": "application/zip",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+_HEAD = 1024  # octets that show whether a text is encoded
+# Controls that no text has; ESC, SO and SI belong to charsets.
+_BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
+
+
+@dataclass(slots=True)
+class Piece:
+    """A text of the body."""
+
+    is_html: bool
+    text: str
+    codec: str = "us-ascii"
+    base: str = ""  # the part's Content-Location, to which references are relative
+    shown: bool = field(init=False)  # whether anything of it would be seen
+
+    def __post_init__(self) -> None:
+        self.shown = not html.is_empty(self.text) if self.is_html else bool(self.text.strip())
+
+
+@dataclass(slots=True)
+class TextRead:
+    """What a text part comes to."""
+
+    piece: Piece
+    files: list[TextFile]
+    losses: list[tuple[str, str]]
+
+
+def find_type(content: Buffer, part: Part, *, named: bool) -> str:
+    """The media type of what calls itself text and is a file, "" for a text: devices send scans as
+    text/plain.
+    """
+    if part.encoding != "base64" and not named:
+        return ""
+    label = part.content_type.parameters.get("charset", "").lower()
+    if "utf-16" in label or "utf16" in label or "ucs" in label or "unicode" in label or "utf-32" in label:
+        return ""
+    head = decode_leaf(content, part.leaf, most=4096)
+    for magic, media_type in _MAGIC.items():
+        if head.startswith(magic):
+            return media_type
+    is_binary = named and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and _BINARY.search(head)
+    return "application/octet-stream" if is_binary else ""
+
+
+def read_text(content: Buffer, part: Part) -> TextRead:
+    """The text of a part."""
+    leaf = part.leaf
+    if leaf.encoding == "base64" and _is_plain(content, leaf):
+        leaf = replace(leaf, encoding="8bit")
+    octets = decode_leaf(content, leaf)
+    files: list[TextFile] = []
+    if part.media_type == "text/plain":
+        octets, files = extract_files(octets)
+    label = find_label(part, octets)
+    decoded = charsets.decode(octets, label)
+    losses = []
+    if "\0" in decoded.text:
+        losses.append(("damaged", f"{part.media_type}: NUL, which no text has, was left out"))
+    losses += name_charset(part.media_type, decoded)
+    is_html = part.media_type == "text/html"
+    # Other controls stay: they are seen nowhere, and they were sent. NUL ends a text for many programs.
+    text = decoded.text.replace("\0", "")
+    if not (is_html and part.encoding == "base64"):
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    location = charsets.decode_field(part.fields.first("content-location") or b"")
+    return TextRead(
+        Piece(is_html, _shape(part, text), decoded.codec, "".join(location.split())), files, losses
+    )
+
+
+def name_charset(what: str, decoded: charsets.Decoded) -> list[tuple[str, str]]:
+    """The loss of a text whose charset was not what was declared."""
+    if decoded.guessed:
+        return [("charset-guessed", f"{what}: unknown, wrong or missing; read as {decoded.codec}")]
+    if decoded.damaged:
+        return [("charset-guessed", f"{what}: some characters are none of {decoded.codec}")]
+    return []
+
+
+def decode_html(octets: bytes, declared: str, codepage: str) -> charsets.Decoded:
+    """Html that is no part: by its own word, then by what was declared beside it, then by a guess.
+
+    Args:
+        octets: the html.
+        declared: a label; "" when there is none.
+        codepage: of the system that it was made on: it is better than a guess, unless it is UTF-8.
+    """
+    own = "utf-8" if octets.startswith(codecs.BOM_UTF8) else _find_html_label(octets)
+    for label in filter(None, (own, declared)):
+        decoded = charsets.decode(octets, label)
+        if not decoded.guessed:
+            return decoded
+    guess = charsets.decode(octets)
+    if not guess.guessed or guess.codec == "utf-8" or not codepage:
+        return guess
+    return replace(charsets.decode(octets, codepage), guessed=True)
+
+
+def _is_plain(content: Buffer, leaf: Leaf) -> bool:
+    """Whether a text that calls itself Base64 was never encoded: much of its first line is not of the
+    alphabet.
+    """
+    head = bytes(content[leaf.start : min(leaf.end, leaf.start + _HEAD)]).strip()
+    line = head.split(b"\n", 1)[0].strip()
+    return len(line.translate(None, ALPHABET + b"=")) * 12 > len(line)
+
+
+def find_label(part: Part, octets: bytes) -> str:
+    """The charset that the part declares, html also within its first octets; "" when there is none."""
+    label = part.content_type.parameters.get("charset", "")
+    return _find_html_label(octets) if part.media_type == "text/html" and not label else label
+
+
+def _find_html_label(octets: bytes) -> str:
+    """The charset that html says itself; "" when there is none."""
+    found = _META.search(octets[:4096]) or _XML.search(octets[:4096])
+    # A page that was saved as UTF-16 says so in ASCII letters only if it is not.
+    label = found[1].decode("ascii") if found else ""
+    return "" if label.lower().startswith(("utf-16", "utf16", "unicode")) else label
+
+
+def _shape(part: Part, text: str) -> str:
+    parameters = part.content_type.parameters
+    if part.media_type == "text/plain" and parameters.get("format", "").lower() == "flowed":
+        return unfold(text, delsp=parameters.get("delsp", "").lower() == "yes")
+    if part.media_type == "text/enriched":
+        return read_enriched(text)
+    return read_richtext(text) if part.media_type == "text/richtext" else text
+
+
+def join(pieces: list[Piece]) -> tuple[str, str]:
+    """All texts as one body, and its content type, "text" or "html"."""
+    shown = [piece for piece in pieces if piece.shown] or pieces[:1]
+    if not any(piece.is_html for piece in shown):
+        return _join_lines([piece.text for piece in shown]), "text"
+    texts = [piece.text if piece.is_html else html.from_text(piece.text) for piece in shown]
+    return _join_lines(texts), "html"
+
+
+def _join_lines(texts: list[str]) -> str:
+    """The texts, each beginning on a line of its own."""
+    return "".join(
+        text if number + 1 == len(texts) or text.endswith("\n") else text + "\n"
+        for number, text in enumerate(texts)
+    )

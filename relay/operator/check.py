@@ -1,0 +1,317 @@
+"""Everything that `relay serve` needs, looked at without listening: what is wrong, and what to do.
+
+Each check gives findings; one that cannot be made because an earlier one failed says nothing.
+"""
+
+import asyncio
+import errno
+import os
+import pwd
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from relay.config.model import Account, Config, Listener
+from relay.grants import FileGrants, Grant, GrantError, TokenError
+from relay.operator import control
+from relay.smtp.server import ListenError, tls_context
+from relay.smtp.tls import FILE_KEYS
+from relay.spool import SpoolError, SpoolLocked
+from relay.spool.sqlite.engine import SqliteSpool
+from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.oauth import AuthServer
+from relay.works.diagnosis import Failure
+
+# The first release of each line with the fixes of header injection in `email` (CVE-2026-1299 among them).
+_GOOD_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12}
+_LITTLE_SPACE = 1024**3  # octets
+_PATIENCE = 15.0  # seconds
+_DAY = 86400.0
+_WARN_DAYS = 30
+_NOT_OURS = "run this as the relay's own user, `chown` the directory to it, or name another state_dir"
+_NO_DIRECTORY = "something else is there: name another state_dir"
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+async def check(config: Config) -> AsyncIterator[Finding]:
+    """Look at everything, in the order in which `serve` would meet it."""
+    yield _python()
+    for finding in (*_state_dir(config), *_listeners(config)):
+        yield finding
+    found, held = await _spool(config)
+    yield found
+    yield _app(config)
+    for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
+        yield await _reach(name, url)
+    if not config.account:
+        yield Finding(
+            "accounts",
+            Level.PROBLEM,
+            "there is no [[account]], so nothing can be sent",
+            "add one to relay.toml",
+        )
+    for account in config.account:
+        yield await _account(config, account, held.get(account.name, ""))
+
+
+def find_remedy(error: SpoolError) -> str:
+    """What to do about a state directory that cannot be used; "" where the error says it, or nobody knows."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _FORBIDDEN:
+        return _NOT_OURS
+    return _NO_DIRECTORY if isinstance(cause, NotADirectoryError | FileExistsError) else ""
+
+
+def _python() -> Finding:
+    version = sys.version_info
+    wanted = _GOOD_PYTHON.get((version.major, version.minor), 0)
+    text = f"Python {version.major}.{version.minor}.{version.micro}"
+    if version.micro < wanted:
+        return Finding(
+            "python",
+            Level.WARNING,
+            f"{text} lacks fixes in the email library",
+            f"update to {version.major}.{version.minor}.{wanted} or later (or a patched one)",
+        )
+    return Finding("python", Level.OK, text)
+
+
+def _state_dir(config: Config) -> Iterator[Finding]:
+    folder = config.state_dir
+    # What is there of it; where it is forbidden to look, nothing is.
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
+    if not existing.is_dir():
+        yield Finding("state_dir", Level.PROBLEM, f"{existing} is not a directory", _NO_DIRECTORY)
+        return
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield Finding("state_dir", Level.PROBLEM, f"{folder} cannot be written by this user", _NOT_OURS)
+        return
+    if folder.exists() and folder.stat().st_mode & 0o077:
+        yield Finding(
+            "state_dir",
+            Level.WARNING,
+            f"{folder} can be entered by other users; it holds tokens and mail",
+            f"chmod 700 {folder}",
+        )
+    free = shutil.disk_usage(existing).free
+    text = f"{folder}, {free / 1024**3:.1f} GB free"
+    if free < config.spool.keep_free:
+        text += ", less than [spool] keep_free: new mail would get 452"
+        yield Finding("state_dir", Level.PROBLEM, text, "make room on its disk")
+        return
+    yield Finding("state_dir", Level.WARNING if free < _LITTLE_SPACE else Level.OK, text)
+
+
+def _listeners(config: Config) -> Iterator[Finding]:
+    for listener in config.listener:
+        subject = f"listener {listener.address}"
+        try:
+            tls_context(listener)
+        except ListenError as error:
+            # What the sentence says after a semicolon is the remedy.
+            problem, _, remedy = str(error).removeprefix(f"{listener.address}: ").partition("; ")
+            remedy = remedy or "see certificate_file and private_key_file"
+            yield Finding(subject, Level.PROBLEM, problem, remedy)
+            continue
+        if hidden := _find_hidden(config.state_dir, listener):
+            text = f"{hidden} cannot be read by the owner of state_dir, which is the service's user"
+            yield Finding(subject, Level.WARNING, text, "docs/systemd.md says how to hand it over")
+            continue
+        text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
+        if listener.tls_profile == "legacy":
+            yield Finding(
+                subject, Level.WARNING, f"{text}; takes TLS 1.0", "keep it for the printers that need it"
+            )
+        elif listener.auth_without_tls and listener.tls == "none":
+            yield Finding(subject, Level.WARNING, f"{text}; passwords cross the network in plain text")
+        else:
+            yield Finding(subject, Level.OK, text)
+
+
+def _find_hidden(state_dir: Path, listener: Listener) -> str:
+    """The first of its files that root can read and the service's user cannot; "" if that is not known."""
+    if os.geteuid() != 0 or not state_dir.is_dir():
+        return ""
+    owner = state_dir.stat()
+    for key in FILE_KEYS if owner.st_uid and listener.tls != "none" else ():
+        path = getattr(listener, key)
+        if path and not _may_read(path, owner):
+            return f"{key} {path}"
+    return ""
+
+
+def _may_read(path: str, owner: os.stat_result) -> bool:
+    groups = [owner.st_gid]
+    with suppress(KeyError):  # a user that systemd made and took away has no name
+        groups = os.getgrouplist(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
+    try:
+        # The kernel is asked, as that user: the folders on the way and access lists count too.
+        done = subprocess.run(  # noqa: S603 - no shell sees the path
+            ("/usr/bin/test", "-r", path),
+            user=owner.st_uid,
+            group=owner.st_gid,
+            extra_groups=groups,
+            check=False,
+        )
+    except OSError:  # a container's root may not become somebody else, or has no test(1)
+        return True
+    return done.returncode == 0
+
+
+async def _spool(config: Config) -> tuple[Finding, dict[str, str]]:
+    """What the spool is like; and the accounts that the running relay holds, with its reasons."""
+    try:
+        answer = await control.call(
+            config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1
+        )
+    except control.NotRunning:
+        return await _own_spool(config), {}
+    except control.Refused as error:
+        return Finding("spool", Level.PROBLEM, str(error)), {}
+    found = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
+    return found, answer["held_accounts"]
+
+
+async def _own_spool(config: Config) -> Finding:
+    spool = SqliteSpool(config.state_dir / "spool")
+    if not spool.exists():
+        return Finding("spool", Level.OK, "there is none yet; `relay serve` makes it")
+    try:
+        await spool.open()
+    except SpoolLocked as error:
+        remedy = f"it does not listen at {config.state_dir / 'control.sock'}: restart it"
+        return Finding("spool", Level.PROBLEM, str(error), remedy)
+    except SpoolError as error:
+        remedy = find_remedy(error) or "see docs/durability.md"
+        return Finding("spool", Level.PROBLEM, f"cannot be opened: {error}", remedy)
+    try:
+        counts = await spool.counts()
+    finally:
+        await spool.close()
+    return Finding("spool", Level.OK, _tell({state.value: n for state, n in counts.items()}))
+
+
+def _tell(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "empty"
+
+
+def _app(config: Config) -> Finding:
+    works = config.works
+    if not works.client_id or not works.client_secret.get_secret_value():
+        missing = "client_id" if not works.client_id else "client_secret"
+        return Finding(
+            "app",
+            Level.PROBLEM,
+            f"works.{missing} is missing",
+            "copy it from the app's page in the Works Developer Console; the README says where",
+        )
+    path = Path(works.client_secret_file)
+    # A secret in the environment goes before the file, which then may be missing.
+    if path.is_file() and path.stat().st_mode & 0o077:
+        return Finding("app", Level.WARNING, f"{path} can be read by other users", f"chmod 600 {path}")
+    return Finding("app", Level.OK, f"client_id {works.client_id}, secret present")
+
+
+async def _reach(name: str, url: str) -> Finding:
+    parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(
+                host, port, ssl=ssl.create_default_context() if secure else None
+            )
+            writer.close()
+    except TimeoutError:
+        problem, remedy = "does not answer", "a firewall may drop it: allow outgoing TCP to this host"
+    except ssl.SSLCertVerificationError as error:
+        problem = f"its certificate is not trusted ({error.verify_message})"
+        remedy = "a proxy that opens TLS? install its authority on this machine"
+    except ssl.SSLError as error:
+        problem, remedy = f"no TLS: {error.reason}", "check the URL, and for a proxy in between"
+    except OSError as error:
+        problem, remedy = _why(error), "check the URL, DNS and the firewall"
+    else:
+        return Finding(name, Level.OK, f"{host}:{port} can be reached")
+    return Finding(name, Level.PROBLEM, f"{host}:{port}: {problem}", remedy)
+
+
+def _why(error: OSError) -> str:
+    # asyncio's own text is an address in Python's notation; names that cannot be found have numbers below 0.
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error.strerror or error)
+
+
+async def _account(config: Config, account: Account, held: str) -> Finding:
+    subject, login = f"account {account.name}", f"relay login {account.name}"
+    store = FileGrants(config.state_dir)
+    try:
+        grant = store.load(account.name)
+    except GrantError as error:
+        forbidden = isinstance(error.__context__, PermissionError)
+        remedy = "run this as the relay's own user or as root" if forbidden else login
+        return Finding(subject, Level.PROBLEM, str(error), remedy)
+    if grant is None:
+        return Finding(subject, Level.PROBLEM, f"nobody has consented for {account.address} yet", login)
+    level, text, remedy = await _try_grant(config, account, store)
+    if not level and held and "relay login" not in held:
+        level, text = Level.PROBLEM, f"the running relay holds its mail: {held}"
+        remedy = "see docs/outcomes.md"
+    if level:
+        return Finding(subject, level, text, remedy or login)
+    return _age(subject, account, store.load(account.name) or grant, login)
+
+
+async def _try_grant(config: Config, account: Account, store: FileGrants) -> tuple[Level | None, str, str]:
+    """What is wrong with it and what to do; None: nothing. No remedy: another consent."""
+    authorizer = Authorizer(AuthServer(config.works), store)
+    try:
+        # A living access token says nothing about the secret and the consent, by which the next one is had.
+        await authorizer.token(account.name, rejected=await authorizer.token(account.name))
+    except TokenError as error:
+        if error.failure is Failure.TOKEN_UNAVAILABLE:
+            return Level.WARNING, "its grant could not be tried now", "see auth_url above"
+        if error.failure is Failure.APP_REFUSED:
+            remedy = "compare client_id and client_secret with the Works Developer Console"
+            return Level.PROBLEM, "Works refuses the app", remedy
+        return Level.PROBLEM, "its grant is dead: its mail is held", ""
+    finally:
+        await authorizer.aclose()
+    return None, "", ""
+
+
+def _age(subject: str, account: Account, grant: Grant, login: str) -> Finding:
+    days = int((grant.refresh_expires_at - time.time()) / _DAY)
+    text = f"may send as {account.address}"
+    if grant.rotation:
+        return Finding(subject, Level.OK, f"{text}; its grant renews itself")
+    level = Level.WARNING if days <= _WARN_DAYS else Level.OK
+    remedy = login if level is Level.WARNING else ""
+    return Finding(subject, level, f"{text}; consent is needed again in {days} days", remedy)

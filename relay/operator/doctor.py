@@ -1,0 +1,103 @@
+"""The doctor's verbs for the control socket: what `relay doctor` asks the running service."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from relay.config.model import Config
+from relay.devices.doctor import diagnose
+from relay.devices.doctor.case import read_address
+from relay.devices.recorder import Line, Record, Recorder, Visits
+
+_LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
+
+
+class Desk:
+    """Reads the recorder, by the configuration of the moment."""
+
+    def __init__(self, config: Callable[[], Config], recorder: Recorder) -> None:
+        self._config = config
+        self._recorder = recorder
+        self.verbs: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+            "doctor": self.doctor,
+            "doctor_live": self.doctor_live,
+        }
+
+    async def doctor(self, address: str = "") -> dict[str, Any]:
+        """The last sessions of one address, or of all, with advice.
+
+        Raises:
+            ValueError: it is no IP address.
+        """
+        answer: dict[str, Any] = {
+            "since": _iso(self._recorder.started),
+            "listeners": [x.address for x in self._config().listener],
+            "serial": self._recorder.serial,
+        }
+        if not address:
+            answer["clients"] = [self._describe(v, with_lines=False) for v in self._recorder.all()]
+            return answer
+        try:
+            wanted = str(read_address(address))
+        except ValueError:
+            raise ValueError(f"{address!r} is no IP address") from None
+        visits = self._recorder.visits(wanted)
+        answer["clients"] = [self._describe(visits, with_lines=True)] if visits else []
+        return answer
+
+    async def doctor_live(self, after: int, patience: float, address: str = "") -> dict[str, Any]:
+        """Lines of sessions since `after`, waited for if there are none yet; advice when one ends."""
+        serial, news = await self._recorder.news(after, min(patience, _LONGEST_PATIENCE))
+        wanted = str(read_address(address)) if address else ""
+        lines = [x for x in news if wanted in ("", x.client)]
+        return {
+            "serial": serial,
+            "lines": [{"client": x.client, "session": x.session, **_line(x.line)} for x in lines],
+            "advice": {
+                x.session: self._advise(x.client, x.session) for x in lines if x.line.text == "closed"
+            },
+        }
+
+    def _advise(self, client: str, session: str) -> list[dict[str, str]]:
+        visits = self._recorder.visits(client)
+        record = visits.last if visits else None
+        return self._advice(record) if record is not None and record.session == session else []
+
+    def _advice(self, record: Record) -> list[dict[str, str]]:
+        found = diagnose(record, self._config())
+        return [{"problem": a.problem, "text": a.text, "fault": a.fault} for a in found]
+
+    def _describe(self, visits: Visits, *, with_lines: bool) -> dict[str, Any]:
+        last = visits.last
+        before = visits.troubled if visits.troubled is not last else None
+        return {
+            "client": last.client,
+            "last": self._session(last, with_lines=with_lines),
+            "troubled": self._session(before, with_lines=with_lines) if before else None,
+        }
+
+    def _session(self, record: Record, *, with_lines: bool) -> dict[str, Any]:
+        answer = {
+            "session": record.session,
+            "listener": record.listener,
+            "started": _iso(record.started),
+            "ended": _iso(record.ended) if record.ended else None,
+            "helo": record.helo,
+            "user": record.user,
+            "tls": record.tls,
+            "offered": record.offered,
+            "messages": record.taken,
+            "advice": self._advice(record),
+        }
+        if with_lines:
+            answer["lines"] = [_line(line) for line in record.lines]
+            answer["left_out"] = record.left_out
+        return answer
+
+
+def _line(line: Line) -> dict[str, str]:
+    return {"at": _iso(line.at, "milliseconds"), "side": line.side, "text": line.text}
+
+
+def _iso(seconds: float, precision: str = "seconds") -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)

@@ -1,0 +1,166 @@
+"""What the operator does about devices that were learned: see them, adopt them, turn them away.
+
+Adopting writes a [[device]] to state_dir/learned.toml, which the configuration includes, takes it in
+at once, and releases the mail that was held for it.
+"""
+
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from relay.config.include import LEARNED
+from relay.config.model import Config, Device
+from relay.devices.learning import HELD_REASON, Learning, LearningRefused
+from relay.operator.control import Refused
+from relay.spool import Entry, Spool, State
+
+log = structlog.get_logger("learn")
+_MOST_HELD = 10_000
+_HEADER = "# Devices that were adopted by `relay learn --adopt`; part of the configuration. May be edited.\n"
+
+
+class Learned:
+    """The operator's verbs, for the control socket."""
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        learning: Learning,
+        spool: Spool,
+        wake: Callable[[], None],
+        reload: Callable[[Config], Awaitable[object]],
+    ) -> None:
+        self._config = config
+        self._learning = learning
+        self._spool = spool
+        self._wake = wake
+        self._reload = reload
+        self.verbs: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+            "learn": self.learn,
+            "learn_stop": self.learn_stop,
+            "learn_adopt": self.learn_adopt,
+            "learn_refuse": self.learn_refuse,
+            "learning": self.learning,
+        }
+
+    async def learn(self, network: str, seconds: float, listener: str = "") -> dict[str, Any]:
+        """Open a window."""
+        known = [x.address for x in self._config().listener]
+        if listener and listener not in known:
+            raise Refused(f"{listener} is no listener; there are {', '.join(known)}")
+        try:
+            self._learning.open(network, seconds, listener)
+        except LearningRefused as error:
+            raise Refused(str(error)) from None
+        return await self.learning()
+
+    async def learn_stop(self) -> dict[str, Any]:
+        """Close all windows."""
+        self._learning.stop()
+        return await self.learning()
+
+    async def learning(self) -> dict[str, Any]:
+        """The open windows, and the devices whose mail is held."""
+        windows = [
+            {
+                "network": str(w.network),
+                "listener": w.listener,
+                "until": datetime.fromtimestamp(w.until, UTC).isoformat(timespec="seconds"),
+            }
+            for w in self._learning.windows()
+        ]
+        waiting: dict[str, dict[str, Any]] = {}
+        for entry in await self._held():
+            device = waiting.setdefault(entry.envelope.client_address, _describe(entry))
+            device["messages"] += 1
+        return {"windows": windows, "waiting": list(waiting.values())}
+
+    async def learn_adopt(self, address: str) -> dict[str, Any]:
+        """Let this device send from now on, and let its held mail go."""
+        entries = await self._held(address)
+        if not entries:
+            raise Refused(f"no mail of {address} is held; relay learn shows the devices that wait")
+        listener = entries[0].envelope.listener
+        note = f"HELO {entries[0].envelope.helo}, adopted {datetime.now(UTC):%Y-%m-%d}"
+        try:
+            device = Device(address=address, listener=listener, note=note)
+        except ValueError:
+            raise Refused(f"{address} is not a private address; let it log in instead") from None
+        config = self._config()
+        path = config.state_dir / LEARNED
+        await asyncio.to_thread(append, path, device)
+        await self._reload(config.model_copy(update={"device": (*config.device, device)}))
+        for entry in entries:
+            await self._spool.release(entry.queue_id)
+        self._wake()
+        log.info("device adopted", client=address, listener=listener, released=len(entries))
+        return {"file": str(path), "released": [e.queue_id for e in entries]}
+
+    async def learn_refuse(self, address: str) -> dict[str, Any]:
+        """Throw away what is held of this device."""
+        entries = await self._held(address)
+        for entry in entries:
+            await self._spool.discard(entry.queue_id)
+        log.info("device refused", client=address, discarded=len(entries))
+        return {"discarded": [e.queue_id for e in entries]}
+
+    async def _held(self, address: str = "") -> list[Entry]:
+        held = await self._spool.list([State.HELD], _MOST_HELD)
+        return [
+            e
+            for e in held
+            if e.reason == HELD_REASON and (not address or _same(address, e.envelope.client_address))
+        ]
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return ip_address(one) == ip_address(other)
+    except ValueError:
+        return False
+
+
+def _describe(entry: Entry) -> dict[str, Any]:
+    envelope = entry.envelope
+    return {
+        "address": envelope.client_address,
+        "listener": envelope.listener,
+        "helo": envelope.helo,
+        "reverse_path": envelope.reverse_path,
+        "forward_path": envelope.forward_paths[0],
+        "messages": 0,
+    }
+
+
+def append(path: Path, device: Device) -> None:
+    """Add a [[device]] to the file: written aside, flushed, renamed.
+
+    Raises:
+        Refused: it cannot be written.
+    """
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else _HEADER
+        fd, name = tempfile.mkstemp(prefix=".learned-", dir=path.parent)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(f"{text}\n[[device]]\n" + "".join(_lines(device)))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError as error:
+        raise Refused(f"{path}: cannot be written ({error.strerror}); nothing was changed") from None
+
+
+def _lines(device: Device) -> list[str]:
+    # A JSON string is a TOML basic string, all but DEL.
+    return [
+        f"{k} = {json.dumps(v, ensure_ascii=False).replace(chr(127), '')}\n"
+        for k, v in device.model_dump().items()
+    ]

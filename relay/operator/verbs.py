@@ -1,0 +1,238 @@
+"""What an operator can ask for, of a running relay or of its spool alone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from relay.devices.learning import HELD_REASON
+from relay.envelope import Envelope, Submission
+from relay.intake import Intake
+from relay.operator.trace import describe, describe_life
+from relay.outcome import Outcome
+from relay.spool import WAITING, Entry, NoSuchMessage, Spool, SpoolError, State
+
+_BLOCK = 256 * 1024
+# One verb does so many messages; what is asked for `all` is done in one go up to here.
+_MOST_AT_ONCE = 100_000
+_TOGETHER = 200  # share their commits
+Answer = dict[str, Any]
+
+
+class Refused(Exception):  # noqa: N818 - the service's word
+    """The service, or the spool, will not; the text is for the operator."""
+
+
+class Octets(Protocol):
+    """Where a message's octets come from (asyncio.StreamReader is one)."""
+
+    async def readexactly(self, n: int, /) -> bytes:
+        """The next `n` octets."""
+
+
+class Courier(Protocol):
+    """What the verbs need of the courier."""
+
+    def wake(self) -> None:
+        """There may be something to do."""
+
+    def stop_account(self, account: str, outcome: Outcome | None) -> None:
+        """What is known of an account; None: try it again."""
+
+    @property
+    def held(self) -> Mapping[str, Outcome]:
+        """Accounts whose mail waits for a person, and why."""
+
+
+class _Nobody:
+    """Stands for the courier where none runs."""
+
+    held: Mapping[str, Outcome] = MappingProxyType({})
+
+    def wake(self) -> None:
+        """There is nobody to wake."""
+
+    def stop_account(self, account: str, outcome: Outcome | None) -> None:
+        """Nobody knows of accounts."""
+
+
+def _waits_for_adoption(entry: Entry) -> bool:
+    """Whether a device that nobody knows yet has sent it: to let it go is to trust the device."""
+    return entry.state is State.HELD and entry.reason == HELD_REASON
+
+
+class Verbs:
+    """The verbs."""
+
+    def __init__(self, spool: Spool, courier: Courier | None = None, intake: Intake | None = None) -> None:
+        self._spool = spool
+        self._courier: Courier = courier or _Nobody()
+        self._intake = intake
+        # What other parts of the service can be asked, by the name of the verb.
+        self.more: dict[str, Callable[..., Awaitable[Answer]]] = {}
+
+    def find(self, name: str) -> Callable[..., Awaitable[Answer]] | None:
+        """The verb of that name, here or in another part of the service."""
+        own: Callable[..., Awaitable[Answer]] | None = getattr(self, name, None)
+        return self.more.get(name) or own
+
+    async def queue_list(self, states: list[str], limit: int) -> Answer:
+        """Messages in these states, oldest first, and how many are in each state."""
+        chosen = {State(state) for state in states}
+        held = self._courier.held
+        # What waits for its account is held in the operator's eyes, and queued in the spool's.
+        looked_at = chosen | ({State.QUEUED, State.DELAYED} if held and State.HELD in chosen else set())
+        entries = await self._spool.list(tuple(looked_at), limit)
+        messages = [describe(entry, held) for entry in entries]
+        counts = await self._spool.counts()
+        return {
+            "messages": [one for one in messages if one["state"] in chosen],
+            "counts": {state.value: count for state, count in counts.items()},
+            "held_accounts": {name: outcome.reason for name, outcome in held.items()},
+        }
+
+    async def queue_show(self, queue_id: str) -> Answer:
+        """One message."""
+        return describe(await self._spool.show(queue_id), self._courier.held)
+
+    async def queue_retry(
+        self,
+        queue_ids: Sequence[str] = (),
+        *,
+        every: bool = False,
+        account: str = "",
+        unknown_devices: bool = False,
+    ) -> Answer:
+        """Try these messages now: delayed, held or failed ones.
+
+        Args:
+            queue_ids: which.
+            every: all of them.
+            account: all of this account.
+            unknown_devices: also those that wait for their device to be adopted, when they are not named.
+        """
+        states = (State.DELAYED, State.HELD, State.FAILED)
+        chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
+        return await self._let_go(self._spool.retry, chosen, account, every=every)
+
+    async def queue_release(
+        self,
+        queue_ids: Sequence[str] = (),
+        *,
+        every: bool = False,
+        account: str = "",
+        unknown_devices: bool = False,
+    ) -> Answer:
+        """Let these held messages go; the arguments are those of `queue_retry`."""
+        states = (State.HELD,)
+        chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
+        return await self._let_go(self._spool.release, chosen, account, every=every)
+
+    async def queue_hold(
+        self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
+    ) -> Answer:
+        """Let these messages wait for a person: queued or delayed ones."""
+        states = (State.QUEUED, State.DELAYED)
+        return await self._each(
+            self._spool.hold, await self._choose(queue_ids, states, every=every, account=account)
+        )
+
+    async def queue_discard(
+        self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
+    ) -> Answer:
+        """Throw these messages away."""
+        states = tuple(state for state in (*WAITING, State.FAILED) if state is not State.SENDING)
+        return await self._each(
+            self._spool.discard, await self._choose(queue_ids, states, every=every, account=account)
+        )
+
+    async def trace(self, queue_id: str) -> Answer:
+        """One message's life."""
+        entry = await self._spool.show(queue_id)
+        attempts = await self._spool.attempts(queue_id)
+        events = await self._spool.events(queue_id)
+        return describe_life(entry, attempts, events, self._courier.held)
+
+    async def _choose(
+        self,
+        queue_ids: Sequence[str],
+        states: Collection[State],
+        *,
+        every: bool,
+        account: str,
+        all_held: bool = True,
+    ) -> list[str]:
+        """The messages that are meant."""
+        chosen = list(queue_ids)
+        if every or account:
+            found = await self._spool.list(states, _MOST_AT_ONCE)
+            chosen += [
+                entry.queue_id
+                for entry in found
+                if account in ("", entry.account) and (all_held or not _waits_for_adoption(entry))
+            ]
+        return chosen
+
+    async def _each(self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str]) -> Answer:
+        done, problems = [], []
+        for start in range(0, len(chosen), _TOGETHER):
+            some = chosen[start : start + _TOGETHER]
+            ends = await asyncio.gather(*[self._one(verb, queue_id) for queue_id in some])
+            done += [queue_id for queue_id, problem in ends if not problem]
+            problems += [problem for _, problem in ends if problem]
+        self._courier.wake()
+        return {"done": done, "problems": problems}
+
+    async def _one(self, verb: Callable[[str], Awaitable[None]], queue_id: str) -> tuple[str, str]:
+        try:
+            await verb(queue_id)
+        except SpoolError as error:
+            if verb in (self._spool.retry, self._spool.release) and await self._is_released(queue_id):
+                return queue_id, ""
+            return queue_id, f"{queue_id}: {error}"
+        return queue_id, ""
+
+    async def _is_released(self, queue_id: str) -> bool:
+        """Whether a message waited for its account only: that is what was released, see below."""
+        try:
+            entry = await self._spool.show(queue_id)
+        except NoSuchMessage:
+            return False
+        return entry.state is State.QUEUED
+
+    async def _let_go(
+        self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str], account: str, *, every: bool
+    ) -> Answer:
+        """Do it to these messages, and try their accounts in trouble again."""
+        for name in list(self._courier.held):
+            if every or name == account or await self._any_of(chosen, name):
+                self._courier.stop_account(name, None)
+        return await self._each(verb, chosen)
+
+    async def _any_of(self, queue_ids: Sequence[str], account: str) -> bool:
+        for queue_id in queue_ids:
+            try:
+                entry: Entry = await self._spool.show(queue_id)
+            except NoSuchMessage:
+                continue
+            if entry.account == account:
+                return True
+        return False
+
+    async def send(self, content: Octets, size: int, reverse_path: str, forward_paths: list[str]) -> Answer:
+        """Take a message of `size` octets, as a session would."""
+        if self._intake is None:
+            raise Refused("this command cannot send")
+        writer = self._intake.writer()
+        try:
+            left = size
+            while left:
+                block = await content.readexactly(min(left, _BLOCK))
+                await asyncio.to_thread(writer.write, block)
+                left -= len(block)
+            envelope = Envelope(reverse_path, tuple(forward_paths), datetime.now(UTC), listener="control")
+            reply = await self._intake.accept(Submission(envelope, writer.finish()), None)
+        finally:
+            writer.discard()
+        return {"code": reply.code, "status": reply.enhanced, "text": reply.text}

@@ -1,0 +1,69 @@
+"""What the sessions of one listener share, and what they need of the other side of the door."""
+
+import ssl
+from asyncio import Task, create_task
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from relay.config.model import Config, Listener, User
+from relay.devices.learning import Learning
+from relay.devices.recorder import Recorder
+from relay.envelope import ContentWriter, Submission
+from relay.reply import Reply
+from relay.smtp.limits import Guard
+from relay.smtp.resubmission import Arrivals
+from relay.smtp.tls import Certificate
+
+
+class Intake(Protocol):
+    """What the session needs of the other side of the door."""
+
+    def writer(self) -> ContentWriter:
+        """Where content flows."""
+
+    def check_recipient(self, user: User | None, reverse_path: str) -> Reply | None:
+        """A refusal, if no account can send for this sender."""
+
+    async def accept(self, submission: Submission, user: User | None) -> Reply:
+        """Take the message, or say why not."""
+
+    def replied(self, session: str) -> None:
+        """The reply to the session's last message was written to its socket."""
+
+    def hung_up(self, session: str) -> None:
+        """The session's client sends no more; whether it listens, nobody knows before we write."""
+
+    def ended(self, session: str) -> None:
+        """The session is over."""
+
+
+@dataclass(slots=True)
+class Door:
+    """One listener's configuration; `reload` puts another into it while sessions go on."""
+
+    config: Config
+    listener: Listener
+    intake: Intake
+    guard: Guard
+    certificate: Certificate | None
+    handing_over: set[Task[Reply]] = field(default_factory=set)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    recorder: Recorder = field(default_factory=Recorder)  # all listeners share one
+    learning: Learning = field(default_factory=Learning)
+
+    @property
+    def limit(self) -> int:
+        """The SIZE advertised, in octets; 0: any."""
+        return self.config.message_limit(self.listener)
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context of this moment; None without TLS."""
+        return self.certificate.context if self.certificate else None
+
+    def hand_over(self, submission: Submission, user: User | None) -> Task[Reply]:
+        """Give a message to the other side, in a task that nobody's leaving ends."""
+        task = create_task(self.intake.accept(submission, user), name="accept")
+        self.handing_over.add(task)
+        task.add_done_callback(self.handing_over.discard)
+        return task

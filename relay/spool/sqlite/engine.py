@@ -1,0 +1,496 @@
+"""The spool of one node: SQLite in WAL mode, one writing connection, large content in files.
+
+What a crash must not forget is written by `put`, `start`, `record` and `settle`; everything that is only
+in memory (leases, ranks, the latest messages' octets) can be had again from the tables.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from relay.envelope import Content, ContentWriter, Submission
+from relay.host.clock import Clock
+from relay.outcome import Outcome
+from relay.spool import (
+    Claim,
+    Entry,
+    Interrupted,
+    Notice,
+    Room,
+    Settlement,
+    SpoolError,
+    SpoolFull,
+    SpoolLocked,
+    State,
+)
+from relay.spool.fairness import Turn
+from relay.spool.rows.arrival import Ids, insert, make_entry
+from relay.spool.rows.codecs import Damaged, dump_json, load_entry, make_fingerprint
+from relay.spool.rows.interrupted import outcome_of
+from relay.spool.rows.unacknowledged import LIFE
+from relay.spool.sqlite import statements
+from relay.spool.sqlite.clock import SteadyClock
+from relay.spool.sqlite.database import Database
+from relay.spool.sqlite.disk import Space
+from relay.spool.sqlite.files import translate
+from relay.spool.sqlite.maintenance import Tending, begin_time, mark_time
+from relay.spool.sqlite.queries import Desk
+from relay.spool.sqlite.recovery import Salvaged
+from relay.spool.sqlite.scheduler import find
+
+log = structlog.get_logger("spool")
+_MEGABYTE = 1024 * 1024
+_BREATH = 0.01  # seconds between two pieces of work that can wait
+
+
+class SqliteSpool(Desk):
+    """The contract of `relay.spool`, on one SQLite database in `folder`.
+
+    Args:
+        folder: made if it is not there.
+        keep_free: octets; with less left on the disk nothing new is accepted.
+        reserve: octets, given up to write down what happened when the disk is full.
+        report: told of what was set aside: a message whose row or content is damaged, a file that no row
+            knows; its queue id, and a sentence.
+        clock: the clocks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep_free: int = 50 * _MEGABYTE,
+        reserve: int = 8 * _MEGABYTE,
+        report: Callable[[str, str], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._folder = folder
+        self._space = Space(folder, keep_free, reserve)
+        self._wall = (clock or Clock()).wall
+        database = Database(folder, self._space, self._wall, self._salvaged)
+        super().__init__(folder, self._space, database, SteadyClock(clock or Clock()))
+        self._ids = Ids()
+        self._keeping: set[str] = set()  # files whose row is on its way
+        self._cleaning: set[asyncio.Future[None]] = set()
+        self._report = report or (lambda *_: None)
+        self._news: list[str] = []  # of damage, not reported yet
+        self._tended = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock_fd = -1
+
+    def exists(self) -> bool:
+        """Whether there is a spool in the folder already."""
+        return (self._folder / "spool.db").exists()
+
+    async def open(self) -> None:
+        """Take the spool and bring its tables up to date.
+
+        Raises:
+            SpoolLocked: another process has it.
+            SpoolError: it cannot be opened or made.
+        """
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._prepare_folder)
+        try:
+            await self._writer.start(self._load_all)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _salvaged(self, found: Salvaged) -> None:
+        # In the writer's thread.
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._go_on, str(found))
+
+    def _go_on(self, news: str) -> None:
+        self._reader.renew()
+        self._turns.doubt_all()
+        self._news.append(news)
+        if self._tended:
+            self._report_news()
+
+    def _report_news(self) -> None:
+        while self._news:
+            self._report("spool.db", self._news.pop(0))
+
+    def _prepare_folder(self) -> None:
+        try:
+            # The state directory holds tokens too; as one of `parents` it would get the umask's mode.
+            self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise translate(error) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise SpoolLocked(f"another relay is using {self._folder}") from None
+        self._lock_fd = fd
+        try:
+            self._files.prepare()
+        except SpoolError:
+            self._unlock()
+            raise
+        self._space.restore()
+
+    def _unlock(self) -> None:
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _load_all(self, connection: sqlite3.Connection) -> None:
+        self._turns.load(connection)
+        begin_time(connection, self._turns)
+        self._unheard.load(connection)
+
+    async def close(self) -> None:
+        """Finish what was asked for and let go."""
+        await self._reader.close()
+        await self._writer.stop()
+        await asyncio.gather(*self._cleaning, return_exceptions=True)
+        self._unlock()
+
+    def writer(self) -> ContentWriter:
+        """Where a session's content flows."""
+        return self._files.writer()
+
+    def room(self) -> Room:
+        """What the disk has left, as of a moment ago."""
+        return self._space.look()
+
+    # The door's half.
+
+    async def put(self, submission: Submission, account: str) -> str:
+        """Keep a message: file, then row, both flushed.
+
+        Raises:
+            SpoolFull: there is no room; nothing is kept.
+            SpoolError: nothing is kept.
+        """
+        queue_id = self._admit()
+        self._keeping.add(queue_id)
+        try:
+            submission = await self._keep(queue_id, submission)
+            entry = make_entry(queue_id, submission, account)
+            fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
+            turn = await self._commit(
+                lambda c: insert(c, self._turns, entry, submission.content, fingerprint)
+            )
+        except SpoolError:
+            submission.content.discard()
+            raise
+        except BaseException:
+            # It may be committed all the same, and then nobody but the table knows of it.
+            self._turns.doubt(account)
+            raise
+        finally:
+            self._keeping.discard(queue_id)
+        if fingerprint:
+            self._unheard.open(queue_id, fingerprint)
+        if not submission.hold:
+            self._recent.add(entry, submission.content)
+            self._turns.put(turn)
+        return queue_id
+
+    def _admit(self) -> str:
+        """The queue id of a message for which there is room."""
+        if not self._space.look().accepting:
+            raise SpoolFull("less is free on the spool's disk than keep_free says")
+        return self._ids.make()
+
+    def is_clear(self, accounts: Collection[str]) -> bool:
+        """Whether nothing of these accounts waits for its turn, as far as is known without a look."""
+        return self._turns.are_clear(accounts)
+
+    async def put_started(self, submission: Submission, account: str, recipients: Sequence[str]) -> Claim:
+        """Keep a small message, claim it, and record that its first request is about to be sent: one commit.
+
+        Raises:
+            SpoolFull: there is no room; nothing is kept.
+            SpoolError: nothing is kept.
+        """
+        queue_id = self._admit()
+        entry = replace(make_entry(queue_id, submission, account), state=State.SENDING)
+        claim = Claim(entry, submission.content, attempt=1)
+        fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
+        told = dump_json(list(recipients))
+
+        def write(c: sqlite3.Connection) -> Turn:
+            turn = insert(c, self._turns, entry, submission.content, fingerprint)
+            statements.start_request(c, claim, 0, told, self._wall())
+            return turn
+
+        # Before the row is there, and for good if we are cancelled: then the next start finds it.
+        self._turns.claimed.add(queue_id)
+        try:
+            turn = await self._commit(write)
+        except SpoolError:
+            self._turns.claimed.discard(queue_id)
+            raise
+        self._turns.serve(turn)
+        if fingerprint:
+            self._unheard.open(queue_id, fingerprint)
+        return claim
+
+    async def _keep(self, queue_id: str, submission: Submission) -> Submission:
+        if submission.content.path is None:
+            return submission
+        content = await asyncio.to_thread(self._files.keep, submission.content, queue_id)
+        return replace(submission, content=content)
+
+    async def recall(self, submission: Submission) -> Entry | None:
+        """The message that this submission repeats, if its reply was never written."""
+        if not submission.envelope.client_address or not self._unheard.any_ended:
+            return None
+        queue_id = self._unheard.recall(make_fingerprint(submission), self._wall())
+        if queue_id is None:
+            return None
+        try:
+            entry = await self.show(queue_id)
+        except SpoolError:
+            # Better sent twice than not at all.
+            return None
+        self.note(queue_id, "submitted again")
+        return entry
+
+    def replied(self, queue_id: str) -> None:
+        """Our reply was written to the socket."""
+        if self._unheard.forget(queue_id):
+            self._writer.follow(lambda c: statements.forget_unheard(c, queue_id))
+
+    def unheard(self, queue_id: str) -> None:
+        """The session ended before our reply was written."""
+        self._unheard.end(queue_id, self._wall())
+        self.note(queue_id, "reply not heard")
+
+    # The courier's half.
+
+    async def interrupted(self) -> Sequence[Interrupted]:
+        """What the last owner left in the state `sending`, each claimed."""
+
+        def read(c: sqlite3.Connection) -> list[str]:
+            return [row[0] for row in c.execute("SELECT queue_id FROM message WHERE state = 'sending'")]
+
+        found: list[Interrupted] = []
+        for queue_id in await self._writer.read(read):
+            if queue_id in self._turns.claimed:
+                continue
+            self._turns.claimed.add(queue_id)
+            claim = await self._lease(queue_id)
+            if claim is not None:
+                ended = await self._writer.read(lambda c, entry=claim.entry: outcome_of(c, entry))  # type: ignore[misc]
+                found.append(Interrupted(claim, ended))
+        return found
+
+    async def claim(self, accounts: Collection[str], now: float) -> Claim | None:
+        """Lease the message whose turn it is."""
+        if not self._space.look().sending:
+            return None
+        if self._follow_clock():
+            await self._writer.catch_up()
+        if self._turns.due is not None and self._turns.due <= now:
+            await self._commit(lambda c: self._turns.promote(c, now))
+        known, claim = self._claim_fresh(accounts)
+        return claim if known else await self._claim_stored(accounts)
+
+    def _claim_fresh(self, accounts: Collection[str]) -> tuple[bool, Claim | None]:
+        """Whether the table need not be asked; and if so the claim, if anything waits."""
+        known, queue_id = self._turns.next_fresh(accounts)
+        if queue_id is None:
+            return known, None
+        if (fresh := self._recent.take(queue_id)) is not None:
+            return True, Claim(*fresh, attempt=fresh[0].attempts + 1)
+        # Somebody has changed it since, or it was too much to remember: the table knows.
+        self._turns.claimed.discard(queue_id)
+        self._turns.doubt_all()
+        return False, None
+
+    async def _claim_stored(self, accounts: Collection[str]) -> Claim | None:
+        while True:
+            asked = self._writer.read(lambda c: self._turns.next(c, accounts))
+            try:
+                queue_id = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                asked.add_done_callback(self._give_back)
+                raise
+            if queue_id is None:
+                return None
+            if (claim := await self._lease(queue_id)) is not None:
+                return claim
+
+    def _give_back(self, asked: "asyncio.Future[str | None]") -> None:
+        if not asked.cancelled() and asked.exception() is None:
+            self._turns.claimed.discard(asked.result() or "")
+            self._turns.doubt_all()
+
+    async def _lease(self, queue_id: str) -> Claim | None:
+        """The claim of a claimed message; None if it is damaged, and now set aside."""
+        known = self._recent.take(queue_id)
+        if known is not None:
+            return Claim(*known, attempt=known[0].attempts + 1)
+        try:
+            entry, content = await self._writer.read(lambda c: self._load(c, queue_id))
+            if content.path is not None and not self._recent.verified(queue_id):
+                await asyncio.to_thread(self._files.verify, content)
+                self._recent.verify(queue_id)
+        except Damaged as damage:
+            await self._set_aside(queue_id, str(damage))
+            return None
+        except BaseException:
+            self._turns.claimed.discard(queue_id)
+            self._turns.doubt_all()
+            raise
+        return Claim(entry, content, entry.attempts + 1)
+
+    def _load(self, c: sqlite3.Connection, queue_id: str) -> tuple[Entry, Content]:
+        try:
+            row = find(c, queue_id)
+            if row is None:
+                raise Damaged("its row is gone")
+            return load_entry(c, row), statements.load_content(c, self._files, row)
+        except sqlite3.DatabaseError as error:
+            raise Damaged(f"the database cannot read it: {error}") from error
+
+    async def _set_aside(self, queue_id: str, reason: str) -> None:
+        try:
+            if not await self._writer.write(lambda c: statements.set_aside(c, queue_id, reason)):
+                return  # it has been relayed since somebody looked
+        except SpoolError as error:
+            # It stays claimed, so nobody waits behind it, and the next start finds it again.
+            log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
+        else:
+            self._turns.claimed.discard(queue_id)
+        self._recent.forget(queue_id)
+        log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
+        self._report(queue_id, reason)
+
+    async def next_due(self, accounts: Collection[str]) -> float | None:
+        """When the next delayed message is due, whosever it is."""
+        del accounts  # due is made queued, and only then the accounts matter
+        return self._turns.due
+
+    async def start(self, claim: Claim, request: int, recipients: Sequence[str]) -> None:
+        """Record durably that this request is about to be sent.
+
+        Raises:
+            SpoolFull: how it ends could not be written down.
+            SpoolError: it is not recorded; or the claim is over.
+        """
+        if not self._space.look().sending:
+            raise SpoolFull("no room to write down how it ends")
+        queue_id, told = claim.entry.queue_id, dump_json(list(recipients))
+
+        def write(c: sqlite3.Connection) -> None:
+            change = (
+                "UPDATE message SET state = 'sending' WHERE queue_id = ? AND state IN ('queued', 'sending')"
+            )
+            if not c.execute(change, (queue_id,)).rowcount:
+                raise SpoolError(f"{queue_id} is not there to be sent any more")
+            statements.start_request(c, claim, request, told, self._wall())
+
+        await self._commit(write)
+
+    async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
+        """Record durably how this request ended."""
+        await self._writer.insist(lambda c: statements.end_request(c, claim, request, outcome, self._wall()))
+
+    async def settle(
+        self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
+    ) -> None:
+        """End the claim; content that nobody needs any more goes with it."""
+
+        def write(c: sqlite3.Connection) -> None:
+            if ended is not None:
+                statements.end_request(c, claim, *ended, self._wall())
+            statements.settle(c, claim, settlement, self._wall())
+
+        self._follow_clock()
+        if settlement.state is State.RELAYED and ended is None:
+            # It follows from what `record` wrote: a crash before the commit loses nothing.
+            self._writer.follow(write, lambda: self._over(claim, settlement))
+            return
+        await self._writer.insist(write)
+        self._over(claim, settlement)
+
+    def _over(self, claim: Claim, settlement: Settlement) -> None:
+        queue_id = claim.entry.queue_id
+        if settlement.state is State.DELAYED:
+            self._turns.plan(settlement.next_attempt)
+        if settlement.state is State.QUEUED:
+            self._turns.give_back(queue_id, claim.entry.account)
+        self._turns.claimed.discard(queue_id)
+        if settlement.state in (State.RELAYED, State.DISCARDED):
+            self._recent.forget(queue_id)
+            if claim.content.path is not None:
+                cleaning = asyncio.get_running_loop().run_in_executor(None, claim.content.discard)
+                self._cleaning.add(cleaning)
+                cleaning.add_done_callback(self._cleaning.discard)
+
+    async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
+        """End the claim and put a notice about it, in one commit: a crash leaves neither, or both.
+
+        Raises:
+            SpoolError: the notice's file cannot be kept; nothing was changed.
+        """
+        queue_id = self._ids.make()
+        self._keeping.add(queue_id)
+        try:
+            submission = await self._keep(queue_id, notice.submission)
+            entry = make_entry(queue_id, submission, notice.account)
+
+            def write(c: sqlite3.Connection) -> None:
+                insert(c, self._turns, entry, submission.content)
+                statements.settle(c, claim, settlement, self._wall())
+                statements.note(c, claim.entry.queue_id, "notice", {"to": notice.to, "notice": queue_id})
+
+            self._follow_clock()
+            await asyncio.shield(self._writer.insist(write))
+        finally:
+            self._keeping.discard(queue_id)
+            self._turns.doubt(notice.account)
+        self._over(claim, settlement)
+        return queue_id
+
+    async def abandon(self, claim: Claim) -> None:
+        """Forget the claim; nothing was started under it."""
+        self._turns.give_back(claim.entry.queue_id, claim.entry.account)
+
+    async def tend(self, keep_failed: float, keep_history: float) -> None:
+        """Look after the spool until cancelled."""
+        self._tended = True  # from here on somebody listens to reports
+        self._report_news()
+        tending = Tending(self._reader, self._files, self._keeping, self._report)
+        await tending.run(
+            self._set_aside_unclaimed,
+            lambda: self._forget(keep_failed, keep_history),
+            lambda: self._commit(mark_time),
+        )
+
+    async def _forget(self, keep_failed: float, keep_history: float) -> None:
+        now = self._clock.now()
+        # The budget of a mailbox looks back a day, whatever the history's length.
+        history = now - max(keep_history, LIFE)
+        while await self.purge(history, now - keep_failed):  # noqa: ASYNC110 - pieces of work, no event
+            await asyncio.sleep(_BREATH)
+        for queue_id in self._unheard.expire(now - LIFE):
+            self._writer.follow(lambda c, gone=queue_id: statements.forget_unheard(c, gone))  # type: ignore[misc]
+
+    async def purge(self, relayed_before: float, failed_before: float) -> int:
+        """Forget some messages that ended before; how many."""
+        claimed = self._turns.claimed
+        ids = await self._commit(lambda c: statements.purge(c, relayed_before, failed_before, claimed))
+        for queue_id in ids:
+            await asyncio.to_thread(self._files.remove, queue_id)
+        return len(ids)
+
+    async def _set_aside_unclaimed(self, queue_id: str, reason: str) -> None:
+        # Whoever has claimed it finds out by himself.
+        if queue_id not in self._turns.claimed:
+            await self._set_aside(queue_id, reason)

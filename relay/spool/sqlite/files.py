@@ -1,0 +1,162 @@
+"""Content over 64 KiB: files beside the database, flushed before their row exists."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from relay.envelope import Content, ContentWriter
+from relay.spool import SpoolError, SpoolFull
+from relay.spool.rows.codecs import Damaged
+from relay.spool.sqlite.disk import Space
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+# The process is short of something for a while; that says nothing about the file.
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_BETWEEN_READS = 1.0  # seconds; a disk on a bus or a network that was reset is back by then
+
+
+class Files:
+    """The spool's folders: what is arriving, what is kept, and what belongs to no row."""
+
+    def __init__(self, folder: Path, space: Space) -> None:
+        self._space = space
+        self._incoming = folder / "incoming"
+        self._content = folder / "content"
+        self._orphaned = folder / "orphaned"
+
+    def prepare(self) -> None:
+        """Make the folders; what was still arriving when the last owner ended was never accepted.
+
+        Raises:
+            SpoolError: they cannot be made.
+        """
+        try:
+            for folder in (self._incoming, self._content):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left in self._incoming.iterdir():
+                left.unlink()
+            # The folders' own names are as durable as what will be kept in them.
+            flush(self._content.parent)
+        except OSError as error:
+            raise translate(error) from error
+
+    def writer(self) -> ContentWriter:
+        """Takes one message's content as it arrives."""
+        return ContentWriter(self._incoming, fits=self._space.fits)
+
+    def path(self, queue_id: str) -> Path:
+        """Where this message's content lies."""
+        return self._content / queue_id
+
+    def keep(self, content: Content, queue_id: str) -> Content:
+        """Flush an arrived file and move it to its place; blocks until it is on stable storage.
+
+        Raises:
+            SpoolError: it is not; the file is still where it was, or gone.
+        """
+        assert content.path is not None  # noqa: S101 - content in memory goes into the row
+        kept = self.path(queue_id)
+        try:
+            # The name is only as durable as its directory (fsync(2)), which is opened first: without a
+            # descriptor for it nothing has been moved, and the same can be tried again.
+            with _opened(self._content) as folder:
+                flush(content.path)
+                if kept.exists():
+                    raise SpoolError(f"{kept} is there already")
+                content.path.rename(kept)
+                os.fsync(folder)
+        except OSError as error:
+            raise translate(error) from error
+        return Content(content.size, content.sha256, path=kept)
+
+    def verify(self, content: Content) -> None:
+        """Read a kept file and compare it with its row; blocks.
+
+        Raises:
+            Damaged: it is not what was put.
+            SpoolError: nothing can be opened now, whatever it is.
+        """
+        assert content.path is not None  # noqa: S101 - content in the row is verified where it is read
+        try:
+            digest, size = _read(content.path)
+        except FileNotFoundError:
+            raise Damaged("its content file is missing") from None
+        except OSError as error:
+            if error.errno in _SHORT:
+                raise translate(error) from error
+            raise Damaged(f"its content file cannot be read: {error.strerror}") from None
+        if size != content.size:
+            raise Damaged(f"its content file has {size} octets instead of {content.size}")
+        if digest != content.sha256:
+            raise Damaged("its content file is not what was written (its hash differs)")
+
+    def remove(self, queue_id: str) -> None:
+        """Remove a message's content, if there is a file of it."""
+        self.path(queue_id).unlink(missing_ok=True)
+
+    def kept(self) -> Iterator[str]:
+        """The queue ids for which there is a file."""
+        with os.scandir(self._content) as found:
+            for entry in found:
+                yield entry.name
+
+    def dismiss(self, name: str, before: float) -> bool:
+        """Remove a file that no row knows: its message was never accepted.
+
+        One that is older than the database itself is put aside instead: then it is the database that
+        is new, and the file may be somebody's mail.
+
+        Returns:
+            Whether it was put aside.
+        """
+        path = self._content / name
+        try:
+            if path.stat().st_mtime >= before:
+                path.unlink()
+                return False
+            self._orphaned.mkdir(mode=0o700, exist_ok=True)
+            path.rename(self._orphaned / name)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _read(path: Path) -> tuple[str, int]:
+    """The hash and the size of a file; once more where the disk could not read it the first time."""
+    try:
+        return _digest(path)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    time.sleep(_BETWEEN_READS)
+    return _digest(path)
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def flush(path: Path) -> None:
+    """Put a file, or the names in a folder, on stable storage (fsync(2)). Raises OSError."""
+    with _opened(path) as fd:
+        os.fsync(fd)
+
+
+def translate(error: OSError) -> SpoolError:
+    """The spool's own error for what the file system said."""
+    kind = SpoolFull if error.errno in _FULL else SpoolError
+    return kind(f"{error.strerror}: {error.filename}")

@@ -1,0 +1,250 @@
+"""The statements behind the contract: what changes a message's state, and what shows it."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Collection, Container, Mapping, Sequence
+from typing import Any
+
+from relay.envelope import Content
+from relay.outcome import Action, Outcome
+from relay.spool import Claim, Entry, NoSuchMessage, Past, Settlement, SpoolError, State
+from relay.spool.rows.codecs import (
+    COLUMNS,
+    FILE,
+    Damaged,
+    dump_losses,
+    dump_outcome,
+    load_damaged,
+    load_entry,
+    load_past,
+)
+from relay.spool.sqlite.files import Files
+from relay.spool.sqlite.scheduler import Turns, find
+
+# Forgetting more at once would keep everybody else waiting.
+_MOST_PURGED = 500
+_OVER = (State.RELAYED, State.FAILED, State.DISCARDED)
+
+
+def look_at_clock(c: sqlite3.Connection) -> float:
+    """Seconds since the epoch, by the spool's clock."""
+    now: float = c.execute("SELECT now()").fetchone()[0]
+    return now
+
+
+def load_content(c: sqlite3.Connection, files: Files, row: Sequence[Any]) -> Content:
+    """The content that belongs to a row.
+
+    Raises:
+        Damaged: it stands in the database, and is not what was put.
+    """
+    queue_id, size, sha256 = row[0], row[4], row[5]
+    if row[FILE]:
+        return Content(size, sha256, path=files.path(queue_id))
+    found = c.execute("SELECT data FROM content WHERE queue_id = ?", (queue_id,)).fetchone()
+    if found is None:
+        raise Damaged("its content is missing")
+    if not isinstance(found[0], bytes) or hashlib.sha256(found[0]).hexdigest() != sha256:
+        raise Damaged("its content is not what was written (its hash differs)")
+    return Content(size, sha256, data=found[0])
+
+
+def settle(c: sqlite3.Connection, claim: Claim, settlement: Settlement, now: float) -> None:
+    """Write how a claim ended; `now` in seconds since the epoch, as the statements ask the clock slowly."""
+    queue_id, outcome, state = claim.entry.queue_id, settlement.outcome, settlement.state
+    c.execute(
+        "UPDATE message SET state = ?, next_attempt = ?, attempts = attempts + ?,"
+        " unknowns = unknowns + ?, status = ?, reason = ?, losses = ?, ended = ? WHERE queue_id = ?",
+        (
+            state,
+            settlement.next_attempt,
+            int(settlement.spent),
+            int(outcome.action is Action.UNKNOWN),
+            outcome.status,
+            outcome.reason,
+            dump_losses(settlement.losses),
+            now if state in _OVER else 0.0,
+            queue_id,
+        ),
+    )
+    if state is not State.RELAYED:
+        # An attempt that broke off, or was interrupted, ended as the whole did.
+        query = "UPDATE request SET ended = ?, outcome = ? WHERE queue_id = ? AND ended IS NULL"
+        c.execute(query, (now, dump_outcome(outcome), queue_id))
+    if state in (State.RELAYED, State.DISCARDED):
+        c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
+
+
+def change(
+    c: sqlite3.Connection, turns: Turns, queue_id: str, states: Sequence[State], state: State, event: str
+) -> None:
+    """Do what a person asked for.
+
+    Raises:
+        NoSuchMessage: there is none of this id in one of these states, or it is being sent.
+    """
+    row = c.execute("SELECT state FROM message WHERE queue_id = ?", (queue_id,)).fetchone()
+    if row is None:
+        raise NoSuchMessage(f"no message has the id {queue_id}")
+    if queue_id in turns.claimed:
+        raise NoSuchMessage(f"{queue_id} is being sent at this moment")
+    if row[0] not in states:
+        raise NoSuchMessage(f"{queue_id} is {row[0]}, not {' or '.join(states)}")
+    now = look_at_clock(c)
+    c.execute("UPDATE message SET state = ?, next_attempt = 0 WHERE queue_id = ?", (state, queue_id))
+    if state is State.QUEUED:
+        turns.enqueue(c, queue_id)
+    elif state is State.DISCARDED:
+        c.execute("UPDATE message SET ended = ? WHERE queue_id = ?", (now, queue_id))
+        c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
+        c.execute("DELETE FROM unheard WHERE queue_id = ?", (queue_id,))
+    if event == "retried":
+        # A person has decided: attempts, unknowns and the time until giving up begin anew.
+        query = "UPDATE message SET since = ?, attempts = 0, unknowns = 0, ended = 0 WHERE queue_id = ?"
+        c.execute(query, (now, queue_id))
+    note(c, queue_id, event, {})
+
+
+def set_aside(c: sqlite3.Connection, queue_id: str, reason: str) -> bool:
+    """Keep a damaged message for a person, out of everybody's way; whether it still needs its content."""
+    change_ = (
+        "UPDATE message SET state = 'held', next_attempt = 0, status = '4.3.0', reason = ?"
+        " WHERE queue_id = ? AND state NOT IN ('relayed', 'discarded')"
+    )
+    if not c.execute(change_, (f"damaged: {reason}", queue_id)).rowcount:
+        return False
+    note(c, queue_id, "set aside", {"reason": reason})
+    return True
+
+
+def note(c: sqlite3.Connection, queue_id: str, event: str, detail: Mapping[str, object]) -> None:
+    """Add to a message's trace."""
+    values = (queue_id, look_at_clock(c), event, json.dumps(detail, ensure_ascii=False))
+    c.execute("INSERT INTO event (queue_id, at, event, detail) VALUES (?, ?, ?, ?)", values)
+
+
+def backlog(c: sqlite3.Connection, most: int) -> dict[tuple[str, str], int]:
+    """How many messages are queued, by account and line."""
+    query = (
+        "SELECT account, source, COUNT(*) FROM"
+        " (SELECT account, source FROM message INDEXED BY message_line WHERE state = 'queued' LIMIT ?)"
+        " GROUP BY account, source"
+    )
+    return {(account, line): n for account, line, n in c.execute(query, (most,))}
+
+
+def accounts(c: sqlite3.Connection) -> set[str]:
+    """The accounts of all that waits."""
+    # From account to account by the index: a million may be queued. In the other states there are few.
+    query = (
+        "WITH RECURSIVE queued (account) AS ("
+        " SELECT MIN(account) FROM message INDEXED BY message_turn WHERE state = 'queued'"
+        " UNION ALL SELECT (SELECT MIN(account) FROM message INDEXED BY message_turn"
+        " WHERE state = 'queued' AND account > queued.account) FROM queued WHERE account IS NOT NULL)"
+        " SELECT account FROM queued WHERE account IS NOT NULL"
+        " UNION SELECT account FROM message INDEXED BY message_state"
+        " WHERE state IN ('sending', 'delayed', 'held')"
+    )
+    return {account for (account,) in c.execute(query)}
+
+
+def list_entries(
+    c: sqlite3.Connection, states: Collection[State], limit: int, *, newest: bool
+) -> list[Entry]:
+    """Messages in these states, by arrival."""
+    marks = ", ".join("?" * len(states))
+    order = "DESC" if newest else "ASC"
+    query = f"SELECT {COLUMNS} FROM message WHERE state IN ({marks}) ORDER BY arrival {order} LIMIT ?"  # noqa: S608
+    return [_show_row(c, row) for row in c.execute(query, (*states, limit)).fetchall()]
+
+
+def show(c: sqlite3.Connection, queue_id: str) -> Entry:
+    """One message.
+
+    Raises:
+        NoSuchMessage: there is none of this id.
+    """
+    row = find(c, queue_id)
+    if row is None:
+        raise NoSuchMessage(f"no message has the id {queue_id}")
+    return _show_row(c, row)
+
+
+def _show_row(c: sqlite3.Connection, row: Sequence[Any]) -> Entry:
+    try:
+        return load_entry(c, row)
+    except Damaged:
+        return load_damaged(row)
+
+
+def find_content(c: sqlite3.Connection, files: Files, queue_id: str) -> Content:
+    """A message's content.
+
+    Raises:
+        NoSuchMessage: there is none of this id, or its content is gone.
+    """
+    row = find(c, queue_id)
+    if row is None or row[1] in (State.RELAYED, State.DISCARDED):
+        raise NoSuchMessage(f"no content is kept of {queue_id}")
+    try:
+        return load_content(c, files, row)
+    except Damaged as error:
+        raise SpoolError(f"{queue_id}: {error}") from error
+
+
+def history(c: sqlite3.Connection, since: float) -> list[Past]:
+    """The requests started after `since`, oldest first."""
+    query = (
+        "SELECT request.started, request.ended, message.account, request.recipients,"
+        " request.outcome FROM request JOIN message USING (queue_id) WHERE request.started > ?"
+        " ORDER BY request.started"
+    )
+    return [load_past(row) for row in c.execute(query, (since,))]
+
+
+def start_request(c: sqlite3.Connection, claim: Claim, request: int, recipients: str, now: float) -> None:
+    """Write that a request is about to be sent; `recipients` are JSON."""
+    c.execute(
+        "INSERT INTO request (queue_id, number, attempt, recipients, started) VALUES (?, ?, ?, ?, ?)",
+        (claim.entry.queue_id, request, claim.attempt, recipients, now),
+    )
+
+
+def end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outcome, now: float) -> None:
+    """Write how a request ended; `now` in seconds since the epoch."""
+    c.execute(
+        "UPDATE request SET ended = ?, outcome = ?"
+        " WHERE queue_id = ? AND number = ? AND attempt = ? AND ended IS NULL",
+        (now, dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
+    )
+
+
+def forget_unheard(c: sqlite3.Connection, queue_id: str) -> None:
+    """The reply was heard, or it is too late for it to matter."""
+    c.execute("DELETE FROM unheard WHERE queue_id = ?", (queue_id,))
+
+
+def purge(
+    c: sqlite3.Connection, relayed_before: float, failed_before: float, claimed: Container[str]
+) -> list[str]:
+    """Remove all that is known of some messages that ended before.
+
+    What failed becomes history first: its content is gone, its trace stays a while longer.
+    """
+    # Whatever ended before has arrived before: that is what the index is ordered by.
+    old = "SELECT queue_id FROM message WHERE state IN ({}) AND arrival < ?1 AND ended < ?1 LIMIT ?2"
+    expired = [
+        one
+        for (one,) in c.execute(old.format("'failed'"), (failed_before, _MOST_PURGED))
+        if one not in claimed
+    ]
+    for queue_id in expired:
+        over = "UPDATE message SET state = 'discarded', ended = ? WHERE queue_id = ?"
+        c.execute(over, (look_at_clock(c), queue_id))
+        c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
+        note(c, queue_id, "kept no longer", {})
+    gone = c.execute(old.format("'relayed', 'discarded'"), (relayed_before, _MOST_PURGED)).fetchall()
+    for table in ("message", "content", "request", "event", "unheard"):
+        c.executemany(f"DELETE FROM {table} WHERE queue_id = ?", gone)  # noqa: S608
+    return list({*expired, *(queue_id for (queue_id,) in gone)})

@@ -1,0 +1,1 @@
+"""The account's grant: consent, refresh, and where the tokens are kept."""

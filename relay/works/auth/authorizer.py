@@ -1,0 +1,386 @@
+"""A live access token for each account: refreshed ahead, one refresh at a time, never lost.
+
+With rotation on, a refresh kills the old refresh token at once (Works API §2), so:
+
+- "a refresh has started" is durable before the request, and the new tokens are before they are used;
+- a refresh is a task of its own, which no caller's cancellation reaches, and one lock for each account
+  lets one process at a time do it;
+- it happens at half of the access token's life, also for accounts that send nothing. If the relay
+  dies between the request and the storing, the next start tries the stored refresh token once; if
+  that is dead, the account sends with the stored access token while it lives, and the operator
+  has been told meanwhile; then it is held until somebody logs in.
+
+A grant that `relay login` writes is picked up while this runs.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from relay import metrics
+from relay.grants import Grant, GrantError, GrantStore, TokenError
+from relay.works.auth.oauth import AuthServer, Tokens
+from relay.works.diagnosis import Failure
+
+# A token that dies while the request is on its way is as good as dead.
+_MARGIN, _MARGIN_SHARE = 30.0, 0.1  # seconds, and at most this share of its life
+_POLL = 2.0  # seconds between looks at the store: `relay login` is noticed so soon
+_LOOK = 0.5  # seconds for which a token that lives needs no look at the store
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds after a refresh that could not be done
+_LOCK_PATIENCE, _LOCK_POLL = 30.0, 0.05  # seconds
+# A message that waits for a refresh keeps a slot from the other accounts' mail.
+_WAIT_FOR_REFRESH = 30.0  # seconds
+_NOTE_USE_EVERY = 3600.0  # seconds
+# An authorization server that is not well for so long may be one that will not take this grant again.
+_OVERDUE = 3600.0  # seconds
+_DAY = 86400.0  # seconds
+_WARN_AT = (1, 7, 14, 30)  # days before a grant dies that nothing but a person can renew
+
+log = structlog.get_logger(__name__)
+
+OnTrouble = Callable[[str, Failure | None], None]
+OnWarning = Callable[[str, int], None]
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one account beside its grant."""
+
+    grant: Grant | None = None
+    version: object = None
+    read: bool = False
+    looked: float = 0.0  # when the store was last asked, monotonic
+    rejected: str = ""  # an access token that the API has refused
+    refused: str = ""  # a refresh token that the authorization server has refused: not tried again
+    unsaved: Grant | None = None  # refreshed, and the store would not take it: the old one may be dead
+    trouble: Failure | None = None
+    diagnostic: str = ""
+    unavailable_since: float = 0.0  # by the clock; 0: the authorization server answers
+    pause: float = 0.0  # seconds; grows while the authorization server is not well
+    again_at: float = 0.0  # no refresh before, by the clock
+    used_at: float = 0.0
+    warned: tuple[str, int] = ("", 0)  # of which refresh token, at how many days
+    refreshing: asyncio.Task[None] | None = None
+
+
+class Authorizer:
+    """Gives access tokens and keeps grants alive."""
+
+    def __init__(
+        self,
+        server: AuthServer,
+        store: GrantStore,
+        on_trouble: OnTrouble | None = None,
+        clock: Callable[[], float] = time.time,
+        on_warning: OnWarning | None = None,
+    ) -> None:
+        """Args:
+        server: the authorization server.
+        store: where grants are kept.
+        on_trouble: told of an account's trouble when it changes, perhaps while it `can_send` still;
+            None: it is over.
+        clock: seconds since the epoch.
+        on_warning: told, 30, 14, 7 and 1 days before, that a grant dies in at most so many days.
+        """
+        self._server = server
+        self._store = store
+        self._on_trouble = on_trouble
+        self._on_warning = on_warning
+        self._clock = clock
+        self._states: dict[str, _State] = {}
+
+    async def token(self, account: str, rejected: str = "") -> str:
+        """A live access token.
+
+        Args:
+            account: the account's name.
+            rejected: a token that the API has just answered 401 to. However many callers come with the
+                same one, one refresh is done.
+
+        Raises:
+            TokenError: there is none, and its `failure` says why.
+        """
+        state = self._states.get(account)
+        if rejected or state is None or not self._lives(state) or time.monotonic() > state.looked + _LOOK:
+            state = await self._look(account)
+        if rejected:
+            state.rejected = rejected
+        if not self._lives(state):
+            await self._refresh(account, state)
+        if state.grant is None or not self._lives(state):
+            raise TokenError(state.trouble or Failure.TOKEN_UNAVAILABLE, state.diagnostic)
+        state.used_at = self._clock()
+        return state.grant.access_token
+
+    def trouble(self, account: str) -> Failure | None:
+        """What is wrong with the account's grant as far as it is known; None: nothing."""
+        state = self._states.get(account)
+        return state.trouble if state else None
+
+    def can_send(self, account: str) -> bool:
+        """Whether there is a living access token, whatever its refresh said.
+
+        A refused refresh is told as trouble at once; the account's mail need not wait until this is False.
+        """
+        state = self._states.get(account)
+        return state is not None and self._lives(state)
+
+    def grant(self, account: str) -> Grant | None:
+        """The account's grant as it was last read, with the time of its last use."""
+        state = self._states.get(account)
+        if state is None or state.grant is None:
+            return None
+        return replace(state.grant, used_at=max(state.used_at, state.grant.used_at or 0.0) or None)
+
+    def warned(self, account: str) -> tuple[str, int] | None:
+        """Of which grant the end was announced, and at how many days; None: it was renewed since."""
+        state = self._states.get(account)
+        if state is None or state.grant is None or state.grant.refresh_token != state.warned[0]:
+            return None
+        return state.warned
+
+    async def keep_alive(self, accounts: Iterable[str]) -> None:
+        """Refresh what is due, for ever; notice new grants. Cancel it to end it, then `aclose`."""
+        names = list(accounts)
+        while True:
+            for name in names:
+                try:
+                    await self.check(name)
+                except TokenError:
+                    continue  # told already, by `on_trouble` and in the log
+                except Exception:
+                    # A fault of ours in one account must not let the other grants die.
+                    log.exception("grant not looked at", account=name)
+            await asyncio.sleep(_POLL)
+
+    async def check(self, account: str) -> None:
+        """Look at one account: read a new grant, refresh one that is due.
+
+        Raises:
+            TokenError: there is no usable grant.
+        """
+        state = await self._look(account)
+        if self._due(state):
+            await self._refresh(account, state)
+        await self._note_use(account, state)
+        if state.grant is None:
+            raise TokenError(Failure.NO_GRANT)
+        self._warn(account, state, state.grant)
+
+    async def aclose(self) -> None:
+        """Wait for the refreshes under way: a rotated token is not thrown away."""
+        tasks = [state.refreshing for state in self._states.values() if state.refreshing]
+        if tasks:
+            await asyncio.wait(tasks)
+        for account, state in self._states.items():
+            if state.unsaved is not None:
+                state.again_at = 0.0
+                await self._refresh(account, state)
+            await self._note_use(account, state, at_once=True)
+
+    def _lives(self, state: _State) -> bool:
+        grant = state.grant
+        if grant is None or grant.access_token == state.rejected:
+            return False
+        margin = min(_MARGIN, _MARGIN_SHARE * (grant.expires_at - grant.issued_at))
+        return self._clock() < grant.expires_at - margin
+
+    def _due(self, state: _State) -> bool:
+        grant = state.grant
+        if grant is None:
+            return False
+        # A clock that was set back must not keep a token past its life: issued in the future is due too.
+        now = self._clock()
+        due = (
+            now >= grant.half_life_at
+            or now < grant.issued_at - _MARGIN
+            or grant.refresh_started_at is not None
+        )
+        return (due or grant.access_token == state.rejected) and self._may_refresh(state)
+
+    def _may_refresh(self, state: _State) -> bool:
+        grant = state.grant
+        if grant is None or grant.refresh_token == state.refused:
+            return False
+        wait = state.again_at - self._clock()
+        return not 0 < wait <= _LONGEST_PAUSE  # longer: the clock was set back
+
+    async def _look(self, account: str) -> _State:
+        """The account's state, its grant read again if somebody stored one."""
+        state = self._states.setdefault(account, _State())
+        while True:
+            version, state.looked = self._store.version(account), time.monotonic()
+            known = state.version, state.read
+            if known == (version, True):
+                return state
+            grant, fault = None, ""
+            try:
+                grant = await asyncio.to_thread(self._store.load, account)
+            except GrantError as error:
+                fault = str(error)
+            # Else somebody read or stored one meanwhile: what was read here may be the older one, and its
+            # refresh token dead.
+            if known == (state.version, state.read):
+                break
+        if fault:
+            # Read again at the next look: a file that may be read after all is not a changed one.
+            state.grant, state.read = None, False
+            self._tell(account, state, Failure.NO_GRANT, fault)
+            return state
+        before = state.grant
+        # Known first, told then: whoever is told asks at once whether the account can send.
+        state.grant, state.version, state.read = grant, version, True
+        if grant is None or (state.unsaved and state.unsaved.consented_at != grant.consented_at):
+            state.unsaved = None
+        if grant is None:
+            self._tell(account, state, Failure.NO_GRANT)
+        elif before is None or grant.consented_at != before.consented_at:
+            if before is not None and state.trouble is None and self._on_trouble is not None:
+                # The API may have refused what was in order here: 401 after a refresh, 403.
+                self._on_trouble(account, None)
+            self._tell(account, state, None)
+            state.pause = state.again_at = 0.0
+            state.rejected = state.refused = ""
+        return state
+
+    def _tell(self, account: str, state: _State, trouble: Failure | None, diagnostic: str = "") -> None:
+        state.diagnostic = diagnostic
+        if trouble not in (Failure.TOKEN_UNAVAILABLE, Failure.TOKEN_OVERDUE):
+            state.unavailable_since = 0.0
+        if trouble is state.trouble:
+            return
+        state.trouble = trouble
+        if trouble is None:
+            log.info("grant in order", account=account)
+        else:
+            log.error("grant in trouble", account=account, trouble=trouble.name, diagnostic=diagnostic)
+        if self._on_trouble is not None:
+            self._on_trouble(account, trouble)
+
+    def _warn(self, account: str, state: _State, grant: Grant) -> None:
+        """Say once at each mark that the refresh token dies; with rotation on it never comes near one."""
+        left = (grant.refresh_expires_at - self._clock()) / _DAY
+        mark = next((days for days in _WARN_AT if left <= days), None)
+        if mark is None or state.warned == (grant.refresh_token, mark):
+            return
+        state.warned = (grant.refresh_token, mark)
+        log.warning("grant dies soon", account=account, days_left=round(max(0.0, left), 1))
+        if self._on_warning is not None:
+            self._on_warning(account, mark)
+
+    async def _refresh(self, account: str, state: _State) -> None:
+        """Take part in the one refresh of this account, or begin it."""
+        if state.refreshing is None:
+            if not self._may_refresh(state):
+                return
+            state.refreshing = asyncio.create_task(
+                self._run_refresh(account, state), name=f"refresh {account}"
+            )
+        # Who waits may be cancelled or have enough of it; the refresh may not.
+        task = state.refreshing
+        await asyncio.wait({task}, timeout=_WAIT_FOR_REFRESH)
+        if task.done():
+            task.result()
+
+    async def _run_refresh(self, account: str, state: _State) -> None:
+        try:
+            await self._locked_refresh(account, state)
+            metrics.REFRESHES.labels("granted").inc()
+        except TokenError as error:
+            metrics.REFRESHES.labels("refused" if error.refused else "unavailable").inc()
+            self._give_up(account, state, error)
+        except GrantError as error:
+            # A new token that cannot be stored is not used (a crash would lose it).
+            self._give_up(account, state, TokenError(Failure.TOKEN_UNAVAILABLE, str(error)))
+        finally:
+            state.refreshing = None
+
+    def _give_up(self, account: str, state: _State, error: TokenError) -> None:
+        if error.final and state.grant is not None:
+            state.refused = state.grant.refresh_token
+        state.pause = min(state.pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+        state.again_at = self._clock() + state.pause
+        overdue = error.failure is Failure.TOKEN_UNAVAILABLE and self._is_overdue(state)
+        self._tell(account, state, Failure.TOKEN_OVERDUE if overdue else error.failure, error.diagnostic)
+
+    def _is_overdue(self, state: _State) -> bool:
+        now = self._clock()
+        state.unavailable_since = min(state.unavailable_since or now, now)
+        return now - state.unavailable_since >= _OVERDUE and not self._lives(state)
+
+    async def _locked_refresh(self, account: str, state: _State) -> None:
+        until = time.monotonic() + _LOCK_PATIENCE
+        while True:
+            with self._store.lock(account) as ours:
+                if ours:
+                    await self._renew(account, state)
+                    return
+            if time.monotonic() > until:
+                raise TokenError(Failure.TOKEN_UNAVAILABLE, "another process holds the grant")
+            await asyncio.sleep(_LOCK_POLL)
+
+    async def _renew(self, account: str, state: _State) -> None:
+        before = state.grant
+        await self._look(account)
+        grant = state.grant
+        if grant is None or (before is not None and grant.access_token != before.access_token):
+            return  # another process was faster, or somebody logged in
+        if state.unsaved is not None:
+            await self._keep_renewed(account, state, state.unsaved)
+            return
+        started = replace(grant, refresh_started_at=self._clock())
+        await self._keep(account, state, started)
+        try:
+            tokens = await self._server.refresh(grant.refresh_token)
+        except TokenError as error:
+            # The answer is known: the next start need not wonder.
+            if error.failure is not Failure.TOKEN_UNAVAILABLE:
+                await self._keep(account, state, replace(grant, refresh_started_at=None))
+            raise
+        await self._keep_renewed(account, state, renew(grant, tokens, self._clock()))
+
+    async def _keep_renewed(self, account: str, state: _State, grant: Grant) -> None:
+        state.unsaved = grant
+        await self._keep(account, state, grant)
+        state.unsaved = None
+        if grant.access_token == state.rejected:
+            state.rejected = ""  # the same again: if the API still refuses it, that is its answer
+        state.pause = state.again_at = 0.0
+        log.info("grant refreshed", account=account, rotation=grant.rotation)
+        self._tell(account, state, None)
+
+    async def _keep(self, account: str, state: _State, grant: Grant) -> None:
+        """Store a grant, and only then know it."""
+        await asyncio.to_thread(self._store.store, account, grant)
+        state.grant, state.version = grant, self._store.version(account)
+        state.looked = 0.0  # somebody who logs in waits for our lock: the next caller looks again
+
+    async def _note_use(self, account: str, state: _State, *, at_once: bool = False) -> None:
+        grant = state.grant
+        if grant is None or state.refreshing is not None or state.used_at <= (grant.used_at or 0.0):
+            return
+        if not at_once and state.used_at - (grant.used_at or 0.0) < _NOTE_USE_EVERY:
+            return
+        with contextlib.suppress(GrantError), self._store.lock(account) as ours:
+            if ours and state.version == self._store.version(account):
+                await self._keep(account, state, replace(grant, used_at=state.used_at))
+
+
+def renew(grant: Grant, tokens: Tokens, now: float) -> Grant:
+    """The grant after a refresh at `now`."""
+    rotated = tokens.refresh_token is not None and tokens.refresh_token != grant.refresh_token
+    return replace(
+        grant,
+        access_token=tokens.access_token,
+        expires_at=now + tokens.lives,
+        issued_at=now,
+        refresh_token=tokens.refresh_token or grant.refresh_token,
+        refresh_issued_at=now if rotated else grant.refresh_issued_at,
+        scope=tokens.scope or grant.scope,
+        rotation=rotated,
+        refresh_started_at=None,
+    )

@@ -1,0 +1,181 @@
+"""The authorization server: codes and refresh tokens become access tokens (RFC 6749 §4.1, §6).
+
+What comes back is read as the server really says it: `expires_in` is a string, and errors have two
+shapes (Works API §2). Neither a token nor the secret ever gets into an exception or a repr.
+"""
+
+import asyncio
+import json
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlencode
+
+from pydantic import SecretStr
+
+from relay.grants import TokenError
+from relay.works.diagnosis import Failure
+from relay.works.http.tls import make_context
+
+if TYPE_CHECKING:
+    import httpx2 as httpx
+
+_ERROR = re.compile(r"[A-Za-z0-9_. -]{1,60}")
+_SHORTEST_LIFE, _USUAL_LIFE, _LONGEST_LIFE = 1.0, 3600.0, 30 * 86400.0  # seconds
+_LONGEST_ANSWER = 64 * 1024  # octets
+# The server may rotate the refresh token and answer slowly: giving up early locks the account out.
+_PATIENCE, _CONNECT_PATIENCE = 120.0, 10.0  # seconds, for each read and for the connection
+_LONGEST_CALL = 180.0  # seconds in all: one octet a minute would keep all mail of the account, and its slots
+# Our own registration is refused, whoever's grant it is (RFC 6749 §5.2).
+_ABOUT_THE_APP = frozenset({"invalid_client", "unauthorized_client"})
+_REFUSALS = frozenset({400, 401, 403})
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What the token endpoint gave."""
+
+    access_token: str = field(repr=False)
+    lives: float  # seconds
+    refresh_token: str | None = field(repr=False)  # None: rotation is off, the old one stays good
+    scope: str = ""
+
+
+class App(Protocol):
+    """The app's registration (config.Works is one)."""
+
+    @property
+    def client_id(self) -> str:
+        """From the Developer Console."""
+
+    @property
+    def client_secret(self) -> SecretStr:
+        """Likewise."""
+
+    @property
+    def auth_url(self) -> str:
+        """Such as https://auth.worksmobile.com/oauth2/v2.0."""
+
+    @property
+    def redirect_url(self) -> str:
+        """As it is registered with the app."""
+
+    @property
+    def scope(self) -> str:
+        """What consent is asked for, separated by spaces."""
+
+
+class AuthServer:
+    """Talks to the token endpoint."""
+
+    def __init__(self, app: App, tls: ssl.SSLContext | None = None) -> None:
+        self._app = app
+        self._tls = tls
+
+    def authorize_url(self, state: str) -> str:
+        """Where a person consents (RFC 6749 §4.1.1)."""
+        query = {
+            "client_id": self._app.client_id,
+            "redirect_uri": self._app.redirect_url,
+            "scope": self._app.scope,
+            "response_type": "code",
+            "state": state,
+        }
+        return f"{self._app.auth_url}/authorize?{urlencode(query)}"
+
+    async def redeem(self, code: str) -> Tokens:
+        """Tokens for an authorization code.
+
+        Raises:
+            TokenError: the code or the app is refused, or the server cannot be used.
+        """
+        return await self._ask(
+            grant_type="authorization_code", code=code, redirect_uri=self._app.redirect_url
+        )
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """A new access token; with rotation on, a new refresh token too, and the old one is dead.
+
+        Raises:
+            TokenError: the grant or the app is refused, or the server cannot be used.
+        """
+        return await self._ask(grant_type="refresh_token", refresh_token=refresh_token)
+
+    async def _ask(self, **parameters: str) -> Tokens:
+        form = parameters | {
+            "client_id": self._app.client_id,
+            "client_secret": self._app.client_secret.get_secret_value(),
+        }
+        tls = self._tls or await make_context()
+        import httpx2 as httpx
+
+        timeout = httpx.Timeout(_PATIENCE, connect=_CONNECT_PATIENCE)
+        # One connection for each call: they are hours apart.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        try:
+            async with (
+                asyncio.timeout(_LONGEST_CALL),
+                httpx.AsyncClient(verify=tls, trust_env=False, timeout=timeout, limits=limits) as client,
+                # httpx encodes the form: an unencoded `+` in a refresh token is a space (Works API §2).
+                client.stream("POST", f"{self._app.auth_url}/token", data=form) as response,
+            ):
+                return _read_tokens(response.status_code, await _read(response))
+        except (httpx.HTTPError, TimeoutError) as error:
+            # The class alone: the text may hold what was sent.
+            raise TokenError(Failure.TOKEN_UNAVAILABLE, type(error).__name__) from None
+
+
+async def _read(response: "httpx.Response") -> bytes:
+    body = bytearray()
+    async for block in response.aiter_bytes():
+        body += block
+        if len(body) > _LONGEST_ANSWER:
+            break
+    return bytes(body)
+
+
+def _read_tokens(status: int, body: bytes) -> Tokens:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        answer = None
+    values = answer if isinstance(answer, dict) else {}
+    if status == 200 and isinstance(access := values.get("access_token"), str) and _is_token(access):  # noqa: PLR2004 - HTTP
+        refresh, scope = values.get("refresh_token"), values.get("scope")
+        return Tokens(
+            access,
+            read_life(values.get("expires_in")),
+            refresh if isinstance(refresh, str) and refresh else None,
+            scope if isinstance(scope, str) else "",
+        )
+    raise _refusal(status, values)
+
+
+def _is_token(text: str) -> bool:
+    # It goes into a header field: anything else would end the field (RFC 6750 §2.1).
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def _refusal(status: int, values: dict[str, object]) -> TokenError:
+    """Both shapes of errors: RFC 6749 §5.2's and `returnCode` (Works API §2)."""
+    error = values.get("error") or values.get("returnCode") or ""
+    name = error if isinstance(error, str) and _ERROR.fullmatch(error) else ""
+    said = f"HTTP {status} {name}".strip()
+    if name in _ABOUT_THE_APP:
+        return TokenError(Failure.APP_REFUSED, said)
+    if name == "invalid_grant":
+        return TokenError(Failure.TOKEN_REFUSED, said, final=True)
+    # Some servers refuse with 200 and an error. A refusal that is not named is tried again now and then.
+    if values and (status in _REFUSALS or (status == 200 and name)):  # noqa: PLR2004 - HTTP
+        return TokenError(Failure.TOKEN_REFUSED, said)
+    return TokenError(Failure.TOKEN_UNAVAILABLE, said)
+
+
+def read_life(value: object) -> float:
+    """Seconds an access token lives: in practice a string of digits, by RFC 6749 §5.1 a number."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:  # noqa: PLR2004 - digits enough
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value <= 0:  # noqa: PLR0124 - NaN
+        return _USUAL_LIFE
+    return float(min(max(value, _SHORTEST_LIFE), _LONGEST_LIFE))  # bounded first: JSON's numbers have no end

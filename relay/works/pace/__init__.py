@@ -1,0 +1,1 @@
+"""How fast: the budgets of the API and of each mailbox, and the gate while the API is down."""

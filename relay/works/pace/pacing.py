@@ -1,0 +1,366 @@
+"""How fast, and who next: budgets for the domain and for each mailbox, never exceeded before Works says so.
+
+Three kinds of budgets (Works API §3):
+
+- the domain's requests a minute, one for all accounts; half of it after half an hour of continuous use;
+- each mailbox's mails a minute;
+- each mailbox's recipients in 24 hours.
+
+The courier first takes a *slot* and only then chooses the message, so that a newcomer's message can
+have the very next one, however long the queue of somebody else is:
+
+    slot = await pacing.slot("scanner")     # the domain's and the mailbox's minute have room
+    message = …choose…                      # or slot.cancel(), if there is nothing to send
+    if (wait := slot.bind(recipients, id)): # the mailbox's day has no room: seconds until it has
+        slot.cancel()                       # what becomes free meanwhile is kept for this message
+    outcome = await client.send(…, budget=slot)
+    slot.end()                              # `with slot:` ends or cancels by itself
+
+Slots are given in the order in which they were asked for, so that accounts take turns. A slot counts from
+its start until a minute after its answer (see `budget`). Half of a minute's budget may go at once, the
+rest is spread evenly. A 429 pauses the domain's budget, for every message; `rateLimit-*` fields lower
+it when others of the domain use it too. While the circuit is open one slot at a time is given, a
+probe. After a restart `seed` is told what was sent in the last 24 hours.
+
+Clocks: monotonic for all counting, so that a clock set back or forth changes nothing; wall-clock time
+only to place the history of `seed`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from relay.outcome import Outcome
+from relay.works.diagnosis import Answer, retry_after, seconds
+from relay.works.pace.budget import DAY, Rate, Window
+from relay.works.pace.circuit import Circuit
+
+_TOO_MANY = 429
+_USUAL_PAUSE = 60.0  # seconds, after a 429 that does not say
+# A sleep is never longer: the clock may be moved (tests), and a reload may change the limits.
+_LONGEST_SLEEP = 1.0  # seconds
+_KEPT = DAY  # seconds for which room is kept beyond the moment when there is enough of it
+
+
+class Limits(Protocol):
+    """An account's limits (config.Account is one). 0: no limit."""
+
+    @property
+    def mails_per_minute(self) -> int:
+        """Of the mailbox."""
+
+    @property
+    def recipients_per_day(self) -> int:
+        """Of the mailbox, in 24 hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """Room in a mailbox's day that is kept for a message which found too little."""
+
+    message: str
+    recipients: int
+    until: float  # it may have been thrown away since
+
+
+@dataclass(slots=True)
+class _Mailbox:
+    rate: Rate
+    recipients_per_day: int
+    day: Window = field(default_factory=lambda: Window(DAY))
+    owed: _Owed | None = None
+
+    def room_in(self, now: float, recipients: int, message: str = "") -> float:
+        """Seconds until the day has room for so many; what is owed to another message counts as used."""
+        if not self.recipients_per_day:
+            return 0.0
+        if self.owed is not None and now >= self.owed.until:
+            self.owed = None
+        others = self.owed.recipients if self.owed is not None and self.owed.message != message else 0
+        return self.day.room_in(now, recipients + others, self.recipients_per_day)
+
+    def refuse(self, message: str, recipients: int, until: float) -> None:
+        """There was no room: keep what becomes free, or mail to fewer takes it each time."""
+        # Room for one is found whenever there is any.
+        if message and recipients > 1 and (self.owed is None or self.owed.message == message):
+            self.owed = _Owed(message, recipients, until)
+
+    def serve(self, message: str) -> None:
+        """There was room."""
+        if self.owed is not None and self.owed.message == message:
+            self.owed = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One request of the past, for `seed`."""
+
+    at: float  # seconds since the epoch
+    account: str
+    recipients: int
+
+
+class Slot:
+    """The right to make one request for one account, now. Ended or cancelled exactly once."""
+
+    def __init__(self, pacing: "Pacing", account: str, mailbox: _Mailbox) -> None:
+        self._pacing = pacing
+        self._mailbox = mailbox
+        self._open = True
+        self._holds_api = True
+        self._probe = pacing.circuit.down_since is not None
+        self._bound: int | None = None  # recipients
+        self.account = account
+
+    def bind(self, recipients: int, message: str = "") -> float:
+        """Choose a message for this slot.
+
+        Args:
+            recipients: of the message.
+            message: which one it is, if it comes again: what it lacks is kept for it.
+
+        Returns:
+            0, or the seconds until the mailbox may send to so many: then cancel, and choose another.
+        """
+        now = self._pacing.now()
+        wait = self._mailbox.room_in(now, recipients, message)
+        if wait:
+            self._mailbox.refuse(message, recipients, now + wait + _KEPT)
+        else:
+            self._bound = recipients
+            self._mailbox.day.take(recipients)
+            self._mailbox.serve(message)
+        return wait
+
+    async def again(self) -> None:
+        """Wait until the domain's budget has room for one more request of the same message."""
+        self._pacing.api.end(self._pacing.now())
+        self._holds_api = False
+        await self._pacing.wait_api()
+        self._holds_api = True
+
+    def answered(self, answer: Answer) -> None:
+        """Learn from what the API says of its limits."""
+        self._pacing.learn(answer)
+
+    def end(self) -> None:
+        """The request was answered, or given up; harmless when it is over already."""
+        self._close(made=True)
+
+    def cancel(self) -> None:
+        """The request was never made; harmless when it is over already."""
+        self._close(made=False)
+
+    def _close(self, *, made: bool) -> None:
+        if not self._open:
+            return
+        self._open = False
+        now = self._pacing.now()
+        for rate in (self._pacing.api, self._mailbox.rate) if self._holds_api else (self._mailbox.rate,):
+            if made:
+                rate.end(now)
+            else:
+                rate.give_back()
+        if self._bound is not None and made:
+            self._mailbox.day.end(now, self._bound)
+        elif self._bound is not None:
+            self._mailbox.day.give_back(self._bound)
+        if self._probe:
+            self._pacing.circuit.release()
+        self._pacing.wake()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(made=self._bound is not None)
+
+
+class Pacing:
+    """All budgets, and the line of those who wait for a slot. Of one event loop."""
+
+    def __init__(
+        self,
+        requests_per_minute: int,
+        accounts: Mapping[str, Limits],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args:
+        requests_per_minute: the domain's limit; 0: none.
+        accounts: the mailboxes' limits by the account's name.
+        clock: seconds, monotonic.
+        """
+        self._clock = clock
+        self.api = Rate(requests_per_minute, halves=True)
+        self.circuit = Circuit()
+        self._mailboxes: dict[str, _Mailbox] = {}
+        self._waiting: dict[
+            asyncio.Future[Slot | None], str
+        ] = {}  # in the order of asking; "": the API alone
+        self._timer: asyncio.TimerHandle | None = None
+        self.configure(requests_per_minute, accounts)
+
+    def configure(self, requests_per_minute: int, accounts: Mapping[str, Limits]) -> None:
+        """New limits, with what was used so far remembered."""
+        self.api.limit = requests_per_minute
+        for name, limits in accounts.items():
+            mailbox = self._mailboxes.setdefault(name, _Mailbox(Rate(0), 0))
+            mailbox.rate.limit = limits.mails_per_minute
+            mailbox.recipients_per_day = limits.recipients_per_day
+        self.wake()
+
+    def now(self) -> float:
+        """The clock, in seconds."""
+        return self._clock()
+
+    def seed(self, history: Iterable[Sent], wall: float | None = None) -> None:
+        """Learn what was sent before this process started.
+
+        Args:
+            history: the requests of the last 24 hours, oldest first.
+            wall: seconds since the epoch at this moment; None: ask the clock.
+        """
+        now, today = self.now(), time.time() if wall is None else wall
+        for sent in history:
+            age = max(0.0, today - sent.at)  # from the future: the clock was set back
+            if age > DAY:
+                continue
+            self.api.seed(now - age)
+            if (mailbox := self._mailboxes.get(sent.account)) is not None:
+                mailbox.rate.seed(now - age)
+                mailbox.day.add(now - age, sent.recipients)
+
+    def next_free(self, account: str, recipients: int = 1, ahead: int = 0) -> float:
+        """Seconds until a slot could be had, at the earliest.
+
+        Args:
+            account: the account's name.
+            recipients: of the message.
+            ahead: how many messages of this account come first.
+
+        Raises:
+            KeyError: there is no such account.
+        """
+        now, mailbox = self.now(), self._mailboxes[account]
+        day = mailbox.room_in(now, recipients)
+        rates = [_minute_share(rate, ahead, now) for rate in (self.api, mailbox.rate)]
+        return max(self.circuit.free_in(now), day, *rates)
+
+    def take(self, account: str) -> Slot | None:
+        """A slot, if there is one now.
+
+        Raises:
+            KeyError: there is no such account.
+        """
+        now, mailbox = self.now(), self._mailboxes[account]
+        if self._api_free_in(now) or mailbox.rate.free_in(now):
+            return None
+        self.circuit.take(now)
+        self.api.take(now)
+        mailbox.rate.take(now)
+        return Slot(self, account, mailbox)
+
+    async def slot(self, account: str) -> Slot:
+        """Wait for a slot.
+
+        Raises:
+            KeyError: there is no such account.
+        """
+        self._mailboxes[account]  # an unknown account is not waited for
+        slot = await self._queue(account)
+        assert slot is not None  # noqa: S101 - only wait_api is served without one
+        return slot
+
+    async def wait_api(self) -> None:
+        """Wait for one request of the domain's budget alone."""
+        await self._queue("")
+
+    async def _queue(self, account: str) -> Slot | None:
+        future: asyncio.Future[Slot | None] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = account
+        self.wake()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Served and cancelled in the same moment: the slot goes back.
+            if future.done() and not future.cancelled():
+                if (slot := future.result()) is not None:
+                    slot.cancel()
+                else:
+                    self.api.give_back()
+            raise
+        finally:
+            self._waiting.pop(future, None)
+
+    def wake(self) -> None:
+        """Serve whoever waits, as far as the budgets allow now."""
+        if not self._waiting:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for future, account in list(self._waiting.items()):
+            if self._api_free_in(self.now()) and (account or self.api.free_in(self.now())):
+                break
+            self._serve(future, account)
+        if self._waiting:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(min(self._soonest(), _LONGEST_SLEEP), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.wake()
+
+    def _serve(self, future: "asyncio.Future[Slot | None]", account: str) -> None:
+        if future.done():
+            self._waiting.pop(future)
+        elif not account:
+            # A second request of a message that has its slot: the probe's own, if there is one.
+            if not self.api.free_in(self.now()):
+                self.api.take(self.now())
+                self._waiting.pop(future)
+                future.set_result(None)
+        elif (slot := self.take(account)) is not None:
+            self._waiting.pop(future)
+            future.set_result(slot)
+
+    def _soonest(self) -> float:
+        now = self.now()
+        accounts = {name for name in self._waiting.values() if name}
+        own = min((self._mailboxes[name].rate.free_in(now) for name in accounts), default=0.0)
+        return max(self._api_free_in(now) if accounts else self.api.free_in(now), own, 0.001)
+
+    def _api_free_in(self, now: float) -> float:
+        return max(self.api.free_in(now), self.circuit.free_in(now))
+
+    def learn(self, answer: Answer) -> None:
+        """Read `rateLimit-*` and `Retry-After`; a 429 pauses the whole budget."""
+        now = self.now()
+        limit, remaining, reset = (
+            seconds(answer.headers.get(f"ratelimit-{name}")) for name in ("limit", "remaining", "reset")
+        )
+        if limit is not None:
+            self.api.learn(int(limit), None if remaining is None else int(remaining), reset or 0.0, now)
+        if answer.status == _TOO_MANY:
+            wait = retry_after(answer)
+            self.api.pause(now + (_USUAL_PAUSE if wait is None else wait))
+
+    def judge(self, account: str, message: str, outcome: Outcome) -> Outcome:
+        """Learn from a message's outcome whether the API or the account is in trouble (see `circuit`).
+
+        Returns:
+            The outcome, or what it means after another message met the same.
+        """
+        judged = self.circuit.judge(account, message, outcome, self.now())
+        self.wake()
+        return judged
+
+
+def _minute_share(rate: Rate, ahead: int, now: float) -> float:
+    limit = rate.allowed(now)
+    return rate.free_in(now) + (ahead * 60.0 / limit if limit else 0.0)
