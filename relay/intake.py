@@ -14,7 +14,8 @@ import structlog
 from relay import metrics, reply
 from relay.config.model import Account, Config, User
 from relay.courier import Courier
-from relay.envelope import ContentWriter, Submission
+from relay.envelope import Submission
+from relay.host.content import ContentWriter
 from relay.message import originator
 from relay.outcome import Action, Outcome
 from relay.reply import Reply

@@ -13,7 +13,6 @@ import structlog
 from relay.config.load import ConfigError
 from relay.config.model import Account, Config, Works
 from relay.courier import Courier
-from relay.grants import FileGrants
 from relay.host import systemd
 from relay.host.allocator import limit_arenas
 from relay.host.clock import Clock
@@ -28,6 +27,7 @@ from relay.smtp.server import ListenError, Server
 from relay.spool import Spool, SpoolError
 from relay.spool.sqlite.engine import SqliteSpool
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
 from relay.works.diagnosis import Failure, diagnose_failure

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from relay.cli import group
 from relay.config.load import build
-from relay.message.losses import KINDS
+from relay.mail import KINDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ from relay import cli
 from relay.cli.startup import print_json
 from relay.config.load import ConfigError, load
 from relay.config.model import Account
-from relay.grants import FileGrants, Grant, GrantError
+from relay.grants import Grant, GrantError
+from relay.works.auth.files import FileGrants
 
 _DAY = 86400.0
 _NOBODY = "nobody has consented"

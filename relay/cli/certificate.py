@@ -10,7 +10,8 @@ import click
 
 from relay.cli import EX_CANTCREAT, Failure, config_option, json_option
 from relay.cli.startup import print_json
-from relay.config.model import Config, split_address
+from relay.config.fields import split_address
+from relay.config.model import Config
 
 if TYPE_CHECKING:
     from relay.host.certificate import Pair

@@ -17,7 +17,8 @@ from relay import cli
 from relay.cli.startup import read_config
 from relay.config.load import find
 from relay.config.model import Account, Config
-from relay.envelope import Buffer, ContentWriter
+from relay.envelope import Buffer
+from relay.host.content import ContentWriter
 from relay.mail import Conversion, Loss, Unconvertible, Weight
 from relay.message import Converted, Payload, convert, destinations, make_loss, originators
 from relay.reply import Rejected

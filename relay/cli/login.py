@@ -10,8 +10,9 @@ import click
 from relay import cli
 from relay.config.load import ConfigError, load
 from relay.config.model import Account, Config
-from relay.grants import FileGrants, Grant, GrantError
+from relay.grants import Grant, GrantError
 from relay.works.auth.consent import ConsentError, complete, keep, make_state, read_redirect
+from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.auth.redirect import RedirectServer
 

@@ -225,8 +225,8 @@ async def _relay(
     options: _Options, folder: Path, sandbox: "Sandbox", http: "HttpServer"
 ) -> "AsyncIterator[Service]":
     from relay.config.load import build
-    from relay.grants import FileGrants
     from relay.service import Service
+    from relay.works.auth.files import FileGrants
     from relay.works.auth.oauth import AuthServer
 
     # The relay keeps to what this Works permits, as whoever configures one for it would see to.

@@ -18,10 +18,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from relay.config.fields import TRUE_WORDS
 from relay.config.include import add_files
-from relay.config.model import TRUE_WORDS, Config
-from relay.mail import Policy
-from relay.message.losses import KINDS
+from relay.config.model import Config
+from relay.mail import KINDS, Policy
 
 SYSTEM_PATH = Path("/etc/relay/relay.toml")
 _PREFIX = "RELAY_"

@@ -16,7 +16,7 @@ from relay.console.gauges import read_gauges
 from relay.console.guard import Guard
 from relay.console.pages import page
 from relay.console.status import Overview, Status
-from relay.message.losses import KINDS
+from relay.mail import KINDS
 
 log = structlog.get_logger("console")
 _LISTED = 50  # messages on the page

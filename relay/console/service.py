@@ -8,7 +8,8 @@ from types import MappingProxyType
 import structlog
 
 from relay import __version__
-from relay.config.model import Account, Listener, split_address
+from relay.config.fields import split_address
+from relay.config.model import Account, Listener
 from relay.console.app import build
 from relay.console.server import Server
 from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from relay.config.networks import read_address
 from relay.devices.client_hello import read_hello
 from relay.reply import Reply
-from relay.smtp.limits import read_address
 
 _MOST_ADDRESSES = 1_000
 _MOST_LINES = 120  # of a session: the first ones tell what a device is, the last ones what happened

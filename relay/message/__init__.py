@@ -9,6 +9,7 @@ convert      the losses settled as the configuration says, the requests made
 payload      the JSON body as a stream of known length
 """
 
+from relay.mail import KINDS, find_problems, make_loss
 from relay.message.convert import (
     Converted,
     Request,
@@ -18,7 +19,6 @@ from relay.message.convert import (
     originator,
     originators,
 )
-from relay.message.losses import KINDS, find_problems, make_loss
 from relay.message.payload import Payload
 
 __all__ = [

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
-from relay.mail import Address, Conversion, Loss, Mail, Unconvertible
+from relay.mail import Address, Conversion, Loss, Mail, Unconvertible, make_loss
 from relay.message import limits
 from relay.message.addresses import read_addresses
 from relay.message.fields import Fields, find_start, read_fields
 from relay.message.header import Header
-from relay.message.losses import make_loss
 from relay.message.names import cut_units, make_one_line
 from relay.message.notes import say_unreadable
 from relay.message.parse import Understood, parse

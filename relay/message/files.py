@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
-from relay.mail import Attachment, Leaf, Loss
+from relay.mail import Attachment, Leaf, Loss, make_loss
 from relay.message.formats.rtf import decompress
 from relay.message.formats.tnef import TnefFile, read_tnef
 from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yenc
-from relay.message.losses import make_loss
 from relay.message.names import keep_apart, make_filename, make_one_line
 from relay.message.structure import Part
 from relay.message.text import charsets

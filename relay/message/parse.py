@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urljoin
 
 from relay.envelope import Buffer
-from relay.mail import Mail
+from relay.mail import Mail, make_loss
 from relay.message.body import Chosen, choose
 from relay.message.files import File, expand, make_attachments
 from relay.message.formats import html
 from relay.message.header import Header, read_header
 from relay.message.hints import settle_fields
 from relay.message.long import split_rest
-from relay.message.losses import make_loss
 from relay.message.structure import read_structure
 from relay.message.text_part import Piece, decode_html, join, name_charset
 

@@ -6,10 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
-from relay.mail import Address, Attachment, Conversion, Leaf, Loss, Mail, Policy
+from relay.mail import (
+    KINDS,
+    Address,
+    Attachment,
+    Conversion,
+    Leaf,
+    Loss,
+    Mail,
+    Policy,
+    make_loss,
+    policy_of,
+    refuse_loss,
+)
 from relay.message.fields import find_start, read_fields
 from relay.message.header import BLIND, Header, format_field
-from relay.message.losses import KINDS, make_loss, policy_of, refuse_loss
 from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, keep_apart, make_one_line
 from relay.message.notes import find_language, format_address, put_first, say_reply_to
 from relay.message.parse import Understood

@@ -8,90 +8,28 @@ yet, of messages that wait for a person and of damage: the next mail names all o
 
 import asyncio
 import contextlib
-import json
-import os
 import smtplib
-import tempfile
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
 from relay import metrics
-from relay.config.model import Account, Config, split_address
+from relay.config.fields import split_address
+from relay.config.model import Account, Config
 from relay.grants import Grant
 from relay.notices.compose import Letterhead, list_some, write_plain
 from relay.notices.sender import NOTICE, Announce, Choose, submit
 from relay.notices.texts import LANGUAGES, Words
+from relay.notices.told import DAMAGE, FORGET, HELD, KINDS, SILENCE, Told
 from relay.outcome import Action, Outcome
 from relay.spool import Entry, Spool, SpoolError, State
 
 log = structlog.get_logger("notices")
-_DAY = 86400.0
 _FALLBACK_PATIENCE = 20.0  # seconds
 _AGAIN = 300.0  # seconds, when no way led anywhere and there is something to tell still
-_FORGET = 120 * _DAY  # longer than a grant lives
 _MOST_DAMAGED = 100  # remembered for the console; the log has all of them
-_MOST_UNTOLD = 1000  # names of one kind, remembered for the next mail; the queue has all of them
-_DAMAGE, _HELD, _SILENCE = "damage", "held", "silence"
-_KINDS = (_DAMAGE, _HELD, _SILENCE)
-_UNTOLD = "untold"
-
-
-class Told:
-    """What the operator was told, and when, and what not yet: `state_dir/told.json`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._when: dict[str, float] = {}
-        self._untold: dict[str, dict[str, str]] = {}  # by key: names, and what is wrong with each
-        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            found = json.loads(path.read_bytes())
-            untold = found.pop(_UNTOLD, {})
-            self._when = {str(key): float(when) for key, when in found.items()}
-            self._untold = {
-                key: {str(name): str(why) for name, why in untold[key].items()}
-                for key in _KINDS
-                if untold.get(key)
-            }
-
-    def due_in(self, key: str, now: float, every: float) -> float:
-        """Seconds until it is to be told, at most once in `every`; a time in the future was a wrong clock."""
-        passed = now - self._when.get(key, -every)
-        return every - passed if 0 <= passed < every else 0.0
-
-    def note(self, key: str, now: float) -> None:
-        """It is told now."""
-        self._when = {one: when for one, when in self._when.items() if 0 <= now - when < _FORGET} | {key: now}
-        self._write()
-
-    def untold(self, key: str) -> dict[str, str]:
-        """What the next mail of this kind is to name, and why."""
-        return dict(self._untold.get(key, {}))
-
-    def add(self, key: str, name: str, reason: str) -> None:
-        """Something is to be named in the next mail of this kind."""
-        names = self._untold.setdefault(key, {})
-        if len(names) < _MOST_UNTOLD:
-            names[name] = reason
-            self._write()
-
-    def remove(self, key: str, names: Iterable[str]) -> None:
-        """These were named, or need not be any more."""
-        left = self.untold(key)
-        for name in names:
-            left.pop(name, None)
-        self._untold[key] = left
-        self._write()
-
-    def _write(self) -> None:
-        with contextlib.suppress(OSError):  # at worst something is told twice
-            fd, aside = tempfile.mkstemp(prefix=".told-", dir=self._path.parent)
-            with os.fdopen(fd, "w") as file:
-                json.dump({**self._when, _UNTOLD: self._untold}, file)
-            Path(aside).replace(self._path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +94,8 @@ class Operator:
         while len(self.damaged) >= _MOST_DAMAGED:
             self.damaged.pop(next(iter(self.damaged)))
         self.damaged[name] = reason
-        self._told.add(_DAMAGE, name, reason)
-        self._tell_of(_DAMAGE)
+        self._told.add(DAMAGE, name, reason)
+        self._tell_of(DAMAGE)
 
     def report_hold(self, entry: Entry, outcome: Outcome) -> None:
         """A message waits for a person: the relay sends it no more by itself.
@@ -166,12 +104,12 @@ class Operator:
         """
         if entry.envelope.listener == NOTICE:
             return  # nothing is said about what we say
-        self._told.add(_HELD, entry.queue_id, outcome.reason)
-        self._tell_of(_HELD)
+        self._told.add(HELD, entry.queue_id, outcome.reason)
+        self._tell_of(HELD)
 
     def resume(self) -> None:
         """Tell what was not told before the last stop."""
-        for key in _KINDS:
+        for key in KINDS:
             if self._told.untold(key):
                 self._tell_of(key)
 
@@ -179,9 +117,9 @@ class Operator:
         """Tell all that is untold of this kind, in one mail."""
         words, since = self._words(), self._say_now()
         subject, text = {
-            _DAMAGE: (words.damage, words.damage_text),
-            _HELD: (words.hold, words.hold_text),
-            _SILENCE: (words.silence, words.silence_text),
+            DAMAGE: (words.damage, words.damage_text),
+            HELD: (words.hold, words.hold_text),
+            SILENCE: (words.silence, words.silence_text),
         }[key]
 
         def write(names: Mapping[str, str]) -> str:
@@ -195,8 +133,8 @@ class Operator:
 
     def report_silence(self, entry: Entry, outcome: Outcome) -> None:
         """A message failed after its 250, and no notice to its sender could be made."""
-        self._told.add(_SILENCE, entry.queue_id, outcome.reason)
-        self._tell_of(_SILENCE)
+        self._told.add(SILENCE, entry.queue_id, outcome.reason)
+        self._tell_of(SILENCE)
 
     def _say_now(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -218,7 +156,7 @@ class Operator:
         subject = words.expiry.format(hostname=self.config.hostname, account=name, days=days)
         text = words.expiry_text.format(account=name, address=account.address, date=date)
         key = f"{name}: {days} days, {grant.consented_at:.0f}"
-        self._tell(_News(key, _FORGET, subject, lambda _: text, lasts, once=True))
+        self._tell(_News(key, FORGET, subject, lambda _: text, lasts, once=True))
 
     async def stop(self) -> None:
         """Let what is being told be told, for a moment."""
@@ -273,7 +211,7 @@ class Operator:
         """Tell it; whether it is told, or there was nothing to tell."""
         untold = self._told.untold(news.key)
         # What fails is told of before that is written down.
-        states = {State.FAILED, State.SENDING} if news.key == _SILENCE else {State.HELD}
+        states = {State.FAILED, State.SENDING} if news.key == SILENCE else {State.HELD}
         names = {name: reason for name, reason in untold.items() if await self._is(name, states)}
         self._told.remove(news.key, untold.keys() - names.keys())
         if untold and not names:

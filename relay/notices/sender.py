@@ -14,7 +14,8 @@ import structlog
 from relay import metrics
 from relay.config.model import Account, Config
 from relay.courier.courier import Failure
-from relay.envelope import Buffer, Content, ContentWriter, Envelope, Submission
+from relay.envelope import Buffer, Content, Envelope, Submission
+from relay.host.content import ContentWriter
 from relay.mail import Unconvertible
 from relay.message import originator
 from relay.message.notes import find_language

@@ -20,13 +20,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.config.model import Account, Config, Listener
-from relay.grants import FileGrants, Grant, GrantError, TokenError
+from relay.grants import Grant, GrantError
 from relay.operator import control
 from relay.smtp.server import ListenError, tls_context
 from relay.smtp.tls import FILE_KEYS
 from relay.spool import SpoolError, SpoolLocked
 from relay.spool.sqlite.engine import SqliteSpool
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.errors import TokenError
+from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
 

@@ -5,26 +5,22 @@ at once, and releases the mail that was held for it.
 """
 
 import asyncio
-import json
-import os
-import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from relay.config.include import LEARNED
 from relay.config.model import Config, Device
+from relay.devices.adopted import CannotAdopt, append
 from relay.devices.learning import HELD_REASON, Learning, LearningRefused
 from relay.operator.control import Refused
 from relay.spool import Entry, Spool, State
 
 log = structlog.get_logger("learn")
 _MOST_HELD = 10_000
-_HEADER = "# Devices that were adopted by `relay learn --adopt`; part of the configuration. May be edited.\n"
 
 
 class Learned:
@@ -96,7 +92,10 @@ class Learned:
             raise Refused(f"{address} is not a private address; let it log in instead") from None
         config = self._config()
         path = config.state_dir / LEARNED
-        await asyncio.to_thread(append, path, device)
+        try:
+            await asyncio.to_thread(append, path, device)
+        except CannotAdopt as error:
+            raise Refused(str(error)) from None
         await self._reload(config.model_copy(update={"device": (*config.device, device)}))
         for entry in entries:
             await self._spool.release(entry.queue_id)
@@ -138,29 +137,3 @@ def _describe(entry: Entry) -> dict[str, Any]:
         "forward_path": envelope.forward_paths[0],
         "messages": 0,
     }
-
-
-def append(path: Path, device: Device) -> None:
-    """Add a [[device]] to the file: written aside, flushed, renamed.
-
-    Raises:
-        Refused: it cannot be written.
-    """
-    try:
-        text = path.read_text(encoding="utf-8") if path.exists() else _HEADER
-        fd, name = tempfile.mkstemp(prefix=".learned-", dir=path.parent)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(f"{text}\n[[device]]\n" + "".join(_lines(device)))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError as error:
-        raise Refused(f"{path}: cannot be written ({error.strerror}); nothing was changed") from None
-
-
-def _lines(device: Device) -> list[str]:
-    # A JSON string is a TOML basic string, all but DEL.
-    return [
-        f"{k} = {json.dumps(v, ensure_ascii=False).replace(chr(127), '')}\n"
-        for k, v in device.model_dump().items()
-    ]

@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from relay.envelope import IN_MEMORY, Content, ContentWriter
+from relay.envelope import IN_MEMORY, Content
+from relay.host.content import ContentWriter
 from relay.sandbox.answers import Refusal, api_not_exists, unauthorized
 from relay.sandbox.faults import Faults
 from relay.sandbox.grants import Grant, Grants, Member

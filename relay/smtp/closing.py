@@ -5,8 +5,7 @@ from contextlib import suppress
 
 from relay import reply
 from relay.reply import Reply
-from relay.smtp.conversation import Conversation
-from relay.smtp.ends import Flooded, Stopping, TimedOut
+from relay.smtp.conversation import Conversation, Flooded, Stopping, TimedOut
 from relay.smtp.handshake import SHUTDOWN
 
 # Seconds for the last reply to go, and for the client to stop sending.

@@ -8,7 +8,8 @@ from typing import Protocol
 from relay.config.model import Config, Listener, User
 from relay.devices.learning import Learning
 from relay.devices.recorder import Recorder
-from relay.envelope import ContentWriter, Submission
+from relay.envelope import Submission
+from relay.host.content import ContentWriter
 from relay.reply import Reply
 from relay.smtp.limits import Guard
 from relay.smtp.resubmission import Arrivals

@@ -18,7 +18,6 @@ from relay.devices.recorder import Trouble
 from relay.reply import Reply
 from relay.smtp import policy
 from relay.smtp.context import Door
-from relay.smtp.ends import Cut, Flooded
 from relay.smtp.limits import name_source
 from relay.smtp.stream import LineTooLong, Stream
 from relay.smtp.timeouts import Pace
@@ -29,6 +28,27 @@ from relay.smtp.transaction import Transaction
 LONGEST_COMMAND = 12_288
 # So much input a session may hold when all together hold too much.
 _MODEST = 16 * 1024
+
+
+# How a session ends, other than by itself: raised where it waits, caught where it began.
+class Close(Exception):  # noqa: N818 - a wish, not an error
+    """The session ends after what was said."""
+
+
+class Cut(Close):
+    """The session ends by our wish, while the client may still be sending."""
+
+
+class TimedOut(Exception):  # noqa: N818
+    """The client had its time."""
+
+
+class Stopping(Exception):  # noqa: N818
+    """The relay is stopping."""
+
+
+class Flooded(Exception):  # noqa: N818
+    """All sessions together hold more than they may."""
 
 
 class Conversation(SMTP):

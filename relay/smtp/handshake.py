@@ -3,9 +3,9 @@
 import asyncio
 import ssl
 
-from relay.devices.client_hello import peek
 from relay.devices.recorder import Trouble
 from relay.smtp.conversation import Conversation
+from relay.smtp.peek import peek
 from relay.smtp.tls import name_reason
 
 HANDSHAKE = 30.0  # seconds; a printer's processor takes five

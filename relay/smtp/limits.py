@@ -8,12 +8,13 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 import structlog
 
 from relay import metrics
 from relay.config.model import Limits
+from relay.config.networks import read_address
 from relay.smtp.logins import Logins
 from relay.smtp.reserve_descriptor import Spare
 
@@ -31,16 +32,6 @@ _LINES_A_SECOND = 3
 _PATIENCE, _LOOK_AGAIN = 5.0, 0.1
 # One customer's IPv6 network (RFC 6177): whoever has one has 2^64 addresses.
 _IPV6_SITE = 64
-
-
-@lru_cache(_MOST_ADDRESSES)
-def read_address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address, IPv4 in IPv6's clothes as IPv4; None if it is none."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
 @lru_cache(_MOST_ADDRESSES)

@@ -13,7 +13,6 @@ from contextlib import suppress
 import structlog
 
 from relay import metrics, reply
-from relay.devices.client_hello import LONGEST_HELLO, until_readable
 from relay.devices.learning import Standing
 from relay.devices.recorder import Trouble
 from relay.reply import Reply
@@ -21,6 +20,7 @@ from relay.smtp import policy
 from relay.smtp.context import Door
 from relay.smtp.handshake import HANDSHAKE, SHUTDOWN
 from relay.smtp.limits import name_source
+from relay.smtp.peek import LONGEST_HELLO, until_readable
 from relay.smtp.proxy import NotProxied, read_client
 from relay.smtp.session import Session
 from relay.smtp.tls import explain, looks_like_tls, name_reason

@@ -18,11 +18,11 @@ from ipaddress import IPv4Network, IPv6Network
 
 from relay import reply
 from relay.config.model import Config, Listener, User
+from relay.config.networks import read_address
 from relay.envelope import Content
 from relay.host.passwords import verify_password
 from relay.message import originators
 from relay.reply import Rejected
-from relay.smtp.limits import read_address
 
 _OWN_LETTERS = frozenset("ßς")
 _QUOTED, _QUOTED_PAIR = re.compile(r'".*"', re.DOTALL), re.compile(r"\\(.)", re.DOTALL)

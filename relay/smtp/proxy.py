@@ -10,7 +10,7 @@ import socket
 from aiosmtpd.proxy_protocol import AF, V2_CMD, get_proxy
 from aiosmtpd.proxy_protocol import log as _parser_log
 
-from relay.devices.client_hello import until_readable
+from relay.smtp.peek import until_readable
 
 _PATIENCE = 5.0  # seconds; a balancer sends its header with the connection
 # Version 2 may carry 64 KiB of further facts, none of which are needed here.

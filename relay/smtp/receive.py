@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from relay import reply
-from relay.envelope import Content, ContentWriter
+from relay.envelope import Content
+from relay.host.content import ContentWriter
 from relay.reply import Rejected, Reply
 from relay.smtp.data import ChunkDecoder, DataDecoder
 from relay.smtp.limits import Budget

@@ -8,7 +8,8 @@ import ssl
 
 import structlog
 
-from relay.config.model import Config, Listener, split_address
+from relay.config.fields import split_address
+from relay.config.model import Config, Listener
 from relay.devices.learning import Learning
 from relay.devices.recorder import Recorder
 from relay.host.systemd import PassedSockets

@@ -12,7 +12,6 @@ from typing import ClassVar
 import structlog
 
 from relay import reply
-from relay.devices.client_hello import LONGEST_HELLO
 from relay.devices.recorder import Trouble
 from relay.reply import Rejected, Reply
 from relay.smtp import login
@@ -21,9 +20,9 @@ from relay.smtp.auth import MECHANISMS
 from relay.smtp.closing import hang_up, linger, take_leave
 from relay.smtp.content import take_chunk, take_data
 from relay.smtp.context import Door
-from relay.smtp.conversation import LONGEST_COMMAND, Conversation
-from relay.smtp.ends import Close, Cut, Flooded, Stopping, TimedOut
+from relay.smtp.conversation import LONGEST_COMMAND, Close, Conversation, Cut, Flooded, Stopping, TimedOut
 from relay.smtp.handshake import start_tls
+from relay.smtp.peek import LONGEST_HELLO
 from relay.smtp.receive import Overrun, read_chunk_size
 from relay.smtp.stream import LineTooLong
 from relay.smtp.tls import explain, find_user, looks_like_tls

@@ -1,4 +1,4 @@
-"""The durable middle: where the door and the courier meet. The contract, and its words.
+"""The durable middle: where the door and the courier meet. The contract; its words are in `model`.
 
 A message's states, who changes them, and what a crash leaves:
 
@@ -20,149 +20,49 @@ cannot be undone by failing to write it down.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
-from relay.envelope import Content, ContentWriter, Envelope, Submission
-from relay.mail import Loss
+from relay.envelope import Content, Submission
+from relay.host.content import ContentWriter
 from relay.outcome import Outcome
+from relay.spool.model import (
+    WAITING,
+    Attempt,
+    Claim,
+    Entry,
+    Event,
+    Interrupted,
+    NoSuchMessage,
+    Notice,
+    Past,
+    Room,
+    Settlement,
+    SpoolDamaged,
+    SpoolError,
+    SpoolFull,
+    SpoolLocked,
+    State,
+)
 
-
-class SpoolError(Exception):
-    """The spool cannot do it now; nothing was changed. 451 at the door, patience in the courier."""
-
-
-class SpoolFull(SpoolError):  # noqa: N818 - the words of the field
-    """No room: disk full, quota, read-only file system. 452 4.3.1 at the door."""
-
-
-class SpoolDamaged(SpoolError):  # noqa: N818
-    """Its database cannot be read as what it is."""
-
-
-class SpoolLocked(SpoolError):  # noqa: N818
-    """Another process owns this spool."""
-
-
-class NoSuchMessage(SpoolError):  # noqa: N818
-    """No message has this queue id, or it is not in a state that allows this."""
-
-
-class State(StrEnum):
-    """Where a message is in its life."""
-
-    QUEUED = "queued"
-    SENDING = "sending"
-    DELAYED = "delayed"
-    HELD = "held"
-    FAILED = "failed"
-    RELAYED = "relayed"
-    DISCARDED = "discarded"
-
-
-WAITING = (State.QUEUED, State.SENDING, State.DELAYED, State.HELD)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A message as the spool knows it, without its content."""
-
-    queue_id: str
-    state: State
-    account: str
-    envelope: Envelope
-    size: int  # octets of the content
-    sha256: str  # of the content, hex
-    arrival: float  # seconds since the epoch
-    next_attempt: float  # seconds since the epoch; 0 when none is planned
-    attempts: int
-    unknowns: int  # attempts whose outcome nobody knows
-    status: str = ""  # of the last attempt, RFC 3463
-    reason: str = ""  # of the last attempt, a sentence of ours
-    losses: tuple[Loss, ...] = ()
-    relayed: frozenset[str] = field(default_factory=frozenset)  # recipients whose request Works took
-    refused: frozenset[str] = field(default_factory=frozenset)  # recipients whose request failed for good
-    since: float = 0.0  # giving up is counted from here: the arrival, or when a person said `retry`
-    ended: float = 0.0  # when it was relayed, failed or discarded; 0: not yet
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to attempt one message, until it is settled."""
-
-    entry: Entry
-    content: Content
-    attempt: int  # the number of this attempt; fences a late settle
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """An attempt that the last owner started and did not settle."""
-
-    claim: Claim
-    outcome: Outcome  # recorded, or unknown where the request was under way
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How a claim ends."""
-
-    state: State
-    outcome: Outcome
-    losses: tuple[Loss, ...] = ()
-    next_attempt: float = 0.0  # seconds since the epoch, for delayed
-    spent: bool = True  # whether it counts as an attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A message of our own about a failure."""
-
-    submission: Submission
-    account: str  # that sends it
-    to: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One request of one attempt, as it was recorded."""
-
-    attempt: int
-    request: int
-    recipients: tuple[str, ...]
-    started: float  # seconds since the epoch
-    ended: float | None  # None: it is under way
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something else that happened to a message, for the trace."""
-
-    at: float  # seconds since the epoch
-    event: str  # a word or two of ours: "held", "repeated submission", …
-    detail: Mapping[str, object]  # JSON values; no content, no secret
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """One request of the last day, for what a start has to know about it."""
-
-    started: float  # seconds since the epoch
-    ended: float | None  # None: the process died before it was
-    account: str
-    recipients: int
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the storage has left."""
-
-    free: int  # octets
-    accepting: bool  # new messages are kept
-    sending: bool  # claims are given: their end can be written down
+__all__ = [
+    "WAITING",
+    "Attempt",
+    "Claim",
+    "Entry",
+    "Event",
+    "Interrupted",
+    "NoSuchMessage",
+    "Notice",
+    "Past",
+    "Room",
+    "Settlement",
+    "Spool",
+    "SpoolDamaged",
+    "SpoolError",
+    "SpoolFull",
+    "SpoolLocked",
+    "State",
+]
 
 
 class Spool(Protocol):

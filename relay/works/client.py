@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from relay import __version__, metrics
 from relay.envelope import Content
-from relay.grants import TokenError
 from relay.outcome import Outcome
+from relay.works.auth.errors import TokenError
 from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
 from relay.works.http.body import Payload, stream_blocks
 from relay.works.http.exchange import Exchanges, OnStatus, Request, Timeouts

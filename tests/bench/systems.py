@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from relay.grants import FileGrants, Grant
+from relay.grants import Grant
+from relay.works.auth.files import FileGrants
 from tests.ports.free_ports import free_port
 
 ROOT = Path(__file__).parents[2]

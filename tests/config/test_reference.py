@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from relay.config.load import build
 from relay.config.model import Account, Config, Device, Listener, User
-from relay.message.losses import KINDS
+from relay.mail import KINDS
 
 TEXT = (Path(__file__).parents[2] / "relay.toml").read_text(encoding="utf-8")
 UNCOMMENTED = re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", TEXT)

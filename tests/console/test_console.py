@@ -15,7 +15,7 @@ from relay import metrics
 from relay.console.app import build
 from relay.console.server import serving
 from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview
-from relay.message.losses import KINDS
+from relay.mail import KINDS
 
 NOW = 1_800_000_000.0
 DAY = 86400.0

@@ -20,11 +20,12 @@ import structlog
 from relay.config.load import build as build_config
 from relay.console.server import Front, serving
 from relay.console.service import ServiceStatus, open_console
-from relay.grants import FileGrants, Grant
+from relay.grants import Grant
 from relay.host.certificate import make, write
 from relay.sandbox import Sandbox
 from relay.service import Service
 from relay.smtp.server import ListenError
+from relay.works.auth.files import FileGrants
 
 MESSAGE = b"""\
 From: scanner@example.com

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.conversion.pool import Converter
-from relay.envelope import ContentWriter
+from relay.host.content import ContentWriter
 from relay.mail import Conversion, Unconvertible
 from relay.message import convert
 

@@ -16,12 +16,12 @@ from tests_courier import grant_of, relaying, to_toml, tree, until
 from relay.config.model import Works
 from relay.console.server import serving
 from relay.courier.judgement.expiry import Patience
-from relay.grants import FileGrants
 from relay.host.clock import Clock
 from relay.outcome import Action, Blame, Outcome, Scope
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service, _lasting
 from relay.spool import State
+from relay.works.auth.files import FileGrants
 from relay.works.diagnosis import Failure, diagnose_failure
 
 DOWN = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down", if_repeated=Scope.API)

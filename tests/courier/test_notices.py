@@ -16,9 +16,10 @@ from free_ports import free_port
 from tests_courier import relaying, until
 
 from relay.console.service import ServiceStatus
-from relay.envelope import Content, ContentWriter
-from relay.notices.operator_mail import Told
+from relay.envelope import Content
+from relay.host.content import ContentWriter
 from relay.notices.sender import submit
+from relay.notices.told import Told
 from relay.sandbox import Settings
 from relay.spool import State
 

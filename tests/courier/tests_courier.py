@@ -10,12 +10,14 @@ from pathlib import Path
 
 from relay.config.load import build
 from relay.console.server import serving
-from relay.grants import FileGrants, Grant, TokenError
+from relay.grants import Grant
 from relay.host.clock import Clock
 from relay.sandbox import Clock as SandboxClock
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
 from relay.spool import State
+from relay.works.auth.errors import TokenError
+from relay.works.auth.files import FileGrants
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
 PATIENCE = 10.0  # seconds of real time that a test waits for something to come true

@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "ports"))
 from free_ports import free_port
 
 from relay.console.server import serving
-from relay.grants import FileGrants, Grant
+from relay.grants import Grant
 from relay.operator.control import call
 from relay.sandbox import Sandbox, Settings
+from relay.works.auth.files import FileGrants
 
 LOGIN = "scanner@example.com"
 NO_LIMITS = Settings(

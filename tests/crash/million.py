@@ -20,10 +20,12 @@ from pathlib import Path
 from harness import Relay, compose, finish, say, works
 
 from relay.envelope import Envelope, Submission
-from relay.spool.rows.arrival import Ids, insert, make_entry
+from relay.spool.ids import Ids
+from relay.spool.rows.arrival import make_entry
 from relay.spool.sqlite.engine import SqliteSpool
 from relay.spool.sqlite.scheduler import Turns
 from relay.spool.sqlite.schema import migrate
+from relay.spool.sqlite.statements import insert
 
 _PIECE = 10_000
 

@@ -25,11 +25,12 @@ from pydantic import SecretStr
 
 from relay.config.model import Log
 from relay.console.server import serving
-from relay.grants import FileGrants, Grant
+from relay.grants import Grant
 from relay.host.logs import set_up
 from relay.sandbox import Sandbox, Settings
 from relay.sandbox.answers import Refusal
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
 

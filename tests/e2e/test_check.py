@@ -10,8 +10,8 @@ from test_login_in_a_browser import to_toml
 from whole_relay import grant_of, tree, whole_relay
 
 from relay.console.server import serving
-from relay.grants import FileGrants
 from relay.sandbox import Sandbox, Settings
+from relay.works.auth.files import FileGrants
 
 
 async def check(path):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from relay.config.load import build
 from relay.console.server import Server, serving
-from relay.grants import FileGrants, Grant
+from relay.grants import Grant
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
+from relay.works.auth.files import FileGrants
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
 

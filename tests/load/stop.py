@@ -20,8 +20,8 @@ from free_ports import free_port
 from tests_courier import grant_of, to_toml, tree
 
 from relay.console.server import serving
-from relay.grants import FileGrants
 from relay.sandbox import Sandbox, Settings
+from relay.works.auth.files import FileGrants
 
 HEAD = b"From: scanner@example.com\r\nTo: a@example.net\r\nSubject: %d\r\n\r\n"
 END = b"\r\n.\r\n"

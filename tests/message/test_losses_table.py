@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from relay.mail import Policy
+from relay.mail import Policy, find_problems
 from relay.message import KINDS
-from relay.message.losses import find_problems
 
 TABLE = Path(__file__).parents[2] / "docs" / "losses.md"
 

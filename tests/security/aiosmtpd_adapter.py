@@ -12,7 +12,7 @@ from aiosmtpd.testing.statuscodes import StatusCode
 
 from relay import reply
 from relay.config.model import Config, Limits, Listener, User
-from relay.envelope import ContentWriter
+from relay.host.content import ContentWriter
 from relay.smtp import policy
 from relay.smtp.context import Door
 from relay.smtp.limits import Guard

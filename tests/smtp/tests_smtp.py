@@ -19,11 +19,12 @@ import uvloop
 
 from relay.config.load import build
 from relay.console.server import serving
-from relay.grants import FileGrants, Grant
+from relay.grants import Grant
 from relay.host import certificate
 from relay.host.passwords import hash_password
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
+from relay.works.auth.files import FileGrants
 
 PASSWORD = "c0rrect horse"
 LOOPBACK = ["127.0.0.0/8", "::1/128"]

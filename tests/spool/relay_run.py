@@ -7,9 +7,10 @@ from pathlib import Path
 
 from relay.config.load import build
 from relay.console.server import serving
-from relay.grants import FileGrants, Grant
+from relay.grants import Grant
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
+from relay.works.auth.files import FileGrants
 
 LOGIN = "scanner@example.com"
 NO_LIMITS = Settings(requests_per_minute=0, mails_per_minute=0, recipients_per_day=0)

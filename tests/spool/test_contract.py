@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from relay.envelope import ContentWriter, Envelope, Submission
+from relay.envelope import Envelope, Submission
+from relay.host.content import ContentWriter
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import NoSuchMessage, Settlement, SpoolLocked, State
 from relay.spool.sqlite.engine import SqliteSpool

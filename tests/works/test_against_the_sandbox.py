@@ -10,10 +10,10 @@ import pytest
 from tests_works import ACCOUNT, Body, content_of, grant_of, mail, works_at
 
 from relay.console.server import serving
-from relay.grants import FileGrants
 from relay.outcome import Action, Scope
 from relay.sandbox import Sandbox, Settings
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
 from relay.works.http.exchange import Timeouts

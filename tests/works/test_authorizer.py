@@ -15,9 +15,11 @@ import pytest
 from tests_works import Peer, grant_of, works_at
 
 from relay.console.server import serving
-from relay.grants import FileGrants, Grant, GrantError, TokenError
+from relay.grants import Grant, GrantError
 from relay.sandbox import Sandbox, Settings
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.errors import TokenError
+from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer, read_life
 from relay.works.diagnosis import Failure
 

@@ -17,9 +17,9 @@ import pytest
 from free_ports import free_port
 
 from relay.console.server import serving
-from relay.grants import FileGrants
 from relay.sandbox import Sandbox, Settings
 from relay.works.auth.consent import ConsentError, read_redirect
+from relay.works.auth.files import FileGrants
 from relay.works.auth.redirect import RedirectServer
 
 CONFIG = """

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from relay.config.model import Config, Listener, split_address
+from relay.config.fields import split_address
+from relay.config.model import Config, Listener
 from relay.devices.recorder import Record
 from relay.reply import Reply
 

@@ -243,3 +243,10 @@ def load_past(row: tuple[Any, ...]) -> Past:
     number = len(_read_recipients(recipients)) or 1
     end = ended if _is_number(ended) else None
     return Past(_number(started), end, str(account), number, _read_outcome(outcome))
+
+
+def find(c: sqlite3.Connection, queue_id: str) -> tuple[Any, ...] | None:
+    """A message's row, as COLUMNS names it."""
+    query = f"SELECT {COLUMNS} FROM message WHERE queue_id = ?"  # noqa: S608
+    row: tuple[Any, ...] | None = c.execute(query, (queue_id,)).fetchone()
+    return row

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import structlog
 
-from relay.envelope import Content, ContentWriter, Submission
+from relay.envelope import Content, Submission
 from relay.host.clock import Clock
+from relay.host.content import ContentWriter
 from relay.outcome import Outcome
 from relay.spool import (
     Claim,
@@ -30,8 +31,9 @@ from relay.spool import (
     State,
 )
 from relay.spool.fairness import Turn
-from relay.spool.rows.arrival import Ids, insert, make_entry
-from relay.spool.rows.codecs import Damaged, dump_json, load_entry, make_fingerprint
+from relay.spool.ids import Ids
+from relay.spool.rows.arrival import make_entry
+from relay.spool.rows.codecs import Damaged, dump_json, find, load_entry, make_fingerprint
 from relay.spool.rows.interrupted import outcome_of
 from relay.spool.rows.unacknowledged import LIFE
 from relay.spool.sqlite import statements
@@ -42,7 +44,7 @@ from relay.spool.sqlite.files import translate
 from relay.spool.sqlite.maintenance import Tending, begin_time, mark_time
 from relay.spool.sqlite.queries import Desk
 from relay.spool.sqlite.recovery import Salvaged
-from relay.spool.sqlite.scheduler import find
+from relay.spool.sqlite.statements import insert
 
 log = structlog.get_logger("spool")
 _MEGABYTE = 1024 * 1024

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from relay.envelope import Content, ContentWriter
+from relay.envelope import Content
+from relay.host.content import ContentWriter
 from relay.spool import SpoolError, SpoolFull
 from relay.spool.rows.codecs import Damaged
 from relay.spool.sqlite.disk import Space

@@ -6,10 +6,9 @@ memory, because the lock file gives the spool to one process.
 
 import sqlite3
 from collections.abc import Collection
-from typing import Any
 
 from relay.spool.fairness import Ranks, Shares, Turn
-from relay.spool.rows.codecs import BEYOND_TIME, COLUMNS
+from relay.spool.rows.codecs import BEYOND_TIME
 from relay.spool.sqlite.ready_queue import Fresh
 
 # Delayed messages made queued in one commit: an outage's whole backlog at once would hold up the door.
@@ -151,10 +150,3 @@ class Turns:
         while best is not None and best[1] in self.claimed:
             known, best = self._fresh.pop(accounts)
         return known, None if best is None else self._give(best)
-
-
-def find(c: sqlite3.Connection, queue_id: str) -> tuple[Any, ...] | None:
-    """A message's row, as COLUMNS names it."""
-    query = f"SELECT {COLUMNS} FROM message WHERE queue_id = ?"  # noqa: S608
-    row: tuple[Any, ...] | None = c.execute(query, (queue_id,)).fetchone()
-    return row

@@ -9,22 +9,27 @@ from typing import Any
 from relay.envelope import Content
 from relay.outcome import Action, Outcome
 from relay.spool import Claim, Entry, NoSuchMessage, Past, Settlement, SpoolError, State
+from relay.spool.fairness import Turn
 from relay.spool.rows.codecs import (
     COLUMNS,
     FILE,
     Damaged,
+    dump_envelope,
     dump_losses,
     dump_outcome,
+    find,
     load_damaged,
     load_entry,
     load_past,
+    make_seal,
 )
 from relay.spool.sqlite.files import Files
-from relay.spool.sqlite.scheduler import Turns, find
+from relay.spool.sqlite.scheduler import Turns
 
 # Forgetting more at once would keep everybody else waiting.
 _MOST_PURGED = 500
 _OVER = (State.RELAYED, State.FAILED, State.DISCARDED)
+_INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, '', ?, '[]', ?, 0, ?)"
 
 
 def look_at_clock(c: sqlite3.Connection) -> float:
@@ -248,3 +253,35 @@ def purge(
     for table in ("message", "content", "request", "event", "unheard"):
         c.executemany(f"DELETE FROM {table} WHERE queue_id = ?", gone)  # noqa: S608
     return list({*expired, *(queue_id for (queue_id,) in gone)})
+
+
+def insert(
+    c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content, fingerprint: str = ""
+) -> Turn:
+    """Write a new message's rows; gives its turn."""
+    envelope, queue_id = dump_envelope(entry.envelope), entry.queue_id
+    line = entry.envelope.line
+    rank = turns.rank(c, entry.account, line)
+    c.execute(
+        _INSERT,
+        (
+            queue_id,
+            entry.state,
+            entry.account,
+            line,
+            rank,
+            entry.arrival,
+            envelope,
+            entry.size,
+            entry.sha256,
+            int(content.path is not None),
+            entry.reason,
+            entry.since,
+            make_seal(queue_id, entry.account, envelope, entry.sha256, entry.size),
+        ),
+    )
+    if content.path is None:
+        c.execute("INSERT INTO content VALUES (?, ?)", (queue_id, content.data or b""))
+    if fingerprint:
+        c.execute("INSERT INTO unheard VALUES (?, ?, ?)", (queue_id, fingerprint, entry.arrival))
+    return rank, queue_id, entry.account, line

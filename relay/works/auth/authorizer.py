@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from relay import metrics
-from relay.grants import Grant, GrantError, GrantStore, TokenError
+from relay.grants import Grant, GrantError, GrantStore
+from relay.works.auth.errors import TokenError
 from relay.works.auth.oauth import AuthServer, Tokens
 from relay.works.diagnosis import Failure
 

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 
-from relay.grants import Grant, GrantError, GrantStore, TokenError
+from relay.grants import Grant, GrantError, GrantStore
+from relay.works.auth.errors import TokenError
 from relay.works.auth.oauth import App, AuthServer
 from relay.works.diagnosis import Failure
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from relay.grants import TokenError
+from relay.works.auth.errors import TokenError
 from relay.works.diagnosis import Failure
 from relay.works.http.tls import make_context
 

@@ -1,0 +1,153 @@
+"""The types of relay.toml's keys: how a value is read, and what is said of a wrong one."""
+
+import re
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+)
+
+from relay.config.networks import Network
+from relay.config.units import Schedule, parse_duration, parse_size
+
+# As the environment gives them, which has nothing but texts.
+TRUE_WORDS, _FALSE_WORDS = ("true", "1"), ("false", "0")
+_HIGHEST_PORT = 65535
+# A Unix socket's path has 107 octets and a NUL (unix(7)): state_dir, a slash and control.sock.
+_LONGEST_STATE_DIR = 107 - len("/control.sock")
+_HOSTNAME = re.compile(r"[A-Za-z0-9._:\[\]-]*")
+
+
+def _not_bool(value: object) -> object:
+    # bool is an int to Python, not to whoever wrote the file.
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _read_flag(value: object) -> object:
+    # pydantic takes "yes" and "on" for true as well, which TOML does not.
+    if isinstance(value, str) and value.lower() not in TRUE_WORDS + _FALSE_WORDS:
+        raise ValueError("expected true or false")
+    return value
+
+
+def _split(value: object) -> object:
+    # The environment has no lists.
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _network(value: object) -> Network:
+    try:
+        return ip_network(str(value), strict=False)
+    except ValueError:
+        raise ValueError('expected a network such as "192.168.0.0/16" or "::1/128"') from None
+
+
+def _split_url(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        # A port that is none is found by looking at it, a name that is none by its encoding (RFC 3490 §4).
+        good = bool(parts.hostname and parts.hostname.encode("idna")) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError('expected a URL such as "https://host.example", its port, if any, from 1 to 65535')
+    return parts
+
+
+def _base_url(value: str) -> str:
+    parts = _split_url(value)
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+        raise ValueError("expected an https URL (http only to a loopback address)")
+    return value.rstrip("/")
+
+
+def _host_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or "[" in bare or "]" in bare or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise ValueError('expected ADDRESS:PORT, such as "127.0.0.1:2525" or "[::]:25"')
+    if not bare:
+        raise ValueError('expected an address before the port; "0.0.0.0:25" means every one')
+    return value
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """Host and port of ADDRESS:PORT, brackets of IPv6 taken off."""
+    host, _, port = value.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _url(value: str) -> str:
+    if _split_url(value).scheme not in ("http", "https"):
+        raise ValueError('expected a URL such as "http://localhost:8484/callback"')
+    return value
+
+
+def _hostname(value: str) -> str:
+    # Said in replies, where a space or a line end would begin something else (RFC 5321 §4.1.2).
+    if not _HOSTNAME.fullmatch(value):
+        raise ValueError('expected a host name such as "relay.example.com"')
+    return value
+
+
+def _state_dir(value: Path) -> Path:
+    # Every command has to find the same one, from wherever it is called.
+    if not value.is_absolute():
+        raise ValueError('expected an absolute path such as "/var/lib/relay"')
+    if len(bytes(value)) > _LONGEST_STATE_DIR:
+        raise ValueError(f"expected a path of at most {_LONGEST_STATE_DIR} octets, for it has a socket in it")
+    return value
+
+
+def _hash(value: str) -> str:
+    # A password itself would stand in the file for all to read, and nobody could log in by it.
+    if value and not value.startswith("$argon2"):
+        raise ValueError("expected what `relay passwd` prints")
+    return value
+
+
+def _address(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    if not local or not at or not domain or any(c.isspace() or c in "<>;," for c in value):
+        raise ValueError('expected an address such as "scanner@example.com"')
+    return value
+
+
+def _device(value: str) -> str:
+    try:
+        address = ip_address(value)
+    except ValueError:
+        raise ValueError('expected an IP address such as "192.168.1.50"') from None
+    # Anybody behind a public address could send without a login: an open relay.
+    if not address.is_private:
+        raise ValueError("expected a private address; a device with a public one has to log in")
+    return str(address)
+
+
+Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=0)]
+Flag = Annotated[bool, BeforeValidator(_read_flag)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Networks = Annotated[
+    tuple[Annotated[Network, BeforeValidator(_network)], ...],
+    BeforeValidator(_split),
+]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+HostPort = Annotated[str, AfterValidator(_host_port)]
+Url = Annotated[str, AfterValidator(_url)]
+Hostname = Annotated[str, AfterValidator(_hostname)]
+StateDir = Annotated[Path, AfterValidator(_state_dir)]
+PasswordHash = Annotated[str, AfterValidator(_hash)]
+MailAddress = Annotated[str, AfterValidator(_address)]
+Retries = Annotated[Schedule, BeforeValidator(Schedule.parse)]
+Priority = Literal["urgent", "normal", "bulk"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

@@ -1,0 +1,136 @@
+"""Grants as files in `state_dir`."""
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from relay.grants import Grant, GrantError
+
+
+class FileGrants:
+    """Grants as files: `state_dir/grants/NAME.json`, mode 0600, owned by the owner of `state_dir`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._directory = state_dir / "grants"
+
+    def _path(self, account: str) -> Path:
+        if not account or account.startswith(".") or "/" in account or "\0" in account:
+            raise GrantError("an account's name cannot hold a slash or begin with a dot")
+        return self._directory / f"{account}.json"
+
+    def load(self, account: str) -> Grant | None:
+        """See GrantStore."""
+        path = self._path(account)
+        try:
+            values = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise GrantError(f"{path}: {error.strerror}") from None
+        except ValueError:
+            # The text of the error would show a piece of the file.
+            raise GrantError(f"{path}: not a grant; run `relay login {account}` again") from None
+        return _read(values, path)
+
+    def store(self, account: str, grant: Grant) -> None:
+        """See GrantStore."""
+        path = self._path(account)
+        try:
+            self._replace(path, json.dumps(asdict(grant), indent=1).encode() + b"\n")
+        except OSError as error:
+            raise GrantError(f"{path}: {error.strerror}") from None
+
+    def version(self, account: str) -> object:
+        """See GrantStore."""
+        try:
+            found = self._path(account).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    @contextmanager
+    def lock(self, account: str) -> Iterator[bool]:
+        """See GrantStore."""
+        path = self._path(account).with_name(f".{account}.lock")
+        try:
+            self._make_directory()
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            _own(fd, self._state_dir.stat())
+        except OSError as error:
+            raise GrantError(f"{path}: {error.strerror}") from None
+        try:
+            yield _try_lock(fd)
+        finally:
+            os.close(fd)
+
+    def _make_directory(self) -> None:
+        if not self._directory.is_dir():
+            self._directory.mkdir(mode=0o700)
+            _own(self._directory, self._state_dir.stat())
+            _flush(self._state_dir)
+
+    def _replace(self, path: Path, octets: bytes) -> None:
+        # Written aside, flushed, renamed, directory flushed: a rotated token that is lost in a power
+        # cut locks the account out.
+        owner = self._state_dir.stat()
+        self._make_directory()
+        fd, aside = tempfile.mkstemp(prefix=".", suffix=".new", dir=self._directory)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(octets)
+                file.flush()
+                os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
+                _own(file.fileno(), owner)
+                os.fsync(file.fileno())
+            Path(aside).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(aside).unlink()
+            raise
+        _flush(self._directory)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _own(path: Path | int, owner: os.stat_result) -> None:
+    # root runs `relay login`, the service runs as somebody else and must be able to refresh.
+    if os.geteuid() == 0 != owner.st_uid:
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _flush(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _read(values: object, path: Path) -> Grant:
+    known = {f.name for f in fields(Grant)}
+    if isinstance(values, dict):
+        with contextlib.suppress(TypeError):
+            grant = Grant(**{name: value for name, value in values.items() if name in known})
+            if _sound(grant):
+                return grant
+    raise GrantError(f"{path}: not a grant; run `relay login {path.stem}` again")
+
+
+def _sound(grant: Grant) -> bool:
+    texts = (grant.access_token, grant.refresh_token, grant.scope, grant.whose)
+    times = (grant.expires_at, grant.consented_at, grant.issued_at, grant.refresh_issued_at)
+    return all(isinstance(text, str) for text in texts) and all(isinstance(t, int | float) for t in times)
