@@ -29,7 +29,7 @@ def disk(tmp_path, monkeypatch):
         values[3] = values[4] = max(left(), 0)  # f_bfree, f_bavail
         return os.statvfs_result(values)
 
-    monkeypatch.setattr("relay.spool.space.os.statvfs", look)
+    monkeypatch.setattr("relay.spool.sqlite.disk.os.statvfs", look)
     return left
 
 

@@ -165,7 +165,7 @@ async def test_without_room_for_a_file_the_notice_comes_without_the_original(tmp
             return submit(*facts)
 
     async with refusing(tmp_path) as relay:
-        monkeypatch.setattr("relay.notices.senders.submit", submit_without_room)
+        monkeypatch.setattr("relay.notices.sender.submit", submit_without_room)
         queue_id = await relay.put("a@example.net", subject="Large", body="line\r\n" * 20_000)
         notice = await told(relay)
         assert (await relay.entry(queue_id)).state is State.FAILED
@@ -207,7 +207,7 @@ async def test_the_operator_hears_of_a_failure_that_its_sender_does_not(
     def fail(*_):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("relay.notices.senders.write_failure", fail)
+    monkeypatch.setattr("relay.notices.sender.write_failure", fail)
     async with refusing(tmp_path, notify="postmaster@example.com", notice_language=language) as relay:
         queue_id = await relay.put()
         letter = await told(relay)
@@ -378,7 +378,7 @@ async def test_a_grant_that_the_auth_server_only_fails_on_is_told_after_an_hour(
 @pytest.mark.parametrize("restart", [False, True])
 async def test_mail_of_an_account_that_left_the_configuration_is_told(tmp_path, monkeypatch, restart):
     """Nothing sends it and nothing gives it up: without a word it would wait for ever, in every state."""
-    monkeypatch.setattr("relay.courier.strangers._LOOK_EVERY", 0.1)
+    monkeypatch.setattr("relay.courier.unconfigured._LOOK_EVERY", 0.1)
     delivery = {"notify": "postmaster@example.com", "wait": "0s"}
     async with contextlib.AsyncExitStack() as stack:
         relay = await stack.enter_async_context(
@@ -436,7 +436,7 @@ async def hold(relay, subject):
 @pytest.mark.parametrize("restart", [False, True])
 async def test_what_is_held_soon_after_a_mail_is_named_in_the_next_one(tmp_path, monkeypatch, restart):
     """Mail is written once in a while, and about everything: who is in no mail waits for ever, unseen."""
-    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.05)
+    monkeypatch.setattr("relay.notices.operator_mail._AGAIN", 0.05)
     async with contextlib.AsyncExitStack() as stack:
         relay = await stack.enter_async_context(relaying(tmp_path / "state", delivery=HOLDING))
         first = await hold(relay, "first")
@@ -468,7 +468,7 @@ async def fill_the_day(relay):
 
 async def test_what_no_account_could_tell_is_told_when_one_can(tmp_path, monkeypatch):
     """The only account is in trouble just when something breaks: the operator hears of it afterwards."""
-    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.05)
+    monkeypatch.setattr("relay.notices.operator_mail._AGAIN", 0.05)
     settings, delivery = Settings(recipients_per_day=4), {"notify": "postmaster@example.com"}
     async with relaying(tmp_path / "state", settings, delivery=delivery) as relay:
         await fill_the_day(relay)
@@ -491,7 +491,7 @@ async def test_what_no_account_could_tell_is_told_when_one_can(tmp_path, monkeyp
 
 async def test_a_warning_is_not_told_after_the_consent_that_it_asks_for(tmp_path, monkeypatch):
     """It waited for a way to be told, and somebody has consented meanwhile."""
-    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.05)
+    monkeypatch.setattr("relay.notices.operator_mail._AGAIN", 0.05)
     delivery = {"notify": "postmaster@example.com"}
     async with relaying(tmp_path / "state", Settings(recipients_per_day=4), delivery=delivery) as relay:
         await fill_the_day(relay)
@@ -535,7 +535,7 @@ async def test_one_trouble_is_told_once_in_a_while(tmp_path):
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_trouble_that_lasts_is_told_again(tmp_path, monkeypatch, restart):
     """One letter is overlooked, and ten days of mail wait: also when the relay was started anew meanwhile."""
-    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.05)
+    monkeypatch.setattr("relay.notices.operator_mail._AGAIN", 0.05)
     delivery = {"notify": "postmaster@example.com", "notify_every": "12h"}
     async with relaying(tmp_path / "state", account=TWO, grants=["erp"], delivery=delivery) as relay:
         await until(lambda: len(relay.sandbox.messages) == 1)
@@ -593,7 +593,7 @@ async def test_the_fallback_host_is_told_when_no_account_can_send(tmp_path, fall
 
 async def test_a_fallback_host_that_comes_back_is_told_then(tmp_path, host, monkeypatch):
     """It was down in the moment of the trouble: without another try nobody hears of it, for days."""
-    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.2)
+    monkeypatch.setattr("relay.notices.operator_mail._AGAIN", 0.2)
     delivery = {"notify": "postmaster@example.com", "fallback": f"127.0.0.1:{host.port}"}
     async with relaying(tmp_path / "state", grants=[], delivery=delivery) as relay:
         await until(lambda: relay.service.courier.held)
@@ -606,7 +606,7 @@ async def test_a_fallback_host_that_comes_back_is_told_then(tmp_path, host, monk
 
 async def test_nobody_is_told_of_a_trouble_that_is_over(tmp_path, host, monkeypatch):
     """Another try is for a trouble that goes on."""
-    monkeypatch.setattr("relay.notices.operator._AGAIN", 0.2)
+    monkeypatch.setattr("relay.notices.operator_mail._AGAIN", 0.2)
     delivery = {"notify": "postmaster@example.com", "fallback": f"127.0.0.1:{host.port}"}
     async with relaying(tmp_path / "state", grants=[], delivery=delivery) as relay:
         await until(lambda: relay.service.courier.held)

@@ -70,7 +70,7 @@ class Nursery:
     _CODE = """
 import os, signal, sys
 from relay.cli import main
-import relay.cli.serve, relay.service, relay.logs, relay.console.service, uvloop  # noqa
+import relay.cli.serve, relay.service, relay.host.logs, relay.console.service, uvloop  # noqa
 import relay.smtp.server, relay.courier, relay.message  # noqa
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:

@@ -12,7 +12,8 @@ import pytest
 from relay.envelope import Envelope, Submission
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import NoSuchMessage, Settlement, State
-from relay.spool.sqlite.engine import SqliteSpool, recovery
+from relay.spool.sqlite import recovery
+from relay.spool.sqlite.engine import SqliteSpool
 
 COUNT = 500
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)

@@ -110,8 +110,8 @@ async def test_a_damaged_row_is_set_aside(tmp_path, damage):
 @pytest.mark.parametrize("running", [False, True])
 async def test_who_would_never_be_claimed_is_set_aside_too(tmp_path, monkeypatch, damage, running):
     """No claim meets a row whose state, account or time is damaged: it vanished, or nothing was sent."""
-    monkeypatch.setattr("relay.spool.tending._ROUND", 0.2)
-    monkeypatch.setattr("relay.spool.tending._TICK", 0.1)
+    monkeypatch.setattr("relay.spool.sqlite.maintenance._ROUND", 0.2)
+    monkeypatch.setattr("relay.spool.sqlite.maintenance._TICK", 0.1)
     reported = []
 
     def spoil():
@@ -265,7 +265,7 @@ async def test_a_large_message_is_put_when_there_are_descriptors_again(tmp_path)
 @pytest.mark.parametrize(("errors", "state"), [(1, State.QUEUED), (2, State.HELD)])
 async def test_a_read_error_is_believed_the_second_time(tmp_path, monkeypatch, errors, state):
     """A bus that is reset gives EIO for a moment, and then the content is there as it was."""
-    monkeypatch.setattr("relay.spool.files._BETWEEN_READS", 0.01)
+    monkeypatch.setattr("relay.spool.sqlite.files._BETWEEN_READS", 0.01)
     digest, left = hashlib.file_digest, [OSError(errno.EIO, "Input/output error")] * errors
 
     def read(*facts):

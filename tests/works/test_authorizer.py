@@ -456,7 +456,7 @@ async def test_a_refresh_that_gives_the_same_token_again_is_an_answer(tmp_path):
 
 async def test_a_token_endpoint_that_drips_is_given_up(tmp_path, monkeypatch):
     """Each octet would begin its patience anew; all mail of the account waits for it."""
-    monkeypatch.setattr("relay.works.oauth._LONGEST_CALL", 0.5)
+    monkeypatch.setattr("relay.works.auth.oauth._LONGEST_CALL", 0.5)
     dripping = Answers(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 100, pause=0.1)
     async with setting(tmp_path) as one, Peer(dripping).running() as peer:
         one.consent(expires_at=time.time() - 5)
@@ -469,7 +469,7 @@ async def test_a_token_endpoint_that_drips_is_given_up(tmp_path, monkeypatch):
 
 async def test_a_refresh_that_takes_long_is_not_waited_for_by_a_message(tmp_path, monkeypatch):
     """Twenty messages of one account would keep every slot from the others' mail for as long as it takes."""
-    monkeypatch.setattr("relay.works.authorizer._WAIT_FOR_REFRESH", 0.2)
+    monkeypatch.setattr("relay.works.auth.authorizer._WAIT_FOR_REFRESH", 0.2)
     async with setting(tmp_path, rotation=True) as one:
         one.consent(expires_at=time.time() - 5)
         one.sandbox.add_fault("latency", seconds=2, at="token")
@@ -534,7 +534,8 @@ def test_a_grant_is_flushed_before_it_is_renamed_and_its_directory_after(tmp_pat
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     script = (
-        "import sys; from pathlib import Path; from relay.grants import FileGrants, Grant; "
+        "import sys; from pathlib import Path; "
+        "from relay.grants import Grant; from relay.works.auth.files import FileGrants; "
         "FileGrants(Path(sys.argv[1])).store('scanner', Grant('a', 2.0, 'r', 1.0, 1.0, 1.0))"
     )
     trace = tmp_path / "trace"
