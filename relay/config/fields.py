@@ -1,7 +1,7 @@
 """The types of relay.toml's keys: how a value is read, and what is said of a wrong one."""
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -12,7 +12,7 @@ from pydantic import (
     Field,
 )
 
-from relay.config.networks import Network
+from relay.config.networks import Network, is_loopback, is_private, read_address
 from relay.config.units import Schedule, parse_duration, parse_size
 
 # As the environment gives them, which has nothing but texts.
@@ -63,7 +63,8 @@ def _split_url(value: str) -> SplitResult:
 
 def _base_url(value: str) -> str:
     parts = _split_url(value)
-    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    address = read_address(parts.hostname or "")
+    loopback = parts.hostname == "localhost" or (address is not None and is_loopback(address))
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
         raise ValueError("expected an https URL (http only to a loopback address)")
     return value.rstrip("/")
@@ -122,12 +123,11 @@ def _address(value: str) -> str:
 
 
 def _device(value: str) -> str:
-    try:
-        address = ip_address(value)
-    except ValueError:
-        raise ValueError('expected an IP address such as "192.168.1.50"') from None
+    address = read_address(value)
+    if address is None:
+        raise ValueError('expected an IP address such as "192.168.1.50"')
     # Anybody behind a public address could send without a login: an open relay.
-    if not address.is_private:
+    if not is_private(address):
         raise ValueError("expected a private address; a device with a public one has to log in")
     return str(address)
 

@@ -9,15 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 
 import structlog
 
 from relay.config.model import Config, Listener
+from relay.config.networks import Address, Network, is_private, read_address
 
 log = structlog.get_logger("learn")
-Network = IPv4Network | IPv6Network
 HELD_REASON = "held until its device is adopted: relay learn --adopt"
 LONGEST = 24 * 3600.0  # seconds; a window that nobody closes is a hole
 _MOST_WINDOWS = 20
@@ -90,7 +89,7 @@ class Learning:
 
     def judge(self, config: Config, listener: Listener, client: str) -> Standing:
         """How this client stands with this listener."""
-        address = _read(client)
+        address = read_address(client)
         if address is None:
             return Standing.STRANGER
         if is_device(config, listener, client):
@@ -104,13 +103,13 @@ class Learning:
 
     def may_hold(self, listener: Listener, client: str) -> bool:
         """Whether one more message of this client may be held."""
-        address = _read(client)
+        address = read_address(client)
         window = self._window(listener, address) if address else None
         return window is not None and window.devices.get(str(address), 0) < _MOST_MESSAGES
 
     def held(self, listener: Listener, client: str, helo: str, reverse_path: str) -> None:
         """A message was held; the first of each device asks the operator, once."""
-        address = _read(client)
+        address = read_address(client)
         window = self._window(listener, address) if address else None
         if window is None:
             return
@@ -126,7 +125,7 @@ class Learning:
                 remedy=f"adopt it: relay learn --adopt {address}",
             )
 
-    def _window(self, listener: Listener, address: IPv4Address | IPv6Address) -> Window | None:
+    def _window(self, listener: Listener, address: Address) -> Window | None:
         return next(
             (
                 w
@@ -143,7 +142,7 @@ def is_device(config: Config, listener: Listener, client: str) -> bool:
     """Whether this client was adopted for this listener."""
     if not config.device:
         return False
-    address = str(_read(client))
+    address = str(read_address(client))
     return any(d.address == address and d.listener in ("", listener.address) for d in config.device)
 
 
@@ -152,20 +151,9 @@ def _private(text: str) -> Network:
         network = ip_network(text, strict=False)
     except ValueError:
         raise LearningRefused(f'{text!r}: expected a network such as "192.168.1.0/24"') from None
-    # A mapped network is its IPv4 network in other clothes; it would never match, and hides what it is.
-    if not network.is_private or (network.version == 6 and network.network_address.ipv4_mapped):  # noqa: PLR2004
+    if not is_private(network):
         raise LearningRefused(
             f"{network} is public: anybody there could send in your name. Only private networks are learned; "
             'let a device outside log in (auth = "required")'
         )
     return network
-
-
-@lru_cache(1_000)  # it is asked several times of each connection
-def _read(client: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(client.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from relay.config.networks import Address, is_link_local, is_loopback, read_address
+
 _KEY_BITS = 2048
 # A common name holds at most 64 characters (RFC 5280 appendix A, ub-common-name).
 _LONGEST_COMMON_NAME = 64
@@ -106,17 +108,17 @@ def _general_name(name: str) -> x509.GeneralName:
 
 def find_addresses() -> list[str]:
     """This machine's own addresses, as far as its name and its routes tell them; no packet is sent."""
-    found: dict[str, None] = {}
+    found: dict[Address | None, None] = {}
     with suppress(OSError):
         for *_, address in socket.getaddrinfo(socket.gethostname(), None):
-            found[str(address[0]).partition("%")[0]] = None
+            found[read_address(str(address[0]))] = None
     # To "connect" UDP only asks the kernel which source address it would choose; the targets are
     # addresses for documentation (RFC 5737, RFC 3849).
     for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((target, 9))
-            found[probe.getsockname()[0].partition("%")[0]] = None
-    return [a for a in found if not ip_address(a).is_loopback and not ip_address(a).is_link_local]
+            found[read_address(probe.getsockname()[0])] = None
+    return [str(a) for a in found if a and not is_loopback(a) and not is_link_local(a)]
 
 
 def write(pair: Pair, certificate: Path, private_key: Path) -> None:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay.config.model import Config
+from relay.config.networks import read_address
 from relay.devices.doctor import diagnose
-from relay.devices.doctor.case import read_address
 from relay.devices.recorder import Line, Record, Recorder, Visits
 
 _LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
@@ -37,18 +37,19 @@ class Desk:
         if not address:
             answer["clients"] = [self._describe(v, with_lines=False) for v in self._recorder.all()]
             return answer
-        try:
-            wanted = str(read_address(address))
-        except ValueError:
-            raise ValueError(f"{address!r} is no IP address") from None
+        wanted = _read_client(address)
         visits = self._recorder.visits(wanted)
         answer["clients"] = [self._describe(visits, with_lines=True)] if visits else []
         return answer
 
     async def doctor_live(self, after: int, patience: float, address: str = "") -> dict[str, Any]:
-        """Lines of sessions since `after`, waited for if there are none yet; advice when one ends."""
+        """Lines of sessions since `after`, waited for if there are none yet; advice when one ends.
+
+        Raises:
+            ValueError: the address is no IP address.
+        """
+        wanted = _read_client(address) if address else ""
         serial, news = await self._recorder.news(after, min(patience, _LONGEST_PATIENCE))
-        wanted = str(read_address(address)) if address else ""
         lines = [x for x in news if wanted in ("", x.client)]
         return {
             "serial": serial,
@@ -93,6 +94,14 @@ class Desk:
             answer["lines"] = [_line(line) for line in record.lines]
             answer["left_out"] = record.left_out
         return answer
+
+
+def _read_client(text: str) -> str:
+    """The client by the name that the recorder gives it."""
+    address = read_address(text)
+    if address is None:
+        raise ValueError(f"{text!r} is no IP address")
+    return str(address)
 
 
 def _line(line: Line) -> dict[str, str]:

@@ -7,13 +7,13 @@ at once, and releases the mail that was held for it.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any
 
 import structlog
 
 from relay.config.include import LEARNED
 from relay.config.model import Config, Device
+from relay.config.networks import read_address
 from relay.devices.adopted import CannotAdopt, append
 from relay.devices.learning import HELD_REASON, Learning, LearningRefused
 from relay.operator.control import Refused
@@ -121,10 +121,8 @@ class Learned:
 
 
 def _same(one: str, other: str) -> bool:
-    try:
-        return ip_address(one) == ip_address(other)
-    except ValueError:
-        return False
+    address = read_address(one)
+    return address is not None and address == read_address(other)
 
 
 def _describe(entry: Entry) -> dict[str, Any]:

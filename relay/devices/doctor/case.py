@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 
 from relay.config.fields import split_address
 from relay.config.model import Config, Listener
+from relay.config.networks import is_private, read_address
 from relay.devices.recorder import Record
 from relay.reply import Reply
 
@@ -59,14 +60,20 @@ class Case:
 
     @property
     def network(self) -> str:
-        """The network that the client probably shares with its like: /24, or /64."""
+        """The network that the client probably shares with its like: /24, or /64.
+
+        The client itself if it is no address.
+        """
         address = read_address(self.record.client)
+        if address is None:
+            return self.record.client
         return str(ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False))  # noqa: PLR2004
 
     @property
     def is_public(self) -> bool:
         """Whether anybody on the Internet could have this address."""
-        return not read_address(self.record.client).is_private
+        address = read_address(self.record.client)
+        return address is not None and not is_private(address)
 
     def ports(self, tls: str) -> list[str]:
         """The ports of the listeners with this `tls`, for a panel's port field."""
@@ -74,14 +81,3 @@ class Case:
 
 
 Rule = Callable[[Case], Advice | None]
-
-
-def read_address(text: str) -> IPv4Address | IPv6Address:
-    """An address; IPv4 in IPv6's clothes is IPv4.
-
-    Raises:
-        ValueError: it is none.
-    """
-    address = ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address

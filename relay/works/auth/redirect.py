@@ -6,10 +6,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from relay.config.networks import is_loopback, read_address
 from relay.works.auth.consent import ConsentError, read_redirect
 
 _SILENT_BROWSER = 30.0  # seconds; browsers open connections ahead and say nothing on them
@@ -122,9 +122,7 @@ def _addresses(url: SplitResult) -> list[str]:
     host = url.hostname or ""
     if url.scheme == "http" and host == "localhost":
         return ["127.0.0.1", "::1"]
-    try:
-        if url.scheme == "http" and ip_address(host).is_loopback:
-            return [host]
-    except ValueError:
-        pass
+    address = read_address(host)
+    if url.scheme == "http" and address is not None and is_loopback(address):
+        return [host]
     raise ConsentError(f"works.redirect_url ({url.geturl()}) is not http on this machine; use --paste")
