@@ -33,6 +33,33 @@ class Scope(StrEnum):
     API = "api"  # every message: the domain's budget, or an outage
 
 
+class Cause(StrEnum):
+    """Why an attempt ended as it did, as far as anything is decided by it."""
+
+    OTHER = "other"  # nothing is decided by it, or an older release stored it without a cause
+    REFUSED = "refused"  # Works refuses the message, in its own words
+    FOREIGN = "foreign"  # refused like a message, but not in Works' own words: a proxy, a gateway, a filter
+    UNAUTHORIZED = "unauthorized"  # the API does not accept the access token (401)
+    FORBIDDEN = "forbidden"  # the API does not permit the call (403)
+    NO_MAILBOX = "no mailbox"  # the API does not know the mailbox, or the address (404)
+    QUOTA = "quota"  # Works' own limit of the mailbox
+    THROTTLED = "throttled"  # too many requests (429)
+    UNAVAILABLE = "unavailable"  # the API says that it is not well, or gives an answer that nobody knows
+    UNREACHABLE = "unreachable"  # no connection, or it broke
+    NO_GRANT = "no grant"  # nobody has consented for the account
+    GRANT_REFUSED = "grant refused"  # the authorization server refuses the account's grant
+    APP_REFUSED = "app refused"  # the authorization server refuses client_id or client_secret
+    NO_TOKEN = "no token"  # the authorization server cannot be used
+    DAY_IS_FULL = "day is full"  # the account's own limit of recipients, before Works is asked
+    INTERRUPTED = "interrupted"  # the relay ended while it was sending
+    FAULT = "fault"  # a fault of the relay's own
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Cause":  # noqa: ARG003 - enum's signature
+        # A release that is gone back to may meet causes of a later one: the outcome is good all the same.
+        return cls.OTHER
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One attempt's end."""
@@ -49,6 +76,7 @@ class Outcome:
     # What is in trouble when a second, different message meets the same at once after this one: one
     # message's refusal may be its own, two are the account's or the API's.
     if_repeated: Scope | None = None
+    cause: Cause = Cause.OTHER
 
     @property
     def may_have_been_taken(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 
-from relay.outcome import Action, Blame, Outcome, Scope
+from relay.outcome import Action, Blame, Cause, Outcome, Scope
 
 _CODE = re.compile(r"[A-Z_]{1,40}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -54,79 +54,122 @@ class Answer:
     body: bytes = b""  # bounded; may be cut short
 
 
-def _delayed(status: str, reason: str, scope: Scope = Scope.MESSAGE, again: Scope | None = None) -> Outcome:
-    return Outcome(Action.DELAYED, status, Blame.REMOTE, reason, scope, if_repeated=again)
+def _delayed(
+    status: str, cause: Cause, reason: str, scope: Scope = Scope.MESSAGE, again: Scope | None = None
+) -> Outcome:
+    return Outcome(Action.DELAYED, status, Blame.REMOTE, reason, scope, if_repeated=again, cause=cause)
 
 
-def _held(status: str, reason: str) -> Outcome:
-    return Outcome(Action.HELD, status, Blame.GATEWAY, reason, Scope.ACCOUNT)
+def _held(status: str, cause: Cause, reason: str) -> Outcome:
+    return Outcome(Action.HELD, status, Blame.GATEWAY, reason, Scope.ACCOUNT, cause=cause)
 
 
 def _failed(status: str, reason: str) -> Outcome:
-    return Outcome(Action.FAILED, status, Blame.MESSAGE, reason)
+    return Outcome(Action.FAILED, status, Blame.MESSAGE, reason, cause=Cause.REFUSED)
 
 
-def _unknown(status: str, reason: str) -> Outcome:
-    return Outcome(Action.UNKNOWN, status, Blame.REMOTE, reason, if_repeated=Scope.API)
+def _unknown(status: str, cause: Cause, reason: str) -> Outcome:
+    return Outcome(Action.UNKNOWN, status, Blame.REMOTE, reason, if_repeated=Scope.API, cause=cause)
 
 
 _RELAYED = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works took the message")
-_QUOTA = _held("4.7.0", "the mailbox is over a limit of Works; its mail waits until the limit allows more")
+_QUOTA = _held(
+    "4.7.0", Cause.QUOTA, "the mailbox is over a limit of Works; its mail waits until the limit allows more"
+)
 
 _BY_STATUS: Mapping[int, Outcome] = {
     202: _RELAYED,
     400: _failed("5.6.0", "Works refused the message as malformed"),
     # After a fresh token: see client.
-    401: _held("4.7.0", "Works does not accept the account's grant; an administrator must log in again"),
-    403: replace(
-        _delayed("4.7.1", "Works did not permit this message", again=Scope.ACCOUNT), blame=Blame.GATEWAY
+    401: _held(
+        "4.7.0",
+        Cause.UNAUTHORIZED,
+        "Works does not accept the account's grant; an administrator must log in again",
     ),
-    404: _held("4.3.5", "Works does not know this mailbox or this address; check api_url and user_id"),
+    403: replace(
+        _delayed("4.7.1", Cause.FORBIDDEN, "Works did not permit this message", again=Scope.ACCOUNT),
+        blame=Blame.GATEWAY,
+    ),
+    404: _held(
+        "4.3.5",
+        Cause.NO_MAILBOX,
+        "Works does not know this mailbox or this address; check api_url and user_id",
+    ),
     413: _failed("5.3.4", "the message is larger than Works takes"),
-    429: _delayed("4.4.5", "Works asks to send more slowly", Scope.API),
-    503: _delayed("4.4.5", "Works is temporarily out of service", again=Scope.API),
+    429: _delayed("4.4.5", Cause.THROTTLED, "Works asks to send more slowly", Scope.API),
+    503: _delayed("4.4.5", Cause.UNAVAILABLE, "Works is temporarily out of service", again=Scope.API),
     # The older API answered an oversized file so; it may also have sent (Works API §1, §4).
-    500: _unknown("4.3.0", "Works had an internal error; whether it took the message is not known"),
-    502: _unknown("4.4.0", "a gateway of Works failed; whether it took the message is not known"),
-    504: _unknown("4.4.0", "a gateway of Works got no answer; whether it took the message is not known"),
+    500: _unknown(
+        "4.3.0", Cause.UNAVAILABLE, "Works had an internal error; whether it took the message is not known"
+    ),
+    502: _unknown(
+        "4.4.0", Cause.UNAVAILABLE, "a gateway of Works failed; whether it took the message is not known"
+    ),
+    504: _unknown(
+        "4.4.0",
+        Cause.UNAVAILABLE,
+        "a gateway of Works got no answer; whether it took the message is not known",
+    ),
 }
 _BY_CODE: Mapping[tuple[int, str], Outcome] = {
     (400, "LIMIT_EXCEEDED"): _QUOTA,
     (403, "LIMIT_EXCEEDED"): _QUOTA,
 }
-_REDIRECTED = _delayed("4.4.4", "Works answered from another address than api_url", again=Scope.API)
+_REDIRECTED = _delayed(
+    "4.4.4", Cause.UNAVAILABLE, "Works answered from another address than api_url", again=Scope.API
+)
 # 202 is the documented success (Works API §1). Another 2xx may be a success that is not documented,
 # or a captive portal's page: to take it for sent loses mail, to send at once again doubles it.
-_UNDOCUMENTED = _unknown("4.3.0", "Works gave an answer that is not documented; whether it sent is not known")
-_OTHERWISE = _delayed("4.3.0", "Works gave an answer that is not known", again=Scope.API)
+_UNDOCUMENTED = _unknown(
+    "4.3.0", Cause.UNAVAILABLE, "Works gave an answer that is not documented; whether it sent is not known"
+)
+_OTHERWISE = _delayed("4.3.0", Cause.UNAVAILABLE, "Works gave an answer that is not known", again=Scope.API)
 
 _BY_FAILURE: Mapping[Failure, Outcome] = {
-    Failure.NAME_UNKNOWN: _delayed("4.4.3", "the host name of Works cannot be resolved", again=Scope.API),
-    Failure.NOT_REACHED: _delayed("4.4.1", "Works cannot be reached", again=Scope.API),
-    Failure.TLS: _delayed("4.7.5", "no trusted TLS connection to Works can be made", again=Scope.API),
-    Failure.CUT_BEFORE: _delayed(
-        "4.4.2", "the connection broke before the message had left", again=Scope.API
+    Failure.NAME_UNKNOWN: _delayed(
+        "4.4.3", Cause.UNREACHABLE, "the host name of Works cannot be resolved", again=Scope.API
     ),
-    Failure.STUCK: _delayed("4.4.2", "Works stopped reading before the message had left", again=Scope.API),
-    Failure.CUT_AFTER: _unknown("4.4.2", "the connection broke before Works answered"),
-    Failure.NO_ANSWER: _unknown("4.4.2", "Works took the request and did not answer in time"),
-    Failure.NOT_HTTP: _unknown("4.5.0", "what answered in place of Works did not speak HTTP"),
+    Failure.NOT_REACHED: _delayed("4.4.1", Cause.UNREACHABLE, "Works cannot be reached", again=Scope.API),
+    Failure.TLS: _delayed(
+        "4.7.5", Cause.UNREACHABLE, "no trusted TLS connection to Works can be made", again=Scope.API
+    ),
+    Failure.CUT_BEFORE: _delayed(
+        "4.4.2", Cause.UNREACHABLE, "the connection broke before the message had left", again=Scope.API
+    ),
+    Failure.STUCK: _delayed(
+        "4.4.2", Cause.UNREACHABLE, "Works stopped reading before the message had left", again=Scope.API
+    ),
+    Failure.CUT_AFTER: _unknown("4.4.2", Cause.UNREACHABLE, "the connection broke before Works answered"),
+    Failure.NO_ANSWER: _unknown(
+        "4.4.2", Cause.UNREACHABLE, "Works took the request and did not answer in time"
+    ),
+    Failure.NOT_HTTP: _unknown(
+        "4.5.0", Cause.UNREACHABLE, "what answered in place of Works did not speak HTTP"
+    ),
     Failure.INTERRUPTED: replace(
-        _unknown("4.3.0", "the relay was interrupted while it was sending"),
+        _unknown("4.3.0", Cause.INTERRUPTED, "the relay was interrupted while it was sending"),
         blame=Blame.GATEWAY,
         if_repeated=None,
     ),
-    Failure.NO_GRANT: _held("4.7.0", "nobody has consented for this account yet; run: relay login ACCOUNT"),
-    Failure.TOKEN_REFUSED: _held(
-        "4.7.0", "the account's consent is no longer valid; run: relay login ACCOUNT"
+    Failure.NO_GRANT: _held(
+        "4.7.0", Cause.NO_GRANT, "nobody has consented for this account yet; run: relay login ACCOUNT"
     ),
-    Failure.APP_REFUSED: _held("4.7.0", "Works refuses client_id or client_secret; correct them"),
+    Failure.TOKEN_REFUSED: _held(
+        "4.7.0", Cause.GRANT_REFUSED, "the account's consent is no longer valid; run: relay login ACCOUNT"
+    ),
+    Failure.APP_REFUSED: _held(
+        "4.7.0", Cause.APP_REFUSED, "Works refuses client_id or client_secret; correct them"
+    ),
     Failure.TOKEN_UNAVAILABLE: _delayed(
-        "4.4.1", "the authorization server of Works cannot be used at the moment", Scope.ACCOUNT
+        "4.4.1",
+        Cause.NO_TOKEN,
+        "the authorization server of Works cannot be used at the moment",
+        Scope.ACCOUNT,
     ),
     # Some grants that are dead are answered like this for good (Works API §2: returnCode 99).
     Failure.TOKEN_OVERDUE: _held(
         "4.7.0",
+        Cause.NO_TOKEN,
         "the account's grant could not be renewed for an hour, and is tried on; "
         "if the authorization server of Works is well, run: relay login ACCOUNT",
     ),

@@ -10,7 +10,7 @@ from typing import Any
 
 from relay.envelope import Envelope, Submission
 from relay.mail import Loss, Weight
-from relay.outcome import Action, Blame, Outcome, Scope
+from relay.outcome import Action, Blame, Cause, Outcome, Scope
 from relay.spool import Attempt, Entry, Event, Past, SpoolError, State
 
 COLUMNS = (
@@ -72,7 +72,7 @@ def load_outcome(text: str) -> Outcome:
     """An outcome of its JSON."""
     tree: dict[str, Any] = json.loads(text)
     tree["action"], tree["blame"] = Action(tree["action"]), Blame(tree["blame"])
-    tree["scope"] = Scope(tree["scope"])
+    tree["scope"], tree["cause"] = Scope(tree["scope"]), Cause(tree.get("cause", Cause.OTHER))
     if tree.get("if_repeated") is not None:
         tree["if_repeated"] = Scope(tree["if_repeated"])
     return Outcome(**tree)
