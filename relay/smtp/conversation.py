@@ -10,6 +10,7 @@ import ssl
 from typing import Any
 
 from aiosmtpd.smtp import SMTP
+from typing_extensions import override
 
 from relay import reply
 from relay.config.model import User
@@ -79,13 +80,13 @@ class Conversation(SMTP):
 
     # What the transport says.
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is there."""
         self.stream.transport = transport  # type: ignore[assignment]
         self.transport = transport
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """Octets came."""
         greedy = len(data) + self.stream.pending > _MODEST
         if greedy and self.door.guard.budget.memory_is_full:
             self.stream.fail(Flooded())
@@ -107,12 +108,12 @@ class Conversation(SMTP):
         self.loop.call_soon(self.door.intake.hung_up, self.id)
         self.stream.resume_writing()
 
+    @override
     def pause_writing(self) -> None:
-        """The client does not read."""
         self.stream.pause_writing()
 
+    @override
     def resume_writing(self) -> None:
-        """It reads again."""
         self.stream.resume_writing()
 
     # Lines in, replies out.

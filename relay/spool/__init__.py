@@ -69,7 +69,12 @@ class Spool(Protocol):
     """What every engine can do. All of it raises SpoolError when the storage will not."""
 
     async def open(self) -> None:
-        """Take the spool. Raises SpoolLocked."""
+        """Take the spool and bring its tables up to date.
+
+        Raises:
+            SpoolLocked: another process has it.
+            SpoolError: it cannot be opened or made.
+        """
 
     async def close(self) -> None:
         """Finish what was asked for and let go."""
@@ -83,13 +88,22 @@ class Spool(Protocol):
     # The door's half.
 
     async def put(self, submission: Submission, account: str) -> str:
-        """Keep a message; its queue id is given when it is on stable storage. Raises SpoolFull."""
+        """Keep a message; its queue id is given when it is on stable storage.
+
+        Raises:
+            SpoolFull: there is no room for it.
+            SpoolError: nothing is kept.
+        """
 
     async def put_started(self, submission: Submission, account: str, recipients: Sequence[str]) -> Claim:
         """`put`, `claim` and `start` of the first request in one commit, for a small message.
 
-        Raises SpoolFull; the submission's content stays the caller's. If it is cancelled, and kept all
-        the same, the next start finds it among the `interrupted`.
+        The submission's content stays the caller's. If this is cancelled, and the message was kept all the
+        same, the next start finds it among the `interrupted`.
+
+        Raises:
+            SpoolFull: there is no room for it.
+            SpoolError: nothing is kept.
         """
 
     async def recall(self, submission: Submission) -> Entry | None:
@@ -119,10 +133,15 @@ class Spool(Protocol):
         """Whether nothing of these accounts waits for its turn; False where that would need a look."""
 
     async def next_due(self, accounts: Collection[str]) -> float | None:
-        """When a delayed message of these accounts is due; seconds since the epoch."""
+        """When a delayed message of these accounts is due, or earlier; seconds since the epoch."""
 
     async def start(self, claim: Claim, request: int, recipients: Sequence[str]) -> None:
-        """Record durably that this request is about to be sent; SpoolError: then do not send it."""
+        """Record durably that this request is about to be sent.
+
+        Raises:
+            SpoolFull: there is no room to write down how it ends; do not send it.
+            SpoolError: it is not recorded, or the claim is over; do not send it.
+        """
 
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
         """Record durably how this request ended; waits for room rather than fail."""
@@ -130,7 +149,7 @@ class Spool(Protocol):
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
     ) -> None:
-        """End the claim; waits for room rather than fail.
+        """End the claim; waits for room rather than fail. Content that nobody needs any more goes.
 
         `ended` records a request's end in the same commit, as `record` does. Durable when it returns, but
         for `relayed` without `ended`, which follows from what was recorded.
@@ -139,7 +158,10 @@ class Spool(Protocol):
     async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
         """End the claim and put a notice about it, both or neither; the notice's queue id.
 
-        Durable when it returns. SpoolError: the notice's file cannot be kept; nothing was changed.
+        Durable when it returns.
+
+        Raises:
+            SpoolError: the notice's file cannot be kept; nothing was changed.
         """
 
     async def abandon(self, claim: Claim) -> None:
@@ -165,12 +187,16 @@ class Spool(Protocol):
         """
 
     async def purge(self, relayed_before: float, failed_before: float) -> int:
-        """Forget some messages that ended before: history, and failed ones with their content."""
+        """Forget some messages that ended before: history, and failed ones with their content; how many."""
 
     # The operator's half.
 
     async def touch(self) -> None:
-        """Write nothing, as far as the storage; raises SpoolError when a message could not be kept."""
+        """Write nothing, as far as the storage.
+
+        Raises:
+            SpoolError: a message could not be kept now; somebody has the database locked, for instance.
+        """
 
     async def counts(self) -> dict[State, int]:
         """How many messages are in each state."""
@@ -200,4 +226,4 @@ class Spool(Protocol):
         """Make a held message queued. Raises NoSuchMessage."""
 
     async def discard(self, queue_id: str) -> None:
-        """Throw a waiting or failed message away. Raises NoSuchMessage."""
+        """Throw a waiting or failed message away, with its content. Raises NoSuchMessage."""

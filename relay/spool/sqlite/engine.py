@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import structlog
+from typing_extensions import override
 
 from relay.envelope import Content, Submission
 from relay.host.clock import Clock
@@ -90,13 +91,8 @@ class SqliteSpool(Desk):
         """Whether there is a spool in the folder already."""
         return (self._folder / "spool.db").exists()
 
+    @override
     async def open(self) -> None:
-        """Take the spool and bring its tables up to date.
-
-        Raises:
-            SpoolLocked: another process has it.
-            SpoolError: it cannot be opened or made.
-        """
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._prepare_folder)
         try:
@@ -152,30 +148,25 @@ class SqliteSpool(Desk):
         begin_time(connection, self._turns)
         self._unheard.load(connection)
 
+    @override
     async def close(self) -> None:
-        """Finish what was asked for and let go."""
         await self._reader.close()
         await self._writer.stop()
         await asyncio.gather(*self._cleaning, return_exceptions=True)
         self._unlock()
 
+    @override
     def writer(self) -> ContentWriter:
-        """Where a session's content flows."""
         return self._files.writer()
 
+    @override
     def room(self) -> Room:
-        """What the disk has left, as of a moment ago."""
         return self._space.look()
 
     # The door's half.
 
+    @override
     async def put(self, submission: Submission, account: str) -> str:
-        """Keep a message: file, then row, both flushed.
-
-        Raises:
-            SpoolFull: there is no room; nothing is kept.
-            SpoolError: nothing is kept.
-        """
         queue_id = self._admit()
         self._keeping.add(queue_id)
         try:
@@ -207,17 +198,12 @@ class SqliteSpool(Desk):
             raise SpoolFull("less is free on the spool's disk than keep_free says")
         return self._ids.make()
 
+    @override
     def is_clear(self, accounts: Collection[str]) -> bool:
-        """Whether nothing of these accounts waits for its turn, as far as is known without a look."""
         return self._turns.are_clear(accounts)
 
+    @override
     async def put_started(self, submission: Submission, account: str, recipients: Sequence[str]) -> Claim:
-        """Keep a small message, claim it, and record that its first request is about to be sent: one commit.
-
-        Raises:
-            SpoolFull: there is no room; nothing is kept.
-            SpoolError: nothing is kept.
-        """
         queue_id = self._admit()
         entry = replace(make_entry(queue_id, submission, account), state=State.SENDING)
         claim = Claim(entry, submission.content, attempt=1)
@@ -247,8 +233,8 @@ class SqliteSpool(Desk):
         content = await asyncio.to_thread(self._files.keep, submission.content, queue_id)
         return replace(submission, content=content)
 
+    @override
     async def recall(self, submission: Submission) -> Entry | None:
-        """The message that this submission repeats, if its reply was never written."""
         if not submission.envelope.client_address or not self._unheard.any_ended:
             return None
         queue_id = self._unheard.recall(make_fingerprint(submission), self._wall())
@@ -262,21 +248,20 @@ class SqliteSpool(Desk):
         self.note(queue_id, "submitted again")
         return entry
 
+    @override
     def replied(self, queue_id: str) -> None:
-        """Our reply was written to the socket."""
         if self._unheard.forget(queue_id):
             self._writer.follow(lambda c: statements.forget_unheard(c, queue_id))
 
+    @override
     def unheard(self, queue_id: str) -> None:
-        """The session ended before our reply was written."""
         self._unheard.end(queue_id, self._wall())
         self.note(queue_id, "reply not heard")
 
     # The courier's half.
 
+    @override
     async def interrupted(self) -> Sequence[Interrupted]:
-        """What the last owner left in the state `sending`, each claimed."""
-
         def read(c: sqlite3.Connection) -> list[str]:
             return [row[0] for row in c.execute("SELECT queue_id FROM message WHERE state = 'sending'")]
 
@@ -291,8 +276,8 @@ class SqliteSpool(Desk):
                 found.append(Interrupted(claim, ended))
         return found
 
+    @override
     async def claim(self, accounts: Collection[str], now: float) -> Claim | None:
-        """Lease the message whose turn it is."""
         if not self._space.look().sending:
             return None
         if self._follow_clock():
@@ -373,18 +358,13 @@ class SqliteSpool(Desk):
         log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
         self._report(queue_id, reason)
 
+    @override
     async def next_due(self, accounts: Collection[str]) -> float | None:
-        """When the next delayed message is due, whosever it is."""
         del accounts  # due is made queued, and only then the accounts matter
         return self._turns.due
 
+    @override
     async def start(self, claim: Claim, request: int, recipients: Sequence[str]) -> None:
-        """Record durably that this request is about to be sent.
-
-        Raises:
-            SpoolFull: how it ends could not be written down.
-            SpoolError: it is not recorded; or the claim is over.
-        """
         if not self._space.look().sending:
             raise SpoolFull("no room to write down how it ends")
         queue_id, told = claim.entry.queue_id, dump_json(list(recipients))
@@ -399,15 +379,14 @@ class SqliteSpool(Desk):
 
         await self._commit(write)
 
+    @override
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
-        """Record durably how this request ended."""
         await self._writer.insist(lambda c: statements.end_request(c, claim, request, outcome, self._wall()))
 
+    @override
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
     ) -> None:
-        """End the claim; content that nobody needs any more goes with it."""
-
         def write(c: sqlite3.Connection) -> None:
             if ended is not None:
                 statements.end_request(c, claim, *ended, self._wall())
@@ -435,12 +414,8 @@ class SqliteSpool(Desk):
                 self._cleaning.add(cleaning)
                 cleaning.add_done_callback(self._cleaning.discard)
 
+    @override
     async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
-        """End the claim and put a notice about it, in one commit: a crash leaves neither, or both.
-
-        Raises:
-            SpoolError: the notice's file cannot be kept; nothing was changed.
-        """
         queue_id = self._ids.make()
         self._keeping.add(queue_id)
         try:
@@ -460,12 +435,12 @@ class SqliteSpool(Desk):
         self._over(claim, settlement)
         return queue_id
 
+    @override
     async def abandon(self, claim: Claim) -> None:
-        """Forget the claim; nothing was started under it."""
         self._turns.give_back(claim.entry.queue_id, claim.entry.account)
 
+    @override
     async def tend(self, keep_failed: float, keep_history: float) -> None:
-        """Look after the spool until cancelled."""
         self._tended = True  # from here on somebody listens to reports
         self._report_news()
         tending = Tending(self._reader, self._files, self._keeping, self._report)
@@ -484,8 +459,8 @@ class SqliteSpool(Desk):
         for queue_id in self._unheard.expire(now - LIFE):
             self._writer.follow(lambda c, gone=queue_id: statements.forget_unheard(c, gone))  # type: ignore[misc]
 
+    @override
     async def purge(self, relayed_before: float, failed_before: float) -> int:
-        """Forget some messages that ended before; how many."""
         claimed = self._turns.claimed
         ids = await self._commit(lambda c: statements.purge(c, relayed_before, failed_before, claimed))
         for queue_id in ids:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
+from typing_extensions import override
 
 from relay.envelope import Content
-from relay.spool import Attempt, Entry, Event, Past, State
+from relay.spool import Attempt, Entry, Event, Past, Spool, State
 from relay.spool.rows.codecs import load_attempts, load_events
 from relay.spool.rows.unacknowledged import Unheard
 from relay.spool.sqlite import counters, statements
@@ -27,7 +28,7 @@ log = structlog.get_logger("spool")
 T = TypeVar("T")
 
 
-class Desk:
+class Desk(Spool):
     """Lists, shows, and changes on request."""
 
     def __init__(self, folder: Path, space: Space, database: Database, clock: SteadyClock) -> None:
@@ -39,88 +40,60 @@ class Desk:
         self._unheard = Unheard()
         self._recent = Recent()
 
+    @override
     async def touch(self) -> None:
-        """Write nothing, as far as the storage.
-
-        Raises:
-            SpoolError: the database cannot be written now; somebody has it locked, for instance.
-        """
         await self._commit(lambda _: None)
 
+    @override
     async def counts(self) -> dict[State, int]:
-        """How many messages are in each state."""
         return await self._see(counters.counts)
 
+    @override
     async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
-        """How many messages are queued, by account and source."""
         return await self._look(lambda c: statements.backlog(c, most))
 
+    @override
     async def accounts(self) -> Collection[str]:
-        """The accounts of all that waits, in the configuration or not."""
         return await self._look(statements.accounts)
 
+    @override
     async def show(self, queue_id: str) -> Entry:
-        """One message.
-
-        Raises:
-            NoSuchMessage: there is none of this id.
-        """
         return await self._see(lambda c: statements.show(c, queue_id))
 
+    @override
     async def attempts(self, queue_id: str) -> Sequence[Attempt]:
-        """Every request that was made for a message, oldest first."""
         return await self._see(lambda c: load_attempts(c, queue_id))
 
+    @override
     async def events(self, queue_id: str) -> Sequence[Event]:
-        """What else happened to a message, oldest first."""
         return await self._see(lambda c: load_events(c, queue_id))
 
+    @override
     async def content(self, queue_id: str) -> Content:
-        """A message's content, while it is kept.
-
-        Raises:
-            NoSuchMessage: there is none of this id, or its content is gone.
-        """
         return await self._see(lambda c: statements.find_content(c, self._files, queue_id))
 
+    @override
     async def history(self, since: float) -> Sequence[Past]:
-        """The requests that were started after `since`, oldest first."""
         return await self._look(lambda c: statements.history(c, since))
 
+    @override
     def note(self, queue_id: str, event: str, **detail: object) -> None:
-        """Add to a message's trace, soon."""
         self._writer.follow(lambda c: statements.note(c, queue_id, event, detail))
 
+    @override
     async def retry(self, queue_id: str) -> None:
-        """Make a delayed, held or failed message queued again.
-
-        Raises:
-            NoSuchMessage: there is none of this id in such a state.
-        """
         await self._change(queue_id, (State.DELAYED, State.HELD, State.FAILED), State.QUEUED, "retried")
 
+    @override
     async def hold(self, queue_id: str) -> None:
-        """Keep a queued or delayed message back.
-
-        Raises:
-            NoSuchMessage: there is none of this id in such a state, or it is being sent.
-        """
         await self._change(queue_id, (State.QUEUED, State.DELAYED), State.HELD, "held")
 
+    @override
     async def release(self, queue_id: str) -> None:
-        """Make a held message queued.
-
-        Raises:
-            NoSuchMessage: there is none of this id, or it is not held.
-        """
         await self._change(queue_id, (State.HELD,), State.QUEUED, "released")
 
+    @override
     async def discard(self, queue_id: str) -> None:
-        """Throw a message away, with its content.
-
-        Raises:
-            NoSuchMessage: there is none of this id, or it is being sent.
-        """
         states = (State.QUEUED, State.DELAYED, State.HELD, State.FAILED)
         await self._change(queue_id, states, State.DISCARDED, "discarded")
         self._unheard.forget(queue_id)
@@ -159,6 +132,6 @@ class Desk:
         return await self._reader.read(operation)
 
     # Last, because it takes the name of a type.
+    @override
     async def list(self, states: Collection[State], limit: int, *, newest: bool = False) -> list[Entry]:
-        """Messages in these states, by arrival."""
         return await self._look(lambda c: statements.list_entries(c, states, limit, newest=newest))

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from relay.grants import Grant, GrantError
+from typing_extensions import override
+
+from relay.grants import Grant, GrantError, GrantStore
 
 
-class FileGrants:
+class FileGrants(GrantStore):
     """Grants as files: `state_dir/grants/NAME.json`, mode 0600, owned by the owner of `state_dir`."""
 
     def __init__(self, state_dir: Path) -> None:
@@ -26,8 +28,8 @@ class FileGrants:
             raise GrantError("an account's name cannot hold a slash or begin with a dot")
         return self._directory / f"{account}.json"
 
+    @override
     def load(self, account: str) -> Grant | None:
-        """See GrantStore."""
         path = self._path(account)
         try:
             values = json.loads(path.read_bytes())
@@ -40,25 +42,25 @@ class FileGrants:
             raise GrantError(f"{path}: not a grant; run `relay login {account}` again") from None
         return _read(values, path)
 
+    @override
     def store(self, account: str, grant: Grant) -> None:
-        """See GrantStore."""
         path = self._path(account)
         try:
             self._replace(path, json.dumps(asdict(grant), indent=1).encode() + b"\n")
         except OSError as error:
             raise GrantError(f"{path}: {error.strerror}") from None
 
+    @override
     def version(self, account: str) -> object:
-        """See GrantStore."""
         try:
             found = self._path(account).stat()
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
+    @override
     @contextmanager
     def lock(self, account: str) -> Iterator[bool]:
-        """See GrantStore."""
         path = self._path(account).with_name(f".{account}.lock")
         try:
             self._make_directory()
