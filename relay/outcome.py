@@ -49,7 +49,7 @@ class Cause(StrEnum):
     NO_GRANT = "no grant"  # nobody has consented for the account
     GRANT_REFUSED = "grant refused"  # the authorization server refuses the account's grant
     APP_REFUSED = "app refused"  # the authorization server refuses client_id or client_secret
-    NO_TOKEN = "no token"  # the authorization server cannot be used
+    AUTH_UNAVAILABLE = "auth unavailable"  # the authorization server cannot be used
     DAY_IS_FULL = "day is full"  # the account's own limit of recipients, before Works is asked
     INTERRUPTED = "interrupted"  # the relay ended while it was sending
     FAULT = "fault"  # a fault of the relay's own

@@ -162,14 +162,14 @@ _BY_FAILURE: Mapping[Failure, Outcome] = {
     ),
     Failure.TOKEN_UNAVAILABLE: _delayed(
         "4.4.1",
-        Cause.NO_TOKEN,
+        Cause.AUTH_UNAVAILABLE,
         "the authorization server of Works cannot be used at the moment",
         Scope.ACCOUNT,
     ),
     # Some grants that are dead are answered like this for good (Works API §2: returnCode 99).
     Failure.TOKEN_OVERDUE: _held(
         "4.7.0",
-        Cause.NO_TOKEN,
+        Cause.AUTH_UNAVAILABLE,
         "the account's grant could not be renewed for an hour, and is tried on; "
         "if the authorization server of Works is well, run: relay login ACCOUNT",
     ),
