@@ -1,11 +1,10 @@
 """learned.toml: the devices that were adopted."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from relay.config.model import Device
+from relay.host import safeio
 
 _HEADER = "# Devices that were adopted by `relay learn --adopt`; part of the configuration. May be edited.\n"
 
@@ -15,19 +14,14 @@ class CannotAdopt(Exception):  # noqa: N818 - what it is, with the file and the 
 
 
 def append(path: Path, device: Device) -> None:
-    """Add a [[device]] to the file: written aside, flushed, renamed.
+    """Add a [[device]] to the file.
 
     Raises:
         CannotAdopt: it cannot be written.
     """
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else _HEADER
-        fd, name = tempfile.mkstemp(prefix=".learned-", dir=path.parent)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(f"{text}\n[[device]]\n" + "".join(_lines(device)))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
+        safeio.write_file(path, (f"{text}\n[[device]]\n" + "".join(_lines(device))).encode())
     except OSError as error:
         raise CannotAdopt(f"{path}: cannot be written ({error.strerror}); nothing was changed") from None
 
