@@ -126,8 +126,7 @@ class Intake:
             submission.content.discard()
             return reply.NO_ACCOUNT
         try:
-            at_once = await self._courier.send_at_once(submission, account.name)
-            queue_id = at_once or await self._spool.put(submission, account.name)
+            queue_id = await self._spool.put(submission, account.name)
         except SpoolError as error:
             submission.content.discard()
             log.error("message not kept", session=envelope.session, reason=str(error))
@@ -146,10 +145,7 @@ class Intake:
         if submission.hold:
             return reply.held(queue_id)
         wait = self._config.delivery.wait
-        if at_once:
-            outcome = await self._courier.hear(queue_id, account.name, wait)
-        else:
-            outcome = await self._courier.expect(queue_id, account.name, wait, envelope.line)
+        outcome = await self._courier.expect(queue_id, account.name, wait, envelope.line)
         return _reply(queue_id, outcome)
 
     def _answer_for(self, session: str, queue_id: str) -> None:

@@ -12,7 +12,6 @@ from relay.config.model import Account, Config
 from relay.conversion.pool import Converter
 from relay.courier.judgement.holds import Trouble
 from relay.courier.judgement.rules import DAY_IS_FULL
-from relay.envelope import Submission
 from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request, convert
 from relay.outcome import Action, Blame, Outcome
@@ -57,7 +56,6 @@ class Attempt:
     account: Account
     outcomes: list[Outcome] = field(default_factory=list)
     losses: tuple[Loss, ...] = ()
-    prepared: Converted | None = None  # its conversion; its first request is started and has its slot
     _requests: int = 1
     _served: list[str] = field(default_factory=list)
     _open: int | None = None  # the request that has started and not ended
@@ -70,11 +68,8 @@ class Attempt:
             SpoolError: the spool could not record a start; nothing was sent for it.
             Exception: a fault of ours.
         """
-        if self.prepared is not None:
-            self._open = 0
-            await asyncio.sleep(0)  # who waits for the verdict is in line before it can come
         try:
-            converted = self.prepared or await self._convert()
+            converted = await self._convert()
         except Unconvertible as error:
             slot.cancel()
             self.outcomes = [Outcome(Action.FAILED, error.status, Blame.MESSAGE, error.reason)]
@@ -126,11 +121,10 @@ class Attempt:
 
     async def _send(self, number: int, request: Request, slot: Slot) -> Outcome:
         spool, claim = self.tools.spool, self.claim
-        if number or self.prepared is None:
-            if wait := slot.bind(len(request.recipients), claim.entry.queue_id):
-                return replace(DAY_IS_FULL, retry_after=wait)
-            await spool.start(claim, number, request.recipients)
-            self._open = number
+        if wait := slot.bind(len(request.recipients), claim.entry.queue_id):
+            return replace(DAY_IS_FULL, retry_after=wait)
+        await spool.start(claim, number, request.recipients)
+        self._open = number
         outcome = await self.tools.client.send(
             self.account, request.payload, claim.content, self._recorder(number), slot
         )
@@ -160,18 +154,6 @@ class Attempt:
             self.outcomes.append(outcome)
         self._open, self._taken = None, False
         return bool(self.outcomes)
-
-
-def prepare(config: Config, account: Account, submission: Submission) -> Converted | None:
-    """What a small message becomes; None: not small, or the ordinary way says what is wrong with it."""
-    content, envelope = submission.content, submission.envelope
-    if content.path is not None or content.size > _INLINE:
-        return None
-    how = conversion(config, account, delivery_options=envelope.delivery_options)
-    try:
-        return convert(content.data or b"", list(envelope.forward_paths), how)
-    except Exception:  # noqa: BLE001 - met again there
-        return None
 
 
 def conversion(config: Config, account: Account | None, *, delivery_options: bool = False) -> Conversion:

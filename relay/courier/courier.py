@@ -14,20 +14,18 @@ import structlog
 
 from relay import metrics
 from relay.config.model import Account, Config
-from relay.courier.attempt import Attempt, Share, Tools, prepare
+from relay.courier.attempt import Attempt, Share, Tools
 from relay.courier.backlog import Backlog
 from relay.courier.judgement.expiry import Patience
 from relay.courier.judgement.holds import Accounts, Trouble
 from relay.courier.judgement.rules import Rules
 from relay.courier.unconfigured import Strangers
 from relay.courier.verdicts import Sessions
-from relay.envelope import Submission
 from relay.host.clock import Clock
-from relay.message import Converted
 from relay.outcome import Action, Blame, Outcome, Scope
 from relay.spool import Claim, Entry, Notice, Settlement, Spool, SpoolError, State
 from relay.works.client import Client
-from relay.works.pace.pacing import Pacing, Sent, Slot
+from relay.works.pace.pacing import Pacing, Sent
 
 log = structlog.get_logger("courier")
 # When the spool will not, look again after so many seconds.
@@ -177,64 +175,6 @@ class Courier:
         self.wake()
         return self._backlog.add(account, line)
 
-    async def send_at_once(self, submission: Submission, name: str) -> str | None:
-        """Keep a message and start its attempt in one commit, where nothing stands in its way.
-
-        That is one flush of the disk instead of two before the request. Nothing else may wait, so
-        that nobody is overtaken.
-
-        Returns:
-            Its queue id, when it is kept: `hear` waits for the verdict. None: put it.
-
-        Raises:
-            SpoolError: it is not kept.
-        """
-        account = self._config.find_account(name)
-        if account is None or not self._may_go_at_once(submission, name):
-            return None
-        prepared = prepare(self._config, account, submission)
-        slot = self._pacing.take(name) if prepared is not None else None
-        if prepared is None or slot is None:
-            return None
-        if slot.bind(len(prepared.requests[0].recipients)):
-            slot.cancel()
-            return None
-        await self._slots.acquire()  # it is not locked: this does not wait
-        kept: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._send_at_once(submission, account, slot, prepared, kept))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return await kept
-
-    def _may_go_at_once(self, submission: Submission, name: str) -> bool:
-        if submission.hold or self._stopping or not self.working or self._slots.locked():
-            return False
-        if self._config.delivery.wait <= 0 or self._forecast(name, 0) > 0:
-            return False
-        return self._spool.is_clear([one for one in self._names() if self._wait(one) <= 0])
-
-    async def _send_at_once(
-        self,
-        submission: Submission,
-        account: Account,
-        slot: Slot,
-        prepared: Converted,
-        kept: asyncio.Future[str],
-    ) -> None:
-        recipients = prepared.requests[0].recipients
-        try:
-            claim = await self._spool.put_started(submission, account.name, recipients)
-        except BaseException as error:
-            slot.cancel()
-            if not kept.done():
-                kept.set_exception(error if isinstance(error, SpoolError) else SpoolError("broken off"))
-            if not isinstance(error, SpoolError):
-                raise
-            return
-        if not kept.done():
-            kept.set_result(claim.entry.queue_id)
-        await self._attempt(Share(claim, slot), account, prepared)
-
     async def expect(self, queue_id: str, account: str, seconds: float, line: str = "") -> Outcome | None:
         """Wake the courier and wait for a verdict: relayed or failed.
 
@@ -249,10 +189,6 @@ class Courier:
     async def rejoin(self, queue_id: str, account: str, seconds: float) -> Outcome | None:
         """Wait for the verdict of a message that was put before: its client submits it again."""
         self.wake()
-        return await self.hear(queue_id, account, seconds)
-
-    async def hear(self, queue_id: str, account: str, seconds: float) -> Outcome | None:
-        """Wait for the verdict of a message that is under way."""
         return await self._sessions.wait(queue_id, account, 0.0 if self._stopping else seconds)
 
     def _forecast(self, account: str, ahead: int) -> float:
@@ -295,7 +231,6 @@ class Courier:
     async def _next(self) -> Share:
         """The next claim and its share of the budget; one of `_slots` is taken for it."""
         while True:
-            # Not while there is nothing to claim: what could go at once would find one slot less.
             await self._slots.acquire()
             found: Share | None = None
             try:
@@ -351,9 +286,9 @@ class Courier:
             if share.probe is not None:
                 self.accounts.give_back(share.probe)
 
-    async def _attempt(self, share: Share, account: Account, prepared: Converted | None = None) -> None:
+    async def _attempt(self, share: Share, account: Account) -> None:
         claim, slot = share.claim, share.slot
-        attempt = Attempt(self._tools, self._config, claim, account, prepared=prepared)
+        attempt = Attempt(self._tools, self._config, claim, account)
         began = self._clock.steady()
         try:
             with slot:

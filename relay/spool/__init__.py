@@ -95,17 +95,6 @@ class Spool(Protocol):
             SpoolError: nothing is kept.
         """
 
-    async def put_started(self, submission: Submission, account: str, recipients: Sequence[str]) -> Claim:
-        """`put`, `claim` and `start` of the first request in one commit, for a small message.
-
-        The submission's content stays the caller's. If this is cancelled, and the message was kept all the
-        same, the next start finds it among the `interrupted`.
-
-        Raises:
-            SpoolFull: there is no room for it.
-            SpoolError: nothing is kept.
-        """
-
     async def recall(self, submission: Submission) -> Entry | None:
         """The message that this submission repeats: equal, of the last 24 h, its reply never written.
 
@@ -128,9 +117,6 @@ class Spool(Protocol):
 
         None also while there is no room to write down how it ends.
         """
-
-    def is_clear(self, accounts: Collection[str]) -> bool:
-        """Whether nothing of these accounts waits for its turn; False where that would need a look."""
 
     async def next_due(self, accounts: Collection[str]) -> float | None:
         """When a delayed message of these accounts is due, or earlier; seconds since the epoch."""

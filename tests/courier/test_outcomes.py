@@ -66,23 +66,6 @@ async def test_what_goes_at_once_is_settled_as_what_was_put_before(relay):
     assert (await relay.reach(third, State.DELAYED)).unknowns == 1
 
 
-async def test_the_last_free_request_goes_at_once_too(tmp_path, monkeypatch):
-    """The courier's loop kept one of `concurrency` for itself while it waited for work: with 1, none went."""
-    async with relaying(tmp_path / "state", works={"concurrency": 1}) as relay:
-        spool, started = relay.service.spool, []
-
-        async def put_started(*arguments):
-            started.append(arguments)
-            return await type(spool).put_started(spool, *arguments)
-
-        monkeypatch.setattr(spool, "put_started", put_started)
-        for _ in range(3):
-            code, text = await relay.send()
-            assert (code, text.partition(",")[0]) == (250, "2.0.0 relayed")
-            await until(lambda: relay.service.courier.under_way == 0)
-        assert started  # not always: the loop has it for a moment when it looks for work
-
-
 @pytest.mark.parametrize("kind", ["cut-before", "cut-in"])
 async def test_broken_before_the_body_had_left_is_tried_again_at_once(tmp_path, kind):
     """A connection that broke early was not taken: one more try costs nothing but a slot.

@@ -47,24 +47,6 @@ async def test_what_is_put_is_claimed_as_it_was(spool, size):
         assert bytes(octets) == content
 
 
-async def test_what_was_put_and_started_in_one_is_unknown_after_a_crash(engine):
-    """Its request may have left: the next start must not take it for a message that waits."""
-    spool = engine()
-    await spool.open()
-    claim = await spool.put_started(submission(spool), "scanner", ["a@example.com"])
-    with pytest.raises(NoSuchMessage):  # it is being sent at this moment
-        await spool.hold(claim.entry.queue_id)
-    await spool.close()
-    again = engine()
-    await again.open()
-    assert await again.claim(["scanner"], 0) is None
-    (one,) = await again.interrupted()
-    assert (one.claim.entry.queue_id, one.outcome.action) == (claim.entry.queue_id, Action.UNKNOWN)
-    (attempt,) = await again.attempts(claim.entry.queue_id)
-    assert (attempt.attempt, attempt.request, attempt.recipients) == (1, 0, ("a@example.com",))
-    await again.close()
-
-
 async def test_a_claim_is_exclusive_and_only_of_these_accounts(spool):
     await spool.put(submission(spool), "scanner")
     assert await spool.claim(["erp"], 0) is None

@@ -57,21 +57,6 @@ async def test_what_a_person_held_is_not_claimed(spool):
     assert (await spool.claim(["scanner"], 0)).entry.queue_id == queue_id
 
 
-async def test_nothing_goes_at_once_while_anything_may_wait(spool):
-    """Whoever has waited is not overtaken by whoever comes."""
-    assert not spool.is_clear(ACCOUNTS)  # nobody has looked at the table
-    assert await spool.claim(ACCOUNTS, 0) is None
-    assert spool.is_clear(ACCOUNTS)
-    claim = await spool.put_started(submission(spool), "scanner", ["a@example.com"])
-    assert spool.is_clear(ACCOUNTS)
-    assert await spool.claim(ACCOUNTS, 0) is None
-    await spool.put(submission(spool), "erp")
-    assert not spool.is_clear(ACCOUNTS)
-    assert spool.is_clear(["scanner"])
-    await spool.settle(claim, Settlement(State.QUEUED, TAKEN, spent=False))
-    assert not spool.is_clear(["scanner"])
-
-
 async def test_a_put_that_nobody_waited_for_is_claimed(spool):
     """It is committed although its session is gone."""
     assert await spool.claim(["scanner"], 0) is None
@@ -89,7 +74,6 @@ class Disorder:
     def __init__(self, spool, seed):
         self.spool, self.chance = spool, random.Random(seed)
         self.held, self.out, self.relayed = set(), set(), set()
-        self.at_once = 0
 
     async def put(self):
         for _ in range(60):
@@ -130,24 +114,6 @@ class Disorder:
         self.relayed.add(claim.entry.queue_id)
         self.out.discard(claim.entry.queue_id)
 
-    async def send_at_once(self):
-        for _ in range(30):
-            account = self.chance.choice(ACCOUNTS)
-            if not self.spool.is_clear([account]):
-                await asyncio.sleep(0.001)
-                continue
-            one = submission(self.spool, self.chance.choice("abc"))
-            claim = await self.spool.put_started(one, account, ["a@example.com"])
-            self.at_once += 1
-            assert claim.entry.queue_id not in self.out | self.relayed
-            self.out.add(claim.entry.queue_id)
-            await asyncio.sleep(0)
-            state = State.RELAYED if self.chance.random() < 0.7 else State.QUEUED  # an account in trouble
-            self.out.discard(claim.entry.queue_id)
-            if state is State.RELAYED:
-                self.relayed.add(claim.entry.queue_id)
-            await self.spool.settle(claim, Settlement(state, TAKEN), (0, TAKEN))
-
     async def interfere(self):
         for _ in range(20):
             for entry in (await self.spool.list([State.QUEUED], 5))[:1]:
@@ -162,11 +128,9 @@ class Disorder:
 @pytest.mark.parametrize("seed", range(6))
 async def test_nothing_is_given_out_twice_or_forgotten(spool, seed):
     one = Disorder(spool, seed)
-    await asyncio.gather(
-        one.put(), one.put(), one.send(), one.send(), one.send(), one.send_at_once(), one.interfere()
-    )
+    await asyncio.gather(one.put(), one.put(), one.send(), one.send(), one.send(), one.interfere())
     everything = {entry.queue_id for entry in await spool.list(list(State), 1000)}
-    assert len(everything) == 120 + one.at_once
+    assert len(everything) == 120
     left = await drain(spool)
     assert len(left) == len(set(left))
     assert set(left) == everything - one.relayed - one.held

@@ -517,19 +517,18 @@ async def test_what_is_written_by_a_clock_just_set_is_not_moved_with_the_rest(tm
         notice = await spool.settle_and_tell(claims[2], Settlement(State.FAILED, REFUSED), notice)
         new = await spool.put(submission(spool), "scanner")
         await spool.retry(retried)
-        started = await spool.put_started(submission(spool), "scanner", ["a@example.com"])
         await spool.claim([], wall.now())
         assert (await spool.show(sent)).next_attempt - wall.now() == pytest.approx(60, abs=5)
         assert (await spool.show(waiting)).next_attempt - wall.now() == pytest.approx(3600, abs=5)
         assert (await spool.show(failed)).ended == pytest.approx(wall.now(), abs=5)
         for queue_id in (waiting, sent, retried):
             assert (await spool.show(queue_id)).since == pytest.approx(wall.now(), abs=5)
-        for queue_id in (notice, new, started.entry.queue_id):
+        for queue_id in (notice, new):
             entry = await spool.show(queue_id)
             assert entry.since == entry.arrival
 
 
-@pytest.mark.parametrize("verb", ["put", "put_started", "settle", "settle_and_tell", "retry"])
+@pytest.mark.parametrize("verb", ["put", "settle", "settle_and_tell", "retry"])
 async def test_whatever_is_written_first_after_a_clock_was_set_sees_it(tmp_path, verb):
     """Each of them may be the first one."""
     wall = Days()
@@ -549,7 +548,6 @@ async def test_whatever_is_written_first_after_a_clock_was_set_sees_it(tmp_path,
         notice = Notice(submission(spool), "scanner", "s@example.com")
         await {
             "put": lambda: spool.put(submission(spool), "scanner"),
-            "put_started": lambda: spool.put_started(submission(spool), "scanner", ["a@example.com"]),
             "settle": lambda: spool.settle(claim, later),
             "settle_and_tell": lambda: spool.settle_and_tell(claim, later, notice),
             "retry": lambda: spool.retry(held),

@@ -31,7 +31,6 @@ from relay.spool import (
     SpoolLocked,
     State,
 )
-from relay.spool.fairness import Turn
 from relay.spool.ids import Ids
 from relay.spool.rows.arrival import make_entry
 from relay.spool.rows.codecs import Damaged, dump_json, find, load_entry, make_fingerprint
@@ -197,35 +196,6 @@ class SqliteSpool(Desk):
         if not self._space.look().accepting:
             raise SpoolFull("less is free on the spool's disk than keep_free says")
         return self._ids.make()
-
-    @override
-    def is_clear(self, accounts: Collection[str]) -> bool:
-        return self._turns.are_clear(accounts)
-
-    @override
-    async def put_started(self, submission: Submission, account: str, recipients: Sequence[str]) -> Claim:
-        queue_id = self._admit()
-        entry = replace(make_entry(queue_id, submission, account), state=State.SENDING)
-        claim = Claim(entry, submission.content, attempt=1)
-        fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
-        told = dump_json(list(recipients))
-
-        def write(c: sqlite3.Connection) -> Turn:
-            turn = insert(c, self._turns, entry, submission.content, fingerprint)
-            statements.start_request(c, claim, 0, told, self._wall())
-            return turn
-
-        # Before the row is there, and for good if we are cancelled: then the next start finds it.
-        self._turns.claimed.add(queue_id)
-        try:
-            turn = await self._commit(write)
-        except SpoolError:
-            self._turns.claimed.discard(queue_id)
-            raise
-        self._turns.serve(turn)
-        if fingerprint:
-            self._unheard.open(queue_id, fingerprint)
-        return claim
 
     async def _keep(self, queue_id: str, submission: Submission) -> Submission:
         if submission.content.path is None:

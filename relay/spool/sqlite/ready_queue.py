@@ -60,11 +60,6 @@ class Fresh:
                 return
         self.doubt(account)
 
-    def are_clear(self, accounts: Collection[str]) -> bool:
-        """Whether the table need not be asked, and nothing is here."""
-        with self._lock:
-            return not any(self._heaps.get(account, (None,)) for account in accounts)
-
     def pop(self, accounts: Collection[str]) -> tuple[bool, Turn | None]:
         """Whether the table need not be asked; and if so the turn that is next, if there is one."""
         with self._lock:

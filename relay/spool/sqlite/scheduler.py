@@ -114,15 +114,6 @@ class Turns:
         self.claimed.add(queue_id)
         return queue_id
 
-    def are_clear(self, accounts: Collection[str]) -> bool:
-        """Whether these accounts are known to have nothing queued; called in the event loop."""
-        return self._fresh.are_clear(accounts)
-
-    def serve(self, turn: Turn) -> None:
-        """A message went at once, nothing being queued: it counts as served all the same."""
-        self._shares.choose([turn])
-        self._give(turn)
-
     def put(self, turn: Turn) -> None:
         """A message was put and committed; called in the event loop."""
         if turn[1] not in self.claimed:
