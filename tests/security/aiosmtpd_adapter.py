@@ -6,6 +6,9 @@ goes to the test's handler.handle_DATA as aiosmtpd would give it. Loaded by aios
 
 import asyncio
 import contextvars
+import importlib.resources
+import sys
+from types import SimpleNamespace
 
 import aiosmtpd.smtp
 from aiosmtpd.testing.statuscodes import StatusCode
@@ -19,6 +22,14 @@ from relay.smtp.limits import Guard
 from relay.smtp.session import Session
 
 _Stock = aiosmtpd.smtp.SMTP
+
+
+def _resource_filename(package, name):
+    return str(importlib.resources.files(package) / name)
+
+
+# All that its conftest.py wants of setuptools, which a venv has not since Python 3.12.
+sys.modules["pkg_resources"] = SimpleNamespace(resource_filename=_resource_filename)
 
 
 class _Intake:
