@@ -7,10 +7,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import secrets_watch
+
+from tests.support.watch import secrets_watch
 
 # The suite's examples do not depend on chance, so that what is red is red again (only on the modules that are
-# loaded, whose constants are drawn too). Others are looked for by tests/fuzz, and by
+# loaded, whose constants are drawn too). Others are looked for by tests/long/fuzz, and by
 # `pytest --hypothesis-profile=default`.
 hypothesis.settings.register_profile("suite", derandomize=True, database=None)
 hypothesis.settings.load_profile("suite")

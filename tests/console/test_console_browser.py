@@ -7,11 +7,11 @@ from dataclasses import replace
 import httpx2 as httpx
 import pytest
 from playwright.async_api import async_playwright
-from test_console import OVERVIEW, Relay
 
 from relay.console.app import build
 from relay.console.server import serving
 from relay.sandbox import Sandbox
+from tests.support.console import OVERVIEW, Relay
 
 # One pixel.
 PNG = base64.b64decode(

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from tests_courier import relaying, until
 
 from relay.sandbox import Settings
 from relay.spool import State
 from relay.works.client import Client
 from relay.works.diagnosis import Answer, diagnose
+from tests.support.relay import relaying, until
 
 
 @pytest.fixture

@@ -1,8 +1,3 @@
-import pytest
-from whole_relay import whole_relay
+from tests.support.whole_relay import whole
 
-
-@pytest.fixture
-async def whole(tmp_path):
-    async with whole_relay(tmp_path / "state") as one:
-        yield one
+__all__ = ["whole"]

@@ -1,38 +1,25 @@
 """`relay login` as an administrator does it: a URL, a browser, a click."""
 
 import asyncio
-import json
 import re
 import shutil
 import sys
 import tomllib
 
 import pytest
-from free_ports import free_port
 from playwright.async_api import async_playwright
-from whole_relay import tree
 
 from relay.console.server import serving
 from relay.sandbox import Sandbox
+from tests.support.ports import free_port
+from tests.support.toml import to_toml
+from tests.support.whole_relay import tree
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to run these tests"),
 ]
-
-
-def to_toml(tree, prefix=""):
-    lines = []
-    plain = {k: v for k, v in tree.items() if not isinstance(v, dict | list)}
-    lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            lines += [f"[{key}]", to_toml(value)]
-        elif isinstance(value, list):
-            for row in value:
-                lines += [f"[[{key}]]", to_toml(row)]
-    return "\n".join(lines)
 
 
 async def test_consent_is_clicked_through_and_the_grant_is_there(tmp_path):

@@ -1,12 +1,8 @@
-"""Write the golden messages: .venv/bin/python tests/golden/compose.py, then pytest --bless tests/golden."""
+"""Write the golden messages: python -m tests.golden.compose, then pytest --bless tests/message/test_golden.py."""
 
 from pathlib import Path
 
-import devices
-import inline
-import programs
-import scans
-import shapes
+from tests.golden import devices, inline, programs, scans, shapes
 
 HERE = Path(__file__).parent
 

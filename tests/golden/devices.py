@@ -1,6 +1,22 @@
 """Scans, faxes and reports as office devices send them: shapes, not copies."""
 
-from made import CSV, GIF, JPEG, PDF, PNG, TIFF, b64, fields, file, jis, mail, multi, part, uu, word
+from tests.golden.made import (
+    CSV,
+    GIF,
+    JPEG,
+    PDF,
+    PNG,
+    TIFF,
+    b64,
+    fields,
+    file,
+    jis,
+    mail,
+    multi,
+    part,
+    uu,
+    word,
+)
 
 CASES = {
     "canon-scan-pdf": mail(

@@ -1,7 +1,7 @@
 """Images within html by references that no standard has, and that programs write all the same."""
 
-from made import PNG, fields, mail, multi, part
-from programs import img, inline
+from tests.golden.made import PNG, fields, mail, multi, part
+from tests.golden.programs import img, inline
 
 REFERENCES = {
     "brackets": (img("cid:<logo@x>"), "<logo@x>"),

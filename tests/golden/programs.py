@@ -1,6 +1,6 @@
 """Mail as programs compose it: mail readers, libraries, Unix tools, mobile carriers. Shapes, not copies."""
 
-from made import CSV, GIF, PDF, PNG, b64, fields, file, jis, mail, multi, part, uu, word
+from tests.golden.made import CSV, GIF, PDF, PNG, b64, fields, file, jis, mail, multi, part, uu, word
 
 HTML = "<html><head><title>t</title></head><body><p>Hello <b>world</b></p></body></html>\n"
 

@@ -3,7 +3,7 @@
 import unicodedata
 from urllib.parse import quote
 
-from made import PDF, TIFF, b64, fields, jis, mail, multi, part, word
+from tests.golden.made import PDF, TIFF, b64, fields, jis, mail, multi, part, word
 
 HELLO = part("text/plain; charset=us-ascii", "hi")
 HALFWIDTH = "ｶﾀｶﾅ ﾃｽﾄ"

@@ -1,7 +1,7 @@
 """Structure, charsets, names and addresses: what the tables of known hazards name, and what lies near it."""
 
-from made import GIF, JPEG, PDF, PNG, b64, fields, file, jis, mail, multi, part, qp, word
-from programs import HTML
+from tests.golden.made import GIF, JPEG, PDF, PNG, b64, fields, file, jis, mail, multi, part, qp, word
+from tests.golden.programs import HTML
 
 NAMES = {
     "rfc2231-plain": "Content-Disposition: attachment; filename*=utf-8'ja'%E6%96%87%E6%9B%B8.pdf",

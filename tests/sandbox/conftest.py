@@ -1,5 +1,6 @@
 import pytest
-from tests_sandbox import running
+
+from tests.support.sandbox import running
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests_sandbox import LOGIN, MAIL, running
 
 from relay.sandbox import Clock, Settings
 from relay.sandbox.grants import AuthError
+from tests.support.sandbox import LOGIN, MAIL, running
 
 REDIRECT = "http://localhost:8484/callback"
 WISH = {

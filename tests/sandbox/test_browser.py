@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import async_playwright
-from test_inbox import RICH
-from tests_sandbox import LOGIN, running
+
+from tests.support.sandbox import LOGIN, RICH, running
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

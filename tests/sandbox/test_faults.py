@@ -7,10 +7,10 @@ import socket
 import httpx2 as httpx
 import pytest
 import uvloop
-from tests_sandbox import LOGIN, MAIL
 
 from relay.console.server import serving
 from relay.sandbox import Sandbox
+from tests.support.sandbox import LOGIN, MAIL
 
 BIG = MAIL | {"body": "x" * 3_000_000}
 

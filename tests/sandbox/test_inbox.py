@@ -1,48 +1,11 @@
 """The inbox: what a recipient sees, and what no message can do to the page."""
 
-import base64
-import struct
-import zlib
-
 import pytest
-from tests_sandbox import MAIL, running
 
 from relay.sandbox import Settings
-
-
-def png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = (b"\0" + b"\x1f\xc6\x7d" * width) * height
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-
-
-def attach(data: bytes, filename: str, media_type: str, **more):
-    return {"data": base64.b64encode(data).decode(), "filename": filename, "fileType": media_type, **more}
-
+from tests.support.sandbox import MAIL, RICH, attach, png, running
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
-RICH = {
-    "to": "a@example.com; b@example.com",
-    "cc": "c@example.com",
-    "bcc": "d@example.com",
-    "subject": "見積書の件",
-    "userName": "複合機 3F",
-    "body": "<p>ご確認ください</p><img src='cid:logo1'><img src=\"cid:a%40b\">"
-    "<i style='background:url(cid:logo1)'>",
-    "attachments": [
-        attach(png(24, 8), "ロゴ.png", "image/png", cid="logo1", inline=True),
-        attach(png(12, 4), "b.png", "image/png", cid="a@b", inline=True),
-        attach(b"%PDF-1.7", '見積書; "最終".pdf', "application/pdf"),
-    ],
-}
 
 
 async def test_the_page_shows_the_message_and_the_json(works):

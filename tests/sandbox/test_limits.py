@@ -1,9 +1,9 @@
 """The domain's requests a minute, the mailbox's mails and recipients."""
 
 import pytest
-from tests_sandbox import MAIL, running
 
 from relay.sandbox import Settings
+from tests.support.sandbox import MAIL, running
 
 FREE = Settings(requests_per_minute=3, mails_per_minute=0)
 

@@ -6,9 +6,9 @@ import json
 import os
 
 import pytest
-from tests_sandbox import LOGIN, MAIL, running
 
 from relay.sandbox import Settings
+from tests.support.sandbox import LOGIN, MAIL, running
 
 PDF = {
     "data": base64.b64encode(b"%PDF-1.7").decode(),

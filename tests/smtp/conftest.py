@@ -1,7 +1,8 @@
 """One relay for the tests that do not change it."""
 
 import pytest
-from tests_smtp import House
+
+from tests.support.smtp import House
 
 
 @pytest.fixture(scope="session")

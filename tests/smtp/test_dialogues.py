@@ -2,7 +2,7 @@
 
 A dialogue is a text of these lines; `relay.test` is the relay's name:
 
-    % listener NAME        which listener (see tests_smtp.listeners); first line
+    % listener NAME        which listener (see tests.support.smtp.listeners); first line
     # …                    why
     C: text                the client sends this line, with CR LF
     C= 'text'              the client sends exactly this (a Python literal)

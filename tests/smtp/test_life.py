@@ -14,10 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tests_smtp import LOOPBACK, PASSWORD, Client, House, listeners, settings, users
 
 from relay.host import certificate
 from relay.smtp.server import ListenError, tls_context
+from tests.support.smtp import LOOPBACK, PASSWORD, Client, House, listeners, settings, users
 
 LOOPS = pytest.mark.parametrize(
     "loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"]

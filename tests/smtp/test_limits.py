@@ -7,7 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests_smtp import LOOPBACK, PASSWORD, House
 
 from relay import reply
 from relay.config.model import Limits
@@ -16,6 +15,7 @@ from relay.reply import Rejected
 from relay.smtp import policy
 from relay.smtp.limits import Notes, Rates, Sessions, name_source
 from relay.smtp.logins import Logins
+from tests.support.smtp import LOOPBACK, PASSWORD, House
 
 PLAIN = {"address": "127.0.0.1:0", "networks": LOOPBACK}
 LOGIN = PLAIN | {"auth": "optional", "auth_without_tls": True}

@@ -4,9 +4,9 @@ import random
 import time
 
 import pytest
-from tests_smtp import LOOPBACK, House
 
 from relay.smtp.timeouts import Pace
+from tests.support.smtp import LOOPBACK, House
 
 
 def play(arrivals, seconds):

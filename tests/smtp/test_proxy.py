@@ -4,7 +4,8 @@ import struct
 import time
 
 import pytest
-from tests_smtp import House
+
+from tests.support.smtp import House
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 ALLOWED, BALANCER = b"\x0a\x01\x02\x03", b"\x0a\x00\x00\x01"

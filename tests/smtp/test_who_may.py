@@ -3,11 +3,11 @@
 import base64
 
 import pytest
-from tests_smtp import LOOPBACK, PASSWORD, House
 
 from relay.config.model import Listener
 from relay.reply import Rejected
 from relay.smtp import policy
+from tests.support.smtp import LOOPBACK, PASSWORD, House
 
 OWN, OTHER = "a@example.com", "evil@other.test"
 LOGIN = base64.b64encode(f"\0erp\0{PASSWORD}".encode()).decode()

@@ -6,7 +6,8 @@ import socket
 import struct
 
 import pytest
-from relay_run import content, relay
+
+from tests.support.restartable_relay import content, relay
 
 MAIL = ["HELO client", "MAIL FROM:<s@example.com>", "RCPT TO:<a@example.com>", "DATA"]
 

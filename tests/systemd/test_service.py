@@ -11,7 +11,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from free_ports import free_port
+
+from tests.support.ports import free_port
 
 CONFIG = """
 hostname = "relay.example.com"

@@ -7,7 +7,6 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-from tests_works import ACCOUNT, Body, content_of, grant_of, mail, works_at
 
 from relay.console.server import serving
 from relay.outcome import Action, Scope
@@ -18,6 +17,7 @@ from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
 from relay.works.http.exchange import Timeouts
 from relay.works.pace.pacing import Pacing
+from tests.support.works import ACCOUNT, Body, content_of, grant_of, mail, works_at
 
 
 @contextlib.asynccontextmanager

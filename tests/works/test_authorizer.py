@@ -12,7 +12,6 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests_works import Peer, grant_of, works_at
 
 from relay.console.server import serving
 from relay.grants import Grant, GrantError
@@ -22,6 +21,7 @@ from relay.works.auth.errors import TokenError
 from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer, read_life
 from relay.works.diagnosis import Failure
+from tests.support.works import Peer, grant_of, works_at
 
 HOUR = 3600.0
 

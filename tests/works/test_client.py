@@ -7,7 +7,10 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
-from tests_works import (
+
+from relay.outcome import Action, Blame, Scope
+from relay.works.client import Client
+from tests.support.works import (
     ACCEPTED,
     ACCOUNT,
     FAST,
@@ -20,9 +23,6 @@ from tests_works import (
     reset,
     works_at,
 )
-
-from relay.outcome import Action, Blame, Scope
-from relay.works.client import Client
 
 SMALL = mail()
 LARGE = b"x" * 4_000_000

@@ -4,11 +4,22 @@ import ssl
 from urllib.parse import urlsplit
 
 import pytest
-from tests_works import ACCEPTED, ACCOUNT, FAST, Body, FixedTokens, Peer, content_of, mail, reset, works_at
 
 from relay.host.certificate import make
 from relay.outcome import Action
 from relay.works.client import Client, _other_instance
+from tests.support.works import (
+    ACCEPTED,
+    ACCOUNT,
+    FAST,
+    Body,
+    FixedTokens,
+    Peer,
+    content_of,
+    mail,
+    reset,
+    works_at,
+)
 
 
 @pytest.fixture(scope="module")

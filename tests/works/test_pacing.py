@@ -2,22 +2,18 @@
 
 import asyncio
 import heapq
-import json
 import random
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from windows import most_in
 
 from relay.outcome import Action, Scope
 from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
 from relay.works.pace.budget import Window
 from relay.works.pace.circuit import Circuit
 from relay.works.pace.pacing import Pacing, Sent
+from tests.support.windows import most_in
 
 NO_LIMIT = SimpleNamespace(mails_per_minute=0, recipients_per_day=0)
 
@@ -436,17 +432,3 @@ def test_a_day_of_a_busy_mailbox_costs_constant_time_and_little_memory():
         window.end(number * 0.5, 3)
         window.room_in(number * 0.5, 10, 10**9)
     assert window.used(99_999.5) == 3 * (2 * 86400)
-
-
-def test_a_backlog_against_the_simulated_works_own_counting():
-    """The short form of tests/load/pacing_alone.py; its exit code says whether every limit held."""
-    script = Path(__file__).parents[1] / "load" / "pacing_alone.py"
-    done = subprocess.run(
-        [sys.executable, script, "--messages", "300", "--accounts", "3"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["answers"] == {"202": 300}

@@ -1,0 +1,3 @@
+from tests.support.whole_relay import whole
+
+__all__ = ["whole"]

@@ -1,0 +1,293 @@
+"""Real clients do what devices do wrong, and the doctor says what it was."""
+
+import asyncio
+import smtplib
+import socket
+import ssl
+import warnings
+from contextlib import suppress
+
+import pytest
+
+from relay.operator import control
+from tests.support.doctor import PASSWORD, client_context, running
+
+TLS_ONE = 0x0301
+
+
+async def ask(service, verb="doctor", **arguments):
+    path = service.config.state_dir / "control.sock"
+    return await control.call(path, verb, **arguments)
+
+
+async def advice(service):
+    """The sentences about the last session, once it is over."""
+    for _ in range(200):
+        answer = await ask(service, address="127.0.0.1")
+        if answer["clients"] and answer["clients"][0]["last"]["ended"]:
+            return [a["text"] for a in answer["clients"][0]["last"]["advice"]]
+        await asyncio.sleep(0.01)
+    raise AssertionError("the session never ended")
+
+
+def talk(port, *lines, half_close=False):
+    """Send lines one after the other's answer; whatever comes back."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        heard += sock.recv(4096)
+        for line in lines:
+            sock.sendall(line if isinstance(line, bytes) else f"{line}\r\n".encode())
+            heard += sock.recv(4096)
+    return heard
+
+
+def port(service, number=0):
+    return service.server.addresses[number][1]
+
+
+def old_context():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context = client_context()
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+async def test_a_session_that_is_all_right(tmp_path):
+    async with running(tmp_path, {}) as service:
+
+        def send():
+            with smtplib.SMTP("127.0.0.1", port(service)) as client:
+                client.sendmail("a@example.com", "b@example.com", "Subject: secret words\r\n\r\nmore of them")
+
+        await asyncio.to_thread(send)
+        assert await advice(service) == []
+        answer = await ask(service, address="127.0.0.1")
+        last = answer["clients"][0]["last"]
+        assert last["messages"] == 1
+        texts = [line["text"] for line in last["lines"]]
+        assert any(text.startswith("EHLO") for text in texts)
+        # smtplib writes TO or to, by its version.
+        assert "rcpt to:<b@example.com>" in [text.lower() for text in texts]
+        assert any(text.startswith("250 2.0.0 queued") for text in texts)
+        assert "secret" not in str(answer)
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+async def test_a_printer_of_2008(tmp_path, certificate, tls):
+    async with running(tmp_path, {"tls": tls, **certificate}) as service:
+
+        def knock():
+            if tls == "starttls":
+                client = smtplib.SMTP("127.0.0.1", port(service))
+                client.ehlo()
+                client.starttls(context=old_context())
+            else:
+                smtplib.SMTP_SSL("127.0.0.1", port(service), context=old_context())
+
+        with pytest.raises((ssl.SSLError, OSError)):
+            await asyncio.to_thread(knock)
+        assert await advice(service) == [
+            'this device offers only TLS 1.0; give its listener tls_profile = "legacy".'
+        ]
+
+
+async def test_the_remedy_helps(tmp_path, certificate):
+    """What the doctor says of old TLS is true: with the legacy profile the printer sends."""
+    listener = {"tls": "starttls", "tls_profile": "legacy", **certificate}
+    async with running(tmp_path, listener) as service:
+
+        def send():
+            with smtplib.SMTP("127.0.0.1", port(service)) as client:
+                client.starttls(context=old_context())
+                client.sendmail("a@example.com", "b@example.com", "Subject: x\r\n\r\ny")
+
+        await asyncio.to_thread(send)
+        assert await advice(service) == []
+        answer = await ask(service, address="127.0.0.1")
+        assert answer["clients"][0]["last"]["tls"].startswith("TLSv1 ")
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+async def test_a_device_that_does_not_trust_the_certificate(tmp_path, certificate, tls):
+    async with running(tmp_path, {"tls": tls, **certificate}) as service:
+
+        def knock():
+            context = ssl.create_default_context(cadata=None)
+            context.check_hostname = False
+            if tls == "starttls":
+                client = smtplib.SMTP("127.0.0.1", port(service))
+                client.starttls(context=context)
+            else:
+                smtplib.SMTP_SSL("127.0.0.1", port(service), context=context)
+
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.to_thread(knock)
+        (said,) = await advice(service)
+        assert said.startswith("it does not trust the relay's certificate")
+
+
+async def test_tls_on_a_plain_port(tmp_path):
+    async with running(tmp_path, {}) as service:
+        with pytest.raises((ssl.SSLError, OSError)):
+            await asyncio.to_thread(smtplib.SMTP_SSL, "127.0.0.1", port(service), context=client_context())
+        (said,) = await advice(service)
+        assert said.startswith(f"it sent a TLS handshake to the plain port {port(service)}:")
+
+
+async def test_plain_text_on_a_tls_port(tmp_path, certificate):
+    async with running(tmp_path, {"tls": "implicit", **certificate}) as service:
+
+        def knock():
+            with socket.create_connection(("127.0.0.1", port(service)), timeout=10) as sock:
+                sock.sendall(b"EHLO printer\r\n")
+                return sock.recv(4096)
+
+        assert b"554 5.7.0" in await asyncio.to_thread(knock)
+        (said,) = await advice(service)
+        assert said.startswith("it speaks plain text on port")
+
+
+USERS = {"tls": "none", "auth": "required", "auth_without_tls": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("scan", "did you mean 'scanner'?"), ("scanner", "with a wrong password")],
+)
+async def test_a_login_that_fails(tmp_path, password_hash, name, words):
+    users = [{"name": "scanner", "password_hash": password_hash}]
+    async with running(tmp_path, USERS, user=users) as service:
+
+        def login():
+            with smtplib.SMTP("127.0.0.1", port(service)) as client:
+                client.login(name, "hunter2")
+
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            await asyncio.to_thread(login)
+        (said,) = await advice(service)
+        assert words in said
+        answer = str(await ask(service, address="127.0.0.1"))
+        assert "hunter2" not in answer
+        assert "aHVudGVyMg" not in answer
+
+
+async def test_a_sender_that_is_not_allowed(tmp_path, password_hash):
+    users = [{"name": "scanner", "password_hash": password_hash, "may_send_as": ["scanner@example.com"]}]
+    async with running(tmp_path, USERS, user=users) as service:
+
+        def send():
+            with smtplib.SMTP("127.0.0.1", port(service)) as client:
+                client.login("scanner", PASSWORD)
+                client.sendmail("x@old.example", "b@example.com", "Subject: x\r\n\r\ny")
+
+        with pytest.raises(smtplib.SMTPSenderRefused):
+            await asyncio.to_thread(send)
+        (said,) = await advice(service)
+        assert said.startswith("it sends as x@old.example; add it to may_send_as of the user 'scanner'")
+
+
+async def test_the_wrong_network(tmp_path):
+    async with running(tmp_path, {"networks": ["192.168.1.0/24"]}) as service:
+        heard = await asyncio.to_thread(talk, port(service))
+        assert heard.startswith(b"554 5.7.1")
+        (said,) = await advice(service)
+        assert "relay learn 127.0.0.0/24 --for 15m" in said
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((), "hung up after the banner"),
+        (("EHLO x",), "it probably wants STARTTLS or a login"),
+        (("EHLO x", "AUTH LOGIN"), "does not offer it"),
+        (("EHLO x", "STARTTLS"), "wants STARTTLS"),
+        (("EHLO x", "MAIL FROM:<a@b.example>", "RCPT TO:<a@b>;<c@d>"), "several addresses"),
+        (("MAIL FROM:<a@b.example> SIZE=999999999",), "larger than the relay takes"),
+        (("EHLO x", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>", "DATA"), "within the message"),
+        (("GET / HTTP/1.1",), "browser"),
+    ],
+)
+async def test_what_devices_do(tmp_path, lines, words):
+    async with running(tmp_path, {}) as service:
+        await asyncio.to_thread(talk, port(service), *lines)
+        (said,) = await advice(service)
+        assert words in said
+
+
+SCAN = b"Subject: scan\n\n" + b"x" * 70 + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (SCAN + b".\n", "bare line feeds (LF . LF)"),
+        (SCAN * 3000, "it hung up within the message, after 267000 octets"),
+    ],
+)
+async def test_content_without_its_end(tmp_path, content, words):
+    """The device waits for its reply and gives up: what came is counted, and a bare end is named."""
+    async with running(tmp_path, {}) as service:
+
+        def send():
+            with socket.create_connection(("127.0.0.1", port(service)), timeout=10) as sock:
+                sock.recv(100)
+                for line in (b"EHLO x", b"MAIL FROM:<a@b.example>", b"RCPT TO:<c@d.example>", b"DATA"):
+                    sock.sendall(line + b"\r\n")
+                    sock.recv(4096)
+                sock.sendall(content)
+
+        await asyncio.to_thread(send)
+        (said,) = await advice(service)
+        assert words in said
+
+
+async def test_an_address_that_never_came(tmp_path):
+    async with running(tmp_path, {}) as service:
+        assert (await ask(service, address="192.0.2.1"))["clients"] == []
+        with pytest.raises(control.Refused, match="no IP address"):
+            await ask(service, address="printer")
+
+
+async def test_live_lines_come_as_they_happen(tmp_path):
+    async with running(tmp_path, {}) as service:
+        serial = (await ask(service))["serial"]
+        waiting = asyncio.create_task(ask(service, "doctor_live", after=serial, patience=10))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(talk, port(service), "EHLO printer", "STARTTLS")
+        texts, advised = [], {}
+        while "closed" not in texts:
+            answer = await waiting
+            texts += [line["text"] for line in answer["lines"]]
+            advised |= answer["advice"]
+            waiting = asyncio.create_task(ask(service, "doctor_live", after=answer["serial"], patience=10))
+        waiting.cancel()
+        assert "EHLO printer" in texts
+        ((found,),) = advised.values()
+        assert found["problem"] == "no-starttls"
+
+
+async def test_live_with_nothing_to_say_ends_by_its_patience(tmp_path):
+    async with running(tmp_path, {}) as service:
+        answer = await ask(service, "doctor_live", after=0, patience=0.05)
+        assert answer["lines"] == []
+
+
+async def test_a_balancer_without_a_header_and_a_header_without_trust(tmp_path):
+    """The doctor knew nothing of the one, and called the other no mail client."""
+    async with running(tmp_path, {"proxy_networks": ["127.0.0.0/8"]}, {}) as service:
+
+        def no_header():
+            with socket.create_connection(("127.0.0.1", port(service)), timeout=10) as sock:
+                sock.sendall(b"EHLO x\r\n")
+                with suppress(ConnectionError):
+                    sock.recv(100)
+
+        await asyncio.to_thread(no_header)
+        [text] = await advice(service)
+        assert "sent no PROXY header" in text
+        assert "take it out of proxy_networks" in text
+        await asyncio.to_thread(talk, port(service, 1), "PROXY TCP4 10.1.2.3 10.0.0.1 1 25", "QUIT")
+        [text] = await advice(service)
+        assert "add 127.0.0.1 to proxy_networks" in text

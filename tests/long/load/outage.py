@@ -1,0 +1,143 @@
+"""Works is down for three days: what is tried meanwhile, and what becomes of the mail.
+
+python -m tests.long.load.outage                       a look every two minutes of three simulated days
+python -m tests.long.load.outage --step 0              every probe of them
+python -m tests.long.load.outage --kind cut-before     connections are cut instead of answered with 503
+
+The relay and the simulated Works share a clock that jumps from probe to probe. `give_up_after` is shorter
+than the outage, so that what is not excused would be given up; the access tokens die in it too.
+A small message whose connection is cut may have been taken: a probe that met this three times waits for
+a person.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from relay.sandbox import Settings
+from relay.spool import State
+from tests.long.load import driving
+from tests.support.windows import most_in
+
+HOUR = 3600.0
+# No two requests of an open circuit may be closer (seconds); a start is written down a moment after its
+# slot was taken, for the one a little later than for the other.
+PROBE_EVERY, WRITING = 30.0, 0.5
+ACCOUNTS = 2
+QUIET = 20  # looks without anything under way, until the courier is taken to be asleep
+
+
+async def settle_down(relay):
+    quiet = 0
+    while quiet < QUIET:
+        await asyncio.sleep(0.0005)
+        quiet = 0 if relay.service.courier.under_way else quiet + 1
+
+
+async def soonest(relay):
+    """Seconds until something can happen."""
+    service, counts = relay.service, await relay.service.spool.counts()
+    names = [account.name for account in service.config.account]
+    waits = [max(service.courier.accounts.wait(one), service.pacing.next_free(one)) for one in names]
+    due = await service.spool.next_due(names)
+    if not counts[State.QUEUED] and due is not None:
+        return max(min(waits), due - relay.clock.now())
+    return min(waits)
+
+
+async def pass_by(relay, step):
+    """Let everything that is due be done, then let time jump."""
+    await settle_down(relay)
+    relay.pass_time(max(step, await soonest(relay), driving.LEAST_STEP))
+
+
+async def is_waiting(spool):
+    counts = await spool.counts()
+    return any(counts[state] for state in (State.QUEUED, State.SENDING, State.DELAYED))
+
+
+async def put_by_smtp(relay, ids):
+    ids.append(await relay.put(subject=f"during the outage {len(ids)}", sender="box0@example.com"))
+
+
+async def endure(relay, *, hours, every, step, ids):
+    """Be without Works for so many hours, with a new message every so often."""
+    end, next_message = relay.clock.now() + hours * HOUR, 0.0
+    while relay.clock.now() < end:
+        if relay.clock.now() >= next_message:
+            await put_by_smtp(relay, ids)
+            next_message = relay.clock.now() + every
+        await pass_by(relay, step)
+
+
+async def run(kind="503", *, hours=72.0, messages=300, every=HOUR, step=0.0):
+    with tempfile.TemporaryDirectory() as folder:
+        async with driving.loaded(
+            Path(folder) / "state",
+            Settings(),
+            account=driving.accounts(ACCOUNTS),
+            delivery={"wait": "0s", "give_up_after": "1d"},
+        ) as relay:
+            began, sandbox, spool = time.monotonic(), relay.sandbox, relay.service.spool
+            fault = sandbox.add_fault(kind, times=0, at="any")
+            ids = []
+            for number in range(ACCOUNTS):
+                ids += await driving.put_many(relay, f"box{number}", messages // ACCOUNTS)
+            while relay.service.pacing.circuit.down_since is None:
+                await pass_by(relay, 1.0)
+            await settle_down(relay)
+            opened = relay.clock.now()
+            await endure(relay, hours=hours, every=every, step=step, ids=ids)
+            starts = [one.started for one in await spool.history(opened)]
+            gaps = [after - before for before, after in pairwise(starts)]
+            at_the_end, met = await spool.counts(), fault.met
+            sandbox.faults.clear()
+            recovered = relay.clock.now()
+            while await is_waiting(spool):
+                await pass_by(relay, 0.0)
+            counts, seen = await spool.counts(), sandbox.messages
+            subjects = [sandbox.request(one.id)["subject"] + one.account for one in seen]
+    times = [message.time for message in seen]
+    result = {
+        "kind": kind,
+        "hours": hours,
+        "messages": len(ids),
+        "requests_while_it_was_down": met,
+        "probes": len(starts),
+        "least_seconds_between_probes": round(min(gaps), 2),
+        "given_up": at_the_end[State.FAILED],
+        "held": counts[State.HELD],
+        "relayed": counts[State.RELAYED],
+        "sent_twice": len(subjects) - len(set(subjects)),
+        "most_in_a_minute_of_recovery": most_in(times),
+        "minutes_to_recover": round((times[-1] - recovered) / 60, 1),
+        "took_seconds": round(time.monotonic() - began, 1),
+    }
+    kept = (
+        len(seen) == counts[State.RELAYED] == len(ids) - counts[State.HELD]
+        and (counts[State.HELD] == 0 or kind != "503")
+        and result["least_seconds_between_probes"] > PROBE_EVERY - WRITING
+        and result["given_up"] == result["sent_twice"] == 0
+        and result["most_in_a_minute_of_recovery"] <= ACCOUNTS * Settings().mails_per_minute
+    )
+    return result, kept
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", default="503", choices=["503", "cut-before", "cut-in"])
+    parser.add_argument("--hours", type=float, default=72.0)
+    parser.add_argument("--step", type=float, default=120.0, help="seconds that pass at once, at least")
+    parser.add_argument("--messages", type=int, default=300)
+    wish = parser.parse_args()
+    driving.be_quiet()
+    result, kept = asyncio.run(run(wish.kind, hours=wish.hours, messages=wish.messages, step=wish.step))
+    sys.exit(driving.report(result, kept=kept))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Golden pairs: NAME.eml is what was sent, NAME.json what it becomes. `pytest --bless` rewrites the latter.
+
+`compose.py` writes the messages; a change of a JSON file is read before it is committed.
+"""
+
+import json
+
+import pytest
+
+from relay.mail import Conversion, Unconvertible
+from relay.message import convert, destinations
+from tests.support import ROOT
+
+MESSAGES = sorted((ROOT / "tests" / "golden").glob("*.eml"))
+CONVERSION = Conversion(account_address="", attachment_limit=100_000)
+
+
+def explain(content: bytes) -> dict:
+    paths = [one.addr_spec for one in destinations(content)]
+    try:
+        converted = convert(content, paths, CONVERSION)
+    except Unconvertible as refused:
+        return {"error": {"status": refused.status, "reason": refused.reason}}
+    (request,) = converted.requests
+    assert sum(map(len, request.payload.blocks(content))) == request.payload.length
+    losses = [[loss.loss, loss.detail, *filter(None, [loss.added])] for loss in converted.losses]
+    return {"request": json.loads(b"".join(request.payload.describe(content))), "losses": losses}
+
+
+def test_there_are_enough():
+    assert len(MESSAGES) >= 150
+
+
+@pytest.mark.parametrize("path", MESSAGES, ids=lambda path: path.stem)
+def test_golden(path, request):
+    content = path.read_bytes()
+    found = explain(content)
+    expected = path.with_suffix(".json")
+    if request.config.getoption("--bless"):
+        expected.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    assert found == json.loads(expected.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", MESSAGES, ids=lambda path: path.stem)
+def test_line_ends_make_no_difference(path):
+    """A file on disk may have LF where the wire has CRLF."""
+    content = path.read_bytes()
+    assert explain(content.replace(b"\r\n", b"\n")) == explain(content)

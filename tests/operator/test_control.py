@@ -1,0 +1,99 @@
+"""Commands beside a running relay, by its real socket: whatever a verb answers comes back as it is."""
+
+import asyncio
+import inspect
+import io
+import json
+
+import pytest
+
+from relay.operator import control
+from relay.operator.verbs import Verbs
+from relay.spool import State
+from tests.support.relay import relaying
+
+# Every verb, with what it is asked here; an id stands where a message's own has to.
+
+ASKED = {
+    "queue_list": {"states": ["held"], "limit": 10},
+    "queue_show": {"queue_id": "ID"},
+    "trace": {"queue_id": "ID"},
+    "queue_hold": {"queue_ids": ["ID"]},
+    "queue_retry": {"queue_ids": ["ID"]},
+    "queue_release": {"queue_ids": ["ID"]},
+    "queue_discard": {"queue_ids": ["ID"]},
+    "send": {"reverse_path": "scanner@example.com", "forward_paths": ["a@example.net"]},
+    "doctor": {},
+    "doctor_live": {"after": 0, "patience": 0.0},
+    "learn": {"network": "127.0.0.0/8", "seconds": 60},
+    "learning": {},
+    "learn_stop": {},
+    "learn_refuse": {"address": "192.168.1.50"},
+}
+# What says no here, in its own words: nothing has been learned.
+REFUSED = {"learn_adopt": {"address": "192.168.1.50"}}
+_OF_THE_CLASS = {"find"}  # no verb, but how one is found
+
+
+def asked(arguments, queue_id):
+    return json.loads(json.dumps(arguments).replace("ID", queue_id))
+
+
+@pytest.mark.parametrize("verb", ASKED)
+async def test_every_verb_answers_by_the_socket(tmp_path, verb):
+    """What has a key `refused` of its own, a message's recipients, was taken for a refusal."""
+    path = tmp_path / "state" / "control.sock"
+    async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
+        relay.sandbox.add_fault("503", times=0)
+        queue_id = await relay.put()
+        await relay.reach(queue_id, State.DELAYED)
+        if verb == "queue_release":
+            await relay.service.verbs.queue_hold([queue_id])
+        content = io.BytesIO(b"Subject: x\r\n\r\nx\r\n") if verb == "send" else None
+        answer = await control.call(path, verb, content, **asked(ASKED[verb], queue_id))
+        if verb in ("queue_show", "trace"):
+            own = await getattr(relay.service.verbs, verb)(queue_id)
+            assert answer == json.loads(json.dumps(own))
+        assert answer.get("problems", []) == []
+
+
+@pytest.mark.parametrize("verb", REFUSED)
+async def test_a_refusal_by_the_socket_is_the_verbs_own_sentence(tmp_path, verb):
+    async with relaying(tmp_path / "state"):
+        with pytest.raises(control.Refused, match=r"192\.168\.1\.50"):
+            await control.call(tmp_path / "state" / "control.sock", verb, **REFUSED[verb])
+
+
+async def test_no_verb_is_left_out_above(tmp_path):
+    async with relaying(tmp_path / "state") as relay:
+        own = {name for name, _ in inspect.getmembers(Verbs, inspect.isfunction) if name[0] != "_"}
+        assert (own - _OF_THE_CLASS) | set(relay.service.verbs.more) == set(ASKED) | set(REFUSED)
+
+
+async def test_a_relay_of_another_version_is_no_fault_of_the_command(tmp_path):
+    """Until it is restarted after an update, it answers in another form."""
+
+    async def answer(reader, writer):
+        await reader.readline()
+        writer.write(b'{"messages": []}\n')
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "control.sock"):
+        with pytest.raises(control.Refused, match="of another version; restart it"):
+            await control.call(tmp_path / "control.sock", "queue_list")
+
+
+async def test_a_large_message_goes_through_the_control_socket_block_by_block(tmp_path):
+    async with relaying(tmp_path / "state", works={"attachment_limit": "0"}) as relay:
+        large = tmp_path / "large.eml"
+        large.write_bytes(b"Subject: large\r\n\r\n" + b"line of text\r\n" * 400_000)
+        with large.open("rb") as file:
+            answer = await control.call(
+                tmp_path / "state" / "control.sock",
+                "send",
+                file,
+                reverse_path="scanner@example.com",
+                forward_paths=["a@example.net"],
+            )
+        assert answer["code"] == 250
+        assert relay.subjects() == ["large"]

@@ -1,0 +1,19 @@
+"""A command of the relay, in a process of its own."""
+
+import asyncio
+import subprocess
+import sys
+
+
+def run_relay(config, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "relay", *arguments, "--config", config],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+async def command(config, *arguments):
+    return await asyncio.to_thread(run_relay, config, *arguments)
