@@ -23,6 +23,7 @@ from relay.mail import Conversion, Loss, Unconvertible, Weight
 from relay.message import Converted, Payload, convert, destinations, make_loss, originators
 from relay.reply import Rejected
 from relay.smtp.address import check_forward_path
+from relay.smtp.data import ChunkDecoder
 
 _BLOCK = 1024 * 1024
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # nothing that a terminal would obey
@@ -96,16 +97,11 @@ def _open(name: str) -> Iterator[Buffer]:
 
 
 def _copy(file: BinaryIO, writer: ContentWriter) -> None:
-    """Copy in blocks. Bare LF is understood as it is; lines that end in bare CR are given what they lack."""
-    lines = False  # whether a line end with LF was seen: then a CR is part of a line
-    rest = b""
+    """Copy in blocks; lines end with CRLF, as a session would give them."""
+    lines = ChunkDecoder()
     while block := file.read(_BLOCK):
-        octets = rest + block
-        rest = octets[len(octets.rstrip(b"\r")) :][:2]  # the LF may come yet
-        octets = octets.removesuffix(rest).replace(b"\r\r\n", b"\r\n")  # as the session does
-        lines = lines or b"\n" in octets
-        writer.write(octets if lines else octets.replace(b"\r", b"\r\n"))
-    writer.write(rest if lines else rest.replace(b"\r", b"\r\n"))
+        writer.write(lines.feed(block))
+    writer.write(lines.feed(b"", last=True))
 
 
 def _explain(

@@ -90,16 +90,15 @@ def _check(config: Config, reverse_path: str, forward_paths: list[str]) -> str:
 
 def _read(file: Path) -> BinaryIO:
     """The message as SMTP would bring it: lines end with CRLF (RFC 5321 §2.3.8). Never whole in memory."""
+    from relay.smtp.data import ChunkDecoder
+
     content = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source:
-            carry = b""
+            lines = ChunkDecoder()
             while block := source.read(_BLOCK):
-                block = carry + block
-                carry = b"\r" if block.endswith(b"\r") else b""
-                block = block[: len(block) - len(carry)]
-                content.write(block.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-            content.write(carry)
+                content.write(lines.feed(block))
+            content.write(lines.feed(b"", last=True))
     except OSError as error:
         content.close()
         raise Failure(f"{file}: cannot be read ({error.strerror})", EX_NOINPUT) from None

@@ -81,10 +81,12 @@ def _read_arguments(arguments: list[str]) -> _Wish:
 
 
 def _read_content(*, dot_ends: bool) -> bytes:
-    content = sys.stdin.buffer.read().replace(b"\r\n", b"\n")
-    if dot_ends:
-        content = (b"\n" + content).partition(b"\n.\n")[0][1:] + b"\n"
-    return content.replace(b"\n", b"\r\n")
+    from relay.smtp.data import normalise
+
+    content = normalise(sys.stdin.buffer.read())
+    if dot_ends and b"\r\n.\r\n" in (lines := b"\r\n" + content):
+        content = lines.partition(b"\r\n.\r\n")[0][2:] + b"\r\n"
+    return content
 
 
 def _submit(where: str, reverse_path: str, recipients: list[str], content: bytes) -> None:

@@ -211,17 +211,15 @@ def make_part(fields: Fields, start: int, end: int, default: str = "text/plain")
         content_type = Structured(default, content_type.parameters)
     disposition = read_structured(fields.first("content-disposition") or b"")
     return Part(
-        fields, start, end, content_type, disposition, _read_encoding(fields, content_type.value), declared
+        fields, start, end, content_type, disposition, _read_encoding(fields), declared
     )
 
 
-def _read_encoding(fields: Fields, media_type: str) -> str:
+def _read_encoding(fields: Fields) -> str:
     """The content-transfer-encoding, however it is spelled: `7-bit`, `Quoted Printable`, `x-uue`."""
     raw = (fields.first("content-transfer-encoding") or b"").decode("latin-1")
     letters = _NOT_WORD.sub("", raw.lower())
-    found = next((encoding for start, encoding in _ENCODINGS.items() if letters.startswith(start)), "7bit")
-    # Lines stay lines: what is text has no binary octets to keep.
-    return "8bit" if found == "binary" and media_type.startswith(("text/", "message/")) else found
+    return next((encoding for start, encoding in _ENCODINGS.items() if letters.startswith(start)), "7bit")
 
 
 def _end(content: Buffer, part: Part, at: int) -> None:

@@ -36,26 +36,12 @@ def decode_leaf(content: Buffer, leaf: Leaf, most: int = 0) -> bytes:
 def decode_blocks(content: Buffer, leaf: Leaf) -> Iterator[bytes]:
     """The octets of a leaf, decoded, in blocks of no fixed size.
 
-    CRLF is the line end of the wire (RFC 2049 §4); what was a line on the sender's side ends in LF here,
-    however the message came. Octets that were encoded, or sent as binary, stay as they are.
+    Lines end as they do on the wire, with CRLF (RFC 2046 §4.1.1, RFC 2049 §4): a file keeps every octet.
     """
     raw = read_blocks(content, leaf.start, leaf.end)
     if leaf.encoding == "base64":
         return decode_base64_blocks(raw)
-    if leaf.encoding == "binary":
-        return raw
-    lines = _end_lines(raw)
-    return _decode_qp_blocks(lines) if leaf.encoding == "quoted-printable" else lines
-
-
-def _end_lines(raw: Iterable[bytes]) -> Iterator[bytes]:
-    """CRLF → LF, also where a block ends between the two."""
-    rest = b""
-    for block in raw:
-        octets = rest + block
-        rest = b"\r" if octets.endswith(b"\r") else b""
-        yield octets.removesuffix(rest).replace(b"\r\n", b"\n")
-    yield rest
+    return _decode_qp_blocks(raw) if leaf.encoding == "quoted-printable" else raw
 
 
 def read_blocks(content: Buffer, start: int, end: int, size: int = _READ) -> Iterator[bytes]:
@@ -188,10 +174,10 @@ def measure(content: Buffer, leaf: Leaf) -> tuple[Leaf, int]:
 
     One pass, block by block. Base64 that is strictly valid as far as the block goes needs no decoding at all.
     """
-    if leaf.encoding == "binary":
-        return leaf, leaf.end - leaf.start
-    if leaf.encoding != "base64":
+    if leaf.encoding == "quoted-printable":
         return leaf, sum(map(len, decode_blocks(content, leaf)))
+    if leaf.encoding != "base64":
+        return leaf, leaf.end - leaf.start
     clean_end, characters = _find_clean(content, leaf)
     rest = decode_base64_blocks(read_blocks(content, clean_end, leaf.end))
     measured = Leaf(leaf.start, leaf.end, leaf.encoding, clean_end)

@@ -43,6 +43,13 @@ def test_golden(path, request):
 
 @pytest.mark.parametrize("path", MESSAGES, ids=lambda path: path.stem)
 def test_line_ends_make_no_difference(path):
-    """A file on disk may have LF where the wire has CRLF."""
+    """Lines of LF are understood as lines of CRLF are; only the octets of files differ."""
     content = path.read_bytes()
-    assert explain(content.replace(b"\r\n", b"\n")) == explain(content)
+    assert without_sizes(explain(content.replace(b"\r\n", b"\n"))) == without_sizes(explain(content))
+
+
+def without_sizes(found: dict) -> dict:
+    """What is left without the octets of files: lines that were not encoded end in them as they came."""
+    for one in found.get("request", {}).get("attachments", []):
+        del one["size"], one["sha256"]
+    return found

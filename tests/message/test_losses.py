@@ -78,7 +78,7 @@ def test_attach_beside_a_forwarded_message():
     content = FIELDS + b"Date: x\r\nContent-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\nz\r\n"
     body, _ = run(content, losses={"date": Policy.ATTACH})
     files = [(one["filename"], base64.b64decode(one["data"])) for one in body["attachments"]]
-    assert files == [("message.eml", b"Subject: y\n\nz\n"), ("message (2).eml", content)]
+    assert files == [("message.eml", b"Subject: y\r\n\r\nz\r\n"), ("message (2).eml", content)]
 
 
 BLIND = b"Bcc: boss@example.com,\r\n chief@example.com\r\nResent-BCC : boss@example.com\r\n"
