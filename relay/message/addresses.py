@@ -6,11 +6,10 @@ mailboxes are found, in time linear in the field. What is no mailbox is passed o
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 
 from relay.mail import Address
 from relay.message import limits
-from relay.message.text import charsets
+from relay.message.text import budget, charsets
 from relay.message.text.encoded_words import decode_words, has_words
 
 _UNQUOTED = r"""(?P<word>=\?[^?\s]{1,100}\?[BbQq]\?[^?]*\?=)
@@ -59,7 +58,19 @@ def _read(field: bytes) -> tuple[Address, ...]:
     return tuple(_Reader(re.sub(r"\r?\n", "", charsets.decode_field(field))).read())
 
 
-_read_short = lru_cache(_REMEMBERED)(_read)
+_remembered: dict[bytes, tuple[Address, ...]] = {}
+
+
+def _read_short(field: bytes) -> tuple[Address, ...]:
+    found = _remembered.get(field)
+    if found is None:
+        found = _read(field)
+        # What was read in the cheap way must not be met again by a message that has its share yet.
+        if not budget.current().spent:
+            if len(_remembered) >= _REMEMBERED:
+                _remembered.clear()
+            _remembered[field] = found
+    return found
 
 
 def read_words(raw: Iterable[bytes]) -> tuple[Address, ...]:

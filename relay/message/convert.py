@@ -15,6 +15,7 @@ from relay.message.parse import Understood, parse
 from relay.message.payload import Payload, make_payload
 from relay.message.recipients import assign
 from relay.message.settle import attach_original, settle_losses
+from relay.message.text import budget
 
 # Controls of ISO 646 that are neither white space nor the escapes of ISO 2022.
 _NO_TEXT = bytes(sorted(set(range(0x20)) - set(b"\t\n\v\f\r\x0e\x0f\x1a\x1b")))
@@ -39,6 +40,7 @@ class Converted:
     losses: tuple[Loss, ...]
 
 
+@budget.bounded()
 def convert(content: Buffer, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
     """Convert a message for its envelope's recipients.
 
@@ -51,6 +53,7 @@ def convert(content: Buffer, forward_paths: Sequence[str], conversion: Conversio
     return _make_requests(_understand(content), content, forward_paths, conversion)
 
 
+@budget.bounded()
 def convert_unread(content: Buffer, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
     """The message as a file: for one that took too long, or too much, to understand.
 
@@ -87,6 +90,7 @@ def destinations(content: Buffer) -> tuple[Address, ...]:
     return _read_own(content, "to", "cc", "bcc")
 
 
+@budget.bounded()
 def _read_own(content: Buffer, *names: str) -> tuple[Address, ...]:
     """The mailboxes of the message's own fields of those names; nothing of the body is read."""
     try:

@@ -9,12 +9,14 @@ guessed (see `charsets`).
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
+from itertools import islice
 
 from relay.envelope import Buffer
 from relay.message.fields import Field, Fields
 from relay.message.parameters import Structured, read_structured
 from relay.message.structure import Part
-from relay.message.text import charsets
+from relay.message.text import budget, charsets
 from relay.message.text.encoded_words import find_charsets
 from relay.message.text.guessing import LATIN, guess_codec
 from relay.message.text.japanese import decode_euc_jp
@@ -38,10 +40,16 @@ _NAMES |= {"content-description", "content-location"}
 def settle_fields(content: Buffer, root: Part) -> None:
     """Turn every raw field that is not UTF-8 into UTF-8, in all parts, where a declared charset fits."""
     parts = list(_walk(root))
+
+    @cache
+    def hint() -> list[str]:
+        return list(islice(dict.fromkeys(filter(None, _find_hints(content, parts))), _MOST_HINTS))
+
+    budget.current().find_hints = hint
     raw = [part for part in parts if any(map(_is_raw, part.fields))]
     if not raw:
         return
-    hints = list(dict.fromkeys(filter(None, _find_hints(content, parts))))[:_MOST_HINTS]
+    hints = hint()
     left = _MOST_FIELDS
     for part in raw:
         own = _own_charset(part)
@@ -99,7 +107,7 @@ def _settle(part: Part, hints: Iterable[str], most: int) -> int:
 
 
 def _recode(field: Field, hints: Iterable[str]) -> Field:
-    guess = guess_codec(field.value)
+    guess = budget.current().guess(field.value, guess_codec)
     text = next((text for codec in hints if (text := _decode(field.value, codec, guess))), "")
     return replace(field, value=text.encode(), recoded=True) if text else field
 

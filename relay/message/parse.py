@@ -16,6 +16,7 @@ from relay.message.header import Header, read_header
 from relay.message.hints import settle_fields
 from relay.message.long import split_rest
 from relay.message.structure import read_structure
+from relay.message.text import budget
 from relay.message.text_part import Piece, decode_html, join, name_charset
 
 
@@ -28,6 +29,7 @@ class Understood:
     codecs: frozenset[str] = frozenset()  # of the body's texts: a hint at the language
 
 
+@budget.bounded()
 def parse(content: Buffer) -> Understood:
     """Read a message.
 
@@ -109,6 +111,8 @@ class _References:
     def find(self, reference: str, is_cid: bool) -> str:  # noqa: FBT001 - called by position
         """The token of the file that is referred to; "" when there is none."""
         number = None
+        if not budget.current().take_reference():
+            return ""
         if is_cid:
             number = self._by_id.get(reference, self._by_id.get(reference.casefold()))
         if number is None and self._by_location:

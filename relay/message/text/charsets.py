@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from relay.message.text import budget
 from relay.message.text.guessing import guess_codec
 from relay.message.text.japanese import decode_euc_jp, decode_iso_2022_jp
 from relay.message.text.labels import find_codec
@@ -42,6 +43,8 @@ class Decoded:
 
 def decode(octets: bytes, label: str = "") -> Decoded:
     """Decode what was declared with `label`; "" when nothing was declared."""
+    if not budget.current().take_decoding():
+        return Decoded(_clean(octets.decode("utf-8", "replace")), "utf-8", guessed=True)
     codec = find_codec(label)
     if (
         codec
@@ -236,7 +239,7 @@ def _find_codec(octets: bytes) -> str:
     text, whole = _decode_utf_8(octets)
     if whole or _is_cut_off(text):
         return "utf-8"
-    guess = guess_codec(octets)
+    guess = budget.current().guess(octets, guess_codec)
     return guess if _decode_by(octets, guess)[1] else "cp1252"
 
 

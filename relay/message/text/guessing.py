@@ -7,10 +7,10 @@ longer) the likelier reading of an office in Japan, Korea or Europe is preferred
 import re
 
 from relay.message.limits import FIELD
+from relay.message.text.budget import SAMPLE
 from relay.message.text.japanese import decode_euc_jp
 from relay.message.text.labels import find_codec
 
-_SAMPLE = 16 * 1024  # octets that are enough to guess by
 _FIRST_HIGH = re.compile(rb"[\x80-\xff]")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _HIRAGANA = re.compile("[\u3041-\u3096]")
@@ -48,7 +48,7 @@ def guess_codec(octets: bytes) -> str:
     first = _FIRST_HIGH.search(octets)
     # Begin a little before the first octet of interest, not within a character.
     start = max(0, first.start() - 64) if first else 0
-    sample = octets[start : start + _SAMPLE]
+    sample = octets[start : start + SAMPLE]
     if _is_plain_japanese(sample):
         return "cp932"
     if _is_plain_euc_jp(sample):
