@@ -44,7 +44,8 @@ def run(content: bytes, paths: list[str]) -> dict:
     bcc=st.lists(SPECS, max_size=3, unique=True),
     name=WORDS,
     text=BODIES,
-    html=st.none() | BODIES,
+    # `<p><?` shows nothing: the text beside it is the body then.
+    html=st.none() | BODIES.filter(lambda text: "<" not in text),
     files=FILES,
 )
 def test_composed_by_the_standard_library(subject, to, bcc, name, text, html, files):
