@@ -238,18 +238,19 @@ def purge(
     What failed becomes history first: its content is gone, its trace stays a while longer.
     """
     # Whatever ended before has arrived before: that is what the index is ordered by.
-    old = "SELECT queue_id FROM message WHERE state IN ({}) AND arrival < ?1 AND ended < ?1 LIMIT ?2"
-    expired = [
-        one
-        for (one,) in c.execute(old.format("'failed'"), (failed_before, _MOST_PURGED))
-        if one not in claimed
-    ]
+    old = (
+        "SELECT queue_id FROM message"
+        " WHERE state IN ({}) AND arrival < :before AND ended < :before LIMIT :most"
+    )
+    failed = {"before": failed_before, "most": _MOST_PURGED}
+    expired = [one for (one,) in c.execute(old.format("'failed'"), failed) if one not in claimed]
     for queue_id in expired:
         over = "UPDATE message SET state = 'discarded', ended = ? WHERE queue_id = ?"
         c.execute(over, (look_at_clock(c), queue_id))
         c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
         note(c, queue_id, "kept no longer", {})
-    gone = c.execute(old.format("'relayed', 'discarded'"), (relayed_before, _MOST_PURGED)).fetchall()
+    ended = {"before": relayed_before, "most": _MOST_PURGED}
+    gone = c.execute(old.format("'relayed', 'discarded'"), ended).fetchall()
     for table in ("message", "content", "request", "event", "unheard"):
         c.executemany(f"DELETE FROM {table} WHERE queue_id = ?", gone)  # noqa: S608
     return list({*expired, *(queue_id for (queue_id,) in gone)})
