@@ -210,9 +210,7 @@ def make_part(fields: Fields, start: int, end: int, default: str = "text/plain")
     if not declared:
         content_type = Structured(default, content_type.parameters)
     disposition = read_structured(fields.first("content-disposition") or b"")
-    return Part(
-        fields, start, end, content_type, disposition, _read_encoding(fields), declared
-    )
+    return Part(fields, start, end, content_type, disposition, _read_encoding(fields), declared)
 
 
 def _read_encoding(fields: Fields) -> str:

@@ -68,10 +68,10 @@ async def _open(session: Conversation, transaction: Transaction | None) -> Recei
 async def _hand_over(session: Conversation, transaction: Transaction, receiver: Receiver) -> Reply:
     try:
         content = await receiver.finish()
-        held = HELD_REASON if session.is_learned else ""
-        submission = Submission(_make_envelope(session, transaction), content, held)
         with session.pace.working():
             try:
+                held = HELD_REASON if session.is_learned else ""
+                submission = Submission(_make_envelope(session, transaction), content, held)
                 await policy.check_originators(transaction.user, content)
                 await _look_up(session, transaction)
                 await transaction.let_pass()

@@ -87,11 +87,15 @@ class Conversation(SMTP):
 
     @override
     def data_received(self, data: bytes) -> None:
-        greedy = len(data) + self.stream.pending > _MODEST
-        if greedy and self.door.guard.budget.memory_is_full:
-            self.stream.fail(Flooded())
-            return
-        self.stream.feed(data)
+        try:
+            greedy = len(data) + self.stream.pending > _MODEST
+            if greedy and self.door.guard.budget.memory_is_full:
+                self.stream.fail(Flooded())
+            else:
+                self.stream.feed(data)
+        except Exception as error:  # noqa: BLE001 - the session logs it
+            # The event loop would close the connection without a word.
+            self.stream.fail(error)
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still be listening, except over TLS."""
@@ -176,6 +180,6 @@ class Conversation(SMTP):
 
     async def abandon(self) -> None:
         """Forget the transaction."""
-        transaction, self.transaction = self.transaction, None
-        if transaction is not None:
-            await transaction.abandon()
+        if self.transaction is not None:
+            await self.transaction.abandon()
+            self.transaction = None

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import structlog
 
@@ -220,9 +221,11 @@ class Receiver:
         self.release()
         if self._finished:
             return
-        self.refuse(reply.INTERNAL)
-        await self._settle()
+        self.refuse(reply.SPOOL_UNAVAILABLE)  # heard by nobody
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
         if self._writer.size > self._writer.threshold:
-            await self._loop.run_in_executor(_DISK, self._writer.discard)
-        else:
-            self._writer.discard()
+            with suppress(RuntimeError):  # no thread is to be had
+                await self._loop.run_in_executor(_DISK, self._writer.discard)
+                return
+        self._writer.discard()

@@ -69,11 +69,16 @@ class Session(Conversation):
             await linger(self)
         except Close:
             pass
-        except (OSError, EOFError):
+        except (ConnectionError, EOFError):
             self.record.hung_up(self._phase())
             # A device gives up sooner than the relay: most have half a minute for a reply.
             if hint := self._look_at_unfinished():
                 self.note("session hung up", hint=hint)
+        except Exception:
+            # It may have been in the middle of content, whose rest may not be read as commands. The client
+            # hears a fixed sentence; what happened goes to the log.
+            log.exception("session broke off", session=self.id)
+            await take_leave(self, reply.INTERNAL)
         finally:
             await self._end()
 
@@ -95,10 +100,12 @@ class Session(Conversation):
         return "reply" if self.record.owes_reply else "command"
 
     async def _end(self) -> None:
-        await self.abandon()
-        self.door.intake.ended(self.id)
-        self.record.close()
-        await hang_up(self)
+        try:
+            await self.abandon()
+        finally:
+            self.door.intake.ended(self.id)
+            self.record.close()
+            await hang_up(self)
 
     def expire(self, now: float, *, scarce: bool) -> None:
         """End the session if the client has had its time."""
@@ -162,12 +169,6 @@ class Session(Conversation):
             answer = rejected.reply
         except Overrun:
             answer = reply.FAR_TOO_LARGE
-        except (Close, TimedOut, Stopping, Flooded, ConnectionError, EOFError):
-            raise
-        except Exception:
-            # The client hears a fixed sentence; what happened goes to the log.
-            log.exception("command failed", session=self.id, verb=verb if verb in self._VERBS else None)
-            answer = reply.INTERNAL
         if answer is not None:
             await (self._conclude(answer) if verb in ("DATA", "BDAT") else self.say(answer))
             await self._weigh(verb, answer)

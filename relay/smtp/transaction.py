@@ -129,10 +129,11 @@ class Transaction:
         """Forget the transaction, and what came of its content."""
         self.close()
         self.arrived()
-        receiver, self.receiver = self.receiver, None
-        if receiver is not None:
+        if self.receiver is not None:
             # Also when the session is cancelled: a file left behind is nobody's.
-            await asyncio.shield(receiver.discard())
+            discarding = asyncio.ensure_future(self.receiver.discard())
+            self.receiver = None
+            await asyncio.shield(discarding)
 
 
 def _after(argument: str, keyword: str) -> str:

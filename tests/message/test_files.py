@@ -19,7 +19,9 @@ def send(octets: bytes, encoding: str, media_type: str = "application/octet-stre
     content = (
         b"To: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
         b"--b\r\nContent-Type: text/plain\r\n\r\nsee\r\n"
-        b"--b\r\nContent-Type: " + media_type.encode() + b"\r\nContent-Disposition: attachment; filename=a.b\r\n"
+        b"--b\r\nContent-Type: "
+        + media_type.encode()
+        + b"\r\nContent-Disposition: attachment; filename=a.b\r\n"
         b"Content-Transfer-Encoding: " + encoding.encode() + b"\r\n\r\n" + octets + b"\r\n--b--\r\n"
     )
     (request,) = convert(content, ["a@example.com"], Conversion()).requests

@@ -210,4 +210,4 @@ def test_the_machine(house, examples):
     assert set(found) >= Machine.accepted
     assert set(found) - Machine.accepted <= Machine.perhaps
     assert Machine.accepted
-    assert "command failed" not in house.log.getvalue()
+    assert "session broke off" not in house.log.getvalue()
