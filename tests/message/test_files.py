@@ -41,7 +41,7 @@ def encode_quoted(octets: bytes) -> bytes:
 @pytest.mark.parametrize("media_type", TYPES)
 @pytest.mark.parametrize("encoding", ["7bit", "8bit", "binary", "quoted-printable", ""])
 def test_lines_end_as_on_the_wire(encoding, media_type):
-    """Calendars, messages and signatures are defined with CRLF; a file without its CRs fails in banks' forms."""
+    """Calendars, messages and signatures are defined with CRLF; banks refuse a file without its CRs."""
     octets = b"1,FURIKOMI\r\n2,NYUKIN\r\n\r\n3,x"
     assert send(octets, encoding, media_type) == octets
 
