@@ -9,6 +9,6 @@ _ON_BOTH = ("test_client", "test_instances")
 
 def pytest_asyncio_loop_factories(config, item):
     loops = {"asyncio": asyncio.new_event_loop}
-    if item.module.__name__ in _ON_BOTH:
+    if item.path.stem in _ON_BOTH:
         loops["uvloop"] = uvloop.new_event_loop
     return loops
