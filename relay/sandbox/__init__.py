@@ -121,6 +121,7 @@ class Sandbox:
             "accepted": self._kept.total,
             "by_account": dict(self._kept.by_account),
             "answers": {str(status): count for status, count in sorted(self._api.answers.items())},
+            "unread_counts": self._api.unread_counts,
             "in_flight": self._way.in_flight,
             "most_in_flight": self._way.most_in_flight,
         }

@@ -1,4 +1,4 @@
-"""The API half of the simulated Works: the send-mail call, and who am I."""
+"""The API half of the simulated Works: the send-mail call, the unread count, and who am I."""
 
 import asyncio
 from collections import Counter
@@ -43,24 +43,28 @@ class Api:
         self._faults = faults
         self._messages = messages
         self._directory = directory
+        # Works counts each call of the API apart (Works API §3, §5).
         self._domain_limit = RequestLimit(settings.requests_per_minute, clock)
+        self._count_limit = RequestLimit(settings.requests_per_minute, clock)
         self._mailbox_limit = MailboxLimit(settings, clock)
         self.answers: Counter[int] = Counter()  # status codes of the send-mail call
+        self.unread_counts = 0  # calls of the unread count that came through
 
     def routes(self) -> list[Route]:
         """What is served; everything else under /v1.0 is "Api not exists"."""
         return [
             Route("/v1.0/users/me", self._who_am_i, methods=["GET"]),
             Route("/v1.0/users/{user}/mail", self._send_mail, methods=["POST"]),
+            Route("/v1.0/users/{user}/mail/unread-count", self._count_unread, methods=["GET"]),
             Route("/v1.0/{path:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ]
 
     async def _send_mail(self, request: Request) -> Response:
         headers: dict[str, str] = {}
         try:
-            grant = self._authenticate(request)
+            grant = self._authenticate(request, "send")
             headers = self._domain_limit.take()
-            member = self._mailbox(grant, request.path_params["user"])
+            member = self._mailbox(grant, request.path_params["user"], "mail")
             await self._take(request, member)
             response = Response(status_code=202)
         except Refusal as refusal:
@@ -72,22 +76,32 @@ class Api:
         self.answers[response.status_code] += 1
         return response
 
-    def _authenticate(self, request: Request) -> Grant:
+    def _authenticate(self, request: Request, place: str) -> Grant:
         grant = self._grants.authenticate(request.headers.get("authorization", ""))
-        death = self._faults.meet("mail", grant.member.login_id, "token-death")
+        death = self._faults.meet(place, grant.member.login_id, "token-death")
         if death is not None:
             self._grants.kill(grant, access_only=death.access_only)
             raise unauthorized("invalid_token", "The access token is invalid")
         return grant
 
-    def _mailbox(self, grant: Grant, user: str) -> Member:
+    async def _count_unread(self, request: Request) -> Response:
+        self.unread_counts += 1
+        try:
+            grant = self._authenticate(request, "unread-count")
+            headers = self._count_limit.take()
+            self._mailbox(grant, request.path_params["user"], "mail", "mail.read")
+        except Refusal as refusal:
+            return refusal.response()
+        return JSONResponse({"count": 0}, headers=headers)
+
+    def _mailbox(self, grant: Grant, user: str, *scopes: str) -> Member:
         member = grant.member if user == "me" else self._grants.find(user)
         # An unknown user is a 403 where one would expect a 404 (Works API §4).
         if member is None:
             raise Refusal(403, "ACCESS_DENIED", "Access denied")
         if member != grant.member:
             raise Refusal(403, "FORBIDDEN", "No access to this user's mailbox")
-        if "mail" not in grant.scopes:
+        if not {*scopes} & {*grant.scopes}:
             raise Refusal(403, "FORBIDDEN", "The scope is missing")
         return member
 

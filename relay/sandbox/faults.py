@@ -9,6 +9,8 @@ from relay.sandbox.settings import Clock
 
 KINDS = (
     "latency",  # the answer waits `seconds`
+    "400",  # INVALID_PARAMETER: the message breaks a rule
+    "413",  # OUT_OF_RANGE: the message is too large
     "429",  # refused by the rate limit; with `seconds`, all requests of that time
     "500",  # INTERNAL_SERVER_ERROR; with "accepted": true the message was taken all the same
     "503",  # SERVICE_UNAVAILABLE; likewise
@@ -20,9 +22,26 @@ KINDS = (
     "token-death",  # the grant that the request uses dies, for good
 )
 # For these, `seconds` is how long the fault is in force; for the others how long the answer waits.
-_WINDOWS = ("429", "500", "503", "cut-before", "cut-in", "cut-after", "wrong-content-type", "token-death")
-# Which requests can meet a fault: those of one endpoint, or any of the API's and the auth server's.
-PLACES = ("mail", "token", "any")
+_WINDOWS = (
+    "400",
+    "413",
+    "429",
+    "500",
+    "503",
+    "cut-before",
+    "cut-in",
+    "cut-after",
+    "wrong-content-type",
+    "token-death",
+)
+# Which requests can meet a fault: those of the mail API, of one call of it, of the auth server, or any.
+PLACES = {
+    "mail": ("send", "unread-count"),
+    "send": ("send",),
+    "unread-count": ("unread-count",),
+    "token": ("token",),
+    "any": ("send", "unread-count", "token"),
+}
 _STATUSES = range(200, 600)
 SILENCE = 60.0  # seconds of a "no-answer" that does not say how many
 
@@ -97,7 +116,7 @@ class Faults:
         if not self._faults:
             return None
         for fault in self.standing():
-            fits = fault.at in (place, "any") and (not kinds or fault.kind in kinds)
+            fits = place in PLACES[fault.at] and (not kinds or fault.kind in kinds)
             if fits and (not fault.account or fault.account.lower() == account.lower()):
                 fault.met += 1
                 return fault

@@ -18,6 +18,8 @@ from relay.sandbox.faults import KINDS, SILENCE, Fault, Faults
 # token-death is the auth server's affair, not the way's.
 _HERE = tuple(kind for kind in KINDS if kind != "token-death")
 _ANSWERS = {
+    "400": (400, "INVALID_PARAMETER", "A parameter is not valid"),
+    "413": (413, "OUT_OF_RANGE", "The request is too large"),
     "429": (429, "TOO_MANY_REQUESTS", "API rate limit exceeded"),
     "500": (500, "INTERNAL_SERVER_ERROR", "Internal server error"),
     "503": (503, "SERVICE_UNAVAILABLE", "Service is temporarily unavailable"),
@@ -32,13 +34,13 @@ class FaultyWay:
         self._app = app
         self._faults = faults
         self._account_of = account_of
-        self.in_flight = 0  # requests of the mail endpoint, now
+        self.in_flight = 0  # send-mail calls, now
         self.most_in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         place = _place(scope)
-        if place != "mail":
+        if place != "send":
             await self._pass(place, scope, receive, send)
             return
         self.in_flight += 1
@@ -96,12 +98,15 @@ class FaultyWay:
 
 
 def _place(scope: Scope) -> str:
-    if scope["type"] != "http" or scope["method"] != "POST":
+    """Which call a request is, as faults know it; "": one that meets none."""
+    if scope["type"] != "http":
         return ""
-    path: str = scope["path"]
-    if path.startswith("/v1.0/users/") and path.endswith("/mail"):
-        return "mail"
-    return "token" if path == "/oauth2/v2.0/token" else ""
+    method, path = scope["method"], scope["path"]
+    if path.startswith("/v1.0/users/"):
+        if method == "POST" and path.endswith("/mail"):
+            return "send"
+        return "unread-count" if method == "GET" and path.endswith("/mail/unread-count") else ""
+    return "token" if method == "POST" and path == "/oauth2/v2.0/token" else ""
 
 
 def _keeper(held: list[Message]) -> Send:

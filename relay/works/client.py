@@ -1,13 +1,14 @@
-"""The send-mail call: one message's attempt, and what is known about it at its end.
+"""The send-mail call: one message's attempt, and what is known about it at its end. And a probe without one.
 
 Whatever the network does comes back as an Outcome. A request is repeated here, once, only where it
 certainly was not taken: after a 401 with a fresh token, after a 307 to another instance, and at once
 after a connection that broke before the whole request had left.
 """
 
+import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -16,12 +17,14 @@ from relay import __version__, metrics
 from relay.envelope import Content
 from relay.outcome import Outcome
 from relay.works.auth.errors import TokenError
-from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
+from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure, diagnose_probe
 from relay.works.http.body import Payload, stream_blocks
 from relay.works.http.exchange import Exchanges, OnStatus, Request, Timeouts
 
 _UNAUTHORIZED = 401
 _TEMPORARY_REDIRECT = 307
+# Nothing hangs on a probe's answer, so it need not be waited for as long as a message's.
+_PROBE_PATIENCE = 45.0  # seconds, with a token refresh
 
 
 class Account(Protocol):
@@ -119,19 +122,60 @@ class Client:
             OSError: the content's file is gone or cannot be read.
             Exception: what the payload or `on_status` raised.
         """
+        url = self._url(account, "mail")
+
+        def make(token: str) -> _Call:
+            request = Request(url, _head(url, token, payload.length), payload.length, body)
+            return _Call(request, _final_only(on_status), budget)
+
+        def body() -> AsyncGenerator[bytes]:
+            return stream_blocks(payload, content)
+
         try:
-            token = await self._tokens.token(account.name)
-            url = urlsplit(f"{self._api_url}/users/{quote(account.user_id, safe='')}/mail")
-            call = _Call(_ask(url, token, payload, content), _final_only(on_status), budget)
-            end = await self._follow(call)
-            if isinstance(end, Answer) and end.status == _UNAUTHORIZED:
-                token = await self._tokens.token(account.name, rejected=token)
-                call = replace(call, request=_ask(url, token, payload, content))
-                await _again(budget)
-                end = await self._follow(call)
+            end = await self._authorized(account, make)
         except TokenError as error:
             return diagnose_failure(error.failure, error.diagnostic, account.name)
         return diagnose(end) if isinstance(end, Answer) else diagnose_failure(end)
+
+    async def probe(self, account: Account) -> Outcome | None:
+        """Ask whether the mail API works for an account, by a call that costs no message.
+
+        It is `GET …/mail/unread-count` (Works API §5): every grant that can send may make it, and Works
+        counts it apart from the send-mail call.
+
+        Returns:
+            None: it works. Else what is wrong: held or delayed, of the account or of the API, never unknown.
+        """
+        url = self._url(account, "mail/unread-count")
+
+        def make(token: str) -> _Call:
+            return _Call(Request(url, _head(url, token), 0, _nothing, b"GET"), None, None)
+
+        try:
+            async with asyncio.timeout(_PROBE_PATIENCE):
+                end = await self._authorized(account, make)
+        except TimeoutError:
+            end = Failure.NO_ANSWER
+        except TokenError as error:
+            return diagnose_failure(error.failure, error.diagnostic, account.name)
+        return diagnose_probe(end, account.name)
+
+    def _url(self, account: Account, what: str) -> SplitResult:
+        return urlsplit(f"{self._api_url}/users/{quote(account.user_id, safe='')}/{what}")
+
+    async def _authorized(self, account: Account, make: Callable[[str], _Call]) -> Answer | Failure:
+        """The end of a call, made once more with a fresh token after a 401.
+
+        Raises:
+            TokenError: there is no token.
+        """
+        token = await self._tokens.token(account.name)
+        end = await self._follow(make(token))
+        if isinstance(end, Answer) and end.status == _UNAUTHORIZED:
+            call = make(await self._tokens.token(account.name, rejected=token))
+            await _again(call.budget)
+            end = await self._follow(call)
+        return end
 
     async def _follow(self, call: _Call) -> Answer | Failure:
         """The end of one request, sent once more to where a 307 points."""
@@ -158,7 +202,8 @@ class Client:
         began = time.monotonic()
         end = await self._exchanges.exchange(call.request, call.on_status)
         status = end.status if isinstance(end, Answer) else None
-        metrics.API_SECONDS.labels(metrics.answer_class(status)).observe(time.monotonic() - began)
+        if call.request.method == b"POST":
+            metrics.API_SECONDS.labels(metrics.answer_class(status)).observe(time.monotonic() - began)
         return end
 
     async def aclose(self) -> None:
@@ -183,16 +228,25 @@ def _final_only(on_status: OnStatus | None) -> OnStatus | None:
     return report
 
 
-def _ask(url: SplitResult, token: str, payload: Payload, content: Content) -> Request:
-    headers = [
+def _head(url: SplitResult, token: str, length: int | None = None) -> list[tuple[bytes, bytes]]:
+    head = [
         (b"Host", url.netloc.encode()),
         (b"Authorization", b"Bearer " + token.encode()),
-        (b"Content-Type", b"application/json"),
-        (b"Content-Length", b"%d" % payload.length),
         (b"Accept", b"application/json"),
+        # Nothing here unpacks an answer, and an error that cannot be read is not Works' own.
+        (b"Accept-Encoding", b"identity"),
         (b"User-Agent", b"relay/" + __version__.encode()),
     ]
-    return Request(url, headers, payload.length, lambda: stream_blocks(payload, content))
+    if length is not None:
+        head += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)]
+    return head
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    """The body of a GET."""
+    nothing: tuple[bytes, ...] = ()
+    for block in nothing:
+        yield block
 
 
 def _redirect(request: Request, target: SplitResult) -> Request:

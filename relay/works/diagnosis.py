@@ -1,8 +1,12 @@
 """One table: what the API answered, or how the attempt broke, as an Outcome.
 
-Only what is named here as permanent is permanent. A status that nobody has seen before is *delayed*:
-the opposite default loses mail on the day the API grows a new one. What may have been taken is
-*unknown*, because the API has no idempotency key (Works API §4).
+Three rules stand behind the rows:
+
+- Only Works itself can refuse a message: a 400 or a 413 fails it only with Works' whole error object.
+  Without it something on the way answered, and the message is delayed.
+- Certainly not taken are 3xx, 4xx, 501, 505, and a 503 that Works itself gives or that says when to come
+  again. The rest from 500 on is unknown, because the API has no idempotency key (Works API §4).
+- A status that nobody has seen before is never permanent.
 """
 
 import json
@@ -11,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
+from http import HTTPStatus
 
 from relay.outcome import Action, Blame, Cause, Outcome, Scope
 
@@ -52,10 +57,24 @@ class Answer:
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes = b""  # bounded; may be cut short
+    whole: bool = False  # whether the body was read to its end
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What the body of an error answer says."""
+
+    code: str = ""  # the API's, if it has the form of one
+    description: str = ""  # made harmless: it may go to the trace
+    of_works: bool = False  # it is Works' whole error object, so Works itself answered
 
 
 def _delayed(
-    status: str, cause: Cause, reason: str, scope: Scope = Scope.MESSAGE, again: Scope | None = None
+    status: str,
+    reason: str,
+    scope: Scope = Scope.MESSAGE,
+    again: Scope | None = None,
+    cause: Cause = Cause.UNREACHABLE,
 ) -> Outcome:
     return Outcome(Action.DELAYED, status, Blame.REMOTE, reason, scope, if_repeated=again, cause=cause)
 
@@ -68,18 +87,15 @@ def _failed(status: str, reason: str) -> Outcome:
     return Outcome(Action.FAILED, status, Blame.MESSAGE, reason, cause=Cause.REFUSED)
 
 
-def _unknown(status: str, cause: Cause, reason: str) -> Outcome:
+def _unknown(status: str, reason: str, cause: Cause = Cause.UNAVAILABLE) -> Outcome:
     return Outcome(Action.UNKNOWN, status, Blame.REMOTE, reason, if_repeated=Scope.API, cause=cause)
 
 
-_RELAYED = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works took the message")
 _QUOTA = _held(
     "4.7.0", Cause.QUOTA, "the mailbox is over a limit of Works; its mail waits until the limit allows more"
 )
-
 _BY_STATUS: Mapping[int, Outcome] = {
-    202: _RELAYED,
-    400: _failed("5.6.0", "Works refused the message as malformed"),
+    202: Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works took the message"),
     # After a fresh token: see client.
     401: _held(
         "4.7.0",
@@ -87,7 +103,7 @@ _BY_STATUS: Mapping[int, Outcome] = {
         "Works does not accept the account's grant; an administrator must log in again",
     ),
     403: replace(
-        _delayed("4.7.1", Cause.FORBIDDEN, "Works did not permit this message", again=Scope.ACCOUNT),
+        _delayed("4.7.1", "Works did not permit this message", again=Scope.ACCOUNT, cause=Cause.FORBIDDEN),
         blame=Blame.GATEWAY,
     ),
     404: _held(
@@ -95,59 +111,67 @@ _BY_STATUS: Mapping[int, Outcome] = {
         Cause.NO_MAILBOX,
         "Works does not know this mailbox or this address; check api_url and user_id",
     ),
-    413: _failed("5.3.4", "the message is larger than Works takes"),
-    429: _delayed("4.4.5", Cause.THROTTLED, "Works asks to send more slowly", Scope.API),
-    503: _delayed("4.4.5", Cause.UNAVAILABLE, "Works is temporarily out of service", again=Scope.API),
+    429: _delayed("4.4.5", "Works asks to send more slowly", Scope.API, cause=Cause.THROTTLED),
     # The older API answered an oversized file so; it may also have sent (Works API §1, §4).
-    500: _unknown(
-        "4.3.0", Cause.UNAVAILABLE, "Works had an internal error; whether it took the message is not known"
+    500: _unknown("4.3.0", "Works had an internal error; whether it took the message is not known"),
+    502: _unknown("4.4.0", "a gateway of Works failed; whether it took the message is not known"),
+    # Proxies say so, too, when a connection breaks after the request has gone on.
+    503: _unknown(
+        "4.4.5", "Works, or something before it, is out of service; whether it took the message is not known"
     ),
-    502: _unknown(
-        "4.4.0", Cause.UNAVAILABLE, "a gateway of Works failed; whether it took the message is not known"
-    ),
-    504: _unknown(
-        "4.4.0",
-        Cause.UNAVAILABLE,
-        "a gateway of Works got no answer; whether it took the message is not known",
-    ),
+    504: _unknown("4.4.0", "a gateway of Works got no answer; whether it took the message is not known"),
 }
 _BY_CODE: Mapping[tuple[int, str], Outcome] = {
     (400, "LIMIT_EXCEEDED"): _QUOTA,
     (403, "LIMIT_EXCEEDED"): _QUOTA,
 }
+# What these statuses mean in Works' own words.
+_OF_WORKS: Mapping[int, Outcome] = {
+    400: _failed("5.6.0", "Works refused the message as malformed"),
+    413: _failed("5.3.4", "the message is larger than Works takes"),
+    503: _delayed("4.4.5", "Works is temporarily out of service", again=Scope.API, cause=Cause.UNAVAILABLE),
+}
+# A gateway's 413 for one scan is no outage: nothing else waits for it, and the courier judges the pattern.
+_FOREIGN = _delayed(
+    "4.4.0", "something on the way to Works refused the message; Works itself did not", cause=Cause.FOREIGN
+)
 _REDIRECTED = _delayed(
-    "4.4.4", Cause.UNAVAILABLE, "Works answered from another address than api_url", again=Scope.API
+    "4.4.4", "Works answered from another address than api_url", again=Scope.API, cause=Cause.UNAVAILABLE
 )
 # 202 is the documented success (Works API §1). Another 2xx may be a success that is not documented,
 # or a captive portal's page: to take it for sent loses mail, to send at once again doubles it.
-_UNDOCUMENTED = _unknown(
-    "4.3.0", Cause.UNAVAILABLE, "Works gave an answer that is not documented; whether it sent is not known"
+_UNDOCUMENTED = _unknown("4.3.0", "Works gave an answer that is not documented; whether it sent is not known")
+_NOT_TAKEN = _delayed(
+    "4.3.0", "Works gave an answer that is not known", again=Scope.API, cause=Cause.UNAVAILABLE
 )
-_OTHERWISE = _delayed("4.3.0", Cause.UNAVAILABLE, "Works gave an answer that is not known", again=Scope.API)
+_PERHAPS_TAKEN = _unknown(
+    "4.3.0", "Works gave an answer that is not known; whether it took the message is not known either"
+)
+# Of 5xx, these alone say that the request was not understood (RFC 9110 §15.6.2, §15.6.6).
+_NOT_UNDERSTOOD = frozenset({501, 505})
+
+# Of the probe, which no message depends on.
+_NOT_WELL = _delayed("4.3.0", "Works does not answer as it should", Scope.API, cause=Cause.UNAVAILABLE)
+# The API is up and does not know the probe: whether it takes mail only a message can tell.
+_UNKNOWN_CALL = frozenset({400, 404, 405})
 
 _BY_FAILURE: Mapping[Failure, Outcome] = {
-    Failure.NAME_UNKNOWN: _delayed(
-        "4.4.3", Cause.UNREACHABLE, "the host name of Works cannot be resolved", again=Scope.API
-    ),
-    Failure.NOT_REACHED: _delayed("4.4.1", Cause.UNREACHABLE, "Works cannot be reached", again=Scope.API),
-    Failure.TLS: _delayed(
-        "4.7.5", Cause.UNREACHABLE, "no trusted TLS connection to Works can be made", again=Scope.API
-    ),
+    Failure.NAME_UNKNOWN: _delayed("4.4.3", "the host name of Works cannot be resolved", again=Scope.API),
+    Failure.NOT_REACHED: _delayed("4.4.1", "Works cannot be reached", again=Scope.API),
+    Failure.TLS: _delayed("4.7.5", "no trusted TLS connection to Works can be made", again=Scope.API),
     Failure.CUT_BEFORE: _delayed(
-        "4.4.2", Cause.UNREACHABLE, "the connection broke before the message had left", again=Scope.API
+        "4.4.2", "the connection broke before the message had left", again=Scope.API
     ),
-    Failure.STUCK: _delayed(
-        "4.4.2", Cause.UNREACHABLE, "Works stopped reading before the message had left", again=Scope.API
-    ),
-    Failure.CUT_AFTER: _unknown("4.4.2", Cause.UNREACHABLE, "the connection broke before Works answered"),
+    Failure.STUCK: _delayed("4.4.2", "Works stopped reading before the message had left", again=Scope.API),
+    Failure.CUT_AFTER: _unknown("4.4.2", "the connection broke before Works answered", Cause.UNREACHABLE),
     Failure.NO_ANSWER: _unknown(
-        "4.4.2", Cause.UNREACHABLE, "Works took the request and did not answer in time"
+        "4.4.2", "Works took the request and did not answer in time", Cause.UNREACHABLE
     ),
     Failure.NOT_HTTP: _unknown(
-        "4.5.0", Cause.UNREACHABLE, "what answered in place of Works did not speak HTTP"
+        "4.5.0", "what answered in place of Works did not speak HTTP", Cause.UNREACHABLE
     ),
     Failure.INTERRUPTED: replace(
-        _unknown("4.3.0", Cause.INTERRUPTED, "the relay was interrupted while it was sending"),
+        _unknown("4.3.0", "the relay was interrupted while it was sending", Cause.INTERRUPTED),
         blame=Blame.GATEWAY,
         if_repeated=None,
     ),
@@ -162,9 +186,9 @@ _BY_FAILURE: Mapping[Failure, Outcome] = {
     ),
     Failure.TOKEN_UNAVAILABLE: _delayed(
         "4.4.1",
-        Cause.AUTH_UNAVAILABLE,
         "the authorization server of Works cannot be used at the moment",
         Scope.ACCOUNT,
+        cause=Cause.AUTH_UNAVAILABLE,
     ),
     # Some grants that are dead are answered like this for good (Works API §2: returnCode 99).
     Failure.TOKEN_OVERDUE: _held(
@@ -178,12 +202,56 @@ _BY_FAILURE: Mapping[Failure, Outcome] = {
 
 def diagnose(answer: Answer) -> Outcome:
     """What an answer of the send-mail call means for the message."""
-    code, description = read_error(answer.body) if answer.status >= 300 else ("", "")  # noqa: PLR2004 - HTTP
-    row = _BY_CODE.get((answer.status, code)) or _BY_STATUS.get(answer.status) or _by_class(answer.status)
+    error = read_error(answer)
     wait = retry_after(answer)
-    if answer.status == 429 and wait is None:  # noqa: PLR2004 - HTTP
+    row = _find_row(answer.status, error, says_when=wait is not None)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS and wait is None:
         wait = _RATE_WINDOW
-    return replace(row, http_status=answer.status, code=code, diagnostic=description, retry_after=wait)
+    return replace(
+        row,
+        http_status=answer.status,
+        code=error.code,
+        diagnostic=error.description,
+        retry_after=wait,
+    )
+
+
+def _find_row(status: int, error: Error, *, says_when: bool) -> Outcome:
+    if (status, error.code) in _BY_CODE:
+        return _BY_CODE[status, error.code]
+    if status in _OF_WORKS and (error.of_works or (says_when and status == HTTPStatus.SERVICE_UNAVAILABLE)):
+        return _OF_WORKS[status]
+    return _BY_STATUS.get(status) or _by_class(status)
+
+
+def _by_class(status: int) -> Outcome:
+    if status in _OF_WORKS:
+        return _FOREIGN
+    by_class = {2: _UNDOCUMENTED, 3: _REDIRECTED, 4: _NOT_TAKEN}
+    return _NOT_TAKEN if status in _NOT_UNDERSTOOD else by_class.get(status // 100, _PERHAPS_TAKEN)
+
+
+def diagnose_probe(end: Answer | Failure, account: str) -> Outcome | None:
+    """What is wrong, by the end of the unread-count call; None: the API works for this account.
+
+    No message depends on the call, so nothing of it is unknown or failed, and what is wrong is the account's
+    trouble or the API's.
+    """
+    if isinstance(end, Answer) and _works_well(end):
+        return None
+    outcome = diagnose(end) if isinstance(end, Answer) else diagnose_failure(end, account=account)
+    if outcome.http_status is not None and outcome.action not in (Action.HELD, Action.DELAYED):
+        outcome = replace(_NOT_WELL, http_status=outcome.http_status, code=outcome.code)
+    action = Action.HELD if outcome.action is Action.HELD else Action.DELAYED
+    scope = Scope.ACCOUNT if Scope.ACCOUNT in (outcome.scope, outcome.if_repeated) else Scope.API
+    return replace(outcome, action=action, scope=scope, if_repeated=None)
+
+
+def _works_well(answer: Answer) -> bool:
+    if answer.status in _UNKNOWN_CALL:
+        return read_error(answer).of_works
+    value = _read_object(answer.body) if answer.whole else {}
+    return answer.status == HTTPStatus.OK and isinstance(value.get("count"), int)
 
 
 def diagnose_failure(failure: Failure, diagnostic: str = "", account: str = "ACCOUNT") -> Outcome:
@@ -193,23 +261,24 @@ def diagnose_failure(failure: Failure, diagnostic: str = "", account: str = "ACC
     return replace(row, reason=reason, diagnostic=_clean(diagnostic))
 
 
-def _by_class(status: int) -> Outcome:
-    return {2: _UNDOCUMENTED, 3: _REDIRECTED}.get(status // 100, _OTHERWISE)
+def read_error(answer: Answer) -> Error:
+    """What the body of an error answer says; empty and foreign bodies occur (Works API §4)."""
+    if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        return Error()
+    value = _read_object(answer.body)
+    said, description = value.get("code"), value.get("description")
+    code = said if isinstance(said, str) and _CODE.fullmatch(said) else ""
+    if not isinstance(description, str):
+        return Error(code)
+    return Error(code, _clean(description), of_works=bool(code) and answer.whole)
 
 
-def read_error(body: bytes) -> tuple[str, str]:
-    """The API's code, "" unless it has the form of one, and its description, made harmless."""
+def _read_object(body: bytes) -> dict[str, object]:
     try:
-        error = json.loads(body)
-    except (ValueError, RecursionError):  # empty and foreign bodies occur (Works API §4)
-        return "", ""
-    if not isinstance(error, dict):
-        return "", ""
-    code, description = error.get("code"), error.get("description")
-    return (
-        code if isinstance(code, str) and _CODE.fullmatch(code) else "",
-        _clean(description) if isinstance(description, str) else "",
-    )
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _clean(text: str) -> str:

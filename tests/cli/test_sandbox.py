@@ -72,7 +72,7 @@ def test_a_fault_that_is_none_is_said_and_nothing_starts():
     command = [sys.executable, "-m", "relay", "sandbox", "--fault", "flood"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 64
-    assert "kind must be one of latency, 429" in done.stderr
+    assert "kind must be one of latency, 400" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -120,7 +120,7 @@ def test_once_with_a_works_that_is_silent():
     ("fault", "said"),
     [
         ("503", "the sample is delayed: 4.4.5 Works is temporarily out of service"),
-        ("wrong-content-type:status=400", "the relay's answer says why"),
+        ("400", "the relay's answer says why"),
         ("token-death:at=mail", "the sample is held: 4.7.0 the account's consent is no longer valid"),
     ],
 )

@@ -93,7 +93,7 @@ async def test_nobody_is_told_where_nobody_may_be(tmp_path, sender):
 
 async def test_a_notice_that_fails_makes_no_other(tmp_path):
     async with relaying(tmp_path / "state", delivery=QUICK | {"notify": "postmaster@example.com"}) as relay:
-        relay.sandbox.add_fault("wrong-content-type", status=400, times=0)
+        relay.sandbox.add_fault("400", times=0)
         await relay.put()
         await until(lambda: has_failed(relay, 2))
         await asyncio.sleep(0.2)
@@ -168,7 +168,7 @@ async def test_a_refused_second_request_keeps_the_250_and_names_the_rest(tmp_pat
         to = [f"r{number}@example.net" for number in range(5)]
         sending = asyncio.create_task(relay.send(*to))
         await asyncio.sleep(0.15)
-        relay.sandbox.add_fault("wrong-content-type", status=400)
+        relay.sandbox.add_fault("400")
         code, text = await sending
         assert code == 250
         await until(lambda: len(relay.sandbox.messages) == 2)
@@ -191,7 +191,7 @@ async def test_a_stop_before_the_settling_keeps_the_notice_to_the_refused(tmp_pa
         async def record_and_end(claim, request, outcome):
             await record(claim, request, outcome)
             if outcome.http_status == 202:
-                relay.sandbox.add_fault("wrong-content-type", status=400)
+                relay.sandbox.add_fault("400")
             else:
                 asyncio.current_task().cancel()
 

@@ -19,7 +19,7 @@ def text_of(relay, number=-1):
 async def refusing(tmp_path, **delivery):
     """A relay whose next message fails for good after its 250."""
     async with relaying(tmp_path / "state", delivery=QUICK | delivery) as relay:
-        relay.sandbox.add_fault("wrong-content-type", status=400)
+        relay.sandbox.add_fault("400")
         yield relay
 
 

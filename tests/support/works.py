@@ -12,8 +12,14 @@ from types import SimpleNamespace
 
 from pydantic import SecretStr
 
+from relay.console.server import serving
 from relay.envelope import Content
 from relay.grants import Grant
+from relay.sandbox import Sandbox, Settings
+from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.files import FileGrants
+from relay.works.auth.oauth import AuthServer
+from relay.works.client import Client
 from relay.works.http.exchange import Timeouts
 
 FAST = Timeouts(connect=5, write=5, read=5, read_per_megabyte=0)
@@ -157,3 +163,20 @@ def reset(writer):
 
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+
+
+@contextlib.asynccontextmanager
+async def relaying(directory, **settings):
+    """A simulated Works, and a client with a grant for it."""
+    sandbox = Sandbox(Settings(**settings))
+    try:
+        async with serving(sandbox.app) as server:
+            works = works_at(server.port)
+            store = FileGrants(directory)
+            store.store("scanner", grant_of(sandbox.issue_grant("scanner@example.com")))
+            client = Client(works, Authorizer(AuthServer(works), store), timeouts=Timeouts(2, 2, 1, 1))
+            yield sandbox, client
+            await client.aclose()
+    finally:
+        sandbox.close()
+    await asyncio.sleep(0)

@@ -1,39 +1,16 @@
 """Client, authorizer and pacing together against the simulated Works and its faults."""
 
 import asyncio
-import contextlib
 import json
 import logging
 from types import SimpleNamespace
 
 import pytest
 
-from relay.console.server import serving
 from relay.outcome import Action, Scope
-from relay.sandbox import Sandbox, Settings
-from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.files import FileGrants
-from relay.works.auth.oauth import AuthServer
-from relay.works.client import Client
-from relay.works.http.exchange import Timeouts
 from relay.works.pace.pacing import Pacing
-from tests.support.works import ACCOUNT, Body, content_of, grant_of, mail, works_at
-
-
-@contextlib.asynccontextmanager
-async def relaying(directory, **settings):
-    sandbox = Sandbox(Settings(**settings))
-    try:
-        async with serving(sandbox.app) as server:
-            works = works_at(server.port)
-            store = FileGrants(directory)
-            store.store("scanner", grant_of(sandbox.issue_grant("scanner@example.com")))
-            client = Client(works, Authorizer(AuthServer(works), store), timeouts=Timeouts(2, 2, 1, 1))
-            yield sandbox, client
-            await client.aclose()
-    finally:
-        sandbox.close()
-    await asyncio.sleep(0)
+from tests.support.works import ACCOUNT, Body, content_of, grant_of, mail, relaying
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ class Request:
     headers: list[tuple[bytes, bytes]]
     length: int  # octets of the body
     body: Body  # called once for each try
+    method: bytes = b"POST"
 
 
 @dataclass(slots=True)
@@ -236,7 +237,9 @@ class _Attempt:
             await self._read_rest()
         if not self._reading.begun:
             return Answer(status, {})
-        return Answer(status, self._reading.headers, bytes(self._reading.body[:_MOST_BODY]))
+        body = bytes(self._reading.body[:_MOST_BODY])
+        whole = self._reading.done and len(self._reading.body) <= _MOST_BODY
+        return Answer(status, self._reading.headers, body, whole)
 
     async def _send(self) -> None:
         stream, loop = self._stream, asyncio.get_running_loop()
@@ -313,4 +316,4 @@ def _make_head(request: Request) -> bytes:
     if not _TARGET.fullmatch(target) or not all(_VALUE.fullmatch(value) for _, value in request.headers):
         raise ValueError("a request's target or header has octets that cannot stand there")
     fields = b"".join(b"%b: %b\r\n" % pair for pair in request.headers)
-    return b"POST %b HTTP/1.1\r\n%b\r\n" % (target, fields)
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method, target, fields)

@@ -42,9 +42,10 @@ FAULTS = {
     "503": {},
     "429": {"seconds": 1},
     "token-death": {"access_only": True},
-    "400": {"kind": "wrong-content-type", "status": 400},
+    "400": {},
+    "a proxy's 400": {"kind": "wrong-content-type", "status": 400},
     "403": {"kind": "wrong-content-type", "status": 403},
-    "413": {"kind": "wrong-content-type", "status": 413},
+    "413": {},
 }
 CUTS = ("cut-before", "cut-in")
 # Messages that go well between two faults: two in a row would be an outage, and nothing sent for a while.
