@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from relay.envelope import Buffer
 from relay.message import limits
+from relay.message.text.encoded_words import escape_words
 
 _BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 _LINE = re.compile(rb"[^\n]*\n?")
@@ -56,7 +57,7 @@ class Field:
     """One field."""
 
     name: str  # lower case
-    value: bytes  # as it stands, folds included, without the last line end
+    value: bytes  # as it stands, folds included, without the last line end; encoded-words are ASCII
     recoded: bool = False  # whether it was raw octets of another charset, and is UTF-8 now
     start: int = 0  # offset of its first octet in the content
     end: int = 0  # of what follows: the next field, or what stands behind the last one
@@ -173,7 +174,7 @@ def _make_field(section: bytes, found: _Found, start: int, end: int) -> Field:
     if found.end - found.begin > limits.FIELD:
         raise limits.refuse("octets in one header field", limits.FIELD)
     value = section[found.begin : found.end].rstrip(b"\r\n")
-    return Field(found.name, value, start=start, end=end)
+    return Field(found.name, escape_words(value), start=start, end=end)
 
 
 def _find_section(content: Buffer, start: int, end: int, delimiters: Collection[bytes]) -> tuple[bytes, int]:

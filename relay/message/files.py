@@ -9,7 +9,7 @@ from relay.mail import Attachment, Leaf, Loss, make_loss
 from relay.message.formats.rtf import decompress
 from relay.message.formats.tnef import TnefFile, read_tnef
 from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yenc
-from relay.message.names import keep_apart, make_filename, make_one_line
+from relay.message.names import complete_filename, keep_apart, make_filename, make_one_line
 from relay.message.structure import Part
 from relay.message.text import charsets
 from relay.message.text.encoded_words import decode_unstructured
@@ -45,6 +45,7 @@ class File:
     content_id: str = ""
     location: str = ""
     method: str = ""  # of text/calendar
+    is_cut: bool = False  # whether the name ends within an encoded-word
 
 
 def from_part(part: Part) -> File:
@@ -58,6 +59,7 @@ def from_part(part: Part) -> File:
         content_id=content_id_of(part),
         location=location,
         method=part.content_type.parameters.get("method", ""),
+        is_cut="filename" in part.disposition.cut or "name" in part.content_type.cut,
     )
 
 
@@ -150,12 +152,15 @@ def make_attachments(
     for number, file in enumerate(files):
         source, size = _measure(content, file.source)
         media_type = _type_of(file)
-        name = make_filename(file.name, media_type, _fallback(media_type))
+        given = complete_filename(file.name, media_type) if file.is_cut else file.name
+        name = make_filename(given, media_type, _fallback(media_type))
         if not size:
             losses.append(make_loss("empty-attachment", name))
             continue
         if file.name and name != file.name.strip():
             losses.append(make_loss("attachment-name", f"changed to {name}"))
+        elif "\ufffd" in name:
+            losses.append(make_loss("attachment-name", f"not all of it is text in its charset: {name}"))
         token = tokens.get(number, "")
         attachments.append(Attachment(name, media_type, source, size, token, inline=bool(token)))
     names = keep_apart([one.filename for one in attachments])

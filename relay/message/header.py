@@ -8,7 +8,7 @@ from relay.message import limits
 from relay.message.addresses import read_addresses, read_words
 from relay.message.fields import Field, Fields
 from relay.message.names import make_one_line
-from relay.message.text.encoded_words import decode_unstructured, is_guessed
+from relay.message.text.encoded_words import decode_unstructured, is_cut, is_guessed
 
 _MOST_LINES = 5  # fields of one loss that can be kept in the body
 _LONGEST_LINE = 500  # characters
@@ -94,6 +94,8 @@ def _find_losses(fields: Fields, *, is_sender_lost: bool) -> Iterable[tuple[str,
     subject = fields.first("subject") or b""
     if is_guessed(subject) or any(field.recoded and field.name == "subject" for field in fields):
         yield "charset-guessed", "the subject's charset is not declared, unknown, or wrong", ()
+    if is_cut(subject.decode("latin-1").strip()):
+        yield "damaged", "the subject ends within an encoded-word", ()
     found: dict[str, list[Field]] = {}
     for field in fields:
         if field.name == "sender" and not is_sender_lost:

@@ -14,7 +14,7 @@ from itertools import islice
 
 from relay.envelope import Buffer
 from relay.message.fields import Field, Fields
-from relay.message.parameters import Structured, read_structured
+from relay.message.parameters import read_structured
 from relay.message.structure import Part
 from relay.message.text import budget, charsets
 from relay.message.text.encoded_words import find_charsets
@@ -102,7 +102,7 @@ def _settle(part: Part, hints: Iterable[str], most: int) -> int:
     for name, attribute in (("content-type", "content_type"), ("content-disposition", "disposition")):
         value = getattr(part, attribute).value
         again = read_structured(part.fields.first(name) or b"")
-        setattr(part, attribute, Structured(value, again.parameters))
+        setattr(part, attribute, replace(again, value=value))
     return len(raw)
 
 

@@ -152,6 +152,17 @@ def make_filename(name: str, media_type: str, fallback: str = "attachment") -> s
     return _shorten(base, LONGEST_FILENAME)
 
 
+def complete_filename(name: str, media_type: str) -> str:
+    """A name that was cut off somewhere, with the extension of its type."""
+    name = name.rstrip("\ufffd ")
+    extension = _EXTENSIONS.get(media_type.partition(";")[0].strip(), "")
+    if not extension or name.lower().endswith(extension):
+        return name
+    stem, dot, end = name.rpartition(".")
+    is_begun = bool(dot) and extension.startswith(dot + end.lower())
+    return (stem if is_begun else name) + extension
+
+
 def _shorten(name: str, most: int) -> str:
     if count_units(name) <= most:
         return name

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from relay.message.text import charsets
-from relay.message.text.encoded_words import decode_words, has_words
+from relay.message.text.encoded_words import decode_words, has_words, is_cut
 from relay.message.text.labels import find_codec
 
 # `text/plain`, also with blanks around the slash, in quotes, with a comment behind it or no semicolon.
@@ -23,6 +23,9 @@ _SKIP = re.compile(r"[;\s]*[^;]*")
 _SECTION = re.compile(r"(.+?)\*(?:(\d{1,4})(\*?))?\Z")
 _QUOTED_PAIR = re.compile(r'\\(["\\])')
 _EXTENDED = re.compile(r"([A-Za-z0-9_.:-]*)'([A-Za-z0-9-]*)'(.*)\Z", re.DOTALL)
+# Encoded-words, where they stand outside quotes, with the equals sign of the parameter whose value they are.
+_WORD = r"=\?[^?\s]+\?[BbQq]\?[^?]*\?="
+_WORDS = re.compile(rf'"(?:[^"\\]|\\.)*"?|(?P<equals>=\s*)?(?P<words>{_WORD}(?:\s+{_WORD})*)', re.DOTALL)
 _COMMENT = re.compile(r"\A\s*\([^()]*\)")
 _FOLD = re.compile(r"\r?\n")
 _MOST_PARAMETERS = 1000
@@ -34,19 +37,33 @@ class Structured:
 
     value: str
     parameters: dict[str, str] = field(default_factory=dict)
+    cut: frozenset[str] = frozenset()  # the parameters whose value ends within an encoded-word
 
 
 def read_structured(raw: bytes) -> Structured:
     """Read a Content-Type or Content-Disposition; any octets are readable, if only as an empty value."""
-    text = _FOLD.sub("", charsets.decode_field(raw))
+    text = open_words(_FOLD.sub("", charsets.decode_field(raw)))
     found = _VALUE.match(text)
     if found is None:  # "Content-Type: charset=utf-8": no value at all
-        return Structured("", _read_parameters(text, 0))
+        return Structured("", *_read_parameters(text, 0))
     value = f"{found[1]}/{found[2]}" if found[2] else found[1]
-    return Structured(value.lower(), _read_parameters(_COMMENT.sub(" ", text[found.end() :], count=1), 0))
+    return Structured(value.lower(), *_read_parameters(_COMMENT.sub(" ", text[found.end() :], count=1), 0))
 
 
-def _read_parameters(text: str, at: int) -> dict[str, str]:
+def open_words(text: str) -> str:
+    """Decode encoded-words that hold more than a parameter's value, or all of the field.
+
+    RFC 2047 §5 forbids them; Python's `email` makes them of a field with a name that is not ASCII.
+    """
+    if "=?" not in text:
+        return text
+    return _WORDS.sub(
+        lambda found: decode_words(found["words"]) if found["words"] and not found["equals"] else found[0],
+        text,
+    )
+
+
+def _read_parameters(text: str, at: int) -> tuple[dict[str, str], frozenset[str]]:
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
     for _ in range(_MOST_PARAMETERS):
@@ -69,7 +86,8 @@ def _read_parameters(text: str, at: int) -> dict[str, str]:
     # RFC 2231 wins over the plain form (RFC 6266 §4.3 says so for HTTP, and every mail program does it).
     joined = {name: _join(parts) for name, parts in sections.items()}
     decoded.update({name: value for name, value in joined.items() if value or name not in decoded})
-    return decoded
+    cut = frozenset(name for name, value in plain.items() if name not in joined and is_cut(value))
+    return decoded, cut
 
 
 def _unquote(value: str, rest: str) -> str:

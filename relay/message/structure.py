@@ -14,7 +14,7 @@ from relay.envelope import Buffer
 from relay.mail import Leaf
 from relay.message import limits
 from relay.message.fields import Fields, find_start, read_fields
-from relay.message.parameters import Structured, read_structured
+from relay.message.parameters import Structured, open_words, read_structured
 
 _BLOCK = 1024 * 1024
 _DENSE = 4096  # candidates in one block, from which on the regular expression is faster
@@ -181,7 +181,7 @@ class _Reader:
         if not part.media_type.startswith("multipart/"):
             return
         if part.closed:  # it has no parts, and says so
-            part.content_type = Structured("text/plain", part.content_type.parameters)
+            part.content_type = replace(part.content_type, value="text/plain")
             return
         if part.encoding in {"base64", "quoted-printable"} and part.is_root and not self._decoded:
             return  # encoded as a whole, against RFC 2045 §6.4: `body` decodes it
@@ -190,7 +190,7 @@ class _Reader:
         if found is None or found[1] == part.content_type.parameters.get("boundary", "").encode(
             "utf-8", "replace"
         ):
-            part.content_type = Structured("text/plain", part.content_type.parameters)
+            part.content_type = replace(part.content_type, value="text/plain")
             return
         boundary = found[1].decode("latin-1")
         part.content_type = Structured(
@@ -198,7 +198,7 @@ class _Reader:
         )
         self._scan([part], depth)
         for child in _childless(part):
-            child.content_type = Structured("text/plain", child.content_type.parameters)
+            child.content_type = replace(child.content_type, value="text/plain")
 
 
 def make_part(fields: Fields, start: int, end: int, default: str = "text/plain") -> Part:
@@ -208,14 +208,14 @@ def make_part(fields: Fields, start: int, end: int, default: str = "text/plain")
     content_type = replace(content_type, value=_USUAL_TYPES.get(content_type.value, content_type.value))
     declared = content_type.value.count("/") == 1 and not content_type.value.endswith("/")
     if not declared:
-        content_type = Structured(default, content_type.parameters)
+        content_type = replace(content_type, value=default)
     disposition = read_structured(fields.first("content-disposition") or b"")
     return Part(fields, start, end, content_type, disposition, _read_encoding(fields), declared)
 
 
 def _read_encoding(fields: Fields) -> str:
     """The content-transfer-encoding, however it is spelled: `7-bit`, `Quoted Printable`, `x-uue`."""
-    raw = (fields.first("content-transfer-encoding") or b"").decode("latin-1")
+    raw = open_words((fields.first("content-transfer-encoding") or b"").decode("latin-1"))
     letters = _NOT_WORD.sub("", raw.lower())
     return next((encoding for start, encoding in _ENCODINGS.items() if letters.startswith(start)), "7bit")
 

@@ -261,9 +261,9 @@ def test_the_loss_is_named(name, loss):
     ("name", "expected"),
     [
         ("forward-base64-rfc822", ("message.eml", "message/rfc822", 42)),
-        ("outlook-meeting", ("invite.ics", "text/calendar; method=REQUEST", 79)),
+        ("outlook-meeting", ("invite.ics", "text/calendar; method=REQUEST", 85)),
         ("smime-signed", ("smime.p7s", "application/pkcs7-signature", 2)),
-        ("dsn", ("delivery-status.txt", "message/delivery-status", 62)),
+        ("dsn", ("delivery-status.txt", "message/delivery-status", 66)),
         ("old-scanner-uuencode", ("scan.gif", "image/gif", 42)),
         ("old-scanner-uuencode-cut-off", ("scan.jpg", "image/jpeg", 222)),
         ("usenet-yenc", ("a.bin", "application/octet-stream", 5)),
@@ -271,7 +271,7 @@ def test_the_loss_is_named(name, loss):
         ("panasonic-fax-text-plain-base64", ("FAX0001.pdf", "application/pdf", 125)),
         ("copier-without-type", ("scan.jpg", "image/jpeg", 222)),
         ("content-type-no-semicolon", ("a.pdf", "application/pdf", 125)),
-        ("html-attachment-stays", ("report.html", "text/html", 81)),
+        ("html-attachment-stays", ("report.html", "text/html", 82)),
     ],
 )
 def test_what_goes_along_as_a_file(name, expected):

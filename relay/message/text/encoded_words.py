@@ -11,9 +11,21 @@ from itertools import groupby, zip_longest
 
 from relay.message.text import charsets
 from relay.message.text.charsets import Decoded
+from relay.message.text.labels import find_codec
 from relay.message.transfer import decode_base64, decode_quoted_printable
 
-_WORD = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?]*|(?:[^?]|\?(?!=)){0,300})\?=")
+_BEGIN = r"=\?(?P<{0}charset>[^?\s]+)\?(?P<{0}encoding>[BbQq])\?"
+_WORD = re.compile(
+    _BEGIN.format("")
+    + r"(?P<text>[^?]*|(?:(?!=\?[^?\s]{1,60}\?[BbQq]\?)[^?]|\?(?!=)){0,300})\?="
+    # One whose end is missing: devices cut subjects and names, by octets and each line by itself.
+    + f"|{_BEGIN.format('cut_')}"
+    + r"(?P<cut_text>[^?\s]*)\??(?=\s+=\?|\s*\Z)"
+)
+# What is left of a word that was cut before its text began.
+_REST = re.compile(r"\s+=\?(?:[\w.:*-]+(?:\?[BbQq]?)?)?\Z")
+_CUT_ESCAPE = re.compile(r"=[0-9A-Fa-f]?\Z")
+_RAW = re.compile(r"[^\x00-\x7f]|\\")
 _FOLD = re.compile(r"\r?\n(?=[ \t])|\r?\n")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 
@@ -28,6 +40,31 @@ class _Word:
 def has_words(text: str) -> bool:
     """Whether there is anything to decode."""
     return "=?" in text and _WORD.search(text) is not None
+
+
+def escape_words(raw: bytes) -> bytes:
+    """A field's octets with those of its encoded-words in ASCII, as they should be (RFC 2047 §2).
+
+    Raw octets within a word of Q are of the word's charset, whatever the rest of the field is.
+    """
+    if raw.isascii() or b"=?" not in raw:
+        return raw
+    return _WORD.sub(_escape_word, raw.decode("latin-1")).encode("latin-1")
+
+
+def _escape_word(found: re.Match[str]) -> str:
+    if found[0].isascii():
+        return found[0]
+    is_q = (found["encoding"] or found["cut_encoding"]) in "Qq"
+    return _RAW.sub(lambda one: f"={ord(one[0]):02X}" if is_q else "", found[0])
+
+
+def is_cut(text: str) -> bool:
+    """Whether the text ends within an encoded-word."""
+    return "=?" in text and any(
+        (found["cut_charset"] and _is_known(found)) or _REST.fullmatch(text, found.end())
+        for found in _WORD.finditer(text)
+    )
 
 
 def is_guessed(raw: bytes) -> bool:
@@ -47,7 +84,8 @@ def find_charsets(raw: bytes) -> list[str]:
     """The charset labels of the encoded-words in a field."""
     if b"=?" not in raw:
         return []
-    return [word[1].partition("*")[0] for word in _WORD.finditer(raw.decode("latin-1"))]
+    words = _WORD.finditer(raw.decode("latin-1"))
+    return [(word["charset"] or word["cut_charset"]).partition("*")[0] for word in words]
 
 
 def decode_unstructured(raw: bytes) -> str:
@@ -66,13 +104,28 @@ def _read_words(text: str) -> list[Decoded]:
     run: list[_Word] = []
     at = 0
     for found in _WORD.finditer(text):
+        if found["cut_charset"] and not _is_known(found):
+            continue
         between = text[at : found.start()]
         if between.strip() or not run:
             pieces += [*_decode_run(run), Decoded(between, "")]
             run = []
-        run.append(_Word(found[1].partition("*")[0].lower(), found[2].upper(), found[3]))
+        run.append(_make_word(found))
         at = found.end()
-    return [*pieces, *_decode_run(run), Decoded(text[at:], "")]
+    rest = "" if run and _REST.fullmatch(text, at) else text[at:]
+    return [*pieces, *_decode_run(run), Decoded(rest, "")]
+
+
+def _make_word(found: re.Match[str]) -> _Word:
+    whole = "" if found["charset"] else "cut_"
+    charset, encoding, text = (found[whole + name] for name in ("charset", "encoding", "text"))
+    if whole and encoding in "Qq":
+        text = _CUT_ESCAPE.sub("", text)
+    return _Word(charset.partition("*")[0].lower(), encoding.upper(), text)
+
+
+def _is_known(found: re.Match[str]) -> bool:
+    return bool(find_codec(found["cut_charset"].partition("*")[0]))
 
 
 def _decode_run(run: list[_Word]) -> Iterator[Decoded]:
