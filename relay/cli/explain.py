@@ -114,8 +114,7 @@ def _explain(
 ) -> int:
     losses: list[Loss] = []
     try:
-        for path in forward_paths:
-            check_forward_path(path)
+        forward_paths = tuple(map(check_forward_path, forward_paths))
     except Rejected as refused:
         printer.refuse(name, refused.reply.enhanced, refused.reply.text)
         return cli.EX_DATAERR

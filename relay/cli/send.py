@@ -62,7 +62,7 @@ def _command(
     paths = forward_paths or _destinations(content)
     if not paths:
         raise Failure("the message names no recipient; give one with --rcpt", EX_DATAERR)
-    reverse_path = _check(config, reverse_path, paths)
+    reverse_path, paths = _check(config, reverse_path, paths)
     with owned(config.state_dir):
         answer = asyncio.run(_send(config, content, reverse_path, paths))
     if as_json:
@@ -73,19 +73,20 @@ def _command(
         raise click.exceptions.Exit(EX_DATAERR if answer["code"] >= 500 else EX_TEMPFAIL)  # noqa: PLR2004
 
 
-def _check(config: Config, reverse_path: str, forward_paths: list[str]) -> str:
-    """Hold them to what a listener would take: the API splits at a semicolon; the whole reverse-path."""
+def _check(config: Config, reverse_path: str, forward_paths: list[str]) -> tuple[str, list[str]]:
+    """The paths as a listener would take them: the API splits at a semicolon; the whole reverse-path."""
     from relay.reply import Rejected
     from relay.smtp.address import check_forward_path, check_reverse_path
 
     path = reverse_path
     try:
         whole = check_reverse_path(path, config.hostname)
+        checked = []
         for path in forward_paths:
-            check_forward_path(path)
+            checked.append(check_forward_path(path))
     except Rejected as refused:
         raise Failure(f"{path!r}: {refused.reply}", EX_DATAERR) from None
-    return whole
+    return whole, checked
 
 
 def _read(file: Path) -> BinaryIO:

@@ -36,6 +36,11 @@ _STOP = re.compile("[,;]")
 _ANGLE = re.compile("<[^<>]*>")
 _LONGEST_WORDS = 1000  # octets; a display name in the request has 200 characters at the most
 _LOCAL_PART = re.compile(r"[A-Za-z0-9._+-]+\Z")
+# A word in quotes, whole between the dots of a local part (RFC 5322 §3.4.1, §4.4).
+_QUOTED_WORD = re.compile(r'(?:\A|(?<=\.))"((?:[^"\\]|\\.)*)"(?=[.@])', re.DOTALL)
+# Blanks before a dot of the domain (RFC 5322 §4.4); behind one of a domain that is no name yet, too.
+_BEFORE_DOT = re.compile(r"@[^\s@\"]*(?:\s+\.\s*[^\s.@\"][^\s@\"]*)+")
+_BEHIND_DOT = re.compile(r"([^\s@\"]+@[^\s@.\"]+\.)\s+([^\s@\"]+)")
 # A device says the same From and To with every message: so many fields, no longer than this, are remembered.
 _REMEMBERED, _SHORT = 256, 200
 
@@ -176,6 +181,7 @@ class _Reader:
         if several := self._find_several(name):
             self._found += _Reader(several, nested=True).read()
             return
+        name = _join_domain(name)
         spec = clean_addr_spec(name)
         if len(name.split()) > 1 and '"' not in name:  # `John Doe john@example.com`, or `a@b c@d`
             loose = _find_loose(name)
@@ -226,6 +232,23 @@ def _display(text: str) -> str:
     return " ".join(decode_words("".join(pieces)).split())
 
 
+def unquote(spec: str) -> str:
+    """An addr-spec without the quotes of its local part: the same mailbox (RFC 5321 §4.1.2).
+
+    What stood in the quotes may be in no address that the API takes: the result is still to be checked.
+    """
+    if '"' not in spec:
+        return spec
+    local, at, domain = spec.rpartition("@")
+    return _QUOTED_WORD.sub(lambda word: _QUOTED_PAIR.sub(r"\1", word[1]), local + at) + domain
+
+
+def _join_domain(text: str) -> str:
+    """The text without the blanks that RFC 5322 §4.4 lets stand around the dots of a domain."""
+    text = _BEFORE_DOT.sub(lambda found: "".join(found[0].split()), text)
+    return found[1] + found[2] if (found := _BEHIND_DOT.fullmatch(text)) else text
+
+
 def clean_addr_spec(text: str) -> str:
     """An addr-spec without route, blanks and needless quotes; "" when it cannot be one."""
     text = text.strip().strip("<>").strip()
@@ -243,7 +266,6 @@ def clean_addr_spec(text: str) -> str:
         text = decode_words(text)
     if text.startswith('"') and '"@' in text:
         local, _, domain = text.rpartition("@")
-        # RFC 5321 §4.1.2: the quotes that are not needed are no part of the name.
-        local = local[1:-1] if _LOCAL_PART.match(local[1:-1]) else local
-        return f"{local}@{_UNSAFE.sub('', domain)}"
+        bare = unquote(f"{local}@").removesuffix("@")
+        return f"{bare if _LOCAL_PART.match(bare) else local}@{_UNSAFE.sub('', domain)}"
     return _UNSAFE.sub("", text).strip("'\"").rstrip(".")

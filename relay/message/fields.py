@@ -18,6 +18,7 @@ _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _INDENTED_NAME = re.compile(rb"[ \t]+([A-Za-z][A-Za-z0-9-]*):")  # the first field only
 _PARAMETER = re.compile(rb"[A-Za-z][A-Za-z0-9*-]*[ \t]*=")
 _WITH_PARAMETERS = {"content-type", "content-disposition"}
+_DESTINATIONS = {"to", "cc", "bcc"}
 _MBOX = re.compile(rb">?From ")
 # A message may begin with a byte order mark, empty lines or the end of a lost line when a script made it; a
 # body that has no field section before it never goes on with these.
@@ -171,8 +172,10 @@ def _is_base64(fields: Fields) -> bool:
 
 
 def _make_field(section: bytes, found: _Found, start: int, end: int) -> Field:
-    if found.end - found.begin > limits.FIELD:
-        raise limits.refuse("octets in one header field", limits.FIELD)
+    # So many mailboxes as a message may have need more room than anything else that a field says.
+    most = limits.FIELD_SECTION if found.name in _DESTINATIONS else limits.FIELD
+    if found.end - found.begin > most:
+        raise limits.refuse("octets in one header field", most)
     value = section[found.begin : found.end].rstrip(b"\r\n")
     return Field(found.name, escape_words(value), start=start, end=end)
 

@@ -7,7 +7,7 @@ minutes or the stack on it.
 from relay.mail import Unconvertible
 
 FIELD_SECTION = 256 * 1024  # octets of one header section
-FIELD = 64 * 1024  # octets of one field, folds included
+FIELD = 64 * 1024  # octets of one field, folds included; a destination field may fill the section
 PARTS = 1000  # parts of one message, the root included
 MEGABYTE = 1024 * 1024  # as users count it
 DEPTH = 100  # levels of nesting

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from relay.mail import Address, Conversion
+from relay.message.addresses import unquote
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,42 +36,32 @@ def fold_domain(domain: str) -> str:
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """Local part, unquoted where quotes are not needed, and the folded domain."""
-    local, _, domain = spec.rpartition("@")
-    if local.startswith('"') and local.endswith('"') and len(local) > 1:
-        local = local[1:-1].replace("\\", "")
-    return local, fold_domain(domain)
+    """A mailbox in one form for comparison: the local part, unquoted and without case, and the folded domain.
+
+    No mailbox of Works differs from another by case alone, and hardly any elsewhere does (RFC 5321 §2.4).
+    """
+    local, _, domain = unquote(spec).rpartition("@")
+    return local.casefold(), fold_domain(domain)
 
 
 class _Envelope:
-    """The envelope's recipients, to be claimed by the fields: exactly first, then without case."""
+    """The envelope's recipients, each mailbox once, to be claimed by the fields."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.order: dict[tuple[str, str], str] = {}  # first spelling of each mailbox
-        self._loose: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self.claimed: set[tuple[str, str]] = set()
         for path in paths:
-            key = split_spec(path)
-            self.order.setdefault(key, path)
-            self._loose.setdefault((key[0].casefold(), key[1]), set()).add(key)
+            self.order.setdefault(split_spec(path), path)
 
     def claim(self, addresses: Iterable[Address]) -> list[str]:
         """The envelope's spelling of those addresses that are in it and that no earlier field claimed."""
         found: list[str] = []
         for address in addresses:
-            key = self.find(split_spec(address.addr_spec))
-            if key is not None and key not in self.claimed:
+            key = split_spec(address.addr_spec)
+            if key in self.order and key not in self.claimed:
                 self.claimed.add(key)
                 found.append(self.order[key])
         return found
-
-    def find(self, key: tuple[str, str]) -> tuple[str, str] | None:
-        """The mailbox of the envelope that is meant; None when it is in none."""
-        if key in self.order:
-            return key
-        # The local part without case only when that leaves one mailbox (RFC 5321 §2.4).
-        loose = self._loose.get((key[0].casefold(), key[1]), set())
-        return next(iter(loose)) if len(loose) == 1 else None
 
     def rest(self) -> list[str]:
         return [path for key, path in self.order.items() if key not in self.claimed]
@@ -101,11 +92,11 @@ def assign(
 def find_others(addresses: Iterable[Address], forward_paths: Sequence[str]) -> list[Address]:
     """The addresses that are not in the envelope, each once; `root` alone is there as `root@` any domain."""
     envelope = _Envelope(forward_paths)
-    locals_ = {local.casefold() for local, _ in envelope.order}
+    locals_ = {local for local, _ in envelope.order}
     return [
         one
         for one in dict.fromkeys(addresses)
-        if envelope.find(split_spec(one.addr_spec)) is None and one.addr_spec.casefold() not in locals_
+        if split_spec(one.addr_spec) not in envelope.order and one.addr_spec.casefold() not in locals_
     ]
 
 

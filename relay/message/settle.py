@@ -171,9 +171,7 @@ def _say(addresses: Sequence[Address], mail: Mail, understood: Understood) -> st
 
 
 def _specs(addresses: Sequence[Address]) -> set[tuple[str, str]]:
-    return {
-        (local.casefold(), domain) for local, domain in map(split_spec, (one.addr_spec for one in addresses))
-    }
+    return {split_spec(one.addr_spec) for one in addresses}
 
 
 def _list(addresses: Sequence[Address]) -> str:

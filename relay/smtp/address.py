@@ -1,13 +1,15 @@
 """The grammar of reverse-paths and forward-paths: what is checked is exactly what the API is given.
 
 Stricter than RFC 5321 where the API would misread an address (it splits on semicolons), and laxer
-where real mailboxes need it (repeated and trailing dots of older Japanese mobile addresses).
+where real mailboxes need it (repeated and trailing dots of older Japanese mobile addresses). A local part in
+quotes is unquoted first and then held to the same grammar: it is the same mailbox (RFC 5321 §4.1.2).
 """
 
 import re
 import unicodedata
 
 from relay import reply
+from relay.message.addresses import unquote
 from relay.reply import Rejected, Reply
 
 # RFC 5322 atext, and UTF-8 (RFC 6531 §3.3), with dots anywhere.
@@ -43,14 +45,15 @@ def split_path(argument: str, several: Reply) -> tuple[str, str]:
 
 
 def check_reverse_path(path: str, hostname: str, *, utf8: bool = True) -> str:
-    """The reverse-path, qualified with `hostname` if it has no domain; "" is the null one.
+    """The reverse-path, unquoted, and qualified with `hostname` if it has no domain; "" is the null one.
 
     Raises:
         Rejected: 553 5.1.7, or 5.6.7 where SMTPUTF8 was needed and not said.
     """
     if path and "@" not in path:
         path = f"{path}@{hostname}"
-    if path and not _is_address(path):
+    path = unquote(path)
+    if path and not _is_address(path, literal=True):
         raise Rejected(reply.BAD_REVERSE_PATH)
     if not utf8 and not path.isascii():
         raise Rejected(reply.SMTPUTF8_NEEDED)
@@ -58,27 +61,29 @@ def check_reverse_path(path: str, hostname: str, *, utf8: bool = True) -> str:
 
 
 def check_forward_path(path: str, *, utf8: bool = True) -> str:
-    """The forward-path.
+    """The forward-path, unquoted.
 
     Raises:
         Rejected: 501 or 553 5.1.3, with the reason; 5.6.7 where SMTPUTF8 was needed and not said.
     """
+    path = unquote(path)
     if ";" in path or "," in path:
         raise Rejected(reply.ONE_ADDRESS)
     if path and "@" not in path:
         raise Rejected(reply.NO_DOMAIN)
-    if not _is_address(path):
+    # The API refuses a message whole for one recipient without a domain name.
+    if not _is_address(path, literal=False):
         raise Rejected(reply.BAD_FORWARD_PATH)
     if not utf8 and not path.isascii():
         raise Rejected(reply.SMTPUTF8_NEEDED)
     return path
 
 
-def _is_address(path: str) -> bool:
+def _is_address(path: str, *, literal: bool) -> bool:
     if "=?" in path or not path.isprintable() or not _fits(path):
         return False
     if path.isascii():
-        return _has_form(path)
+        return _has_form(path) or (literal and _has_literal(path))
     # Whoever folds compatibility characters must read the same: a wide ；is a semicolon to them, and
     # 。a dot (RFC 3490 §3.1).
     folded = unicodedata.normalize("NFKC", path)
@@ -100,7 +105,9 @@ def _fits(path: str) -> bool:
 
 def _has_form(path: str) -> bool:
     local, _, domain = path.rpartition("@")
-    return (
-        _LOCAL_PART.fullmatch(local) is not None
-        and (_DOMAIN.fullmatch(domain) or _LITERAL.fullmatch(domain)) is not None
-    )
+    return _LOCAL_PART.fullmatch(local) is not None and _DOMAIN.fullmatch(domain) is not None
+
+
+def _has_literal(path: str) -> bool:
+    local, _, domain = path.rpartition("@")
+    return _LOCAL_PART.fullmatch(local) is not None and _LITERAL.fullmatch(domain) is not None

@@ -4,7 +4,9 @@ import time
 
 import pytest
 
-from relay.message.addresses import read_addresses, read_words
+from relay.mail import Unconvertible
+from relay.message.addresses import read_addresses, read_words, unquote
+from relay.message.parse import parse
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,60 @@ def test_time_is_linear(field):
     began = time.process_time()
     read_addresses([field])
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("field", "specs"),
+    [
+        (b"jdoe@test . example", ["jdoe@test.example"]),
+        (b"jdoe@test .example", ["jdoe@test.example"]),
+        (b"jdoe@test . example . com", ["jdoe@test.example.com"]),
+        (b"jdoe@test. example", ["jdoe@test.example"]),
+        (b"jdoe@test . example, b@x . y", ["jdoe@test.example", "b@x.y"]),
+        (b"<jdoe@test . example>", ["jdoe@test.example"]),
+        (b"jdoe@test (comment) . example", ["jdoe@test.example"]),
+        (b"Mama .mama@docomo.ne.jp", [".mama@docomo.ne.jp"]),
+        (b"Dr. John john@example.com", ["john@example.com"]),
+        (b"john@example.com. Thanks", ["john@example.com"]),
+        (b"a@example.com b@example.com", ["a@example.com", "b@example.com"]),
+    ],
+)
+def test_blanks_around_the_dots_of_a_domain(field, specs):
+    """RFC 5322 §4.4 lets them stand; without brackets the address ended there, and was another one."""
+    assert [one.addr_spec for one in read_addresses([field])] == specs
+
+
+@pytest.mark.parametrize(
+    ("spec", "bare"),
+    [
+        ('"user"@x', "user@x"),
+        ('"a..b."@x', "a..b.@x"),
+        ('"a\\b"@x', "ab@x"),
+        ('"a".b."c"@x', "a.b.c@x"),
+        ('"a b"@x', "a b@x"),
+        ('"a@b"@c', "a@b@c"),
+        ('""@x', "@x"),
+        ('a"b"@x', 'a"b"@x'),
+        ('"a"b@x', '"a"b@x'),
+        ('"a@x', '"a@x'),
+        ("a@x", "a@x"),
+        ('a@"x"', 'a@"x"'),
+    ],
+)
+def test_a_local_part_is_unquoted(spec, bare):
+    assert unquote(spec) == bare
+
+
+def test_many_blanks_and_dots_take_linear_time():
+    """`@ . . . .` was joined dot by dot."""
+    field = b"a@b" + b" . c" * 15_000
+    assert read_addresses([field])[0].addr_spec == "a@b" + ".c" * 15_000
+    assert read_addresses([b"a@b" + b" ." * 30_000])
+
+
+def test_a_destination_field_may_be_as_long_as_the_section():
+    """20,000 addresses are allowed, and 5,000 of them did not fit into one field."""
+    to = b",\r\n ".join(b"person.%d@example.com" % number for number in range(5000))
+    assert len(parse(b"To: " + to + b"\r\n\r\nx").header.to) == 5000
+    with pytest.raises(Unconvertible, match="header field"):
+        parse(b"Subject: " + to + b"\r\n\r\nx")
