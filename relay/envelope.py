@@ -9,12 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
+
+from relay.outcome import Hold
 
 # Smaller content stays in memory and in the spool's row; larger content goes to a file.
 IN_MEMORY = 64 * 1024
 
 Buffer = bytes | memoryview | mmap.mmap
+
+
+class Origin(StrEnum):
+    """By which way a message came."""
+
+    SMTP = "smtp"
+    COMMAND = "command"  # put in by a command on this machine
+    NOTICE = "notice"  # the relay's own mail, to a sender or to the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +38,12 @@ class Envelope:
     client_address: str = ""  # the peer's IP address; "" for a message put in by a command
     helo: str = ""
     user: str | None = None  # None: the client did not log in
-    listener: str = ""  # the address of the listener that took it
+    listener: str = ""  # the address of the listener that took it; "" unless it came by SMTP
     tls: str = ""  # protocol version and cipher; "" without TLS
     session: str = ""  # the session's id, the thread through the log
     delivery_options: bool = False  # NOTIFY, RET, ENVID or ORCPT were given (RFC 3461)
     priority: str = "normal"  # urgent | normal | bulk: the user's, else the listener's
+    origin: Origin = Origin.SMTP
 
     @property
     def source(self) -> str:
@@ -87,4 +99,4 @@ class Submission:
 
     envelope: Envelope
     content: Content
-    hold: str = ""  # why a person has to release it first; "": it goes by itself
+    hold: Hold = Hold.NONE  # what it waits for before its first attempt

@@ -17,9 +17,8 @@ from relay.courier import Courier
 from relay.envelope import Submission
 from relay.host.content import ContentWriter
 from relay.message import originator
-from relay.outcome import Action, Outcome
-from relay.reply import Reply
-from relay.spool import Entry, Spool, SpoolError, SpoolFull, State
+from relay.reply import Reply, Verdict
+from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, State
 
 log = structlog.get_logger("intake")
 
@@ -31,6 +30,7 @@ class Intake:
         self._config = config
         self._spool = spool
         self._courier = courier
+        self._verdicts = courier.verdicts
         # What each session has handed over and not had a reply to; "": it is on its way to the spool.
         self._unanswered: dict[str, str] = {}
         self._hung_up: set[str] = set()  # those of them whose client sends no more
@@ -87,7 +87,7 @@ class Intake:
         session = submission.envelope.session
         if session in self._hung_up and (queue_id := self._unanswered.get(session)):
             self._settling.setdefault(queue_id, asyncio.get_running_loop().create_future())
-        relayed = answer.text.startswith("relayed")
+        relayed = answer.verdict is Verdict.RELAYED
         metrics.count_reply(answer.code, relayed=relayed, seconds=time.monotonic() - began)
         return answer
 
@@ -126,7 +126,9 @@ class Intake:
             submission.content.discard()
             return reply.NO_ACCOUNT
         try:
-            queue_id = await self._spool.put(submission, account.name)
+            wait = self._config.delivery.wait
+            waits = not submission.hold and 0 < wait >= self._courier.forecast(account.name, envelope.line)
+            queue_id = await self._spool.put(submission, account.name, waits=waits)
         except SpoolError as error:
             submission.content.discard()
             log.error("message not kept", session=envelope.session, reason=str(error))
@@ -140,13 +142,13 @@ class Intake:
             account=account.name,
             recipients=len(envelope.forward_paths),
             size=submission.content.size,
-            held=submission.hold or None,
+            held=submission.hold.value or None,
         )
         if submission.hold:
             return reply.held(queue_id)
-        wait = self._config.delivery.wait
-        outcome = await self._courier.expect(queue_id, account.name, wait, envelope.line)
-        return _reply(queue_id, outcome)
+        if not waits:
+            return reply.queued(queue_id)
+        return _reply(queue_id, await self._verdicts.wait_for_verdict(queue_id, account.name, wait))
 
     def _answer_for(self, session: str, queue_id: str) -> None:
         if session in self._unanswered:
@@ -166,32 +168,17 @@ class Intake:
         queue_id, session = known.queue_id, submission.envelope.session
         self._answer_for(session, queue_id)
         log.info("message submitted again", queue_id=queue_id, session=session, state=known.state.value)
-        outcome, known = await self._catch_up(known)
-        if outcome is not None:
-            return _reply(queue_id, outcome)
+        wait = self._config.delivery.wait
+        with contextlib.suppress(SpoolError):
+            settled = await self._verdicts.wait_for_verdict(queue_id, known.account, wait, again=True)
+            if settled is not None:
+                return _reply(queue_id, settled)
+            known = await self._spool.show(queue_id)
         if known.state is State.RELAYED:
             return reply.relayed(queue_id)
-        if known.state in (State.FAILED, State.DISCARDED) and known.status.startswith("5"):
-            return reply.refused(known.status, f"{known.reason} (id={queue_id})")
+        if known.state in (State.FAILED, State.REFUSED):
+            return reply.refused(known.status, known.reason, queue_id)
         return reply.queued(queue_id)
-
-    async def _catch_up(self, known: Entry) -> tuple[Outcome | None, Entry]:
-        """Wait for the verdict as the first session did, or find that it has been given."""
-        queue_id, wait = known.queue_id, self._config.delivery.wait
-        waiting = asyncio.ensure_future(self._courier.rejoin(queue_id, known.account, wait))
-        try:
-            await asyncio.sleep(0)  # it is in line now: what is said from here on, it hears
-            with contextlib.suppress(SpoolError):
-                known = await self._spool.show(queue_id)
-            if known.state not in (State.QUEUED, State.SENDING):
-                return None, known
-            outcome = await waiting
-            if outcome is None:
-                with contextlib.suppress(SpoolError):
-                    known = await self._spool.show(queue_id)
-            return outcome, known
-        finally:
-            waiting.cancel()
 
     def _choose(self, submission: Submission, user: User | None) -> Account | None:
         config = self._config
@@ -222,9 +209,9 @@ def _same(submission: Submission) -> _Same:
     )
 
 
-def _reply(queue_id: str, outcome: Outcome | None) -> Reply:
-    if outcome is None:
-        return reply.queued(queue_id)
-    if outcome.action is Action.RELAYED:
+def _reply(queue_id: str, settled: Settlement | None) -> Reply:
+    if settled is not None and settled.state is State.RELAYED:
         return reply.relayed(queue_id)
-    return reply.refused(outcome.status, f"{outcome.reason} (id={queue_id})")
+    if settled is not None and settled.state is State.REFUSED:
+        return reply.refused(settled.outcome.status, settled.outcome.reason, queue_id)
+    return reply.queued(queue_id)

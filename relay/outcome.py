@@ -60,6 +60,21 @@ class Cause(StrEnum):
         return cls.OTHER
 
 
+class Hold(StrEnum):
+    """What a held message waits for."""
+
+    NONE = ""  # it is not held
+    DEVICE = "device"  # a person adopts the device that sent it
+    PERSON = "person"  # a person held it, and releases it
+    DAMAGE = "damage"  # its row or its content is not what was written
+    OUTCOME = "outcome"  # its last attempt: nobody knows whether it was sent, or it cannot go as it is
+
+    @property
+    def reason(self) -> str:
+        """The sentence for a message that waits for this before its first attempt."""
+        return "held until its device is adopted: relay learn --adopt" if self is Hold.DEVICE else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One attempt's end."""

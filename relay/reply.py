@@ -7,11 +7,21 @@ an exception and no text of the API ever gets into one.
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 
 # A reply line is at most 512 octets with its code and CRLF (RFC 5321 §4.5.3.1.5).
 _LONGEST_TEXT = 450
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+
+class Verdict(StrEnum):
+    """What a reply says of a whole message."""
+
+    RELAYED = "relayed"
+    QUEUED = "queued"
+    HELD = "held"  # until its device is adopted
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,8 @@ class Reply:
     enhanced: str  # class.subject.detail, RFC 3463 §2; "" where the code has none (354)
     text: str
     lines: tuple[str, ...] = ()  # further lines, as EHLO has them (RFC 5321 §4.2.1)
+    verdict: Verdict | None = None  # None: it is not about a whole message
+    queue_id: str = ""  # of the message, if it has one
 
     def __post_init__(self) -> None:
         # A 4yz reply that carries 5.x.x tells the client two different things.
@@ -70,22 +82,25 @@ class Rejected(Exception):  # noqa: N818 - a decision, not an error
 
 def queued(queue_id: str) -> Reply:
     """The message lies on stable storage and will be tried until it is taken."""
-    return Reply(250, "2.0.0", f"queued, id={queue_id}")
+    return Reply(250, "2.0.0", f"queued, id={queue_id}", verdict=Verdict.QUEUED, queue_id=queue_id)
 
 
 def relayed(queue_id: str) -> Reply:
     """Works has taken the message."""
-    return Reply(250, "2.0.0", f"relayed, id={queue_id}")
+    return Reply(250, "2.0.0", f"relayed, id={queue_id}", verdict=Verdict.RELAYED, queue_id=queue_id)
 
 
 def held(queue_id: str) -> Reply:
     """The message lies on stable storage until a person adopts the device that sent it."""
-    return Reply(250, "2.0.0", f"held until this device is adopted, id={queue_id}")
+    text = f"held until this device is adopted, id={queue_id}"
+    return Reply(250, "2.0.0", text, verdict=Verdict.HELD, queue_id=queue_id)
 
 
-def refused(status: str, reason: str) -> Reply:
+def refused(status: str, reason: str, queue_id: str = "") -> Reply:
     """Nothing was sent and nothing will be; `status` is an enhanced status code of class 5."""
-    return Reply(552 if status == "5.3.4" else 554, status, reason)
+    code = 552 if status == "5.3.4" else 554
+    text = f"{reason} (id={queue_id})" if queue_id else reason
+    return Reply(code, status, text, verdict=Verdict.REFUSED, queue_id=queue_id)
 
 
 OK = Reply(250, "2.0.0", "OK")

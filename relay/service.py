@@ -138,8 +138,8 @@ class Service:
     def _open_notices(self) -> Operator:
         """Let senders and the operator be told."""
         config, courier, wall = self.config, self.courier, self._clock.wall
-        self.senders = Senders(config, self.spool, self._choose_for_sender, self._announce, wall)
-        self.operator = Operator(config, self.spool, self._choose_for_operator, self._announce, wall)
+        self.senders = Senders(config, self.spool, self._choose_for_sender, wall)
+        self.operator = Operator(config, self.spool, self._choose_for_operator, wall)
         courier.notices = self.senders
         self.senders.on_silence = self.operator.report_silence
         courier.on_trouble = self.operator.report
@@ -158,10 +158,6 @@ class Service:
 
     def _choose_for_operator(self, avoid: str) -> Account | None:
         return choose_healthy(self.config.account, {avoid, *self.courier.accounts.troubles})
-
-    def _announce(self, queue_id: str, account: Account, line: str) -> None:
-        log.debug("message of our own", queue_id=queue_id, account=account.name)
-        self.courier.announce(account.name, line)
 
     def _on_grant(self, account: str, failure: Failure | None) -> None:
         """The authorizer knows before any message does whether an account can send."""

@@ -60,7 +60,7 @@ def _lines(life: Answer) -> Iterator[tuple[str, str]]:
 
 def _client(session: Answer) -> str:
     if not session["client"]:
-        return "a command on this machine" if session["listener"] == "control" else "the relay itself"
+        return "a command on this machine" if session["origin"] == "command" else "the relay itself"
     name = session["helo"] or "no name given"
     return f"{session['client']} ({name}) at {session['listener']}, session {session['id']}"
 

@@ -21,11 +21,15 @@ class Backlog:
         for (account, line), count in found.items():
             self._waiting.setdefault(account, {})[line] = count
 
-    def add(self, account: str, line: str) -> int:
-        """A message was put; how many others are likely to go before it."""
+    def add(self, account: str, line: str) -> None:
+        """A message was put."""
         lines = self._waiting.setdefault(account, {})
+        lines[line] = lines.get(line, 0) + 1
+
+    def count_ahead(self, account: str, line: str) -> int:
+        """How many others are likely to go before the next message of this line."""
+        lines = self._waiting.get(account, {})
         own = lines.get(line, 0)
-        lines[line] = own + 1
         if len(lines) > _MOST_LINES:
             return own + len(lines)
         # Lines take turns: each other one goes at most once before each message of this one.

@@ -6,9 +6,9 @@ that whose turn it is is judged at the last moment.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -20,14 +20,15 @@ from relay.courier.judgement.expiry import Patience
 from relay.courier.judgement.holds import Accounts, Trouble
 from relay.courier.judgement.rules import Rules
 from relay.courier.unconfigured import Strangers
-from relay.courier.verdicts import Sessions
+from relay.courier.verdicts import Verdicts
 from relay.host.clock import Clock
-from relay.outcome import Action, Blame, Outcome, Scope
-from relay.spool import Claim, Entry, Notice, Settlement, Spool, SpoolError, State
+from relay.outcome import Action, Outcome, Scope
+from relay.spool import Claim, Entry, Notice, Settlement, Spool, SpoolError, State, Topic, Word
 from relay.works.client import Client
 from relay.works.pace.pacing import Pacing, Sent
 
 log = structlog.get_logger("courier")
+T = TypeVar("T")
 # When the spool will not, look again after so many seconds.
 _SPOOL_PATIENCE = 1.0
 _LONGEST_SLEEP = 30.0
@@ -36,7 +37,6 @@ _LAST_WORDS = 1.0
 # At the start so many queued messages are looked at, to know who has how many.
 _MOST_COUNTED = 10_000
 _DAY = 86400.0
-_PARTLY = Outcome(Action.RELAYED, "2.0.0", Blame.MESSAGE, "some recipients were refused; a notice names them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,9 @@ class Courier:
         self.on_hold: OnHold | None = None  # likewise, of a message that waits for a person
         self._patience = Patience(self._clock, config.delivery.give_up_after)
         self._rules = Rules(config.delivery, self._patience)
-        self._sessions = Sessions()
+        self.verdicts = Verdicts(spool)
         self._backlog = Backlog()
+        spool.subscribe(self._hear)
         self._usual = 0.0  # seconds that an attempt takes, on average of late
         self._wake = asyncio.Event()
         self._stopping = False
@@ -142,7 +143,7 @@ class Courier:
         for one in loops:
             one.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
-        self._sessions.dismiss()
+        self.verdicts.dismiss()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
             for task in late:
@@ -154,6 +155,12 @@ class Courier:
     def wake(self) -> None:
         """There may be something to do; the spool knows."""
         self._wake.set()
+
+    def _hear(self, word: Word) -> None:
+        if word.topic is Topic.NEW:
+            if word.account:
+                self._backlog.add(word.account, word.flow)
+            self.wake()
 
     @property
     def working(self) -> bool:
@@ -170,32 +177,12 @@ class Courier:
         """Accounts whose mail waits for a person, and why."""
         return {name: one.outcome for name, one in self.accounts.troubles.items() if one.held}
 
-    def announce(self, account: str, line: str) -> int:
-        """A message was put; about how many others go before it."""
-        self.wake()
-        return self._backlog.add(account, line)
-
-    async def expect(self, queue_id: str, account: str, seconds: float, line: str = "") -> Outcome | None:
-        """Wake the courier and wait for a verdict: relayed or failed.
-
-        Returns None when there is none in time; and at once when there is nothing to wait for: the API is
-        known to be down, the account is in trouble, or the queue before it is longer than `seconds`.
-        """
-        ahead = self.announce(account, line)
-        if seconds <= 0 or self._stopping or self._forecast(account, ahead) > seconds:
-            return None
-        return await self._sessions.wait(queue_id, account, seconds)
-
-    async def rejoin(self, queue_id: str, account: str, seconds: float) -> Outcome | None:
-        """Wait for the verdict of a message that was put before: its client submits it again."""
-        self.wake()
-        return await self._sessions.wait(queue_id, account, 0.0 if self._stopping else seconds)
-
-    def _forecast(self, account: str, ahead: int) -> float:
-        """Seconds until a message with so many before it has its turn."""
+    def forecast(self, account: str, flow: str) -> float:
+        """Seconds until the next message of this account and flow has its turn; infinite: nobody knows."""
         never = float("inf")
-        if self._pacing.circuit.down_since is not None or self.accounts.find(account):
+        if self._stopping or self._pacing.circuit.down_since is not None or self.accounts.find(account):
             return never
+        ahead = self._backlog.count_ahead(account, flow)
         try:
             wait = self._pacing.next_free(account, ahead=ahead)
         except KeyError:
@@ -315,7 +302,7 @@ class Courier:
             await self._settle(attempt, self._rules.settle_fault(attempt.claim, self._clock.wall()))
         else:
             await self._spool.abandon(attempt.claim)
-            self._sessions.answer(attempt.claim.entry.queue_id, None)
+            self.verdicts.dismiss_message(attempt.claim.entry.queue_id)
 
     def _conclude(self, attempt: Attempt, *, probe: bool = False) -> Settlement:
         now = self._clock.wall()
@@ -325,24 +312,38 @@ class Courier:
         return settlement
 
     async def _settle(self, attempt: Attempt, settlement: Settlement) -> None:
-        claim, outcome = attempt.claim, settlement.outcome
-        queue_id, answer = claim.entry.queue_id, None
-        if settlement.state in (State.RELAYED, State.FAILED) and self._sessions.bind(queue_id):
-            # From here on the session waits for our word, so what is settled is what it will say.
-            answer = outcome
-        if settlement.state is State.FAILED:
-            taken = claim.entry.relayed or claim.entry.unknowns
-            taken = taken or any(one.may_have_been_taken for one in attempt.outcomes)
-            if answer is not None and not taken:
-                settlement = replace(settlement, state=State.DISCARDED)
-            else:
-                answer = answer and _PARTLY
-        notice = await self._write_notice(attempt, outcome) if settlement.state is State.FAILED else None
-        await self._write(claim, settlement, answer, notice)
-        self._sessions.answer(queue_id, answer)
+        claim = attempt.claim
+        if settlement.state is State.FAILED and not self._was_partly_taken(attempt):
+            refused = replace(settlement, state=State.REFUSED)
+            if await self._insist(lambda: self._spool.settle_heard(claim, refused), claim):
+                self._ended(attempt, refused)
+                return
+        notice = await self._write_notice(attempt, settlement) if settlement.state is State.FAILED else None
+        if notice is not None and self.notices is not None:
+            # In one commit: a crash in between would tell the sender twice, or not at all.
+            written = await self._insist(lambda: self._settle_and_tell(claim, settlement, notice), claim)
+        else:
+            written = await self._insist(lambda: self._spool.settle(claim, settlement), claim)
+        if not written:
+            log.error("settled already", queue_id=claim.entry.queue_id, state=settlement.state.value)
+            return
+        self._ended(attempt, settlement)
+
+    async def _settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> bool:
+        notice_id = await self._spool.settle_and_tell(claim, settlement, notice)
+        if notice_id and self.notices is not None:
+            self.notices.announce(claim.entry.queue_id, notice, notice_id)
+        return bool(notice_id)
+
+    def _was_partly_taken(self, attempt: Attempt) -> bool:
+        """Whether somebody may have got the message: then it was not refused, whatever comes now."""
+        entry = attempt.claim.entry
+        return bool(entry.relayed or entry.unknowns) or any(x.may_have_been_taken for x in attempt.outcomes)
+
+    def _ended(self, attempt: Attempt, settlement: Settlement) -> None:
         self._report(attempt, settlement)
         if settlement.state is State.HELD:
-            self._tell_hold(claim.entry, outcome)
+            self._tell_hold(attempt.claim.entry, settlement.outcome)
         self.wake()
 
     def _tell_hold(self, entry: Entry, outcome: Outcome) -> None:
@@ -350,7 +351,7 @@ class Courier:
         if self.on_hold is not None:
             self.on_hold(entry, outcome)
 
-    async def _write_notice(self, attempt: Attempt, outcome: Outcome) -> Notice | None:
+    async def _write_notice(self, attempt: Attempt, settlement: Settlement) -> Notice | None:
         if self.notices is None:
             return None
         unknown = any(one.action is Action.UNKNOWN for one in attempt.outcomes)
@@ -358,27 +359,16 @@ class Courier:
         refused = tuple(path for path in attempt.recipients if path not in taken)
         refused += tuple(sorted(attempt.claim.entry.refused - set(refused)))
         unknown = unknown or attempt.claim.entry.unknowns > 0
-        return await self.notices.write(Failure(attempt.claim, outcome, refused, unknown))
+        return await self.notices.write(Failure(attempt.claim, settlement.outcome, refused, unknown))
 
-    async def _write(
-        self, claim: Claim, settlement: Settlement, answer: Outcome | None, notice: Notice | None
-    ) -> None:
+    async def _insist(self, write: Callable[[], Awaitable[T]], claim: Claim) -> T:
+        """Write how a claim ended, however long the spool will not."""
         while True:
             try:
-                if notice is None or self.notices is None:
-                    await self._spool.settle(claim, settlement)
-                else:
-                    # In one commit: a crash in between would tell the sender twice, or not at all.
-                    notice_id = await self._spool.settle_and_tell(claim, settlement, notice)
-                    self.notices.announce(claim.entry.queue_id, notice, notice_id)
+                return await write()
             except SpoolError as error:
                 log.error("outcome not recorded yet", queue_id=claim.entry.queue_id, reason=str(error))
-                if settlement.state is State.RELAYED:
-                    # That Works took it is recorded; the session need not wait for the rest.
-                    self._sessions.answer(claim.entry.queue_id, answer)
                 await asyncio.sleep(_SPOOL_PATIENCE)
-            else:
-                return
 
     def _report(self, attempt: Attempt, settlement: Settlement) -> None:
         outcome = settlement.outcome
@@ -407,7 +397,7 @@ class Courier:
         judged = self.accounts.learn(account, message, judged)
         if before is None and circuit.down_since is not None:
             log.error("works is down", status=outcome.status, reason=outcome.reason)
-            self._sessions.dismiss()
+            self.verdicts.dismiss()
         elif before is not None and circuit.down_since is None:
             log.warning("works is up again", seconds=round(self._clock.steady() - before))
         return judged
@@ -424,7 +414,7 @@ class Courier:
         if trouble is None:
             self._pacing.circuit.release_account(account)
         else:
-            self._sessions.dismiss(account)
+            self.verdicts.dismiss(account)
         if self.on_trouble is not None:
             self.on_trouble(account, None if trouble is None else trouble.outcome)
         self.wake()

@@ -1,66 +1,82 @@
-"""SMTP sessions that wait for a verdict, each for at most a few seconds."""
+"""SMTP sessions of this node that wait for a verdict, each for at most a few seconds."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from relay.outcome import Outcome
+from relay.spool import Settlement, Spool, Topic, Word
 
 
 @dataclass(slots=True)
-class _Waiter:
-    account: str
-    verdict: asyncio.Future[Outcome | None]
-    bound: bool = False  # the courier has taken on to answer; the session waits until it does
+class _Wait:
+    """One message that is waited for.
 
-    def give_up(self) -> None:
-        """The time is over; one that is bound hears the courier's word all the same."""
-        if not self.bound and not self.verdict.done():
-            self.verdict.set_result(None)
-
-
-class Sessions:
-    """Who waits for which message.
-
-    Two may wait for one: a session whose client has hung up, and the one that the client opened to
-    submit it again. What is said to one of them is said to both.
+    Two sessions may wait for it: one whose client has hung up, and the one that the client opened to
+    submit the message again. Both hear the same.
     """
 
-    def __init__(self) -> None:
-        self._waiters: dict[str, list[_Waiter]] = {}
+    account: str
+    sessions: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # settled, or not worth waiting for
+    verdict: "asyncio.Task[Settlement | None] | None" = None  # asked for once
 
-    async def wait(self, queue_id: str, account: str, seconds: float) -> Outcome | None:
-        """The verdict; None when there is none in time, or nothing to wait for any more."""
-        waiters = self._waiters.setdefault(queue_id, [])
-        waiter = _Waiter(account, asyncio.get_running_loop().create_future())
-        said = next((one.verdict for one in waiters if one.verdict.done()), None)
-        if said is not None:  # to one that has not left yet
-            return said.result()
-        waiter.bound = any(one.bound for one in waiters)
-        waiters.append(waiter)
-        patience = asyncio.get_running_loop().call_later(seconds, waiter.give_up)
+
+class Verdicts:
+    """Who waits for which message."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._waits: dict[str, _Wait] = {}
+        spool.subscribe(self._hear)
+
+    async def wait_for_verdict(
+        self, queue_id: str, account: str, seconds: float, *, again: bool = False
+    ) -> Settlement | None:
+        """How the message was settled; None when it was not in time, or there is nothing to wait for.
+
+        Args:
+            queue_id: the message's.
+            account: that sends it.
+            seconds: to wait for at most.
+            again: the message was put before; otherwise it has just been put with `waits`.
+
+        Raises:
+            SpoolError: it was put before and is not there now.
+        """
+        wait = self._waits.setdefault(queue_id, _Wait(account))
+        wait.sessions += 1
         try:
-            return await waiter.verdict
+            if again and not await self._spool.start_waiting(queue_id):
+                wait.over.set()
+            async with asyncio.timeout(seconds):
+                await wait.over.wait()
+        except TimeoutError:
+            # For both: a message of which one session said `queued` must not be refused to the other.
+            wait.over.set()
         finally:
-            patience.cancel()
-            waiters.remove(waiter)
-            if not waiters:
-                self._waiters.pop(queue_id, None)
+            wait.sessions -= 1
+            if not wait.sessions:
+                self._waits.pop(queue_id, None)
+            if wait.over.is_set() or not wait.sessions:
+                # Also for a session that was cut off: whoever settles the message finds nobody waiting.
+                self._stop(queue_id, wait)
+        return await asyncio.shield(self._stop(queue_id, wait))
 
-    def bind(self, queue_id: str) -> bool:
-        """Whether a session waits for this message; from now on it does so until it hears our word."""
-        waiting = [one for one in self._waiters.get(queue_id, ()) if not one.verdict.done()]
-        for waiter in waiting:
-            waiter.bound = True
-        return bool(waiting)
+    def _stop(self, queue_id: str, wait: _Wait) -> "asyncio.Task[Settlement | None]":
+        if wait.verdict is None:
+            wait.verdict = asyncio.create_task(self._spool.stop_waiting(queue_id))
+        return wait.verdict
 
-    def answer(self, queue_id: str, outcome: Outcome | None) -> None:
-        """Tell the session, if one waits; None: the message stays with us."""
-        for waiter in self._waiters.get(queue_id, ()):
-            if not waiter.verdict.done():
-                waiter.verdict.set_result(outcome)
+    def _hear(self, word: Word) -> None:
+        if word.topic is Topic.VERDICT and (wait := self._waits.get(word.queue_id)) is not None:
+            wait.over.set()
 
     def dismiss(self, account: str | None = None) -> None:
         """There is nothing to wait for any more, of this account or at all."""
-        for waiter in (one for waiters in self._waiters.values() for one in waiters):
-            if account in (None, waiter.account) and not waiter.bound and not waiter.verdict.done():
-                waiter.verdict.set_result(None)
+        for wait in self._waits.values():
+            if account in (None, wait.account):
+                wait.over.set()
+
+    def dismiss_message(self, queue_id: str) -> None:
+        """The same, of one message."""
+        if (wait := self._waits.get(queue_id)) is not None:
+            wait.over.set()

@@ -17,7 +17,6 @@ from relay.config.model import Config, Listener
 from relay.config.networks import Address, Network, is_private, read_address
 
 log = structlog.get_logger("learn")
-HELD_REASON = "held until its device is adopted: relay learn --adopt"
 LONGEST = 24 * 3600.0  # seconds; a window that nobody closes is a hole
 _MOST_WINDOWS = 20
 _MOST_DEVICES = 200  # of one window

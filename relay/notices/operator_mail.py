@@ -18,9 +18,10 @@ import structlog
 from relay import metrics
 from relay.config.fields import split_address
 from relay.config.model import Account, Config
+from relay.envelope import Origin
 from relay.grants import Grant
 from relay.notices.compose import Letterhead, list_some, write_plain
-from relay.notices.sender import NOTICE, Announce, Choose, submit
+from relay.notices.sender import Choose, submit
 from relay.notices.texts import LANGUAGES, Words
 from relay.notices.told import DAMAGE, FORGET, HELD, KINDS, SILENCE, Told
 from relay.outcome import Action, Outcome
@@ -48,14 +49,11 @@ class _News:
 class Operator:
     """Writes to the operator."""
 
-    def __init__(
-        self, config: Config, spool: Spool, choose: Choose, announce: Announce, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, config: Config, spool: Spool, choose: Choose, now: Callable[[], float]) -> None:
         """As Senders; `choose` gives an account that can send, preferably not this one."""
         self.config = config
         self._spool = spool
         self._choose = choose
-        self._announce = announce
         self._now = now
         self._told = Told(config.state_dir / "told.json")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,7 +100,7 @@ class Operator:
 
         It had its 250: it may wait, but not unseen.
         """
-        if entry.envelope.listener == NOTICE:
+        if entry.envelope.origin is Origin.NOTICE:
             return  # nothing is said about what we say
         self._told.add(HELD, entry.queue_id, outcome.reason)
         self._tell_of(HELD)
@@ -266,7 +264,6 @@ class Operator:
         submission = submit(self._spool, octets, self.config.delivery.notify, self._now())
         queue_id = await self._spool.put(submission, account.name)
         log.info("operator told", way=account.name, queue_id=queue_id)
-        self._announce(queue_id, account, submission.envelope.line)
         return True
 
 

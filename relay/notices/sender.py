@@ -14,7 +14,7 @@ import structlog
 from relay import metrics
 from relay.config.model import Account, Config
 from relay.courier.courier import Failure
-from relay.envelope import Buffer, Content, Envelope, Submission
+from relay.envelope import Buffer, Content, Envelope, Origin, Submission
 from relay.host.content import ContentWriter
 from relay.mail import Unconvertible
 from relay.message import originator
@@ -26,11 +26,9 @@ from relay.spool import Entry, Notice, Spool, SpoolError
 
 log = structlog.get_logger("notices")
 _DAY = 86400
-NOTICE = "notice"  # the listener by which our own messages come
 # An address of this form can be written to, in a field and in the API's `to`.
 _PLAIN = re.compile(r"[A-Za-z0-9.!#$&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 Choose = Callable[[str], Account | None]
-Announce = Callable[[str, Account, str], None]
 OnSilence = Callable[[Entry, Outcome], None]
 
 
@@ -44,7 +42,7 @@ def submit(spool: Spool, octets: bytes, to: str, now: float) -> Submission:
     try:
         writer.write(octets)
         return Submission(
-            Envelope("", (to,), datetime.fromtimestamp(now, UTC), listener=NOTICE), writer.finish()
+            Envelope("", (to,), datetime.fromtimestamp(now, UTC), origin=Origin.NOTICE), writer.finish()
         )
     finally:
         writer.discard()
@@ -53,20 +51,16 @@ def submit(spool: Spool, octets: bytes, to: str, now: float) -> Submission:
 class Senders:
     """Writes notices about failures; the courier puts them into the spool."""
 
-    def __init__(
-        self, config: Config, spool: Spool, choose: Choose, announce: Announce, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, config: Config, spool: Spool, choose: Choose, now: Callable[[], float]) -> None:
         """Args:
         config: who may be told, and how.
         spool: where notices go.
         choose: an account that can send, preferably this one.
-        announce: told of the queue id, account and line of what was put.
         now: seconds since the epoch.
         """
         self.config = config
         self._spool = spool
         self._choose = choose
-        self._announce = announce
         self._now = now
         self.on_silence: OnSilence | None = None  # told of a failure that its sender is not told of
 
@@ -114,9 +108,6 @@ class Senders:
         """A notice was put, in the same commit as the failure."""
         metrics.NOTICES.labels("operator" if notice.to == self.config.delivery.notify else "sender").inc()
         log.info("notice put", queue_id=queue_id, notice=notice_id)
-        account = self.config.find_account(notice.account)
-        if account is not None:
-            self._announce(notice_id, account, notice.submission.envelope.line)
 
     def _draft(self, failure: Failure, account: Account, *, bare: bool) -> tuple[str, bytes]:
         delivery, entry = self.config.delivery, failure.claim.entry

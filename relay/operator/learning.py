@@ -15,8 +15,9 @@ from relay.config.include import LEARNED
 from relay.config.model import Config, Device
 from relay.config.networks import read_address
 from relay.devices.adopted import CannotAdopt, append
-from relay.devices.learning import HELD_REASON, Learning, LearningRefused
+from relay.devices.learning import Learning, LearningRefused
 from relay.operator.control import Refused
+from relay.outcome import Hold
 from relay.spool import Entry, Spool, State
 
 log = structlog.get_logger("learn")
@@ -116,7 +117,7 @@ class Learned:
         return [
             e
             for e in held
-            if e.reason == HELD_REASON and (not address or _same(address, e.envelope.client_address))
+            if e.hold is Hold.DEVICE and (not address or _same(address, e.envelope.client_address))
         ]
 
 

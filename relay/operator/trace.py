@@ -63,6 +63,7 @@ def describe_life(
             "client": envelope.client_address,
             "helo": envelope.helo,
             "listener": envelope.listener,
+            "origin": envelope.origin.value,
             "tls": envelope.tls,
             "user": envelope.user,
         },
@@ -107,6 +108,7 @@ def _describe_attempt(one: Attempt) -> Answer:
             "status": outcome.status,
             "http_status": outcome.http_status,
             "code": outcome.code,
+            "blame": outcome.blame.value,
             "reason": outcome.reason,
             "diagnostic": outcome.diagnostic,
         }

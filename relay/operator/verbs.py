@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from relay.devices.learning import HELD_REASON
-from relay.envelope import Envelope, Submission
+from relay.envelope import Envelope, Origin, Submission
 from relay.intake import Intake
 from relay.operator.trace import describe, describe_life
-from relay.outcome import Outcome
+from relay.outcome import Hold, Outcome
 from relay.spool import WAITING, Entry, NoSuchMessage, Spool, SpoolError, State
 
 _BLOCK = 256 * 1024
@@ -59,7 +58,7 @@ class _Nobody:
 
 def _waits_for_adoption(entry: Entry) -> bool:
     """Whether a device that nobody knows yet has sent it: to let it go is to trust the device."""
-    return entry.state is State.HELD and entry.reason == HELD_REASON
+    return entry.state is State.HELD and entry.hold is Hold.DEVICE
 
 
 class Verbs:
@@ -231,7 +230,7 @@ class Verbs:
                 block = await content.readexactly(min(left, _BLOCK))
                 await asyncio.to_thread(writer.write, block)
                 left -= len(block)
-            envelope = Envelope(reverse_path, tuple(forward_paths), datetime.now(UTC), listener="control")
+            envelope = Envelope(reverse_path, tuple(forward_paths), datetime.now(UTC), origin=Origin.COMMAND)
             reply = await self._intake.accept(Submission(envelope, writer.finish()), None)
         finally:
             writer.discard()

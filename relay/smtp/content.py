@@ -7,8 +7,8 @@ import asyncio
 from datetime import UTC, datetime
 
 from relay import reply
-from relay.devices.learning import HELD_REASON
 from relay.envelope import Envelope, Submission
+from relay.outcome import Hold
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.acknowledgement import has_left
@@ -70,7 +70,7 @@ async def _hand_over(session: Conversation, transaction: Transaction, receiver: 
         content = await receiver.finish()
         with session.pace.working():
             try:
-                held = HELD_REASON if session.is_learned else ""
+                held = Hold.DEVICE if session.is_learned else Hold.NONE
                 submission = Submission(_make_envelope(session, transaction), content, held)
                 await policy.check_originators(transaction.user, content)
                 await _look_up(session, transaction)

@@ -19,13 +19,14 @@ When there is no room the spool first refuses to `put`, then to `claim` and `sta
 cannot be undone by failing to write it down.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from relay.envelope import Content, Submission
 from relay.host.content import ContentWriter
 from relay.outcome import Outcome
 from relay.spool.model import (
+    GONE,
     WAITING,
     Attempt,
     Claim,
@@ -42,9 +43,12 @@ from relay.spool.model import (
     SpoolFull,
     SpoolLocked,
     State,
+    Topic,
+    Word,
 )
 
 __all__ = [
+    "GONE",
     "WAITING",
     "Attempt",
     "Claim",
@@ -62,6 +66,8 @@ __all__ = [
     "SpoolFull",
     "SpoolLocked",
     "State",
+    "Topic",
+    "Word",
 ]
 
 
@@ -87,8 +93,13 @@ class Spool(Protocol):
 
     # The door's half.
 
-    async def put(self, submission: Submission, account: str) -> str:
+    async def put(self, submission: Submission, account: str, *, waits: bool = False) -> str:
         """Keep a message; its queue id is given when it is on stable storage.
+
+        Args:
+            submission: what was handed over.
+            account: that sends it.
+            waits: a session waits for the verdict, until it says `stop_waiting`.
 
         Raises:
             SpoolFull: there is no room for it.
@@ -107,10 +118,29 @@ class Spool(Protocol):
     def unheard(self, queue_id: str) -> None:
         """The session ended before our reply was written: an equal submission repeats this one."""
 
+    async def start_waiting(self, queue_id: str) -> bool:
+        """A session waits for the verdict on a message that was put before. False: there is none to come.
+
+        Raises:
+            NoSuchMessage: there is no such message.
+        """
+
+    async def stop_waiting(self, queue_id: str) -> Settlement | None:
+        """No session waits for this message any more; what the last one is to say, if it is settled.
+
+        Durable before it returns: whoever settles the message from now on finds nobody waiting.
+        """
+
+    def subscribe(self, listener: Callable[[Word], None]) -> None:
+        """Have words told to this listener, in the event loop."""
+
     # The courier's half.
 
     async def interrupted(self) -> Sequence[Interrupted]:
-        """What the last owner left in the state `sending`. Each is claimed: settle it. Ask once, first."""
+        """What the last sender left in the state `sending`, each claimed: settle it.
+
+        Asked whenever this node becomes the sender, before anything is claimed.
+        """
 
     async def claim(self, accounts: Collection[str], now: float) -> Claim | None:
         """Lease the next message of these accounts, fair among their sources.
@@ -134,17 +164,21 @@ class Spool(Protocol):
 
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
-    ) -> None:
+    ) -> bool:
         """End the claim; waits for room rather than fail. Content that nobody needs any more goes.
 
         `ended` records a request's end in the same commit, as `record` does. Durable when it returns, but
-        for `relayed` without `ended`, which follows from what was recorded.
+        for `relayed` without `ended`, which follows from what was recorded. False: the claim is over, and
+        nothing was changed.
         """
+
+    async def settle_heard(self, claim: Claim, settlement: Settlement) -> bool:
+        """As `settle`, if a session waits for the verdict: it hears this one. False: nothing was changed."""
 
     async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
         """End the claim and put a notice about it, both or neither; the notice's queue id.
 
-        Durable when it returns.
+        Durable when it returns. "": the claim is over, and nothing was changed.
 
         Raises:
             SpoolError: the notice's file cannot be kept; nothing was changed.

@@ -5,7 +5,8 @@ import time
 
 # Crockford's alphabet: no I, L, O, U to misread over the telephone.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_RANDOM_BITS = 15
+# Nodes that share a database give the same id once in 10^12 pairs of one millisecond.
+_RANDOM_BITS = 40
 
 
 class Ids:

@@ -1,12 +1,13 @@
 """The spool's words: a message's states, and what is known of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from relay.envelope import Content, Envelope, Submission
 from relay.mail import Loss
-from relay.outcome import Outcome
+from relay.outcome import Cause, Hold, Outcome
 
 
 class SpoolError(Exception):
@@ -38,10 +39,12 @@ class State(StrEnum):
     HELD = "held"
     FAILED = "failed"
     RELAYED = "relayed"
+    REFUSED = "refused"
     DISCARDED = "discarded"
 
 
 WAITING = (State.QUEUED, State.SENDING, State.DELAYED, State.HELD)
+GONE = (State.RELAYED, State.REFUSED, State.DISCARDED)  # no content is kept of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,9 @@ class Entry:
     attempts: int
     unknowns: int  # attempts whose outcome nobody knows
     status: str = ""  # of the last attempt, RFC 3463
-    reason: str = ""  # of the last attempt, a sentence of ours
+    reason: str = ""  # of the last attempt, or of the hold, a sentence of ours
+    cause: Cause = Cause.OTHER  # of the last attempt
+    hold: Hold = Hold.NONE  # what it waits for, if it is held
     losses: tuple[Loss, ...] = ()
     relayed: frozenset[str] = field(default_factory=frozenset)  # recipients whose request Works took
     refused: frozenset[str] = field(default_factory=frozenset)  # recipients whose request failed for good
@@ -69,11 +74,22 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to attempt one message, until it is settled."""
+    """The right to attempt one message, until it is settled.
+
+    A context: whoever leaves it gives back what was fetched for the claim alone.
+    """
 
     entry: Entry
     content: Content
-    attempt: int  # the number of this attempt; fences a late settle
+    attempt: int  # the number of this attempt
+    token: str  # no other claim has it: what is written under a claim that is over changes nothing
+    on_release: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.on_release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +109,24 @@ class Settlement:
     losses: tuple[Loss, ...] = ()
     next_attempt: float = 0.0  # seconds since the epoch, for delayed
     spent: bool = True  # whether it counts as an attempt
+    hold: Hold = Hold.NONE  # what it waits for, for held
+
+
+class Topic(StrEnum):
+    """What a word is about."""
+
+    NEW = "new"  # a message may be claimed: it was put, or a person let it go
+    VERDICT = "verdict"  # what a session waits for is settled
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Something that happened in the spool. A shortcut: whoever misses it finds out by looking."""
+
+    topic: Topic
+    queue_id: str = ""
+    account: str = ""
+    flow: str = ""  # of the message, for NEW
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ async def test_the_session_hears_a_refusal_and_nothing_is_kept(relay):
     code, text = await relay.send()
     assert (code, text[:5]) == (554, "5.6.0")
     entry = await relay.entry(text.rpartition("id=")[2].rstrip(")"))
-    assert entry.state is State.DISCARDED
+    assert entry.state is State.REFUSED
     assert relay.sandbox.messages == []
 
 

@@ -7,8 +7,9 @@ import tomllib
 import pytest
 
 from relay.config.load import build
-from relay.devices.learning import HELD_REASON, Learning, LearningRefused, Standing
+from relay.devices.learning import Learning, LearningRefused, Standing
 from relay.operator import control
+from relay.outcome import Hold
 from relay.spool import State
 from tests.support.doctor import client_context, running
 
@@ -55,7 +56,7 @@ async def test_an_unknown_device_from_first_knock_to_adoption(tmp_path, listener
         ((code, text),) = await send_off_loop(service)
         assert (code, text.partition(",")[0]) == (250, "2.0.0 held until this device is adopted")
         (entry,) = await service.spool.list([State.HELD], 10)
-        assert entry.reason == HELD_REASON
+        assert entry.hold is Hold.DEVICE
         (device,) = (await ask(service, "learning"))["waiting"]
         assert (device["address"], device["reverse_path"]) == ("127.0.0.1", "scan@device.example")
 

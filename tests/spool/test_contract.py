@@ -9,7 +9,8 @@ import pytest
 from relay.envelope import Envelope, Submission
 from relay.host.content import ContentWriter
 from relay.outcome import Action, Blame, Outcome
-from relay.spool import NoSuchMessage, Settlement, SpoolLocked, State
+from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, Topic
+from relay.spool.ids import Ids
 from relay.spool.sqlite.engine import SqliteSpool
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
@@ -331,3 +332,45 @@ async def test_a_user_called_like_a_priority_has_none_by_that(spool, user):
             kept.append(await spool.put(replace(one, envelope=envelope), "scanner"))
     first = [(await spool.claim(["scanner"], 0)).entry.envelope.user for _ in range(4)]
     assert sorted(first) == sorted([user, user, "other", "other"])
+
+
+async def test_a_late_settlement_finds_nothing(spool):
+    """It once overwrote the row of the claim that came after it."""
+    queue_id = await spool.put(submission(spool), "scanner")
+    late = await spool.claim(["scanner"], 0)
+    await spool.settle(late, Settlement(State.QUEUED, LATER, spent=False))
+    claim = await spool.claim(["scanner"], 0)
+    assert claim.token != late.token
+    assert not await spool.settle(late, Settlement(State.RELAYED, TAKEN))
+    assert not await spool.settle_heard(late, Settlement(State.REFUSED, TAKEN))
+    with pytest.raises(SpoolError):
+        await spool.start(late, 0, ["a@example.com"])
+    await spool.start(claim, 0, ["a@example.com"])
+    await spool.record(late, 0, TAKEN)
+    (attempt,) = await spool.attempts(queue_id)
+    assert attempt.outcome is None
+    assert await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=1e9))
+    assert (await spool.show(queue_id)).state is State.DELAYED
+
+
+async def test_the_spool_says_what_is_new_and_what_is_settled(spool):
+    words = []
+    spool.subscribe(words.append)
+    queue_id = await spool.put(submission(spool), "scanner", waits=True)
+    claim = await spool.claim(["scanner"], 0)
+    await spool.settle(claim, Settlement(State.HELD, LATER))
+    await spool.release(queue_id)
+    assert [(word.topic, word.queue_id) for word in words] == [
+        (Topic.NEW, queue_id),
+        (Topic.VERDICT, queue_id),
+        (Topic.NEW, queue_id),
+    ]
+    assert words[0].account == "scanner"
+
+
+async def test_queue_ids_rise_and_have_chance_enough_for_several_nodes(spool):
+    ids = [Ids().make() for _ in range(1000)]
+    assert len({one[-8:] for one in ids}) == 1000
+    rising = Ids()
+    made = [rising.make() for _ in range(1000)]
+    assert made == sorted(set(made))

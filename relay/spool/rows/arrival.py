@@ -18,6 +18,7 @@ def make_entry(queue_id: str, submission: Submission, account: str) -> Entry:
         next_attempt=0.0,
         attempts=0,
         unknowns=0,
-        reason=submission.hold,
+        reason=submission.hold.reason,
+        hold=submission.hold,
         since=arrival,
     )

@@ -8,14 +8,14 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from relay.envelope import Envelope, Submission
+from relay.envelope import Envelope, Origin, Submission
 from relay.mail import Loss, Weight
-from relay.outcome import Action, Blame, Cause, Outcome, Scope
+from relay.outcome import Action, Blame, Cause, Hold, Outcome, Scope
 from relay.spool import Attempt, Entry, Event, Past, SpoolError, State
 
 COLUMNS = (
     "queue_id, state, account, envelope, size, sha256, arrival, next_attempt, attempts, unknowns, "
-    "status, reason, losses, since, ended, file, seal"
+    "status, reason, losses, since, ended, hold, cause, file, seal"
 )
 FILE, SEAL = -2, -1  # where these two stand in a row of COLUMNS
 _ENVELOPE = tuple(one.name for one in fields(Envelope))
@@ -25,6 +25,7 @@ dump_json = json.JSONEncoder(ensure_ascii=False).encode
 # The year 10,000 in seconds since the epoch: a time beyond is none. SQLite compares text and octets as
 # greater than any number, so "less than this" in a statement leaves out whatever is no time.
 BEYOND_TIME = 253402300800.0
+_EARLIER_ORIGINS = {"control": Origin.COMMAND, "notice": Origin.NOTICE}
 _NUMBERS = (4, *range(6, 10), 13, 14)  # where numbers stand in a row of COLUMNS
 _STATES = frozenset(State)
 UNREADABLE = Outcome(
@@ -48,6 +49,9 @@ def load_envelope(text: str) -> Envelope:
     tree: dict[str, Any] = json.loads(text)
     tree["forward_paths"] = tuple(tree["forward_paths"])
     tree["arrival_date"] = datetime.fromisoformat(tree["arrival_date"])
+    # Before release 0.2 the name of a listener that there is not told by which way a message came.
+    listener = tree.get("listener", "")
+    tree["origin"] = Origin(tree.get("origin") or _EARLIER_ORIGINS.get(listener, Origin.SMTP))
     return Envelope(**tree)
 
 
@@ -141,8 +145,15 @@ def load_damaged(row: Sequence[Any]) -> Entry:
     known = row[1] if row[1] in _STATES else State.HELD
     safe = [str(row[0]), known, str(row[2]), "", *(_number(x) for x in row[4:5]), str(row[5])]
     safe += [_number(x) for x in row[6:10]]
-    safe += [str(row[10]), str(row[11]), "[]", *(_number(x) for x in row[13:15])]
+    safe += [str(row[10]), str(row[11]), "[]", *(_number(x) for x in row[13:15]), *row[15:17]]
     return _build_entry(safe, envelope, frozenset(), frozenset())
+
+
+def _read_hold(value: Any) -> Hold:
+    try:
+        return Hold(value)
+    except ValueError:
+        return Hold.PERSON  # of a later release, or damaged: a person decides in any case
 
 
 def _number(value: Any) -> float:
@@ -171,6 +182,8 @@ def _build_entry(
         refused=refused,
         since=row[13],
         ended=row[14],
+        hold=_read_hold(row[15]),
+        cause=Cause(row[16]),
     )
 
 

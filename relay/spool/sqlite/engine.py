@@ -20,6 +20,7 @@ from relay.host.clock import Clock
 from relay.host.content import ContentWriter
 from relay.outcome import Outcome
 from relay.spool import (
+    GONE,
     Claim,
     Entry,
     Interrupted,
@@ -30,6 +31,8 @@ from relay.spool import (
     SpoolFull,
     SpoolLocked,
     State,
+    Topic,
+    Word,
 )
 from relay.spool.ids import Ids
 from relay.spool.rows.arrival import make_entry
@@ -45,6 +48,7 @@ from relay.spool.sqlite.maintenance import Tending, begin_time, mark_time
 from relay.spool.sqlite.queries import Desk
 from relay.spool.sqlite.recovery import Salvaged
 from relay.spool.sqlite.statements import insert
+from relay.spool.sqlite.waiters import Waiters
 
 log = structlog.get_logger("spool")
 _MEGABYTE = 1024 * 1024
@@ -78,6 +82,7 @@ class SqliteSpool(Desk):
         database = Database(folder, self._space, self._wall, self._salvaged)
         super().__init__(folder, self._space, database, SteadyClock(clock or Clock()))
         self._ids = Ids()
+        self._waiters = Waiters(self._say)
         self._keeping: set[str] = set()  # files whose row is on its way
         self._cleaning: set[asyncio.Future[None]] = set()
         self._report = report or (lambda *_: None)
@@ -165,9 +170,11 @@ class SqliteSpool(Desk):
     # The door's half.
 
     @override
-    async def put(self, submission: Submission, account: str) -> str:
+    async def put(self, submission: Submission, account: str, *, waits: bool = False) -> str:
         queue_id = self._admit()
         self._keeping.add(queue_id)
+        if waits:
+            self._waiters.open(queue_id)
         try:
             submission = await self._keep(queue_id, submission)
             entry = make_entry(queue_id, submission, account)
@@ -175,12 +182,13 @@ class SqliteSpool(Desk):
             turn = await self._commit(
                 lambda c: insert(c, self._turns, entry, submission.content, fingerprint)
             )
-        except SpoolError:
-            submission.content.discard()
-            raise
-        except BaseException:
-            # It may be committed all the same, and then nobody but the table knows of it.
-            self._turns.doubt(account)
+        except BaseException as error:
+            await self._waiters.close(queue_id)
+            if isinstance(error, SpoolError):
+                submission.content.discard()
+            else:
+                # It may be committed all the same, and then nobody but the table knows of it.
+                self._turns.doubt(account)
             raise
         finally:
             self._keeping.discard(queue_id)
@@ -189,6 +197,7 @@ class SqliteSpool(Desk):
         if not submission.hold:
             self._recent.add(entry, submission.content)
             self._turns.put(turn)
+            self._say(Word(Topic.NEW, queue_id, account, submission.envelope.line))
         return queue_id
 
     def _admit(self) -> str:
@@ -239,7 +248,8 @@ class SqliteSpool(Desk):
         for queue_id in await self._writer.read(read):
             if queue_id in self._turns.claimed:
                 continue
-            self._turns.claimed.add(queue_id)
+            token = self._turns.claim(queue_id)
+            await self._commit(lambda c, one=queue_id, by=token: statements.take_over(c, one, by))  # type: ignore[misc]
             claim = await self._lease(queue_id)
             if claim is not None:
                 ended = await self._writer.read(lambda c, entry=claim.entry: outcome_of(c, entry))  # type: ignore[misc]
@@ -263,9 +273,9 @@ class SqliteSpool(Desk):
         if queue_id is None:
             return known, None
         if (fresh := self._recent.take(queue_id)) is not None:
-            return True, Claim(*fresh, attempt=fresh[0].attempts + 1)
+            return True, self._make_claim(*fresh)
         # Somebody has changed it since, or it was too much to remember: the table knows.
-        self._turns.claimed.discard(queue_id)
+        self._turns.claimed.pop(queue_id, None)
         self._turns.doubt_all()
         return False, None
 
@@ -284,14 +294,14 @@ class SqliteSpool(Desk):
 
     def _give_back(self, asked: "asyncio.Future[str | None]") -> None:
         if not asked.cancelled() and asked.exception() is None:
-            self._turns.claimed.discard(asked.result() or "")
+            self._turns.claimed.pop(asked.result() or "", None)
             self._turns.doubt_all()
 
     async def _lease(self, queue_id: str) -> Claim | None:
         """The claim of a claimed message; None if it is damaged, and now set aside."""
         known = self._recent.take(queue_id)
         if known is not None:
-            return Claim(*known, attempt=known[0].attempts + 1)
+            return self._make_claim(*known)
         try:
             entry, content = await self._writer.read(lambda c: self._load(c, queue_id))
             if content.path is not None and not self._recent.verified(queue_id):
@@ -301,10 +311,13 @@ class SqliteSpool(Desk):
             await self._set_aside(queue_id, str(damage))
             return None
         except BaseException:
-            self._turns.claimed.discard(queue_id)
+            self._turns.claimed.pop(queue_id, None)
             self._turns.doubt_all()
             raise
-        return Claim(entry, content, entry.attempts + 1)
+        return self._make_claim(entry, content)
+
+    def _make_claim(self, entry: Entry, content: Content) -> Claim:
+        return Claim(entry, content, entry.attempts + 1, self._turns.claimed[entry.queue_id])
 
     def _load(self, c: sqlite3.Connection, queue_id: str) -> tuple[Entry, Content]:
         try:
@@ -323,7 +336,7 @@ class SqliteSpool(Desk):
             # It stays claimed, so nobody waits behind it, and the next start finds it again.
             log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
         else:
-            self._turns.claimed.discard(queue_id)
+            self._turns.claimed.pop(queue_id, None)
         self._recent.forget(queue_id)
         log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
         self._report(queue_id, reason)
@@ -340,10 +353,7 @@ class SqliteSpool(Desk):
         queue_id, told = claim.entry.queue_id, dump_json(list(recipients))
 
         def write(c: sqlite3.Connection) -> None:
-            change = (
-                "UPDATE message SET state = 'sending' WHERE queue_id = ? AND state IN ('queued', 'sending')"
-            )
-            if not c.execute(change, (queue_id,)).rowcount:
+            if not self._is_current(claim) or not statements.begin(c, claim):
                 raise SpoolError(f"{queue_id} is not there to be sent any more")
             statements.start_request(c, claim, request, told, self._wall())
 
@@ -353,22 +363,74 @@ class SqliteSpool(Desk):
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
         await self._writer.insist(lambda c: statements.end_request(c, claim, request, outcome, self._wall()))
 
+    def _is_current(self, claim: Claim) -> bool:
+        """Whether nobody else has claimed the message since."""
+        return self._turns.claimed.get(claim.entry.queue_id) == claim.token
+
     @override
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
-    ) -> None:
-        def write(c: sqlite3.Connection) -> None:
+    ) -> bool:
+        if not self._is_current(claim):
+            return False
+        self._waiters.bind(claim.entry.queue_id)
+
+        def write(c: sqlite3.Connection) -> bool:
             if ended is not None:
                 statements.end_request(c, claim, *ended, self._wall())
-            statements.settle(c, claim, settlement, self._wall())
+            return statements.settle(c, claim, settlement, self._wall())
 
         self._follow_clock()
         if settlement.state is State.RELAYED and ended is None:
             # It follows from what `record` wrote: a crash before the commit loses nothing.
             self._writer.follow(write, lambda: self._over(claim, settlement))
-            return
-        await self._writer.insist(write)
-        self._over(claim, settlement)
+            self._waiters.tell(claim.entry.queue_id, settlement)
+            return True
+        return await self._end(claim, settlement, self._writer.insist(write))
+
+    @override
+    async def settle_heard(self, claim: Claim, settlement: Settlement) -> bool:
+        waits = self._is_current(claim) and self._waiters.bind(claim.entry.queue_id)
+        return waits and await self.settle(claim, settlement)
+
+    @override
+    async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
+        queue_id = self._ids.make()
+        self._keeping.add(queue_id)
+        self._waiters.bind(claim.entry.queue_id)
+        try:
+            submission = await self._keep(queue_id, notice.submission)
+            entry = make_entry(queue_id, submission, notice.account)
+
+            def write(c: sqlite3.Connection) -> bool:
+                if not self._is_current(claim) or not statements.settle(c, claim, settlement, self._wall()):
+                    return False
+                insert(c, self._turns, entry, submission.content)
+                statements.note(c, claim.entry.queue_id, "notice", {"to": notice.to, "notice": queue_id})
+                return True
+
+            self._follow_clock()
+            written = await self._end(claim, settlement, self._writer.insist(write))
+        finally:
+            self._keeping.discard(queue_id)
+            self._turns.doubt(notice.account)
+        if not written:
+            submission.content.discard()
+            return ""
+        self._say(Word(Topic.NEW, queue_id, notice.account, submission.envelope.line))
+        return queue_id
+
+    async def _end(self, claim: Claim, settlement: Settlement, written: "asyncio.Future[bool]") -> bool:
+        """Wait until it is written, and tell who waits for it, even if whoever asked is cancelled."""
+
+        def end(_: object) -> None:
+            failed = written.cancelled() or written.exception() is not None
+            if not failed and written.result():
+                self._over(claim, settlement)
+            self._waiters.tell(claim.entry.queue_id, None if failed else settlement)
+
+        written.add_done_callback(end)
+        return await asyncio.shield(written)
 
     def _over(self, claim: Claim, settlement: Settlement) -> None:
         queue_id = claim.entry.queue_id
@@ -376,34 +438,28 @@ class SqliteSpool(Desk):
             self._turns.plan(settlement.next_attempt)
         if settlement.state is State.QUEUED:
             self._turns.give_back(queue_id, claim.entry.account)
-        self._turns.claimed.discard(queue_id)
-        if settlement.state in (State.RELAYED, State.DISCARDED):
+        self._turns.claimed.pop(queue_id, None)
+        if settlement.state in GONE:
             self._recent.forget(queue_id)
             if claim.content.path is not None:
                 cleaning = asyncio.get_running_loop().run_in_executor(None, claim.content.discard)
                 self._cleaning.add(cleaning)
                 cleaning.add_done_callback(self._cleaning.discard)
 
+    # Who waits for a verdict.
+
     @override
-    async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
-        queue_id = self._ids.make()
-        self._keeping.add(queue_id)
-        try:
-            submission = await self._keep(queue_id, notice.submission)
-            entry = make_entry(queue_id, submission, notice.account)
+    async def start_waiting(self, queue_id: str) -> bool:
+        self._waiters.open(queue_id)
+        entry = await self.show(queue_id)
+        if entry.state in (State.QUEUED, State.SENDING):
+            return True
+        await self._waiters.close(queue_id)
+        return False
 
-            def write(c: sqlite3.Connection) -> None:
-                insert(c, self._turns, entry, submission.content)
-                statements.settle(c, claim, settlement, self._wall())
-                statements.note(c, claim.entry.queue_id, "notice", {"to": notice.to, "notice": queue_id})
-
-            self._follow_clock()
-            await asyncio.shield(self._writer.insist(write))
-        finally:
-            self._keeping.discard(queue_id)
-            self._turns.doubt(notice.account)
-        self._over(claim, settlement)
-        return queue_id
+    @override
+    async def stop_waiting(self, queue_id: str) -> Settlement | None:
+        return await self._waiters.close(queue_id)
 
     @override
     async def abandon(self, claim: Claim) -> None:

@@ -83,7 +83,7 @@ class Tending:
             marks = ", ".join("?" * len(names))
             query = (
                 f"SELECT queue_id FROM message WHERE queue_id IN ({marks})"  # noqa: S608
-                " AND state NOT IN ('relayed', 'discarded')"
+                " AND state NOT IN ('relayed', 'refused', 'discarded')"
             )
             return {row[0] for row in c.execute(query, names)}, _read_mark(c, "made")
 
@@ -122,7 +122,7 @@ class Tending:
         query = (
             f"SELECT rank, {COLUMNS} FROM message WHERE queue_id > ?"  # noqa: S608
             # Not only the states that wait: one that is damaged is none of them.
-            " AND state NOT IN ('sending', 'relayed', 'discarded') ORDER BY queue_id LIMIT ?"
+            " AND state NOT IN ('sending', 'relayed', 'refused', 'discarded') ORDER BY queue_id LIMIT ?"
         )
         last, found = "", []
         for rank, *row in c.execute(query, (after, _PIECE)).fetchall():

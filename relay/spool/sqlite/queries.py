@@ -10,7 +10,7 @@ import structlog
 from typing_extensions import override
 
 from relay.envelope import Content
-from relay.spool import Attempt, Entry, Event, Past, Spool, State
+from relay.spool import Attempt, Entry, Event, Past, Spool, State, Topic, Word
 from relay.spool.rows.codecs import load_attempts, load_events
 from relay.spool.rows.unacknowledged import Unheard
 from relay.spool.sqlite import counters, statements
@@ -39,6 +39,15 @@ class Desk(Spool):
         self._turns = Turns()
         self._unheard = Unheard()
         self._recent = Recent()
+        self._listeners: list[Callable[[Word], None]] = []
+
+    @override
+    def subscribe(self, listener: Callable[[Word], None]) -> None:
+        self._listeners.append(listener)
+
+    def _say(self, word: Word) -> None:
+        for listener in self._listeners:
+            listener(word)
 
     @override
     async def touch(self) -> None:
@@ -102,6 +111,8 @@ class Desk(Spool):
     async def _change(self, queue_id: str, states: Sequence[State], state: State, event: str) -> None:
         await self._commit(lambda c: statements.change(c, self._turns, queue_id, states, state, event))
         self._recent.forget(queue_id)
+        if state is State.QUEUED:
+            self._say(Word(Topic.NEW, queue_id))
 
     def _follow_clock(self) -> bool:
         """Have what waits planned anew if the clock was set; whether it was.

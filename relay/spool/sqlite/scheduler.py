@@ -4,6 +4,7 @@ Runs in the writer's thread, but for the few attributes that the event loop read
 memory, because the lock file gives the spool to one process.
 """
 
+import secrets
 import sqlite3
 from collections.abc import Collection
 
@@ -29,7 +30,9 @@ class Turns:
         self._ranks = Ranks()
         self._shares = Shares()
         self._fresh = Fresh(self._shares.choose)
-        self.claimed: set[str] = set()
+        self.claimed: dict[str, str] = {}  # queue id → the claim's token
+        self._epoch = secrets.token_hex(8)
+        self._number = 0
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch
 
     def load(self, c: sqlite3.Connection) -> None:
@@ -111,8 +114,14 @@ class Turns:
     def _give(self, turn: Turn) -> str:
         rank, queue_id, account, _ = turn
         self._ranks.serve(account, rank)
-        self.claimed.add(queue_id)
+        self.claim(queue_id)
         return queue_id
+
+    def claim(self, queue_id: str) -> str:
+        """A message is given out; the claim's token."""
+        self._number += 1
+        self.claimed[queue_id] = token = f"{self._epoch}-{self._number}"
+        return token
 
     def put(self, turn: Turn) -> None:
         """A message was put and committed; called in the event loop."""
@@ -121,7 +130,7 @@ class Turns:
 
     def give_back(self, queue_id: str, account: str) -> None:
         """A claim is over, or was given up; called in the event loop."""
-        self.claimed.discard(queue_id)
+        self.claimed.pop(queue_id, None)
         self.doubt(account)
 
     def doubt(self, account: str) -> None:

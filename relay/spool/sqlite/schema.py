@@ -96,6 +96,21 @@ MIGRATIONS = (
     DROP INDEX message_source;
     CREATE INDEX message_line ON message (account, source, rank) WHERE state = 'queued';
     """,
+    """
+    ALTER TABLE message ADD COLUMN claim TEXT NOT NULL DEFAULT ''; -- under which its last attempt started
+    ALTER TABLE message ADD COLUMN hold TEXT NOT NULL DEFAULT ''; -- what it waits for, if it is held
+    ALTER TABLE message ADD COLUMN cause TEXT NOT NULL DEFAULT 'other'; -- of its last attempt's outcome
+    ALTER TABLE request ADD COLUMN claim TEXT NOT NULL DEFAULT '';
+    -- Until now sentences told these apart.
+    UPDATE message SET hold = CASE
+        WHEN reason = 'held until its device is adopted: relay learn --adopt' THEN 'device'
+        WHEN reason LIKE 'damaged: %' THEN 'damage'
+        WHEN status <> '' THEN 'outcome'
+        ELSE 'person' END
+        WHERE state = 'held';
+    UPDATE message SET cause = 'fault'
+        WHERE reason = 'the relay had a fault of its own; its log says more';
+    """,
 )
 
 

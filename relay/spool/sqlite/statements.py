@@ -7,8 +7,8 @@ from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
 
 from relay.envelope import Content
-from relay.outcome import Action, Outcome
-from relay.spool import Claim, Entry, NoSuchMessage, Past, Settlement, SpoolError, State
+from relay.outcome import Action, Hold, Outcome
+from relay.spool import GONE, Claim, Entry, NoSuchMessage, Past, Settlement, SpoolError, State
 from relay.spool.fairness import Turn
 from relay.spool.rows.codecs import (
     COLUMNS,
@@ -28,8 +28,12 @@ from relay.spool.sqlite.scheduler import Turns
 
 # Forgetting more at once would keep everybody else waiting.
 _MOST_PURGED = 500
-_OVER = (State.RELAYED, State.FAILED, State.DISCARDED)
-_INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, '', ?, '[]', ?, 0, ?)"
+_OVER = (*GONE, State.FAILED)
+_INSERT = (
+    "INSERT INTO message (queue_id, state, account, source, rank, arrival, next_attempt, attempts, unknowns,"
+    " envelope, size, sha256, file, status, reason, losses, since, ended, seal, hold)"
+    " VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, '', ?, '[]', ?, 0, ?, ?)"
+)
 
 
 def look_at_clock(c: sqlite3.Connection) -> float:
@@ -55,12 +59,16 @@ def load_content(c: sqlite3.Connection, files: Files, row: Sequence[Any]) -> Con
     return Content(size, sha256, data=found[0])
 
 
-def settle(c: sqlite3.Connection, claim: Claim, settlement: Settlement, now: float) -> None:
-    """Write how a claim ended; `now` in seconds since the epoch, as the statements ask the clock slowly."""
+def settle(c: sqlite3.Connection, claim: Claim, settlement: Settlement, now: float) -> bool:
+    """Write how a claim ended, if it is still the message's claim; whether it is.
+
+    `now` is in seconds since the epoch, as the statements ask the clock slowly.
+    """
     queue_id, outcome, state = claim.entry.queue_id, settlement.outcome, settlement.state
-    c.execute(
+    changed = c.execute(
         "UPDATE message SET state = ?, next_attempt = ?, attempts = attempts + ?,"
-        " unknowns = unknowns + ?, status = ?, reason = ?, losses = ?, ended = ? WHERE queue_id = ?",
+        " unknowns = unknowns + ?, status = ?, reason = ?, losses = ?, ended = ?, hold = ?, cause = ?"
+        " WHERE queue_id = ? AND (state = 'queued' OR (state = 'sending' AND claim = ?))",
         (
             state,
             settlement.next_attempt,
@@ -70,15 +78,21 @@ def settle(c: sqlite3.Connection, claim: Claim, settlement: Settlement, now: flo
             outcome.reason,
             dump_losses(settlement.losses),
             now if state in _OVER else 0.0,
+            settlement.hold,
+            outcome.cause,
             queue_id,
+            claim.token,
         ),
     )
+    if not changed.rowcount:
+        return False
     if state is not State.RELAYED:
         # An attempt that broke off, or was interrupted, ended as the whole did.
         query = "UPDATE request SET ended = ?, outcome = ? WHERE queue_id = ? AND ended IS NULL"
         c.execute(query, (now, dump_outcome(outcome), queue_id))
-    if state in (State.RELAYED, State.DISCARDED):
+    if state in GONE:
         c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
+    return True
 
 
 def change(
@@ -97,7 +111,9 @@ def change(
     if row[0] not in states:
         raise NoSuchMessage(f"{queue_id} is {row[0]}, not {' or '.join(states)}")
     now = look_at_clock(c)
-    c.execute("UPDATE message SET state = ?, next_attempt = 0 WHERE queue_id = ?", (state, queue_id))
+    hold = Hold.PERSON if state is State.HELD else Hold.NONE
+    changed = "UPDATE message SET state = ?, next_attempt = 0, hold = ? WHERE queue_id = ?"
+    c.execute(changed, (state, hold, queue_id))
     if state is State.QUEUED:
         turns.enqueue(c, queue_id)
     elif state is State.DISCARDED:
@@ -114,8 +130,8 @@ def change(
 def set_aside(c: sqlite3.Connection, queue_id: str, reason: str) -> bool:
     """Keep a damaged message for a person, out of everybody's way; whether it still needs its content."""
     change_ = (
-        "UPDATE message SET state = 'held', next_attempt = 0, status = '4.3.0', reason = ?"
-        " WHERE queue_id = ? AND state NOT IN ('relayed', 'discarded')"
+        "UPDATE message SET state = 'held', next_attempt = 0, status = '4.3.0', reason = ?, hold = 'damage'"
+        " WHERE queue_id = ? AND state NOT IN ('relayed', 'refused', 'discarded')"
     )
     if not c.execute(change_, (f"damaged: {reason}", queue_id)).rowcount:
         return False
@@ -190,7 +206,7 @@ def find_content(c: sqlite3.Connection, files: Files, queue_id: str) -> Content:
         NoSuchMessage: there is none of this id, or its content is gone.
     """
     row = find(c, queue_id)
-    if row is None or row[1] in (State.RELAYED, State.DISCARDED):
+    if row is None or row[1] in GONE:
         raise NoSuchMessage(f"no content is kept of {queue_id}")
     try:
         return load_content(c, files, row)
@@ -208,11 +224,26 @@ def history(c: sqlite3.Connection, since: float) -> list[Past]:
     return [load_past(row) for row in c.execute(query, (since,))]
 
 
+def take_over(c: sqlite3.Connection, queue_id: str, token: str) -> None:
+    """What is being sent is another claim's from now on."""
+    c.execute("UPDATE message SET claim = ? WHERE queue_id = ? AND state = 'sending'", (token, queue_id))
+
+
+def begin(c: sqlite3.Connection, claim: Claim) -> bool:
+    """Mark a claim's message as being sent; whether it is there to be sent."""
+    change_ = (
+        "UPDATE message SET state = 'sending', claim = ?"
+        " WHERE queue_id = ? AND (state = 'queued' OR (state = 'sending' AND claim = ?))"
+    )
+    return bool(c.execute(change_, (claim.token, claim.entry.queue_id, claim.token)).rowcount)
+
+
 def start_request(c: sqlite3.Connection, claim: Claim, request: int, recipients: str, now: float) -> None:
     """Write that a request is about to be sent; `recipients` are JSON."""
     c.execute(
-        "INSERT INTO request (queue_id, number, attempt, recipients, started) VALUES (?, ?, ?, ?, ?)",
-        (claim.entry.queue_id, request, claim.attempt, recipients, now),
+        "INSERT INTO request (queue_id, number, attempt, recipients, started, claim)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (claim.entry.queue_id, request, claim.attempt, recipients, now, claim.token),
     )
 
 
@@ -220,8 +251,8 @@ def end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outc
     """Write how a request ended; `now` in seconds since the epoch."""
     c.execute(
         "UPDATE request SET ended = ?, outcome = ?"
-        " WHERE queue_id = ? AND number = ? AND attempt = ? AND ended IS NULL",
-        (now, dump_outcome(outcome), claim.entry.queue_id, request, claim.attempt),
+        " WHERE queue_id = ? AND number = ? AND claim = ? AND ended IS NULL",
+        (now, dump_outcome(outcome), claim.entry.queue_id, request, claim.token),
     )
 
 
@@ -250,7 +281,7 @@ def purge(
         c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
         note(c, queue_id, "kept no longer", {})
     ended = {"before": relayed_before, "most": _MOST_PURGED}
-    gone = c.execute(old.format("'relayed', 'discarded'"), ended).fetchall()
+    gone = c.execute(old.format("'relayed', 'refused', 'discarded'"), ended).fetchall()
     for table in ("message", "content", "request", "event", "unheard"):
         c.executemany(f"DELETE FROM {table} WHERE queue_id = ?", gone)  # noqa: S608
     return list({*expired, *(queue_id for (queue_id,) in gone)})
@@ -279,6 +310,7 @@ def insert(
             entry.reason,
             entry.since,
             make_seal(queue_id, entry.account, envelope, entry.sha256, entry.size),
+            entry.hold,
         ),
     )
     if content.path is None:
