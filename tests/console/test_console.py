@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay import metrics
@@ -115,6 +116,15 @@ async def test_every_metric_is_documented_with_its_labels():
                     assert value in row, (family.name, value)
     for name in re.findall(r"`(relay_[a-z_]+)[`{]", text):
         assert name in rows, name
+
+
+def test_every_metric_is_counted_somewhere():
+    """A series that stays at zero says that all is well."""
+    package = Path(metrics.__file__).parent
+    text = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    for name, value in vars(metrics).items():
+        if isinstance(value, Counter | Gauge | Histogram):
+            assert re.search(rf"\b{name}\.(labels|inc|observe|set|track_inprogress)\(", text), name
 
 
 async def test_what_is_counted_is_seen():
