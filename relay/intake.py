@@ -12,11 +12,12 @@ import time
 import structlog
 
 from relay import metrics, reply
-from relay.config.model import Account, Config, User
+from relay.config.model import Account, Config
+from relay.config.rules import choose_account, find_rules
 from relay.courier import Courier
 from relay.envelope import Submission
 from relay.host.content import ContentWriter
-from relay.message import originator
+from relay.message import originator_address
 from relay.reply import Reply, Verdict
 from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, State
 
@@ -47,9 +48,8 @@ class Intake:
         """Where content flows, on the spool's own file system."""
         return self._spool.writer()
 
-    def check_recipient(self, user: User | None, reverse_path: str) -> Reply | None:
+    def check_recipient(self) -> Reply | None:
         """Refuse at RCPT what no header field can save: there is no account at all, or no room."""
-        del user, reverse_path
         if not self._spool.room().accepting:
             return reply.SPOOL_FULL
         return None if self._config.account else reply.NO_ACCOUNT
@@ -80,10 +80,10 @@ class Intake:
         if settling is not None:
             settling.set_result(taken)
 
-    async def accept(self, submission: Submission, user: User | None) -> Reply:
+    async def accept(self, submission: Submission) -> Reply:
         """Keep the message, wait a little for its outcome, and say what became of it."""
         began = time.monotonic()
-        answer = await self._accept(submission, user)
+        answer = await self._accept(submission)
         session = submission.envelope.session
         if session in self._hung_up and (queue_id := self._unanswered.get(session)):
             self._settling.setdefault(queue_id, asyncio.get_running_loop().create_future())
@@ -91,7 +91,7 @@ class Intake:
         metrics.count_reply(answer.code, relayed=relayed, seconds=time.monotonic() - began)
         return answer
 
-    async def _accept(self, submission: Submission, user: User | None) -> Reply:
+    async def _accept(self, submission: Submission) -> Reply:
         session, same = submission.envelope.session, _same(submission)
         self._unanswered[session] = ""
         earlier = self._arriving.get(same)
@@ -103,7 +103,7 @@ class Intake:
         arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._arriving[same] = (session, arrived)
         try:
-            return await self._keep(submission, user, arrived)
+            return await self._keep(submission, arrived)
         finally:
             self._arrive(same, arrived)
 
@@ -113,15 +113,11 @@ class Intake:
         if self._arriving.get(same, ("", None))[1] is arrived:
             del self._arriving[same]
 
-    async def _keep(self, submission: Submission, user: User | None, arrived: asyncio.Future[None]) -> Reply:
+    async def _keep(self, submission: Submission, arrived: asyncio.Future[None]) -> Reply:
         envelope = submission.envelope
         # A file is mapped and read: not in the event loop.
         inline = submission.content.path is None
-        account = (
-            self._choose(submission, user)
-            if inline
-            else await asyncio.to_thread(self._choose, submission, user)
-        )
+        account = self._choose(submission) if inline else await asyncio.to_thread(self._choose, submission)
         if account is None:
             submission.content.discard()
             return reply.NO_ACCOUNT
@@ -180,19 +176,13 @@ class Intake:
             return reply.refused(known.status, known.reason, queue_id)
         return reply.queued(queue_id)
 
-    def _choose(self, submission: Submission, user: User | None) -> Account | None:
-        config = self._config
-        if user is not None and user.account:
-            return config.find_account(user.account)
-        if len(config.account) == 1 and config.account[0].default:
-            return config.account[0]  # whoever wrote it
+    def _choose(self, submission: Submission) -> Account | None:
+        envelope = submission.envelope
+        rules = find_rules(self._config, envelope)
         with submission.content.map() as content:
-            author = originator(content)
-        for address in (author.addr_spec if author else "", submission.envelope.reverse_path):
-            found = next((a for a in config.account if a.address.lower() == address.lower()), None)
-            if found is not None:
-                return found
-        return next((a for a in config.account if a.default), None)
+            return choose_account(
+                self._config, rules, lambda: originator_address(content), envelope.reverse_path
+            )
 
 
 _Same = tuple[str, str | None, str, tuple[str, ...], str]

@@ -118,6 +118,7 @@ class Conversion:
     losses: Mapping[str, Policy] = field(default_factory=lambda: MappingProxyType({}))
     delivery_options: bool = False  # the envelope's: NOTIFY, RET, ENVID or ORCPT were given (RFC 3461)
     envelope: tuple[str, ...] = ()  # all its recipients, where an earlier attempt has served some of them
+    own_name_only: bool = False  # the From's display name may hold no address but the From's own
     bcc_only_to_account: bool = False  # several Bcc and nobody else: `to` is the account's own address
 
 
@@ -140,6 +141,7 @@ class Kind:
 USUAL, KEEP = Weight.USUAL, Policy.KEEP
 KINDS: Mapping[str, Kind] = {
     "originator": Kind("From is not the account's address", default=KEEP, policies=_NOTED),
+    "originator-name": Kind("a From's name with an address that its sender may not show", policies=_FIXED),
     "reply-to": Kind("Reply-To names somebody else", default=KEEP, policies=_NOTED),
     "unreadable": Kind(
         "not understood: the message goes along as message.eml", status="5.6.0", policies=_UNNOTED

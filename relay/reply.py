@@ -155,12 +155,12 @@ LOGIN_LOCKED = Reply(
 )
 LOGIN_UNAVAILABLE = Reply(454, "4.7.0", "the login could not be checked, try again later")
 ORIGINATOR_NOT_ALLOWED = Reply(
-    550, "5.7.1", "this user may not send with this From or Sender field; see may_send_as"
+    550, "5.7.1", "sending with this From or Sender field is not allowed; see may_send_as"
 )
 RECIPIENT_NOT_ALLOWED = Reply(
     550, "5.7.1", "mail to this domain is not allowed from here; see recipient_domains"
 )
-SENDER_NOT_ALLOWED = Reply(550, "5.7.1", "this user may not send as this address; see may_send_as")
+SENDER_NOT_ALLOWED = Reply(550, "5.7.1", "sending as this address is not allowed; see may_send_as")
 BAD_REVERSE_PATH = Reply(553, "5.1.7", "the sender's address is not one that mail can carry")
 SMTPUTF8_NEEDED = Reply(553, "5.6.7", "an address that is not ASCII needs SMTPUTF8")
 BAD_FORWARD_PATH = Reply(553, "5.1.3", "the recipient's address is not one that mail can carry")
@@ -181,6 +181,7 @@ FAR_TOO_LARGE = Reply(421, "4.3.4", "the message goes on beyond twice the limit,
 TOO_BUSY = Reply(452, "4.3.1", "too many messages are arriving at once, send it again later")
 OUT_OF_MEMORY = Reply(421, "4.3.1", "the relay has no room for more input, send it again later")
 IDLE_TOO_LONG = Reply(421, "4.4.2", "nothing was heard for too long, closing")
+CONNECT_AGAIN = Reply(421, "4.7.0", "what is allowed here has changed, connect again")
 SHUTTING_DOWN = Reply(421, "4.3.2", "the relay is stopping, send it again later")
 SPOOL_FULL = Reply(452, "4.3.1", "no room to keep the message, send it again later")
 SPOOL_UNAVAILABLE = Reply(451, "4.3.0", "the message could not be kept, send it again later")

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,11 +17,12 @@ import click
 from relay import cli
 from relay.cli.startup import read_config
 from relay.config.load import find
-from relay.config.model import Account, Config
-from relay.envelope import Buffer
+from relay.config.model import Config
+from relay.config.rules import choose_account, find_rules
+from relay.envelope import Buffer, Envelope
 from relay.host.content import ContentWriter
 from relay.mail import Conversion, Loss, Unconvertible, Weight
-from relay.message import Converted, Payload, convert, destinations, make_loss, originators
+from relay.message import Converted, Payload, convert, destinations, make_loss, originator_address
 from relay.reply import Rejected
 from relay.smtp.address import check_forward_path
 from relay.smtp.data import ChunkDecoder
@@ -40,13 +42,21 @@ _LONGEST_BODY = 2000  # characters shown to people; --json has all
     metavar="ADDRESS",
     help="A recipient of the envelope; may be repeated. Without it To, Cc and Bcc are the envelope.",
 )
+@click.option("--user", metavar="NAME", help="Who logged in: a [[user]].")
+@click.option(
+    "--client", default="", metavar="ADDRESS", help="The client's IP address, such as a [[device]]'s."
+)
+@click.option("--listener", default="", metavar="ADDRESS:PORT", help="The [[listener]] that took it.")
 @click.option("--no-data", is_flag=True, help="Size and SHA-256 of each attachment in place of its data.")
 @cli.config_option
 @cli.json_option
-def command(
+def command(  # noqa: PLR0913 - an argument for each option
     files: tuple[str, ...],
     reverse_path: str,
     forward_paths: tuple[str, ...],
+    user: str | None,
+    client: str,
+    listener: str,
     config_path: str | None,
     *,
     no_data: bool,
@@ -54,10 +64,15 @@ def command(
 ) -> None:
     """Show what a message would become: the body of the API call, and what would be lost.
 
+    The account that would send, and the sender's name, go by --user, --client and --listener as in a session,
+    without them by the message alone.
+
     FILE is a message as it is on disk, "-" standard input. Exits with 65 when a message is refused, with 66
     when a file cannot be read.
     """
     config = _read_config(config_path)
+    envelope = Envelope(reverse_path, forward_paths, datetime.now(UTC), client, user=user, listener=listener)
+    _check_origin(config, envelope)
     printer = _JsonPrinter(no_data=no_data, named=len(files) > 1) if as_json else _TextPrinter(len(files) > 1)
     highest = 0
     for name in files:
@@ -68,7 +83,7 @@ def command(
                 printer.refuse(name, "5.3.0", f"cannot be read: {error.strerror or error}")
                 code = cli.EX_NOINPUT
             else:
-                code = _explain(name, content, reverse_path, forward_paths, config, printer)
+                code = _explain(name, content, envelope, config, printer)
         highest = max(highest, code)
     raise click.exceptions.Exit(highest)
 
@@ -107,11 +122,11 @@ def _copy(file: BinaryIO, writer: ContentWriter) -> None:
 def _explain(
     name: str,
     content: Buffer,
-    reverse_path: str,
-    forward_paths: tuple[str, ...],
+    envelope: Envelope,
     config: Config | None,
     printer: "_JsonPrinter | _TextPrinter",
 ) -> int:
+    forward_paths = envelope.forward_paths
     losses: list[Loss] = []
     try:
         forward_paths = tuple(map(check_forward_path, forward_paths))
@@ -121,12 +136,28 @@ def _explain(
     if not forward_paths:
         forward_paths, losses = _read_envelope(content)
     try:
-        converted = convert(content, forward_paths, _find_conversion(config, content, reverse_path))
+        converted = convert(content, forward_paths, _find_conversion(config, envelope, content))
     except Unconvertible as refused:
         printer.refuse(name, refused.status, refused.reason)
         return cli.EX_DATAERR
     printer.show(name, content, converted, (*converted.losses, *losses))
     return 0
+
+
+def _check_origin(config: Config | None, envelope: Envelope) -> None:
+    """Refuse a user or listener that the configuration does not have.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    users = [one.name for one in config.user] if config else []
+    listeners = [one.address for one in config.listener] if config else []
+    for option, name, known in (
+        ("--user", envelope.user, users),
+        ("--listener", envelope.listener, listeners),
+    ):
+        if name and name not in known:
+            raise click.UsageError(f"{option} {name}: there is none in the configuration")
 
 
 def _read_envelope(content: Buffer) -> tuple[tuple[str, ...], list[Loss]]:
@@ -141,20 +172,15 @@ def _read_envelope(content: Buffer) -> tuple[tuple[str, ...], list[Loss]]:
     return tuple(taken), list(dict.fromkeys(losses))
 
 
-def _find_conversion(config: Config | None, content: Buffer, reverse_path: str) -> Conversion:
+def _find_conversion(config: Config | None, envelope: Envelope, content: Buffer) -> Conversion:
     """The configuration's conversion, for the account that would send."""
     if config is None:
         return Conversion()
     from relay.courier import conversion  # the spool and HTTP behind it: not for an `explain` without them
 
-    return conversion(config, _find_account(config, content, reverse_path))
-
-
-def _find_account(config: Config, content: Buffer, reverse_path: str) -> Account | None:
-    names = [address.addr_spec.lower() for address in originators(content)[:1]] + [reverse_path.lower()]
-    by_address = {account.address.lower(): account for account in config.account}
-    found = next((by_address[name] for name in names if name in by_address), None)
-    return found or next((account for account in config.account if account.default), None)
+    rules = find_rules(config, envelope)
+    account = choose_account(config, rules, lambda: originator_address(content), envelope.reverse_path)
+    return conversion(config, account, rules)
 
 
 def _as_json(loss: Loss) -> dict[str, str]:

@@ -174,8 +174,9 @@ def _between(tree: dict[str, Any]) -> list[str]:
         problems.append("account: only one can be the default")
     names = {row.get("name") for row in accounts}
     problems += [
-        f"user[{i}].account: expected the name of an account, found {row['account']!r}"
-        for i, row in enumerate(users)
+        f"{table}[{i}].account: expected the name of an account, found {row['account']!r}"
+        for table in ("listener", "user", "device")
+        for i, row in enumerate(_rows(tree, table))
         if row.get("account") and row["account"] not in names
     ]
     return problems

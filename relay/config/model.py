@@ -118,6 +118,9 @@ class Listener(Section):
     recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
     proxy_networks: Networks = Field((), description="balancers whose PROXY header names the client")
     client_ca_file: str = Field("", description="PEM; certificates of these may stand for a user")
+    account: str = Field("", description="the account that sends; empty: chosen by address")
+    may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
+    require_tls: Flag = Field(default=False, description="530 before TLS, with or without a login")
 
     @field_validator("networks")
     @classmethod
@@ -147,6 +150,13 @@ class Listener(Section):
             raise _across(f'certificate_file is needed for tls = "{tls}"')
         return certificate_file
 
+    @field_validator("require_tls")
+    @classmethod
+    def _check_tls(cls, require_tls: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        if require_tls and info.data.get("tls") == "none":
+            raise _across('require_tls needs tls = "starttls" or "implicit"')
+        return require_tls
+
     @field_validator("auth_without_tls")
     @classmethod
     def _check_secrecy(cls, auth_without_tls: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
@@ -168,6 +178,7 @@ class User(Section):
     priority: Literal["", Priority] = Field("", description="of its mail; empty: the listener's")
     recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
     messages_per_hour: Count | None = Field(None, description="absent: as in [limits]; 0: no limit")
+    user_name: str = Field("", description="the sender's display name; empty: the account's, or the From's")
 
     @field_validator("certificate")
     @classmethod
@@ -183,6 +194,10 @@ class Device(Section):
     address: Annotated[str, AfterValidator(_device)] = Field(description="its IP address")
     listener: str = Field("", description="the listener's address that it may use; empty: every one")
     note: str = Field("", description="whose it is, for people")
+    account: str = Field("", description="the account that sends; empty: the listener's, or by address")
+    may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
+    require_tls: Flag = Field(default=False, description="530 before TLS")
+    user_name: str = Field("", description="the sender's display name; empty: the account's, or the From's")
 
 
 class Delivery(Section):

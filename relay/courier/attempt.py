@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from relay.config.model import Account, Config
+from relay.config.rules import Rules, find_rules
 from relay.conversion.pool import Converter
 from relay.courier.judgement.holds import Trouble
 from relay.courier.judgement.rules import DAY_IS_FULL
@@ -96,9 +97,9 @@ class Attempt:
 
     async def _convert(self) -> Converted:
         content = self.claim.content
-        options = self.claim.entry.envelope.delivery_options
-        how = conversion(self.config, self.account, delivery_options=options)
-        how = replace(how, envelope=self.claim.entry.envelope.forward_paths)
+        envelope = self.claim.entry.envelope
+        how = conversion(self.config, self.account, find_rules(self.config, envelope))
+        how = replace(how, delivery_options=envelope.delivery_options, envelope=envelope.forward_paths)
         if content.path is not None:
             return await self.tools.converter.convert(content, self.recipients, how)
         octets = content.data or b""
@@ -156,22 +157,23 @@ class Attempt:
         return bool(self.outcomes)
 
 
-def conversion(config: Config, account: Account | None, *, delivery_options: bool = False) -> Conversion:
-    """How this account's mail is converted, by the configuration of this moment."""
+def conversion(config: Config, account: Account | None, rules: Rules) -> Conversion:
+    """How mail of this account and of whoever has these rules is converted."""
     works = config.works
     common = Conversion(
         recipients_per_mail=works.recipients_per_mail,
         attachment_limit=works.attachment_limit,
         no_subject=config.delivery.no_subject,
         losses=config.losses,
-        delivery_options=delivery_options,
+        user_name=rules.user_name,
+        own_name_only=bool(rules.may_send_as),
     )
     if account is None:
         return common
     return replace(
         common,
         account_address=account.address,
-        user_name=account.user_name,
+        user_name=rules.user_name or account.user_name,
         save_sent=account.save_sent,
         tracking=account.tracking,
         send_separately=account.send_separately,

@@ -15,6 +15,7 @@ import structlog
 
 from relay.config.model import Config, Listener
 from relay.config.networks import Address, Network, is_private, read_address
+from relay.config.rules import find_device
 
 log = structlog.get_logger("learn")
 LONGEST = 24 * 3600.0  # seconds; a window that nobody closes is a hole
@@ -91,7 +92,7 @@ class Learning:
         address = read_address(client)
         if address is None:
             return Standing.STRANGER
-        if is_device(config, listener, client):
+        if find_device(config, listener.address, client) is not None:
             return Standing.DEVICE
         known = any(address in network for network in listener.networks)
         if known and listener.auth != "required":
@@ -135,14 +136,6 @@ class Learning:
             ),
             None,
         )
-
-
-def is_device(config: Config, listener: Listener, client: str) -> bool:
-    """Whether this client was adopted for this listener."""
-    if not config.device:
-        return False
-    address = str(read_address(client))
-    return any(d.address == address and d.listener in ("", listener.address) for d in config.device)
 
 
 def _private(text: str) -> Network:

@@ -17,6 +17,7 @@ from relay.message.convert import (
     convert_unread,
     destinations,
     originator,
+    originator_address,
     originators,
 )
 from relay.message.payload import Payload
@@ -32,5 +33,6 @@ __all__ = [
     "find_problems",
     "make_loss",
     "originator",
+    "originator_address",
     "originators",
 ]

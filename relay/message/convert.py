@@ -1,5 +1,7 @@
 """A message → the requests that send it, and what was lost on the way."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +23,8 @@ from relay.message.text import budget
 _NO_TEXT = bytes(sorted(set(range(0x20)) - set(b"\t\n\v\f\r\x0e\x0f\x1a\x1b")))
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SAMPLE = 64 * 1024
+# What stands between a display name's words; an address has none of it outside quotes (RFC 5322 §3.2.3).
+_ENDS_OF_ADDRESSES = re.compile(r"[\s<>()\[\],;:\"']+")
 _LONGEST_NAME = 200  # characters of a sender's display name; the API names no limit
 
 
@@ -67,17 +71,40 @@ def _make_requests(
     understood: Understood, content: Buffer, forward_paths: Sequence[str], conversion: Conversion
 ) -> Converted:
     mail = settle_losses(understood, content, conversion, forward_paths)
-    name = conversion.user_name or (mail.originator.display_name if mail.originator else "")
-    mail = replace(mail, user_name=cut_units(make_one_line(name), _LONGEST_NAME))
+    mail = _name_sender(mail, conversion)
     _check_size(mail, conversion)
     destinations = assign(mail.to, mail.cc, forward_paths, conversion)
     requests = tuple(Request(one.serves, make_payload(mail, one, conversion)) for one in destinations)
     return Converted(requests, mail.losses)
 
 
+def _name_sender(mail: Mail, conversion: Conversion) -> Mail:
+    """Give it the display name that recipients see: the configuration's, else the From's."""
+    name, losses = conversion.user_name, mail.losses
+    if not name and mail.originator is not None:
+        name = mail.originator.display_name
+        if conversion.own_name_only and _names_another(name, mail.originator.addr_spec):
+            name, losses = "", (*losses, make_loss("originator-name", "it holds another address"))
+    return replace(mail, user_name=cut_units(make_one_line(name), _LONGEST_NAME), losses=losses)
+
+
+def _names_another(name: str, own: str) -> bool:
+    """Whether a display name holds an address beside the mailbox's own, which the door has checked."""
+    # Full-width and small @ are @ to whoever folds compatibility characters.
+    folded, own = (unicodedata.normalize("NFKC", text).casefold() for text in (name, own))
+    words = _ENDS_OF_ADDRESSES.split(folded)
+    return any("@" in word and word != own for word in words)
+
+
 def originator(content: Buffer) -> Address | None:
     """The header From's first mailbox; never raises."""
     return next(iter(_read_own(content, "from")), None)
+
+
+def originator_address(content: Buffer) -> str:
+    """The address of the header From's first mailbox; "" if there is none. Never raises."""
+    author = originator(content)
+    return author.addr_spec if author else ""
 
 
 def originators(content: Buffer) -> tuple[Address, ...]:

@@ -231,7 +231,7 @@ class Verbs:
                 await asyncio.to_thread(writer.write, block)
                 left -= len(block)
             envelope = Envelope(reverse_path, tuple(forward_paths), datetime.now(UTC), origin=Origin.COMMAND)
-            reply = await self._intake.accept(Submission(envelope, writer.finish()), None)
+            reply = await self._intake.accept(Submission(envelope, writer.finish()))
         finally:
             writer.discard()
         return {"code": reply.code, "status": reply.enhanced, "text": reply.text}

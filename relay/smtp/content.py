@@ -72,13 +72,13 @@ async def _hand_over(session: Conversation, transaction: Transaction, receiver: 
             try:
                 held = Hold.DEVICE if session.is_learned else Hold.NONE
                 submission = Submission(_make_envelope(session, transaction), content, held)
-                await policy.check_originators(transaction.user, content)
+                await policy.check_originators(transaction.rules, content)
                 await _look_up(session, transaction)
                 await transaction.let_pass()
             except BaseException:
                 content.discard()
                 raise
-            accepting = session.door.hand_over(submission, transaction.user)
+            accepting = session.door.hand_over(submission)
             transaction.arrived()
             if session.stream.ended:  # already; to be told when `accept` has begun
                 session.loop.call_soon(session.door.intake.hung_up, session.id)

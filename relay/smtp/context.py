@@ -5,7 +5,7 @@ from asyncio import Task, create_task
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from relay.config.model import Config, Listener, User
+from relay.config.model import Config, Listener
 from relay.devices.learning import Learning
 from relay.devices.recorder import Recorder
 from relay.envelope import Submission
@@ -22,10 +22,10 @@ class Intake(Protocol):
     def writer(self) -> ContentWriter:
         """Where content flows."""
 
-    def check_recipient(self, user: User | None, reverse_path: str) -> Reply | None:
-        """A refusal, if no account can send for this sender."""
+    def check_recipient(self) -> Reply | None:
+        """A refusal, if no account can send or there is no room."""
 
-    async def accept(self, submission: Submission, user: User | None) -> Reply:
+    async def accept(self, submission: Submission) -> Reply:
         """Take the message, or say why not."""
 
     def replied(self, session: str) -> None:
@@ -47,6 +47,7 @@ class Door:
     intake: Intake
     guard: Guard
     certificate: Certificate | None
+    is_open: bool = True  # whether the listener is still configured
     handing_over: set[Task[Reply]] = field(default_factory=set)
     arrivals: Arrivals = field(default_factory=Arrivals)
     recorder: Recorder = field(default_factory=Recorder)  # all listeners share one
@@ -62,9 +63,9 @@ class Door:
         """The TLS context of this moment; None without TLS."""
         return self.certificate.context if self.certificate else None
 
-    def hand_over(self, submission: Submission, user: User | None) -> Task[Reply]:
+    def hand_over(self, submission: Submission) -> Task[Reply]:
         """Give a message to the other side, in a task that nobody's leaving ends."""
-        task = create_task(self.intake.accept(submission, user), name="accept")
+        task = create_task(self.intake.accept(submission), name="accept")
         self.handing_over.add(task)
         task.add_done_callback(self.handing_over.discard)
         return task

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from relay import reply
 from relay.config.model import User
+from relay.config.rules import Rules, find_device
 from relay.devices.learning import Standing
 from relay.devices.recorder import Trouble
 from relay.reply import Reply
@@ -72,6 +73,7 @@ class Conversation(SMTP):
         self.helo = ""
         self.user: User | None = None  # by AUTH, or by a client certificate
         self.has_logged_in = False
+        self.authorities = ""  # the client_ca_file by which its certificate was verified
         self.secure = False
         self.pace = Pace(door.guard.limits.idle, since=loop.time())
         self.stream = Stream(loop, door.guard.budget.hold)
@@ -150,10 +152,23 @@ class Conversation(SMTP):
         return self.stream.transport.get_extra_info("ssl_object") if self.stream.transport else None
 
     @property
+    def rules(self) -> Rules:
+        """Whose rules hold for the client, by the configuration of this moment."""
+        listener = self.door.listener
+        return Rules(self.user, find_device(self.door.config, listener.address, self.peer), listener)
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether nothing is taken from the client before it starts TLS."""
+        return not self.secure and self.rules.require_tls
+
+    @property
     def may_login(self) -> bool:
         """Whether AUTH is offered now."""
         listener = self.door.listener
-        return listener.auth != "off" and (self.secure or listener.auth_without_tls)
+        if listener.auth == "off" or self.needs_tls:
+            return False
+        return self.secure or listener.auth_without_tls
 
     @property
     def is_learned(self) -> bool:

@@ -19,6 +19,7 @@ from ipaddress import IPv4Network, IPv6Network
 from relay import reply
 from relay.config.model import Config, Listener, User
 from relay.config.networks import read_address
+from relay.config.rules import Rules
 from relay.envelope import Content
 from relay.host.passwords import verify_password
 from relay.message import originators
@@ -92,31 +93,31 @@ async def login(config: Config, name: str, password: str) -> User | None:
     return user if await _HASHING.verify(user.password_hash if user else None, password) else None
 
 
-def check_sender(user: User | None, address: str) -> None:
-    """Whether the user may send as this address; the null reverse-path is nobody's.
+def check_sender(rules: Rules, address: str) -> None:
+    """Whether all of the rules allow to send as this address; the null reverse-path is nobody's.
 
     Raises:
         Rejected: 550 5.7.1.
     """
-    if user is None or user.may_send_as is None:
-        return
-    if not address and not all(pattern.startswith("!") for pattern in user.may_send_as):
-        return  # who may send as nobody at all may not send with it either
-    if not _is_allowed(user.may_send_as, _spell_address(address)):
-        raise Rejected(reply.SENDER_NOT_ALLOWED)
+    for patterns in rules.may_send_as:
+        if not address and not all(pattern.startswith("!") for pattern in patterns):
+            continue  # who may send as nobody at all may not send with it either
+        if not _is_allowed(patterns, _spell_address(address)):
+            raise Rejected(reply.SENDER_NOT_ALLOWED)
 
 
-async def check_originators(user: User | None, content: Content) -> None:
-    """Whether the user may send as everybody whom From and Sender name (RFC 5322 §3.6.2).
+async def check_originators(rules: Rules, content: Content) -> None:
+    """Whether all of the rules allow to send as everybody whom From and Sender name (RFC 5322 §3.6.2).
 
     Raises:
         Rejected: 550 5.7.1.
         OSError: the content cannot be read.
     """
-    if user is None or user.may_send_as is None:
+    if not rules.may_send_as:
         return
     for address in await asyncio.to_thread(_read_originators, content):
-        if not _is_allowed(user.may_send_as, _spell_address(address)):
+        spelled = _spell_address(address)
+        if not all(_is_allowed(patterns, spelled) for patterns in rules.may_send_as):
             raise Rejected(reply.ORIGINATOR_NOT_ALLOWED)
 
 

@@ -133,6 +133,7 @@ class Server:
         for address in self._listening.keys() - wanted.keys():
             listening = self._listening.pop(address)
             listening.close()
+            listening.door.is_open = False
             self._closed.append(listening)
             log.info("no longer listening", address=address)
         for address in kept:

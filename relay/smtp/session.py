@@ -24,6 +24,7 @@ from relay.smtp.conversation import LONGEST_COMMAND, Close, Conversation, Cut, F
 from relay.smtp.handshake import start_tls
 from relay.smtp.peek import LONGEST_HELLO
 from relay.smtp.receive import Overrun, read_chunk_size
+from relay.smtp.rights import may_go_on
 from relay.smtp.stream import LineTooLong
 from relay.smtp.tls import explain, find_user, looks_like_tls
 from relay.smtp.transaction import Transaction
@@ -261,8 +262,9 @@ class Session(Conversation):
         self.pace.step(self.loop.time())
         if tls is not None:
             self.record.secured(tls.version(), tls.cipher()[0])
-        if tls is not None and self.door.listener.client_ca_file:
-            self.user = find_user(self.door.config, tls.getpeercert())
+        authorities = self.door.listener.client_ca_file
+        if tls is not None and authorities:
+            self.user, self.authorities = find_user(self.door.config, tls.getpeercert()), authorities
 
     async def _auth(self, argument: str) -> Reply:
         return await login.log_in(self, argument)
@@ -272,11 +274,15 @@ class Session(Conversation):
     async def _mail(self, argument: str) -> Reply:
         if self.transaction is not None:
             return reply.NESTED_MAIL
+        if not may_go_on(self):
+            return reply.CONNECT_AGAIN
+        if self.needs_tls:
+            return reply.TLS_REQUIRED
         if self.door.listener.auth == "required" and self.user is None and self.standing.needs_login:
             return reply.LOGIN_REQUIRED if self.may_login else reply.TLS_REQUIRED
         if self.is_learned and not self.door.learning.may_hold(self.door.listener, self.peer):
             return reply.DEVICE_WAITS
-        self.transaction = Transaction.open(self.door, self.user, argument)
+        self.transaction = Transaction.open(self.door, self.rules, argument)
         return reply.SENDER_OK
 
     async def _rcpt(self, argument: str) -> Reply:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from relay import reply
 from relay.config.model import User
+from relay.config.rules import Rules
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.address import check_forward_path, check_reverse_path, split_path
@@ -26,7 +27,7 @@ class Transaction:
     """One message on its way in."""
 
     door: Door
-    user: User | None
+    rules: Rules
     reverse_path: str
     announced: int  # octets, by SIZE=; 0: not announced
     utf8: bool
@@ -38,7 +39,7 @@ class Transaction:
     _overshoot: int = 0
 
     @classmethod
-    def open(cls, door: Door, user: User | None, argument: str) -> "Transaction":
+    def open(cls, door: Door, rules: Rules, argument: str) -> "Transaction":
         """The transaction that MAIL with this argument opens.
 
         Raises:
@@ -49,8 +50,13 @@ class Transaction:
         if door.limit and parameters.size > door.limit:
             raise Rejected(reply.TOO_LARGE)
         reverse_path = check_reverse_path(path, door.config.hostname, utf8=parameters.utf8)
-        policy.check_sender(user, reverse_path)
-        return cls(door, user, reverse_path, parameters.size, parameters.utf8, parameters.delivery_options)
+        policy.check_sender(rules, reverse_path)
+        return cls(door, rules, reverse_path, parameters.size, parameters.utf8, parameters.delivery_options)
+
+    @property
+    def user(self) -> User | None:
+        """Who logged in, as the configuration was at MAIL."""
+        return self.rules.user
 
     def add(self, argument: str) -> Reply:
         """Take the recipient that RCPT with this argument names.
@@ -62,7 +68,7 @@ class Transaction:
         parameters = read_rcpt_parameters(words)
         forward_path = check_forward_path(self._qualify(path), utf8=self.utf8)
         policy.check_recipient(self.door.listener, self.user, forward_path)
-        refusal = self.door.intake.check_recipient(self.user, self.reverse_path) or self._check_room()
+        refusal = self.door.intake.check_recipient() or self._check_room()
         if refusal is not None:
             return refusal
         self.delivery_options |= parameters.delivery_options

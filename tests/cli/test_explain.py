@@ -132,3 +132,27 @@ def test_one_object_is_one_line_to_unicode_too(run, tmp_path):
     assert [json.loads(line)["request"]["body"] for line in lines] == [
         "one\u2028two\u0085three\u2029four"
     ] * 2
+
+
+def test_the_account_is_the_one_that_a_session_would_take(run, tmp_path):
+    """It looked at Sender where there is no From, and knew no user: other accounts were shown than sent."""
+    accounts = "".join(
+        f'[[account]]\nname = "{name}"\naddress = "{name}@example.com"\nuser_name = "{name}"\n'
+        f"default = {default}\n"
+        for name, default in [("scanner", "true"), ("erp", "false"), ("printer", "false")]
+    )
+    (tmp_path / "relay.toml").write_text(
+        f'{accounts}[[user]]\nname = "u"\npassword_hash = "$argon2id$x"\naccount = "erp"\n'
+        '[[device]]\naddress = "192.168.1.50"\naccount = "printer"\n'
+    )
+    message = b"Sender: erp@example.com\r\nTo: a@example.com\r\n\r\nx"
+
+    def explain(*more):
+        arguments = ("-", "--json", "--config", str(tmp_path / "relay.toml"), *more)
+        return json.loads(run(*arguments, stdin=message))["request"]["userName"]
+
+    assert explain() == "scanner"
+    assert explain("--from", "erp@example.com") == "erp"
+    assert explain("--client", "192.168.1.50") == "printer"
+    assert explain("--client", "192.168.1.50", "--user", "u") == "erp"
+    run("-", "--config", str(tmp_path / "relay.toml"), "--user", "none", stdin=message, code=64)

@@ -27,6 +27,8 @@ SHOWN = {
     "user.recipient_domains",
     "user.messages_per_hour",
     "listener.recipient_domains",
+    "listener.may_send_as",
+    "device.may_send_as",
 }
 
 

@@ -170,6 +170,15 @@ def _explain_stop(_: Case) -> Advice:
     return Advice("relay-stopped", "the relay was being stopped; the device should try again.", "nobody")
 
 
+def _explain_reload(_: Case) -> Advice:
+    return Advice(
+        "connect-again",
+        "the configuration changed what it may do while it was connected, and it was sent away; its next "
+        "session goes by the new one.",
+        "nobody",
+    )
+
+
 BY_TROUBLE: dict[Trouble, Rule] = {
     Trouble.BAD_PROXY_HEADER: _explain_proxy,
     Trouble.BARE_DOT: _explain_bare_dot,
@@ -182,6 +191,7 @@ BY_REPLY: dict[reply.Reply, Rule] = {
     reply.IDLE_TOO_LONG: lambda case: None if Trouble.TIMEOUT in case.record.troubles else _idle(),
     reply.TOO_MANY_SESSIONS: _explain_full,
     reply.SHUTTING_DOWN: _explain_stop,
+    reply.CONNECT_AGAIN: _explain_reload,
     reply.SPOOL_FULL: _explain_our_trouble,
     reply.SPOOL_UNAVAILABLE: _explain_our_trouble,
     reply.INTERNAL: _explain_our_trouble,

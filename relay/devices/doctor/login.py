@@ -138,17 +138,22 @@ def _explain_twice(_: Case) -> Advice | None:
     return None  # a second login is refused and the first one stays: nothing has to change
 
 
+def _name_owner(case: Case) -> str:
+    """Whose may_send_as may have refused it."""
+    levels = f"its [[device]] or the listener {case.record.listener}"
+    return f"the user '{case.record.user}' (or of {levels})" if case.record.user else levels
+
+
 def _explain_sender(case: Case) -> Advice:
     if not case.path:
         return Advice(
             "wrong-sender",
-            f"it sends with an empty sender address, and may_send_as of the user '{case.record.user}' names "
-            "nobody: add the addresses that it may send as.",
+            f"it sends with an empty sender address, and may_send_as of {_name_owner(case)} names nobody: "
+            "add the addresses that it may send as.",
         )
     return Advice(
         "wrong-sender",
-        f"it sends as {case.path}; add it to may_send_as of the user '{case.record.user}', or enter "
-        "another sender "
+        f"it sends as {case.path}; add it to may_send_as of {_name_owner(case)}, or enter another sender "
         "address on its panel.",
     )
 
@@ -156,9 +161,8 @@ def _explain_sender(case: Case) -> Advice:
 def _explain_originator(case: Case) -> Advice:
     return Advice(
         "wrong-from",
-        f"the From (or Sender) field of its message is an address that the user '{case.record.user}' may "
-        "not send as; "
-        "enter another sender address on its panel, or add this one to may_send_as.",
+        "the From (or Sender) field of its message is an address that it may not send as: enter another "
+        f"sender address on its panel, or add this one to may_send_as of {_name_owner(case)}.",
     )
 
 

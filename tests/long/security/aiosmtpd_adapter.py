@@ -39,7 +39,7 @@ class _Intake:
     def writer(self):
         return ContentWriter(directory=None, threshold=1 << 40)
 
-    def check_recipient(self, user, reverse_path):
+    def check_recipient(self):
         return None
 
     def hung_up(self, session):
@@ -51,7 +51,7 @@ class _Intake:
     def replied(self, session):
         pass
 
-    async def accept(self, submission, user):
+    async def accept(self, submission):
         hook = getattr(self._handler, "handle_DATA", None)
         if hook is None:
             return reply.OK
