@@ -30,6 +30,7 @@ _LIMITS = {"LimitNOFILE": resource.RLIMIT_NOFILE, "LimitCORE": resource.RLIMIT_C
 _NEEDS_SYSTEMD = {
     "PrivateUsers": "a user namespace, set up by systemd",
     "PrivateDevices": "a /dev of its own, set up by systemd",
+    "PrivateMounts": "a mount namespace, set up by systemd",
     "RemoveIPC": "done by systemd after the service",
     "ProtectControlGroups": "read-only with the rest of the file system, not tested by itself",
     "ProtectKernelTunables": "read-only with the rest of the file system, not tested by itself",
@@ -94,7 +95,7 @@ class Plan:
             return "" if _libseccomp() else "libseccomp is not installed"
         elif name in ("SystemCallFilter", "SystemCallArchitectures", "SystemCallErrorNumber"):
             return "" if _libseccomp() and shutil.which("systemd-analyze") else "no systemd-analyze here"
-        elif name == "DynamicUser":
+        elif name == "User":
             return self._take_user(program)
         elif name in ("NoNewPrivileges", "MemoryDenyWriteExecute"):
             self.flags.append(name)

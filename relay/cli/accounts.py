@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relay import cli
-from relay.cli.startup import print_json
-from relay.config.load import ConfigError, load
+from relay.cli.startup import print_json, read_config
 from relay.config.model import Account
 from relay.grants import Grant, GrantError
 from relay.works.auth.files import FileGrants
@@ -24,10 +23,7 @@ _NOBODY = "nobody has consented"
 @cli.json_option
 def command(config_path: str | None, *, as_json: bool) -> None:
     """Show the accounts and their grants: whose, age, days left, rotation, last use."""
-    try:
-        config = load(config_path)
-    except ConfigError as error:
-        raise cli.Failure(str(error), cli.EX_CONFIG) from None
+    config = read_config(config_path)
     store, now = FileGrants(config.state_dir), time.time()
     rows = [_describe(account, store, now) for account in config.account]
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_CANTCREAT, Failure, config_option, json_option
-from relay.cli.startup import print_json
+from relay.cli.startup import become_owner, print_json
 from relay.config.fields import split_address
 from relay.config.model import Config
 
@@ -48,6 +48,7 @@ def command(
 
     config = _config(config_path)
     folder = out or (config.state_dir if config else Config().state_dir)
+    become_owner(folder)  # the files are for whoever has the folder
     paths = folder / _CERTIFICATE, folder / _PRIVATE_KEY
     existing = [str(path) for path in paths if os.path.exists(path)]  # noqa: PTH110 - False where it is forbidden to look
     if existing and not force:
@@ -73,7 +74,7 @@ def _config(path: str | None) -> Config | None:
     from relay.config.load import ConfigError, load
 
     try:
-        return load(path)
+        return load(path, learned=False)
     except ConfigError:
         if path or os.environ.get("RELAY_CONFIG"):
             click.echo(

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from relay.cli import EX_UNAVAILABLE, config_option, json_option
-from relay.cli.startup import owned, print_json, read_config
+from relay.cli.startup import print_json, read_config
 
 _MARKS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "problem": ("red", "PROBLEM")}
 
@@ -37,8 +37,7 @@ def command(config_path: str | None, *, as_json: bool) -> None:
                 _print(asdict(finding))
         return found
 
-    with owned(config.state_dir):
-        findings = asyncio.run(collect())
+    findings = asyncio.run(collect())
     bad = any(finding.level is Level.PROBLEM for finding in findings)
     if as_json:
         print_json({"ready": not bad, "findings": [asdict(finding) for finding in findings]})

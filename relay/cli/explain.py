@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import click
 
 from relay import cli
-from relay.cli.startup import read_config
+from relay.cli.startup import load_config
 from relay.config.load import find
 from relay.config.model import Config
 from relay.config.rules import choose_account, find_rules
@@ -93,7 +93,7 @@ def _read_config(path: str | None) -> Config | None:
     where = find(path)
     if not path and "RELAY_CONFIG" not in os.environ and not os.access(where, os.R_OK):
         return None
-    return read_config(path)
+    return load_config(path, None)  # nothing here depends on the state directory
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import webbrowser
 import click
 
 from relay import cli
-from relay.config.load import ConfigError, load
+from relay.cli.startup import read_config
 from relay.config.model import Account, Config
 from relay.grants import Grant, GrantError
 from relay.works.auth.consent import ConsentError, complete, keep, make_state, read_redirect
@@ -52,10 +52,7 @@ def command(
 
 
 def _load(path: str | None) -> Config:
-    try:
-        config = load(path)
-    except ConfigError as error:
-        raise cli.Failure(str(error), cli.EX_CONFIG) from None
+    config = read_config(path)
     works = config.works
     needed = {"client_id": works.client_id, "client_secret": works.client_secret.get_secret_value()}
     if missing := [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_CANTCREAT, EX_SOFTWARE, EX_UNAVAILABLE, UNWRITTEN, Failure
-from relay.cli.startup import print_json
+from relay.cli.startup import become_owner, print_json
 
 if TYPE_CHECKING:
     from relay.console.server import Front
@@ -118,6 +118,7 @@ def command(
     )
     from relay.config.load import ConfigError
     from relay.config.model import Log
+    from relay.grants import GrantError
     from relay.host import logs
     from relay.service import run
     from relay.smtp.server import ListenError
@@ -127,7 +128,7 @@ def command(
     try:
         with _folder(state_dir) as folder:
             run(_main(options, folder))
-    except ConfigError as error:
+    except (ConfigError, GrantError) as error:
         raise Failure(f"{error}; name another --state-dir", EX_CANTCREAT) from None
     except (ListenError, SpoolError) as error:
         raise Failure(f"{error}; choose another with --smtp-port or --state-dir", EX_UNAVAILABLE) from None
@@ -149,6 +150,7 @@ def _explain(error: OSError, options: _Options) -> Failure:
 @contextlib.contextmanager
 def _folder(given: Path | None) -> Iterator[Path]:
     if given is not None:
+        become_owner(given)
         given.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield given.resolve()
         return

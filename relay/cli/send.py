@@ -20,7 +20,7 @@ from relay.cli import (
     config_option,
     json_option,
 )
-from relay.cli.startup import deaf, owned, print_json, read_config, unusable
+from relay.cli.startup import deaf, print_json, read_config, unusable
 from relay.config.model import Config
 
 _BLOCK = 256 * 1024
@@ -48,11 +48,12 @@ def command(
     queued, with 65 when it was refused for good, with 66 when FILE cannot be read, with 75 when it should
     be tried again.
     """
-    config = read_config(config_path)
-    from relay.host import logs
-
-    logs.set_up(config.log.model_copy(update={"level": "error"}))
+    # Opened first: root may read what the owner of the state directory, whom it then becomes, may not.
     with _read(file) as content:
+        config = read_config(config_path)
+        from relay.host import logs
+
+        logs.set_up(config.log.model_copy(update={"level": "error"}))
         _command(config, content, reverse_path, list(forward_paths), as_json=as_json)
 
 
@@ -63,8 +64,7 @@ def _command(
     if not paths:
         raise Failure("the message names no recipient; give one with --rcpt", EX_DATAERR)
     reverse_path, paths = _check(config, reverse_path, paths)
-    with owned(config.state_dir):
-        answer = asyncio.run(_send(config, content, reverse_path, paths))
+    answer = asyncio.run(_send(config, content, reverse_path, paths))
     if as_json:
         print_json(answer)
     else:

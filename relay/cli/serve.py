@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_UNAVAILABLE, Failure, config_option
-from relay.cli.startup import owned, read_config, unusable
+from relay.cli.startup import load_config, unusable
 
 # Why an address cannot be listened on, and what to do.
 _REMEDIES: dict[int, str] = {
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 def command(config_path: str | None) -> None:
     """Run the relay until it is told to stop (SIGTERM or Ctrl-C)."""
     gc.disable()  # until it serves: nothing of what is loaded now ever becomes garbage
-    config = read_config(config_path)
+    from relay.host.privileges import refuse_foreign
+
+    config = load_config(config_path, refuse_foreign)
     from relay.conversion.process import start_ahead
 
     start_ahead()
@@ -42,8 +44,7 @@ def command(config_path: str | None) -> None:
 
     logs.set_up(config.log)
     try:
-        with owned(config.state_dir):
-            service.run(service.serve(config, [_open_console], lambda: load(config_path)))
+        service.run(service.serve(config, [_open_console], lambda: load(config_path)))
     except SpoolLocked as error:
         raise Failure(f"{error}; stop it first, or give this one another state_dir", EX_UNAVAILABLE) from None
     except SpoolError as error:

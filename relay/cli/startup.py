@@ -1,11 +1,8 @@
 """What several commands begin with: the configuration, the running service, or the spool."""
 
 import asyncio
-import os
-import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +16,43 @@ if TYPE_CHECKING:
 
 
 def read_config(path: str | None) -> Config:
-    """The configuration; ends the command with exit code 78 and every problem if it cannot be used."""
+    """The configuration of a command that works in the state directory, as its owner from then on.
+
+    Ends the command with exit code 78 and every problem if the configuration cannot be used, with 77 if root
+    cannot become the owner of the state directory.
+    """
+    from relay.host.privileges import become_owner
+
+    return load_config(path, become_owner)
+
+
+def load_config(path: str | None, enter_state: Callable[[Path], None] | None) -> Config:
+    """The configuration, or the end of the command.
+
+    Args:
+        path: as on the command line.
+        enter_state: called with the state directory before anything in it is touched; None: the command has
+            nothing to do there, and the devices that were adopted are not read.
+    """
     from relay.config.load import ConfigError, load
+    from relay.host.privileges import PrivilegeError
 
     try:
-        config = load(path)
+        return load(path, enter_state=enter_state, learned=enter_state is not None)
     except ConfigError as error:
         raise Failure(str(error), EX_CONFIG) from None
-    if config.losses:
-        from relay.message import find_problems
+    except PrivilegeError as error:
+        raise Failure(str(error), EX_NOPERM) from None
 
-        # The list of losses is the conversion's own, which the configuration does not import.
-        if problems := find_problems(config.losses):
-            raise Failure("\n".join(problems), EX_CONFIG)
-    return config
+
+def become_owner(path: Path) -> None:
+    """Become the owner of what this path leads to, if root runs the command; or end it with exit code 77."""
+    from relay.host import privileges
+
+    try:
+        privileges.become_owner(path)
+    except privileges.PrivilegeError as error:
+        raise Failure(str(error), EX_NOPERM) from None
 
 
 def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
@@ -86,30 +106,6 @@ def unusable(config: Config, error: "SpoolError") -> Failure:
     return Failure(f"state_dir {config.state_dir} cannot be used: {text}", EX_CANTCREAT)
 
 
-@contextmanager
-def owned(state_dir: Path) -> Iterator[None]:
-    """Give what root makes in the state directory to the directory's owner, who could not use it else."""
-    try:
-        yield
-    finally:
-        if os.geteuid() == 0 and state_dir.is_dir():
-            with suppress(PermissionError):  # a container's root may not
-                _give_back(state_dir)
-
-
-def _give_back(state_dir: Path) -> None:
-    owner = state_dir.stat()
-    if owner.st_uid == 0:
-        return
-    for _, folders, files, fd in os.fwalk(state_dir):
-        for name in (*folders, *files):
-            with suppress(FileNotFoundError):
-                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                # A second name of a file may be anybody's, put there by whoever may write here.
-                if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
-                    os.chown(name, owner.st_uid, owner.st_gid, dir_fd=fd, follow_symlinks=False)
-
-
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
     from relay.host import logs
     from relay.operator import control
@@ -124,13 +120,12 @@ async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str
     if not spool.exists():
         raise control.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
     logs.set_up(config.log.model_copy(update={"level": "error"}))  # not to standard output, which may be JSON
-    with owned(config.state_dir):
-        await spool.open()
-        try:
-            answer: dict[str, Any] = await getattr(Verbs(spool), verb)(**arguments)
-            return answer
-        finally:
-            await spool.close()
+    await spool.open()
+    try:
+        answer: dict[str, Any] = await getattr(Verbs(spool), verb)(**arguments)
+        return answer
+    finally:
+        await spool.close()
 
 
 def print_json(value: Any) -> None:

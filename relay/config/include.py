@@ -1,36 +1,67 @@
 """`include` of relay.toml: other files that add to it, and the devices that were adopted."""
 
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from relay.config.model import Config
-
 LEARNED = "learned.toml"  # in state_dir; written by `relay learn --adopt`
+# All that the file may hold. It belongs to the service's user: nothing in it may say what an administrator's
+# command reads, where secrets are sent, or who else may connect.
+LEARNED_KEYS = ("address", "listener", "note")
 
 
-def add_files(tree: dict[str, Any], main: Path, environ: Mapping[str, str]) -> list[str]:
+def add_files(tree: dict[str, Any], main: Path) -> list[str]:
     """Add to the tree what the files of its `include` hold; gives the problems.
 
     Paths are relative to the main file's folder. A pattern may match nothing; a plain path has to
     exist. Tables are joined, arrays of tables lengthened; a key that is set twice is a problem.
     """
     problems: list[str] = []
-    for path in [*_find(tree.get("include", []), main, problems), *_find_learned(tree, environ)]:
-        try:
-            more = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            problems.append(f"include: {path}: cannot be read ({error.strerror})")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            problems.append(f"include: {path}: is not TOML: {error}")
-        else:
-            if more.pop("include", None) is not None:
-                problems.append(f"include: {path}: an included file cannot include others")
-            problems += [
-                f"{path}: {where}: is set in another file already" for where in _join(tree, more, "")
-            ]
+    for path in _find(tree.get("include", []), main, problems):
+        more = _read(path, problems)
+        if more.pop("include", None) is not None:
+            problems.append(f"include: {path}: an included file cannot include others")
+        problems += [f"{path}: {where}: is set in another file already" for where in _join(tree, more, "")]
     return problems
+
+
+def add_learned(tree: dict[str, Any], state_dir: Path) -> list[str]:
+    """Add to the tree the devices that `relay learn` adopted; gives the problems.
+
+    The file may hold `[[device]]` with address, listener and note, and nothing else.
+    """
+    path = state_dir / LEARNED
+    problems: list[str] = []
+    try:
+        if not path.exists():
+            return []
+        if not path.is_file():
+            return [f"{path}: is not a file"]
+    except OSError:
+        return []  # a command that reads no state, run by somebody who may not
+    learned = _read(path, problems)
+    devices = learned.pop("device", [])
+    problems += [f"{path}: {key}: only [[device]] may stand in this file" for key in learned]
+    if not _is_array(devices):
+        return [*problems, f"{path}: device: expected [[device]], with two brackets"]
+    for i, device in enumerate(devices):
+        problems += [
+            f"{path}: device[{i}].{key}: only address, listener and note may stand here; "
+            "move the device to relay.toml"
+            for key in sorted(device.keys() - set(LEARNED_KEYS))
+        ]
+    _join(tree, {"device": [{key: d[key] for key in LEARNED_KEYS if key in d} for d in devices]}, "")
+    return problems
+
+
+def _read(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"include: {path}: cannot be read ({error.strerror})")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"include: {path}: is not TOML: {error}")
+    return {}
 
 
 def _find(patterns: object, main: Path, problems: list[str]) -> list[Path]:
@@ -49,17 +80,6 @@ def _find(patterns: object, main: Path, problems: list[str]) -> list[Path]:
             problems.append(f"include: {path}: there is no such file")
             found.remove(path)
     return found
-
-
-def _find_learned(tree: dict[str, Any], environ: Mapping[str, str]) -> list[Path]:
-    folder = (
-        environ.get("RELAY_STATE_DIR") or tree.get("state_dir") or Config.model_fields["state_dir"].default
-    )
-    path = Path(str(folder)) / LEARNED
-    try:
-        return [path] if path.exists() else []
-    except OSError:
-        return []  # a command that reads no state, run by somebody who may not
 
 
 def _join(tree: dict[str, Any], more: dict[str, Any], where: str) -> list[str]:

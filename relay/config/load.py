@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from relay.config.fields import TRUE_WORDS
-from relay.config.include import add_files
+from relay.config.include import add_files, add_learned
 from relay.config.model import Config
 from relay.mail import KINDS, Policy
 
@@ -69,8 +69,21 @@ def find(path: str | os.PathLike[str] | None, environ: Mapping[str, str] = os.en
     return Path(path or environ.get("RELAY_CONFIG") or SYSTEM_PATH)
 
 
-def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+def load(
+    path: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    enter_state: Callable[[Path], None] | None = None,
+    learned: bool = True,
+) -> Config:
     """Read the configuration.
+
+    Args:
+        path: of relay.toml; without one it is looked for.
+        environ: the environment, which overrides the file.
+        enter_state: called with `state_dir` when everything outside of it has been read, secrets included,
+            and before anything in it is.
+        learned: whether to read the adopted devices, which are kept in `state_dir`.
 
     Raises:
         ConfigError: it cannot be read, or something in it is wrong.
@@ -84,25 +97,37 @@ def load(path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] 
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{where}: is not TOML: {error}"]) from None
-    return build(tree, environ, add_files(tree, where, environ))
+    problems = add_files(tree, where)
+    problems += _add_environment(tree, environ)
+    state_dir = tree.get("state_dir") or Config.model_fields["state_dir"].default
+    if learned and isinstance(state_dir, str | Path):
+        if enter_state is not None:
+            enter_state(Path(state_dir))
+        problems += add_learned(tree, Path(state_dir))
+    return _build(tree, problems)
 
 
-def build(
-    tree: dict[str, Any], environ: Mapping[str, str] = os.environ, problems: Sequence[str] = ()
-) -> Config:
-    """Make the configuration of the file's tree and the environment.
+def build(tree: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Config:
+    """Make the configuration of a file's tree and the environment.
 
     Args:
         tree: what the file holds.
         environ: the environment, which overrides it.
-        problems: what was wrong before; reported with the rest.
 
     Raises:
         ConfigError: something is wrong; all of it is in `problems`.
     """
-    problems = list(problems)
+    return _build(tree, _add_environment(tree, environ))
+
+
+def _add_environment(tree: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+    problems: list[str] = []
     _override(tree, environ, problems)
-    problems += _read_secret(tree, environ) + _between(tree) + _losses(tree)
+    return problems + _read_secret(tree, environ)
+
+
+def _build(tree: dict[str, Any], problems: Sequence[str]) -> Config:
+    problems = [*problems, *_between(tree), *_losses(tree)]
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:

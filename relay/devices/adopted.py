@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from relay.config.include import LEARNED_KEYS
 from relay.config.model import Device
 from relay.host import safeio
 
@@ -30,5 +31,5 @@ def _lines(device: Device) -> list[str]:
     # A JSON string is a TOML basic string, all but DEL.
     return [
         f"{k} = {json.dumps(v, ensure_ascii=False).replace(chr(127), '')}\n"
-        for k, v in device.model_dump().items()
+        for k, v in device.model_dump(include=set(LEARNED_KEYS)).items()
     ]

@@ -4,7 +4,6 @@ RSA with 2,048 bits and SHA-256: what a printer of 2010 and a program of today b
 It is no certificate authority: whoever trusts it trusts this relay and nothing else.
 """
 
-import os
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from relay.config.networks import Address, is_link_local, is_loopback, read_address
+from relay.host import safeio
 
 _KEY_BITS = 2048
 # A common name holds at most 64 characters (RFC 5280 appendix A, ub-common-name).
@@ -122,22 +122,11 @@ def find_addresses() -> list[str]:
 
 
 def write(pair: Pair, certificate: Path, private_key: Path) -> None:
-    """Write both files, mode 0600, each whole or not at all; they belong to their folder's owner.
+    """Write both files, mode 0600, each whole or not at all.
 
     Raises:
         OSError: a file cannot be written.
     """
     # The key first: a certificate without its key stops a listener, a key alone stops nothing.
-    for path, content in ((private_key, pair.private_key), (certificate, pair.certificate)):
-        aside = path.with_name(f".{path.name}.new")
-        aside.unlink(missing_ok=True)
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor, opened with its mode
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            owner = path.parent.stat()
-            # Only root can give a file away, and need not where it is the owner already.
-            if os.geteuid() == 0 != owner.st_uid:
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        aside.replace(path)
+    safeio.write_file(private_key, pair.private_key)
+    safeio.write_file(certificate, pair.certificate)

@@ -6,24 +6,20 @@ Each check gives findings; one that cannot be made because an earlier one failed
 import asyncio
 import errno
 import os
-import pwd
 import shutil
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from relay.config.model import Account, Config, Listener
+from relay.config.model import Account, Config
 from relay.grants import Grant, GrantError
 from relay.operator import control
 from relay.smtp.server import ListenError, tls_context
-from relay.smtp.tls import FILE_KEYS
 from relay.spool import SpoolError, SpoolLocked
 from relay.spool.sqlite.engine import SqliteSpool
 from relay.works.auth.authorizer import Authorizer
@@ -141,10 +137,6 @@ def _listeners(config: Config) -> Iterator[Finding]:
             remedy = remedy or "see certificate_file and private_key_file"
             yield Finding(subject, Level.PROBLEM, problem, remedy)
             continue
-        if hidden := _find_hidden(config.state_dir, listener):
-            text = f"{hidden} cannot be read by the owner of state_dir, which is the service's user"
-            yield Finding(subject, Level.WARNING, text, "docs/systemd.md says how to hand it over")
-            continue
         text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
         if listener.tls_profile == "legacy":
             yield Finding(
@@ -154,36 +146,6 @@ def _listeners(config: Config) -> Iterator[Finding]:
             yield Finding(subject, Level.WARNING, f"{text}; passwords cross the network in plain text")
         else:
             yield Finding(subject, Level.OK, text)
-
-
-def _find_hidden(state_dir: Path, listener: Listener) -> str:
-    """The first of its files that root can read and the service's user cannot; "" if that is not known."""
-    if os.geteuid() != 0 or not state_dir.is_dir():
-        return ""
-    owner = state_dir.stat()
-    for key in FILE_KEYS if owner.st_uid and listener.tls != "none" else ():
-        path = getattr(listener, key)
-        if path and not _may_read(path, owner):
-            return f"{key} {path}"
-    return ""
-
-
-def _may_read(path: str, owner: os.stat_result) -> bool:
-    groups = [owner.st_gid]
-    with suppress(KeyError):  # a user that systemd made and took away has no name
-        groups = os.getgrouplist(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
-    try:
-        # The kernel is asked, as that user: the folders on the way and access lists count too.
-        done = subprocess.run(  # noqa: S603 - no shell sees the path
-            ("/usr/bin/test", "-r", path),
-            user=owner.st_uid,
-            group=owner.st_gid,
-            extra_groups=groups,
-            check=False,
-        )
-    except OSError:  # a container's root may not become somebody else, or has no test(1)
-        return True
-    return done.returncode == 0
 
 
 async def _spool(config: Config) -> tuple[Finding, dict[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.cli.startup import owned
+from tests.support.other_user import ANOTHER, SOMEBODY, run_relay
 from tests.support.toml import to_toml
 
 ACCOUNT = {"name": "scanner", "address": "scanner@example.com", "default": True}
@@ -235,40 +235,31 @@ def test_a_relay_whose_control_socket_is_gone(tmp_path, words):
     says(asyncio.run(hold_and_run()), 69, "another relay is using", "control.sock", "restart it")
 
 
-# Root without the right to go where it has no permission: the state directory is another user's, for it.
+# Root without the right to go where it has no permission.
 _NO_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can run as somebody else")
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, and setpriv of util-linux"
-)
+@needs_root
 @pytest.mark.parametrize(
     ("words", "code"),
     [(["queue", "list"], 77), (["send", "MESSAGE"], 77), (["certificate"], 73), (["accounts"], 0)],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_somebody_else_than_the_relays_user(tmp_path, words, code):
+def test_somebody_else_than_the_relays_user(public_path, words, code):
     """They hear whose command it is, not that something is wrong with the message or the grant."""
-    path, state = write(tmp_path), tmp_path / "state"
-    message = tmp_path / "message.eml"
+    path, state = write(public_path), public_path / "state"
+    message = public_path / "message.eml"
     message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
-    given = [str(message) if word == "MESSAGE" else word for word in words]
-    os.chown(state, 65534, 65534)
+    given = [message if word == "MESSAGE" else word for word in words]
+    os.chown(state, SOMEBODY, SOMEBODY)
     state.chmod(0o700)
-    done = subprocess.run(
-        [*_NO_RIGHTS, sys.executable, "-m", "relay", *given, "--config", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    done = run_relay(*given, "--config", path, user=ANOTHER)
     says(done, code, "ermission denied")
     assert code == 73 or "the relay's own user" in done.stdout + done.stderr
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, and setpriv of util-linux"
-)
+@needs_root
 @pytest.mark.parametrize(
     ("words", "spool", "code"),
     [
@@ -281,9 +272,9 @@ def test_somebody_else_than_the_relays_user(tmp_path, words, code):
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_state_directory_that_cannot_be_written(tmp_path, words, spool, code):
+def test_a_state_directory_that_cannot_be_written(public_path, words, spool, code):
     """Only `relay check` knew the remedy; where the spool alone can be written there was a traceback."""
-    path, state, message = write(tmp_path), tmp_path / "state", tmp_path / "message.eml"
+    path, state, message = write(public_path), public_path / "state", public_path / "message.eml"
     message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
     if spool:
         (state / "spool").mkdir()
@@ -291,20 +282,14 @@ def test_a_state_directory_that_cannot_be_written(tmp_path, words, spool, code):
             (state / "spool" / "spool.db").write_bytes(b"")
         (state / "spool").chmod(spool)
     for one in (state, *state.rglob("*")):
-        os.chown(one, 65534, 65534)
-    given = [str(message) if word == "MESSAGE" else word for word in words]
-    done = subprocess.run(
-        [*_NO_RIGHTS, sys.executable, "-m", "relay", *given, "--config", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+        os.chown(one, SOMEBODY, SOMEBODY)
+    given = [message if word == "MESSAGE" else word for word in words]
+    done = run_relay(*given, "--config", path, user=ANOTHER)
     says(done, code, "; run this as" if code == 73 else "→ run this as")
     says(done, code, "the relay's own user, `chown` the directory to it, or name another state_dir")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look as somebody else")
+@needs_root
 def test_a_key_that_root_can_read_and_the_service_cannot(public_path):
     """`sudo relay check` called ready what then did not start."""
     key, crt = public_path / "relay-key.pem", public_path / "relay-certificate.pem"
@@ -312,10 +297,11 @@ def test_a_key_that_root_can_read_and_the_service_cannot(public_path):
     listener = {"address": "127.0.0.1:0", "tls": "implicit", "private_key_file": str(key)}
     path = write(public_path, listener=[listener | {"certificate_file": str(crt)}])
     for one in (public_path / "state", crt):
-        os.chown(one, 65534, 65534)
-    says(relay("check", "--config", path), 69, f"private_key_file {key} cannot be read by the owner")
-    os.chown(key, 65534, 65534)
-    done = relay("check", "--config", path)
+        os.chown(one, SOMEBODY, SOMEBODY)
+    done = run_relay("check", "--config", path)
+    says(done, 69, f"private_key_file {key} cannot be opened: Permission denied", "docs/systemd.md")
+    os.chown(key, SOMEBODY, SOMEBODY)
+    done = run_relay("check", "--config", path)
     says(done, 69, "tls implicit")
     assert "private_key_file" not in done.stdout
 
@@ -355,40 +341,6 @@ def test_check_says_that_the_disk_has_too_little_room(tmp_path):
     """With less than keep_free every message gets 452, and `relay check` called that ready."""
     path = write(tmp_path, spool={"keep_free": "8000000GB"})
     says(relay("check", "--config", path), 69, "less than [spool] keep_free", "make room")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as somebody else")
-@pytest.mark.parametrize(
-    "words", [["send", "MESSAGE"], ["queue", "list"], ["check"]], ids=lambda words: words[0]
-)
-def test_what_root_makes_belongs_to_the_state_directorys_owner(tmp_path, words):
-    """A `sudo relay send` beside a stopped service made the spool root's, and no service could start."""
-    path, state = write(tmp_path), tmp_path / "state"
-    message = tmp_path / "message.eml"
-    message.write_bytes(b"To: a@example.com\nSubject: x\n\n" + b"hello\n" * 20_000)
-    os.chown(state, 65534, 65533)
-    says(relay("send", message, "--config", path), 0, "queued")
-    given = [str(message) if word == "MESSAGE" else word for word in words]
-    relay(*given, "--config", path)
-    made = list(state.rglob("*"))
-    assert {(one.stat().st_uid, one.stat().st_gid) for one in made} == {(65534, 65533)}, made
-    assert any(one.parent.name == "content" for one in made)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_second_name_of_a_file_is_not_given_away(tmp_path):
-    """Whoever owns the directory could have linked a file of root's into it."""
-    state = tmp_path / "state"
-    state.mkdir()
-    (tmp_path / "roots").write_text("")
-    (state / "link").hardlink_to(tmp_path / "roots")
-    (state / "symbolic").symlink_to(tmp_path / "roots")
-    (state / "ours").write_text("")
-    os.chown(state, 65534, 65534)
-    with owned(state):
-        pass
-    assert (tmp_path / "roots").stat().st_uid == 0
-    assert (state / "ours").stat().st_uid == 65534
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,48 @@ def test_adopted_devices_are_always_included(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[works]\nauth_url = "http://127.0.0.1:9"', "works: only [[device]] may stand in this file"),
+        ('[[user]]\nname = "him"', "user: only [[device]] may stand in this file"),
+        ('include = ["x"]', "include: only [[device]] may stand in this file"),
+        ("[device]", "device: expected [[device]], with two brackets"),
+        ('[[device]]\naddress = "10.1.1.1"\nmay_send_as = ["*"]', "device[0].may_send_as: only address"),
+        ("[[device]]\naddress = 5", "device[0].address: expected a text"),
+        ("nonsense", "is not TOML"),
+    ],
+)
+def test_learned_toml_may_hold_adopted_devices_and_nothing_else(tmp_path, text, problem):
+    """It is the service's own file: its tables told root's commands where to send the client secret."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "learned.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        write(tmp_path, "[]")
+    assert len(caught.value.problems) == 1
+    assert problem in caught.value.problems[0]
+
+
+def test_everything_else_is_read_before_the_state_directory_is_entered(tmp_path):
+    """Secrets are read as root; what lies in the state directory is not."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "more.toml").write_text('[works]\nclient_secret_file = "{}"'.format(tmp_path / "secret"))
+
+    def enter(state_dir):
+        assert state_dir == tmp_path / "elsewhere"
+        (tmp_path / "secret").unlink()
+        state_dir.mkdir()
+        (state_dir / "learned.toml").write_text('[[device]]\naddress = "192.168.1.5"\n')
+
+    (tmp_path / "relay.toml").write_text(BASE.format(tmp_path, '["more.toml"]'))
+    config = load(
+        tmp_path / "relay.toml", {"RELAY_STATE_DIR": str(tmp_path / "elsewhere")}, enter_state=enter
+    )
+    assert config.works.client_secret.get_secret_value() == "s"
+    assert len(config.device) == 1
+
+
+@pytest.mark.parametrize(
     ("include", "files", "words"),
     [
         ('["one.toml"]', {}, "there is no such file"),

@@ -7,7 +7,8 @@ Wants root and systemd-nspawn (Debian: systemd-container; $SYSTEMD_NSPAWN names 
 own root is the container's, below an overlay that is thrown away; it has a network of its own, no other
 unit of the machine, and the relay installed as docs/systemd.md says, from this source tree.
 
-Shown: a connection to port 25 starts the service; a message is taken on each of the three ports; the
+Shown: an installation of before, with DynamicUser=, moves to the static user with its mail; a connection
+to port 25 starts the service; a message is taken on each of the three ports; the
 service runs without any capability, with seccomp, as a user of its own; reload; killed, it is started
 again and takes mail; stop; and a connection starts it once more.
 """
@@ -84,6 +85,7 @@ def status(pid, *names):
 def inside():
     """What the container runs."""
     found = {"PID 1": Path("/proc/1/comm").read_text().strip(), "before": show("ActiveState")}
+    found |= move()
     found["first"] = send(25)
     found["ports"] = [send(port) for port in PORTS]
     pid = show("MainPID")
@@ -102,6 +104,31 @@ def inside():
     print(json.dumps(found))
 
 
+def move():
+    """From DynamicUser= to the static user, as docs/systemd.md says."""
+    before = Path("/run/systemd/system/relay.service.d/before.conf")
+    before.parent.mkdir(parents=True)
+    before.write_text("[Service]\nDynamicUser=yes\n")
+    say("daemon-reload")
+    found = {"DynamicUser": [send(25), os.path.islink("/var/lib/relay")]}  # noqa: PTH114
+    say("stop", "relay.socket", "relay.service")
+    before.unlink()
+    subprocess.run(["systemd-sysusers", "/out/relay.conf"], check=True, timeout=60)
+    say("daemon-reload")
+    say("start", "relay.socket")
+    state = Path("/var/lib/relay")
+    found["static user"] = [send(25), state.is_symlink(), state.owner()]
+    for words in (["queue", "list", "--json"], ["accounts"]):
+        done = subprocess.run(
+            ["/opt/relay/bin/relay", *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        if words[0] == "queue" and not done.returncode:
+            found["moved and new mail"] = len(json.loads(done.stdout)["messages"])
+        found[f"root's {words[0]}"] = done.stderr or done.returncode
+    owners = {path.owner() for path in (state, *state.rglob("*"))}
+    return found | {"owners": sorted(owners)}
+
+
 def prepare(folder):
     source = Path(__file__).parents[2]
     units, etc, out = (folder / name for name in ("units", "etc", "out"))
@@ -116,6 +143,7 @@ def prepare(folder):
     (etc / "client_secret").chmod(0o600)
     folder.chmod(0o755)  # a service of another user reads its configuration
     shutil.copy(__file__, out)
+    shutil.copy(source / "systemd" / "relay.conf", out)
     # Not below /root: the service sees no home directory. A shell script starts Python wherever it lies.
     python = shutil.which("python3.11", path="/usr/bin") or "/usr/bin/python3"
     home = folder / "opt"
@@ -164,6 +192,8 @@ def main():
     taken = [found["first"], *found["ports"], found["after a kill"], found["started by a connection"]]
     confined = found["CapEff"] == found["CapBnd"] == "0" * 16 and found["Seccomp"] == "2"
     well = found["PID 1"] == "systemd" and found["before"] == "inactive" and not found["root"]
+    moved = [found["DynamicUser"], found["static user"], found["moved and new mail"], found["owners"]]
+    well = well and moved == [["250 2.0.0 queued", True], ["250 2.0.0 queued", False, "relay"], 2, ["relay"]]
     return 0 if well and confined and taken == ["250 2.0.0 queued"] * len(taken) else 1
 
 

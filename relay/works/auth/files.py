@@ -4,8 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -14,10 +12,11 @@ from pathlib import Path
 from typing_extensions import override
 
 from relay.grants import Grant, GrantError, GrantStore
+from relay.host import safeio
 
 
 class FileGrants(GrantStore):
-    """Grants as files: `state_dir/grants/NAME.json`, mode 0600, owned by the owner of `state_dir`."""
+    """Grants as files: `state_dir/grants/NAME.json`, mode 0600."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
@@ -46,7 +45,8 @@ class FileGrants(GrantStore):
     def store(self, account: str, grant: Grant) -> None:
         path = self._path(account)
         try:
-            self._replace(path, json.dumps(asdict(grant), indent=1).encode() + b"\n")
+            self._make_directory()
+            safeio.write_file(path, json.dumps(asdict(grant), indent=1).encode() + b"\n")
         except OSError as error:
             raise GrantError(f"{path}: {error.strerror}") from None
 
@@ -65,7 +65,6 @@ class FileGrants(GrantStore):
         try:
             self._make_directory()
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            _own(fd, self._state_dir.stat())
         except OSError as error:
             raise GrantError(f"{path}: {error.strerror}") from None
         try:
@@ -76,28 +75,7 @@ class FileGrants(GrantStore):
     def _make_directory(self) -> None:
         if not self._directory.is_dir():
             self._directory.mkdir(mode=0o700)
-            _own(self._directory, self._state_dir.stat())
-            _flush(self._state_dir)
-
-    def _replace(self, path: Path, octets: bytes) -> None:
-        # Written aside, flushed, renamed, directory flushed: a rotated token that is lost in a power
-        # cut locks the account out.
-        owner = self._state_dir.stat()
-        self._make_directory()
-        fd, aside = tempfile.mkstemp(prefix=".", suffix=".new", dir=self._directory)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(octets)
-                file.flush()
-                os.fchmod(file.fileno(), stat.S_IRUSR | stat.S_IWUSR)
-                _own(file.fileno(), owner)
-                os.fsync(file.fileno())
-            Path(aside).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(aside).unlink()
-            raise
-        _flush(self._directory)
+            safeio.flush(self._state_dir)
 
 
 def _try_lock(fd: int) -> bool:
@@ -106,20 +84,6 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _own(path: Path | int, owner: os.stat_result) -> None:
-    # root runs `relay login`, the service runs as somebody else and must be able to refresh.
-    if os.geteuid() == 0 != owner.st_uid:
-        os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _flush(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _read(values: object, path: Path) -> Grant:
