@@ -1,88 +1,134 @@
 """The event loop's side of the converting processes.
 
-One is started with the relay, a second one only when the first has been at work for long.
-One that takes too long or dies is replaced; its message goes along as a file, as one does that is not
-understood.
+One is started with the relay, a second one only when the first has been at work for long. One that died while
+nobody needed it is replaced before it is asked. One that dies over a message is replaced, and the message is
+tried once more: most likely the machine was short of memory. Only when that fails too, or when it takes too
+long, the message goes along as a file, with what its header says; the relay never reads it itself.
 """
 
 import asyncio
-import builtins
 import contextlib
-import io
-import pickle
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 
 import structlog
 
-from relay.conversion.child import LENGTH, MOST_SECONDS, Answer, Question, Refused
-from relay.conversion.process import GO, Process, take
+from relay.conversion.answer import Asked, NoAnswerError, may_have, read_answer
+from relay.conversion.effort import costs_little
+from relay.conversion.process import ANSWER, CONFINED, GO, QUESTION, UNCONFINED, Process, take
 from relay.envelope import Content
-from relay.mail import Conversion, Unconvertible
-from relay.message import Converted, convert, convert_unread
+from relay.mail import Conversion, Mail, Unconvertible
+from relay.message import Converted, convert, make_requests
 
 log = structlog.get_logger("converter")
 # A scan takes some 20 ms, twenty of them half a second; who has waited for so long waits for a message
 # that is no scan.
 _SOON = 3.0  # seconds
-_PATIENCE = 2.0 * MOST_SECONDS  # seconds; the CPU may be busy with others
+# The worst message that is known to be within the limits takes some seconds; the CPU may be busy with others.
+_PATIENCE = 60.0  # seconds
 # A second process that was needed once is ended when it was not needed for so long.
 _IDLE = 60.0  # seconds
+# An answer of so many octets, or files, becomes requests in a thread.
+_LARGE, _MANY = 64 * 1024, 50
+
+
+class ConversionError(Exception):
+    """No process converts this message: the machine's trouble, not the message's."""
 
 
 class _BrokeOffError(Exception):
-    """The process is gone, or had to be ended."""
+    """The process is gone, or what it says is no answer."""
+
+
+class _TooLongError(Exception):
+    """The process had to be ended."""
 
 
 class _Child:
-    """A converting process, and the pipes to it."""
+    """A converting process, and the socket to it."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._reader = asyncio.StreamReader()
-        self._writer: asyncio.WriteTransport
-        self._answers: asyncio.ReadTransport
+        self._socket = process.socket
 
     @classmethod
-    async def start(cls) -> "_Child":
-        """Start one.
+    async def start(cls, begin: Callable[[], Process]) -> "_Child":
+        """Start one, and wait until it is ready.
 
         Raises:
             OSError: it cannot be started.
         """
-        process = await asyncio.to_thread(take)
-        child, loop = cls(process), asyncio.get_running_loop()
-        child._answers, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(child._reader), process.stdout
-        )
-        child._writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
-        child._writer.write(GO)
+        child = cls(await asyncio.to_thread(begin))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await child._send(GO)
+                await child._be_ready()
+        except BaseException:
+            await child.end()
+            raise
         return child
 
-    async def ask(self, octets: bytes) -> bytes:
-        """The answer to a question.
+    async def _be_ready(self) -> None:
+        said = await asyncio.get_running_loop().sock_recv(self._socket, 200)
+        if said == UNCONFINED:
+            log.warning("the kernel does not confine the converting process; its limits hold")
+        elif said != CONFINED:
+            raise ChildProcessError(
+                f"the converting process does not start: {said[1:].decode('ascii', 'replace')}"
+            )
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, as far as is known."""
+        return self._process.popen.poll() is None
+
+    async def ask(self, question: bytes, content: int, asked: Asked) -> tuple[bytes, bytes]:
+        """The answer to a question: its JSON, and what was made.
 
         Raises:
-            OSError, EOFError: it is gone.
+            OSError, EOFError: the process is gone.
+            NoAnswerError: it says more than an answer may have.
         """
-        self._writer.write(LENGTH.pack(len(octets)) + octets)
-        (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
-        return await self._reader.readexactly(length)
+        # The descriptor goes with the first octets: so few always fit.
+        socket.send_fds(self._socket, [QUESTION.pack(len(question))], [content])
+        await self._send(question)
+        head, made = ANSWER.unpack(await self._receive(ANSWER.size))
+        if not may_have(head, made, asked):
+            raise NoAnswerError("too long")
+        return bytes(await self._receive(head)), bytes(await self._receive(made))
+
+    async def _send(self, octets: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._socket, octets)
+
+    async def _receive(self, length: int) -> bytearray:
+        octets = bytearray(length)
+        view, loop = memoryview(octets), asyncio.get_running_loop()
+        while view:
+            count = await loop.sock_recv_into(self._socket, view)
+            if not count:
+                raise EOFError
+            view = view[count:]
+        return octets
 
     async def end(self) -> None:
         """End it, whatever it does."""
-        self._process.kill()
-        self._writer.close()
-        self._answers.close()
-        await asyncio.to_thread(self._process.wait)
+        self._process.popen.kill()
+        self._socket.close()
+        await asyncio.to_thread(self._process.popen.wait)
 
 
 class Converter:
-    """Converts messages that lie in files."""
+    """Converts messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], Process] = take) -> None:
+        """Args:
+        begin: starts a process; another one than ours in tests.
+        """
+        self._begin = begin
         self._idle: list[_Child] = []
         self._first, self._second = asyncio.Semaphore(), asyncio.Semaphore()
         self._ending: asyncio.TimerHandle | None = None
@@ -101,11 +147,11 @@ class Converter:
                     await self._start_first()
 
     async def _start_first(self) -> None:
-        starting = asyncio.ensure_future(_Child.start())
+        starting = asyncio.ensure_future(_Child.start(self._begin))
         try:
             self._idle.append(await asyncio.shield(starting))
         except asyncio.CancelledError:
-            # A process that is half started would be left behind, with its pipes.
+            # A process that is half started would be left behind, with its socket.
             await (await starting).end()
             raise
 
@@ -114,30 +160,39 @@ class Converter:
 
         Raises:
             Unconvertible: it cannot be sent.
-            OSError: its file is gone or cannot be read.
+            OSError: its file is gone or cannot be read, or no process can be started.
+            ConversionError: every process that was asked is gone.
         """
-        path = content.path
-        if path is None or not content.size:
+        if not content.size or (content.path is None and costs_little(content.data or b"")):
             return convert(content.data or b"", recipients, conversion)
-        conversion = replace(conversion, losses=dict(conversion.losses))  # a proxy of one does not travel
-        question = Question(str(path), content.size, tuple(recipients), conversion)
+        mail = await self._make_mail(content, Asked(content.size, recipients), conversion)
+        if len(mail.body) > _LARGE or len(mail.attachments) > _MANY:
+            return await asyncio.to_thread(make_requests, mail, recipients, conversion)
+        return make_requests(mail, recipients, conversion)
+
+    async def _make_mail(self, content: Content, asked: Asked, conversion: Conversion) -> Mail:
+        with contextlib.suppress(_TooLongError):
+            for again in (False, True):
+                try:
+                    return await self._ask_one(content, asked, conversion)
+                except _BrokeOffError as error:
+                    log.error("conversion broke off", size=asked.size, again=again, reason=str(error))
+        log.error("the message takes too much to be read, and goes along as a file", size=asked.size)
+        try:
+            return await self._ask_one(content, asked, conversion, unread=True)
+        except (_BrokeOffError, _TooLongError) as error:
+            raise ConversionError("no process converts the message") from error
+
+    async def _ask_one(
+        self, content: Content, asked: Asked, conversion: Conversion, *, unread: bool = False
+    ) -> Mail:
+        question = _write_question(asked, conversion, unread=unread)
         turn = await self._take_turn()
         try:
-            child = self._idle.pop() if self._idle else await _Child.start()
-            told = await self._ask(child, question)
-        except OSError as error:
-            log.warning("no process for conversions; a thread does it", reason=error.strerror)
-            return await asyncio.to_thread(_convert_here, path, question)
-        except _BrokeOffError:
-            log.error("conversion broke off; the message goes along as a file", size=content.size)
-            return await asyncio.to_thread(_convert_here, path, question, unread=True)
+            with _open(content) as descriptor:
+                return await self._ask(await self._take_child(), question, descriptor, asked)
         finally:
             turn.release()
-        if isinstance(told, Refused):
-            raise Unconvertible(told.status, told.reason)
-        if isinstance(told, OSError):
-            raise told
-        return told
 
     async def _take_turn(self) -> asyncio.Semaphore:
         try:
@@ -148,23 +203,33 @@ class Converter:
             return self._second
         return self._first
 
-    async def _ask(self, child: _Child, question: Question) -> Answer:
-        octets = pickle.dumps(question, pickle.HIGHEST_PROTOCOL)
+    async def _take_child(self) -> _Child:
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_alive:
+                return child
+            await child.end()
+        return await _Child.start(self._begin)
+
+    async def _ask(self, child: _Child, question: bytes, content: int, asked: Asked) -> Mail:
         try:
             async with asyncio.timeout(_PATIENCE):
-                answer = await child.ask(octets)
-        except (TimeoutError, OSError, EOFError):
-            await child.end()
-            raise _BrokeOffError from None
-        except BaseException:
-            await child.end()
+                mail = await _read(await child.ask(question, content, asked), asked)
+        except Unconvertible:
+            self._keep(child)
             raise
-        self._idle.append(child)
-        self._tidy_later()
-        told: Answer = _Unpickler(io.BytesIO(answer)).load()
-        return told
+        except BaseException as error:
+            await child.end()
+            if isinstance(error, TimeoutError):
+                raise _TooLongError from None
+            if isinstance(error, OSError | EOFError | NoAnswerError):
+                raise _BrokeOffError(type(error).__name__) from None
+            raise
+        self._keep(child)
+        return mail
 
-    def _tidy_later(self) -> None:
+    def _keep(self, child: _Child) -> None:
+        self._idle.append(child)
         if self._ending is None and len(self._idle) > 1:
             self._ending = asyncio.get_running_loop().call_later(_IDLE, self._tidy)
 
@@ -186,23 +251,43 @@ class Converter:
         await asyncio.gather(*(child.end() for child in idle))
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows what an answer is made of and nothing else: the other process has read a stranger's octets."""
+async def _read(answer: tuple[bytes, bytes], asked: Asked) -> Mail:
+    """The mail that was answered.
 
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("relay.message.") or module in _MODULES:
-            return super().find_class(module, name)
-        # OSError becomes one of its own kinds by its number.
-        if module == "builtins" and issubclass(getattr(builtins, name, object), OSError):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-
-_MODULES = ("relay.mail", "relay.conversion.child")
+    Raises:
+        Unconvertible: the message cannot be sent.
+        NoAnswerError: it is no answer.
+    """
+    if sum(map(len, answer)) <= _LARGE:
+        return read_answer(*answer, asked)
+    return await asyncio.to_thread(read_answer, *answer, asked)
 
 
-def _convert_here(path: Path, question: Question, *, unread: bool = False) -> Converted:
-    with Content(question.size, "", path=path).map() as content:
-        if unread:
-            return convert_unread(content, question.recipients, question.conversion)
-        return convert(content, question.recipients, question.conversion)
+def _write_question(asked: Asked, conversion: Conversion, *, unread: bool) -> bytes:
+    conversion = replace(conversion, losses=dict(conversion.losses))  # a proxy of one is no JSON
+    told = {
+        "size": asked.size,
+        "recipients": list(asked.forward_paths),
+        "conversion": asdict(conversion),
+        "unread": unread,
+    }
+    return json.dumps(told).encode()
+
+
+@contextmanager
+def _open(content: Content) -> Iterator[int]:
+    """A descriptor from which the content can be read.
+
+    Raises:
+        OSError: its file is gone or cannot be read.
+    """
+    if content.path is not None:
+        descriptor = os.open(content.path, os.O_RDONLY | os.O_CLOEXEC)
+    else:
+        descriptor = os.memfd_create("message")
+    try:
+        if content.path is None:
+            os.write(descriptor, content.data or b"")
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -4,7 +4,6 @@
 done; the 202 as soon as its status line is there. What was cut off in between is unknown.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -14,15 +13,13 @@ from relay.conversion.pool import Converter
 from relay.courier.judgement.holds import Trouble
 from relay.courier.judgement.rules import DAY_IS_FULL
 from relay.mail import Conversion, Loss, Unconvertible
-from relay.message import Converted, Request, convert
+from relay.message import Converted, Request
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import Claim, Spool
 from relay.works.client import Client
 from relay.works.diagnosis import Failure, diagnose_failure
 from relay.works.pace.pacing import Pacing, Slot
 
-# Below this a conversion costs less than a thread's hop, and does not hold up the event loop.
-_INLINE = 32 * 1024  # octets
 _ACCEPTED = 202
 _TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works took the message", http_status=_ACCEPTED)
 
@@ -100,12 +97,7 @@ class Attempt:
         envelope = self.claim.entry.envelope
         how = conversion(self.config, self.account, find_rules(self.config, envelope))
         how = replace(how, delivery_options=envelope.delivery_options, envelope=envelope.forward_paths)
-        if content.path is not None:
-            return await self.tools.converter.convert(content, self.recipients, how)
-        octets = content.data or b""
-        if content.size <= _INLINE:
-            return convert(octets, self.recipients, how)
-        return await asyncio.to_thread(convert, octets, self.recipients, how)
+        return await self.tools.converter.convert(content, self.recipients, how)
 
     @property
     def recipients(self) -> list[str]:

@@ -9,19 +9,21 @@ from relay.envelope import Buffer
 from relay.mail import Address, Conversion, Loss, Mail, Unconvertible, make_loss
 from relay.message import limits
 from relay.message.addresses import read_addresses
+from relay.message.dumping import dump
 from relay.message.fields import Fields, find_start, read_fields
-from relay.message.header import Header
+from relay.message.header import Header, read_header
 from relay.message.names import cut_units, make_one_line
-from relay.message.notes import say_unreadable
+from relay.message.notes import find_language, say_unreadable
 from relay.message.parse import Understood, parse
 from relay.message.payload import Payload, make_payload
-from relay.message.recipients import assign
+from relay.message.recipients import assign, find_own
 from relay.message.settle import attach_original, settle_losses
 from relay.message.text import budget
 
 # Controls of ISO 646 that are neither white space nor the escapes of ISO 2022.
 _NO_TEXT = bytes(sorted(set(range(0x20)) - set(b"\t\n\v\f\r\x0e\x0f\x1a\x1b")))
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+TOO_MUCH = "TooMuch"  # the detail of a message that took too much to understand
 _SAMPLE = 64 * 1024
 # What stands between a display name's words; an address has none of it outside quotes (RFC 5322 §3.2.3).
 _ENDS_OF_ADDRESSES = re.compile(r"[\s<>()\[\],;:\"']+")
@@ -44,7 +46,6 @@ class Converted:
     losses: tuple[Loss, ...]
 
 
-@budget.bounded()
 def convert(content: Buffer, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
     """Convert a message for its envelope's recipients.
 
@@ -54,27 +55,41 @@ def convert(content: Buffer, forward_paths: Sequence[str], conversion: Conversio
         Unconvertible: a limit is passed (5.6.0), the files are too large (5.3.4), or the configuration
             refuses a loss (5.6.4).
     """
-    return _make_requests(_understand(content), content, forward_paths, conversion)
+    return make_requests(make_mail(content, forward_paths, conversion), forward_paths, conversion)
 
 
 @budget.bounded()
-def convert_unread(content: Buffer, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
-    """The message as a file: for one that took too long, or too much, to understand.
+def make_mail(
+    content: Buffer, forward_paths: Sequence[str], conversion: Conversion, *, unread: bool = False
+) -> Mail:
+    """What is the same in all the requests of a message: all that has to be read in it.
+
+    Of To and Cc only those are in it who are recipients, each in the envelope's spelling.
+
+    Args:
+        content: the octets.
+        forward_paths: the recipients.
+        conversion: how it is converted.
+        unread: it takes too much to be understood: its body goes along as a file, and is not read.
 
     Raises:
         Unconvertible: as `convert`.
     """
-    return _make_requests(_wrap(content, "TooMuch"), content, forward_paths, conversion)
-
-
-def _make_requests(
-    understood: Understood, content: Buffer, forward_paths: Sequence[str], conversion: Conversion
-) -> Converted:
+    understood = _wrap(content, TOO_MUCH) if unread else _understand(content)
     mail = settle_losses(understood, content, conversion, forward_paths)
     mail = _name_sender(mail, conversion)
     _check_size(mail, conversion)
-    destinations = assign(mail.to, mail.cc, forward_paths, conversion)
-    requests = tuple(Request(one.serves, make_payload(mail, one, conversion)) for one in destinations)
+    to, cc = (find_own(shown, forward_paths) for shown in (mail.to, mail.cc))
+    return replace(mail, to=to, cc=cc)
+
+
+def make_requests(mail: Mail, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
+    """The requests that send a mail to its envelope's recipients, and to nobody else."""
+    body = dump(mail.body)
+    requests = tuple(
+        Request(one.serves, make_payload(mail, one, conversion, body))
+        for one in assign(mail.to, mail.cc, forward_paths, conversion)
+    )
     return Converted(requests, mail.losses)
 
 
@@ -146,13 +161,30 @@ def _is_no_message(content: Buffer) -> bool:
 
 
 def _wrap(content: Buffer, detail: str) -> Understood:
-    """The message as it is, attached to a note."""
+    """The message as it is, attached to a note; its header says what it can all the same."""
     original = attach_original(content)
-    loss = make_loss("unreadable", detail)
+    header = _read_header(content)
     mail = Mail(
-        "", say_unreadable("en"), "text", attachments=(original,) if original.size else (), losses=(loss,)
+        subject=header.subject,
+        body=say_unreadable(find_language(Mail(header.subject, "", "text"), ())),
+        content_type="text",
+        originator=next(iter(header.originators), None),
+        to=header.to,
+        cc=header.cc,
+        attachments=(original,) if original.size else (),
+        losses=(make_loss("unreadable", detail),),
     )
-    return Understood(Header("", (), (), (), (), (), (), ()), mail)
+    return Understood(header, mail)
+
+
+def _read_header(content: Buffer) -> Header:
+    """What the message's own fields say; nothing, if they are what cannot be understood."""
+    try:
+        return read_header(read_fields(content, find_start(content), len(content))[0])
+    except Unconvertible:
+        raise
+    except Exception:  # noqa: BLE001 - a fault of ours must not cost anybody a message
+        return Header("", (), (), (), (), (), (), ())
 
 
 def _check_size(mail: Mail, conversion: Conversion) -> None:

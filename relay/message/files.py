@@ -32,6 +32,7 @@ _FALLBACKS = {
     "text/rfc822-headers": "headers",
 }
 _DEEPEST_TNEF = 5
+_LONGEST_TYPE = 255  # RFC 6838 §4.2: 127 characters for each of the two names
 _TYPES = mimetypes.MimeTypes()  # the built-in table only: the same on every machine
 
 
@@ -185,6 +186,7 @@ def _type_of(file: File) -> str:
         or media_type.startswith("/")
         or media_type.endswith("/")
         or not media_type.isascii()
+        or len(media_type) > _LONGEST_TYPE
     ):
         media_type = _TYPES.guess_type(make_one_line(file.name))[0] or "application/octet-stream"
     if media_type == "text/calendar" and file.method.isalpha():

@@ -77,7 +77,12 @@ def _find_codec(root: Part, head: bytes) -> str:
         return ""
     if read.guessed and (first := _HIGH.search(head)) and first.start() + _GUESS > len(head):
         return ""
-    return read.codec if read.codec in _BY_LINE or read.codec.startswith(_ONE_OCTET) else ""
+    return read.codec if is_codec_of_rest(read.codec) else ""
+
+
+def is_codec_of_rest(codec: str) -> bool:
+    """Whether a rest can be in that codec."""
+    return codec in _BY_LINE or codec.startswith(_ONE_OCTET)
 
 
 def _has_controls(block: bytes) -> bool:

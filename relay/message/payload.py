@@ -16,7 +16,14 @@ from relay.mail import Attachment, Conversion, Leaf, Mail, Rest
 from relay.message.dumping import dump
 from relay.message.long import escape_rest
 from relay.message.recipients import Destinations
-from relay.message.transfer import BLOCK, decode_base64_blocks, decode_blocks, read_blocks, strip_blanks
+from relay.message.transfer import (
+    BLOCK,
+    decode_base64_blocks,
+    decode_blocks,
+    is_alphabet,
+    read_blocks,
+    strip_blanks,
+)
 
 _SEND = 64 * 1024
 _MEMBER = len(b'"data":""')
@@ -41,7 +48,11 @@ class Data:
             yield from _encode(self.decode(content))
             return
         for block in read_blocks(content, leaf.start, leaf.clean_end, _SEND):
-            yield strip_blanks(block)
+            stripped = strip_blanks(block)
+            if not is_alphabet(stripped):
+                # It stands in the request as it is: what another process has said of it is not believed.
+                raise ValueError("the content is not the Base64 that it was")
+            yield stripped
         start = max(leaf.start, leaf.clean_end)
         yield from _encode(decode_base64_blocks(read_blocks(content, start, leaf.end)))
 
@@ -116,19 +127,25 @@ class Payload:
                 yield segment
 
 
-def make_payload(mail: Mail, destinations: Destinations, conversion: Conversion) -> Payload:
-    """The request that sends the mail to those destinations."""
+def make_payload(mail: Mail, destinations: Destinations, conversion: Conversion, body: bytes) -> Payload:
+    """The request that sends the mail to those destinations.
+
+    Args:
+        mail: what is sent.
+        destinations: to whom.
+        conversion: how.
+        body: the mail's body in JSON; the requests of one mail share it.
+    """
     request: dict[str, str | bool] = {"to": "; ".join(destinations.to)}
     if destinations.cc:
         request["cc"] = "; ".join(destinations.cc)
     if destinations.bcc:
         request["bcc"] = "; ".join(destinations.bcc)
     request["subject"] = mail.subject
-    request["body"] = mail.body
-    segments: list[bytes | Data | Rest] = []
+    segments: list[bytes | Data | Rest] = [dump(request)[:-1] + b',"body":', body]
     if mail.rest is not None:
-        segments += [dump(request)[: -len('"}')], mail.rest]
-        request = {}
+        segments[-1:] = [body[:-1], mail.rest, b'"']
+    request = {}
     request["contentType"] = mail.content_type
     if mail.user_name:
         request["userName"] = mail.user_name
@@ -137,7 +154,7 @@ def make_payload(mail: Mail, destinations: Destinations, conversion: Conversion)
     request["isSendSeparately"] = conversion.send_separately or destinations.separately
     if conversion.security_level:
         request["securityLevel"] = conversion.security_level
-    segments.append((b'",' + dump(request)[1:-1]) if segments else dump(request)[:-1])
+    segments.append(b"," + dump(request)[1:-1])
     for number, attachment in enumerate(mail.attachments):
         segments.append(b",{" if number else b',"attachments":[{')
         segments.append(Data(attachment.source, attachment.size))

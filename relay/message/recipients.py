@@ -89,6 +89,11 @@ def assign(
     ] or [Destinations(())]
 
 
+def find_own(addresses: Iterable[Address], forward_paths: Sequence[str]) -> tuple[Address, ...]:
+    """Those of the addresses that are in the envelope, each once and in the envelope's spelling."""
+    return tuple(Address("", path) for path in _Envelope(forward_paths).claim(addresses))
+
+
 def find_others(addresses: Iterable[Address], forward_paths: Sequence[str]) -> list[Address]:
     """The addresses that are not in the envelope, each once; `root` alone is there as `root@` any domain."""
     envelope = _Envelope(forward_paths)

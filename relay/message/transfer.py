@@ -66,7 +66,7 @@ def strip_blanks(block: bytes) -> bytes | bytearray:
     return lines.translate(None, BLANKS) if any(blank in lines for blank in BLANKS) else lines
 
 
-def _is_alphabet(stripped: bytes | bytearray) -> bool:
+def is_alphabet(stripped: bytes | bytearray) -> bool:
     """Whether there is nothing but the alphabet; the decoder is the fastest to tell."""
     whole = len(stripped) // 4 * 4
     if b"=" in stripped or stripped[whole:].translate(None, ALPHABET):
@@ -195,7 +195,7 @@ def _find_clean(content: Buffer, leaf: Leaf) -> tuple[int, int]:
     while at < end:
         block = bytes(content[at : min(end, at + _READ)])
         stripped = strip_blanks(block)
-        if not _is_alphabet(stripped):
+        if not is_alphabet(stripped):
             break
         characters += len(stripped)
         at += len(block)

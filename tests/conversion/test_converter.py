@@ -1,27 +1,38 @@
 """Large messages are converted in a process that can be limited and killed, and nothing is lost by it."""
 
 import asyncio
-import base64
+import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from relay.conversion import pool
 from relay.conversion.pool import Converter
+from relay.conversion.process import start
+from relay.envelope import Content
 from relay.host.content import ContentWriter
 from relay.mail import Conversion, Unconvertible
 from relay.message import convert
+from tests.support.converter import FIELDS, HOW, TO, all_children, kill_over_scans, make_scan
 
-TO = ("office@example.com",)
-HOW = Conversion()
-SCAN = (
-    b"From: scanner@example.com\r\nTo: office@example.com\r\nSubject: scan\r\nMIME-Version: 1.0\r\n"
-    b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n'
-    b'Content-Type: application/pdf; name="scan.pdf"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
-    + base64.encodebytes(os.urandom(300_000)).replace(b"\n", b"\r\n")
-    + b"--b--\r\n"
-)
+# Converting processes that die, or do not come to an end, over whatever is to be understood.
+_OVER_ALL = """
+import sys; sys.path[:] = sys.argv[1:]
+import os, time
+from relay.conversion import child
+make = child.make_mail
+def make_mail(*message, unread):
+    if not unread: {}
+    return make(*message, unread=unread)
+child.make_mail = make_mail
+os.read(0, 1)
+child.main()
+"""
+DIES, HANGS = _OVER_ALL.format("os._exit(1)"), _OVER_ALL.format("\n        while True: pass")
+SCAN = make_scan(300_000)
 
 
 @pytest.fixture
@@ -39,16 +50,6 @@ def keep(tmp_path):
         return writer.finish()
 
     return write
-
-
-def all_children():
-    """Of every thread; one that ends meanwhile leaves its children to another, so all are looked at again."""
-    while True:
-        try:
-            tasks = list(Path("/proc/self/task").iterdir())
-            return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
 
 
 @pytest.fixture
@@ -101,19 +102,90 @@ async def test_a_file_that_is_gone_is_an_os_error(converter, keep):
         await converter.convert(content, TO, HOW)
 
 
-async def test_a_process_that_is_killed_loses_no_message(converter, keep, children):
-    """The kernel kills whoever uses too much: the message goes along as a file, the next one as ever."""
+async def test_a_process_that_is_killed_over_a_message_costs_nothing(converter, keep, children):
+    """The kernel kills whoever is large when memory is short: a good scan arrived as message.eml."""
     await converter.convert(keep(SCAN), TO, HOW)
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)
     asked = asyncio.ensure_future(converter.convert(keep(SCAN), TO, HOW))
     await asyncio.sleep(0.05)
     os.kill(pid, signal.SIGKILL)
-    converted = await asked
-    assert [loss.loss for loss in converted.losses] == ["unreadable"]
-    assert b'"message.eml"' in b"".join(converted.requests[0].payload.blocks(SCAN))
-    assert await converter.convert(keep(SCAN), TO, HOW) == convert(SCAN, TO, HOW)
+    assert await asked == convert(SCAN, TO, HOW)
     assert children() != [pid]
+
+
+async def test_a_process_that_died_idle_costs_nobody_a_delay(converter, keep, children):
+    """The next large message waited for a retry: "attempt broke off"."""
+    await converter.convert(keep(SCAN), TO, HOW)
+    (pid,) = children()
+    os.kill(pid, signal.SIGKILL)
+    assert await converter.convert(keep(SCAN), TO, HOW) == convert(SCAN, TO, HOW)
+
+
+async def test_one_kill_for_each_scan_at_random_moments(converter, keep, children):
+    """The short form of tests/long/crash/converter.py."""
+    assert await kill_over_scans(converter, keep(SCAN), children, 15) == [convert(SCAN, TO, HOW)] * 15
+
+
+async def test_a_message_over_which_every_process_dies_goes_along_as_a_file(keep, monkeypatch):
+    """With its subject and its recipients, which its header says."""
+    converter = Converter(lambda: start([sys.executable, "-c", DIES, *sys.path]))
+    converted = await converter.convert(keep(SCAN), TO, HOW)
+    await converter.stop()
+    assert [loss.loss for loss in converted.losses][-1:] == ["unreadable"]
+    body = json.loads(b"".join(converted.requests[0].payload.describe(SCAN)))
+    assert (body["subject"], body["to"]) == ("scan", "office@example.com")
+    assert [one["filename"] for one in body["attachments"]] == ["message.eml"]
+
+
+async def test_a_message_that_takes_too_long_goes_along_as_a_file(keep, monkeypatch):
+    """That is its own fault: it is not tried a second time."""
+    monkeypatch.setattr(pool, "_PATIENCE", 2.0)
+    converter = Converter(lambda: start([sys.executable, "-c", HANGS, *sys.path]))
+    converted = await converter.convert(keep(SCAN), TO, HOW)
+    await converter.stop()
+    assert "unreadable" in [loss.loss for loss in converted.losses]
+
+
+async def test_without_any_process_the_relay_does_not_read_it_itself(keep):
+    def none():
+        raise BlockingIOError
+
+    with pytest.raises(BlockingIOError):
+        await Converter(none).convert(keep(SCAN), TO, HOW)
+
+
+async def test_small_and_dear_goes_to_a_process_too(converter, children):
+    """32 KB of names without a charset held up every session."""
+    parts = b"".join(b"--b\r\nContent-Type: a/b; name=\xc1\xe9%d\r\n\r\nx\r\n" % n for n in range(600))
+    dear = FIELDS + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts + b"--b--\r\n"
+    content = Content(len(dear), "", data=dear)
+    assert await converter.convert(content, TO, HOW) == convert(dear, TO, HOW)
+    assert len(children()) == 1
+
+
+async def test_small_and_plain_needs_none(converter, children):
+    plain = FIELDS + b"\r\n" + b"Backup is done.\r\n" * 100
+    content = Content(len(plain), "", data=plain)
+    assert await converter.convert(content, TO, HOW) == convert(plain, TO, HOW)
+    assert not children()
+
+
+GOLDEN = sorted(Path(__file__).parents[1].rglob("*.eml"))
+
+
+async def test_every_golden_message_becomes_the_same(converter, keep):
+    """Whatever a conversion needs can be had within the confinement, and nothing is lost on the way back."""
+    assert len(GOLDEN) > 300
+    for path in GOLDEN:
+        octets = path.read_bytes()
+        results = []
+        for become in (converter.convert(keep(octets), TO, HOW), asyncio.to_thread(convert, octets, TO, HOW)):
+            try:
+                results.append(await become)
+            except Unconvertible as error:
+                results.append(str(error))
+        assert results[0] == results[1], path.name
 
 
 async def test_who_gives_up_waiting_leaves_no_answer_behind(converter, keep):

@@ -273,7 +273,7 @@ async def test_a_probe_that_says_nothing_makes_room_for_the_next(relay, monkeypa
     courier = relay.service.courier
     await until(lambda: courier.held and not courier.under_way)
     with monkeypatch.context() as patch:
-        patch.setattr("relay.courier.attempt.convert", lambda *_: 1 / 0)
+        patch.setattr("relay.conversion.pool.convert", lambda *_: 1 / 0)
         relay.pass_time(3601)
         await relay.reach(queue_id, State.DELAYED)
     refusing.times = 1  # met long ago: it is over

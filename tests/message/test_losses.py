@@ -6,7 +6,7 @@ import json
 import pytest
 
 from relay.mail import Conversion, Policy, Unconvertible, Weight
-from relay.message import KINDS, convert, convert_unread
+from relay.message import KINDS, convert, make_mail, make_requests
 
 FIELDS = b"From: Scan <scan@example.com>\r\nTo: Kimura <a@example.com>\r\nSubject: report\r\n"
 REPLY_TO = FIELDS + b"Reply-To: Desk <desk@example.net>\r\n\r\nHello\r\n"
@@ -79,6 +79,26 @@ def test_attach_beside_a_forwarded_message():
     body, _ = run(content, losses={"date": Policy.ATTACH})
     files = [(one["filename"], base64.b64decode(one["data"])) for one in body["attachments"]]
     assert files == [("message.eml", b"Subject: y\r\n\r\nz\r\n"), ("message (2).eml", content)]
+
+
+def convert_unread(content, paths, how):
+    """As for a message that takes too much to be understood."""
+    return make_requests(make_mail(content, paths, how, unread=True), paths, how)
+
+
+def test_what_is_not_read_says_what_its_header_does():
+    """A scan whose conversion failed twice arrived as "(no subject)"."""
+    content = (
+        "From: 受付 <a@example.com>\r\nTo: b@example.com\r\nCc: c@example.com\r\nSubject: 見積書の件\r\n\r\nx"
+    )
+    converted = convert_unread(
+        content.encode(), ["b@example.com", "c@example.com", "d@example.com"], Conversion()
+    )
+    body = json.loads(b"".join(converted.requests[0].payload.blocks(content.encode())))
+    shown = [body[name] for name in ("subject", "to", "cc", "bcc", "userName")]
+    assert shown == ["見積書の件", "b@example.com", "c@example.com", "d@example.com", "受付"]
+    assert "変換できなかった" in body["body"]
+    assert [one["filename"] for one in body["attachments"]] == ["message.eml"]
 
 
 BLIND = b"Bcc: boss@example.com,\r\n chief@example.com\r\nResent-BCC : boss@example.com\r\n"

@@ -130,6 +130,11 @@ _ALSO |= {
 }
 
 
+def all_codecs() -> set[str]:
+    """Every codec that a label can mean, those that are ours included."""
+    return {*_CODECS.values(), *filter(_is_known, _ALSO)}
+
+
 def find_codec(label: str) -> str:
     """The codec that a label means, "" when it means none.
 
