@@ -55,7 +55,6 @@ DOORS = {
     "aiosmtpd": {"smtp"},
     "httpx2": {"works/http", "works/auth"},
     "httpcore2": {"works/http"},
-    "httptools": {"works/http"},
     "sqlite3": {"spool"},
     "psycopg": {"postgres"},
     "email": {"message", "notices"},
@@ -207,6 +206,6 @@ def test_what_the_relay_can_do_without_is_not_loaded_before_it_listens():
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True)
-    later = {"rich", "httpx2", "starlette", "uvicorn", "jinja2", "chardet", "cryptography"}
+    later = {"rich", "httpcore2", "httpx2", "starlette", "uvicorn", "jinja2", "chardet", "cryptography"}
     assert "aiosmtpd" in done.stdout.split()
     assert not later & set(done.stdout.split())

@@ -19,7 +19,8 @@ from relay.outcome import Outcome
 from relay.works.auth.errors import TokenError
 from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure, diagnose_probe
 from relay.works.http.body import Payload, stream_blocks
-from relay.works.http.exchange import Exchanges, OnStatus, Request, Timeouts
+from relay.works.http.exchange import Exchanges, Request, Timeouts
+from relay.works.http.progress import OnStatus
 
 _UNAUTHORIZED = 401
 _TEMPORARY_REDIRECT = 307

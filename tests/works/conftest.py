@@ -4,7 +4,7 @@ import asyncio
 
 import uvloop
 
-_ON_BOTH = ("test_client", "test_instances")
+_ON_BOTH = ("test_client", "test_exchange", "test_instances")
 
 
 def pytest_asyncio_loop_factories(config, item):

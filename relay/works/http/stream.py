@@ -1,8 +1,7 @@
-"""One connection to the API: knows what has left this machine, and sees a status line at once.
+"""One connection to the API as a network stream of httpcore, which sees a status line at once.
 
-An exception's class cannot tell whether a broken request may have been taken. Two facts can: whether
-the kernel took all of the body, and whether a status line came back. The streams of HTTP libraries
-hide both behind their buffers.
+The streams of HTTP libraries hide what matters here behind their buffers: this one says of each write whether
+the kernel took it, gives httpcore whole heads only, and tells the exchange of a status line before that.
 """
 
 import asyncio
@@ -10,14 +9,20 @@ import re
 import select
 import socket
 import ssl
-from collections import deque
 from collections.abc import Iterable
+from typing import Any
+
+import httpcore2 as httpcore
+
+from relay.works.http.progress import Progress, current
 
 _MOST_BUFFERED = 256 * 1024  # octets of an answer that wait to be read
-_LONGEST_HEAD = 4096  # octets in which the status line is looked for
-# An interim answer (1xx) comes before the one that counts (RFC 9110 §15.2).
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-9]\d\d)[ \r\n]")
-_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d[ \r\n]")
+_MOST_HEAD = 64 * 1024  # octets of an answer before its body
+_PREFIX = b"HTTP/"
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-9]\d\d)(?: [^\n]*)?\r?\n")
+# An interim answer comes before the one that counts (RFC 9110 §15.2). Not 101: another protocol is no answer.
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d(?: [^\n]*)?\r?\n")
+_END = re.compile(rb"\n\r?\n")
 _KEEPALIVE = (  # an answer may take minutes, and firewalls forget silent connections sooner
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
@@ -26,75 +31,34 @@ _KEEPALIVE = (  # an answer may take minutes, and firewalls forget silent connec
 )
 
 
-class Broken(Exception):  # noqa: N818 - what the connection is
-    """The connection is of no use any more."""
+class NameUnknown(httpcore.ConnectError):
+    """The host's name does not resolve."""
 
 
-class TooSlow(Broken):
-    """The peer did not take, or not give, anything in time."""
+class TlsRefused(httpcore.ConnectError):
+    """No TLS, or a certificate that does not fit."""
 
 
-class Stream(asyncio.Protocol):
+class NotHttp(httpcore.ReadError):
+    """What came is not HTTP."""
+
+
+class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A TCP or TLS connection."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._chunks: deque[bytes] = deque()
-        self._buffered = 0
+        self._buffer = bytearray()  # what came and was not read
         self._paused = False
         self._ended = False  # the peer said that it sends no more, or the connection is lost
-        self._lost = False
+        self._lost: bool | Exception = False
         self._reading: asyncio.Future[None] | None = None
         self._draining: asyncio.Future[None] | None = None
-        self._head = bytearray()  # the first octets of this exchange's answer
-        self.deadline: float | None = None  # in the loop's time: no read waits beyond it
-
-    # What the exchange knows about itself.
-
-    def begin(self) -> None:
-        """A new exchange starts: forget the last one's answer."""
-        self._head.clear()
-        self.deadline = None
-
-    @property
-    def usable(self) -> bool:
-        """Whether an idle connection can take a request: the peer has said nothing and not closed."""
-        if self._ended or self._chunks or self._transport.is_closing():
-            return False
-        # What the event loop has not seen yet the kernel may know: a request that meets a closing
-        # connection is the one that nobody can tell the fate of.
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
-
-    @property
-    def answered(self) -> bool:
-        """Whether an answer, not an interim one, has begun to come."""
-        head = self._final_head()
-        return bool(head) and not _INTERIM.match(head)
-
-    @property
-    def speaks_http(self) -> bool:
-        """Whether what came, if anything did, begins as an answer does."""
-        return self._final_head()[:5] == b"HTTP/"[: len(self._final_head())]
-
-    @property
-    def ended(self) -> bool:
-        """Whether the peer has closed."""
-        return self._ended
-
-    def find_status(self) -> int | None:
-        """The status of this exchange's answer as soon as its line is whole; None before."""
-        head = self._final_head()
-        match = _STATUS_LINE.match(head)
-        return int(match[1]) if match and b"\n" in head else None
-
-    def _final_head(self) -> bytes:
-        head = bytes(self._head)
-        while _INTERIM.match(head) and (end := head.find(b"\r\n\r\n")) >= 0:
-            head = head[end + 4 :]
-        return head
+        self._exchange: Progress | None = None  # the one that it works for
+        self._head = b""  # of its request, until the first block of the body goes with it
+        self._in_body = False  # the head of its answer was read
+        self._behind_head = 0  # octets that were read behind it
 
     # asyncio.Protocol
 
@@ -112,25 +76,22 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a peer that floods is made to wait."""
-        if len(self._head) < _LONGEST_HEAD:
-            self._head += data[: _LONGEST_HEAD - len(self._head)]
-        self._chunks.append(data)
-        self._buffered += len(data)
-        if self._buffered > _MOST_BUFFERED and not self._paused:
+        self._buffer += data
+        if len(self._buffer) > _MOST_BUFFERED and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        _wake(self._reading)
 
     def eof_received(self) -> bool:
         """Note that the peer closed; the transport closes too."""
         self._ended = True
-        self._wake()
+        _wake(self._reading)
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """Let whoever waits find out."""
-        self._ended = self._lost = True
-        self._wake()
+        self._ended, self._lost = True, exc or True
+        _wake(self._reading)
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -141,100 +102,210 @@ class Stream(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has room again, or there is nobody to write to."""
         draining, self._draining = self._draining, None
-        if draining is not None and not draining.done():
-            draining.set_result(None)
+        _wake(draining)
 
-    def _wake(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None and not reading.done():
-            reading.set_result(None)
+    # httpcore.AsyncNetworkStream
 
-    # What the exchange reads and writes.
-
-    async def read(self) -> bytes:
-        """The next octets of the answer; b"" at its end.
-
-        Raises:
-            TooSlow: nothing came by the deadline.
-        """
-        if not self._chunks and not self._ended:
-            self._reading = self._loop.create_future()
-            await self._wait(self._reading, self.deadline)
-        if not self._chunks:
-            return b""
-        chunk = self._chunks.popleft()
-        self._buffered -= len(chunk)
-        if self._buffered <= _MOST_BUFFERED and self._paused and not self._ended:
-            self._paused = False
-            self._transport.resume_reading()
-        return chunk
-
-    async def write(self, octets: bytes, patience: float) -> None:
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's name
         """Give octets to the kernel, all of them.
 
         Raises:
-            Broken: the peer has closed, or the connection is lost with some of them here.
-            TooSlow: the peer read none of them for `patience` seconds, or not all by the deadline.
+            httpcore.WriteError: the peer has closed, or has answered already: httpcore reads its answer then,
+                as RFC 9112 §9.6 wants it.
+            httpcore.WriteTimeout: it read none of them for `timeout` seconds, or not all by the deadline.
         """
-        if self._ended:
-            raise Broken
-        self._transport.write(octets)
-        if self._transport.is_closing():  # the kernel refused them; the protocol hears of it later
-            raise Broken
-        draining = self._draining
-        if draining is None:
+        if self._exchange is not current.get():
+            self._exchange, self._in_body, self._behind_head = current.get(), False, 0
+            self._head = buffer
             return
-        until = self._loop.time() + patience
-        await self._wait(draining, until if self.deadline is None else min(until, self.deadline))
+        # A small message leaves in one piece. httpcore writes nothing at the end of one without a body.
+        buffer, self._head = self._head + buffer, b""
+        if not buffer:
+            return
+        if self._ended or self._answered:
+            raise httpcore.WriteError
+        self._transport.write(buffer)
+        if self._transport.is_closing():  # the kernel refused them; the protocol hears of it later
+            raise httpcore.WriteError
+        if self._draining is not None:
+            await self._wait(self._draining, timeout, httpcore.WriteTimeout)
         if self._lost:
-            raise Broken
+            raise httpcore.WriteError
 
-    async def _wait(self, event: "asyncio.Future[None]", until: float | None) -> None:
-        timer = None if until is None else self._loop.call_at(until, _expire, event)
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - likewise
+        """A whole head, or the next octets of a body; b"" at the end.
+
+        Raises:
+            NotHttp: what came is none.
+            httpcore.ReadError: what came cannot be read, or the connection was reset.
+            httpcore.ReadTimeout: nothing came by the deadline.
+        """
+        if not self._in_body:
+            return self._take(await self._find_head(timeout))
+        while not self._buffer and not self._ended:
+            await self._wait_for_more(timeout)
+        octets = self._take(max_bytes)
+        self._behind_head += len(octets)
+        return octets
+
+    async def _find_head(self, timeout: float | None) -> int:  # noqa: ASYNC109 - likewise
+        """The length of the answer's head, once it is there; its status line is told before."""
+        seen = 0
+        while True:
+            self._skip_interim()
+            if (line := _STATUS_LINE.match(self._buffer)) is not None:
+                await current.get().note(int(line[1]))
+                if (end := _END.search(self._buffer, seen)) is not None:
+                    self._in_body = True
+                    return end.end()
+            elif not _PREFIX.startswith(self._buffer[: len(_PREFIX)]):
+                raise NotHttp
+            elif self._answered:
+                raise httpcore.ReadError("another version, or another protocol")
+            if self._ended:
+                return len(self._buffer)
+            if len(self._buffer) > _MOST_HEAD:
+                raise httpcore.ReadError("a head without an end")
+            seen = max(0, len(self._buffer) - 2) if line is not None else 0
+            await self._wait_for_more(timeout)
+
+    def _skip_interim(self) -> None:
+        while self._buffer.startswith((b"\r", b"\n")):  # behind the answer before (RFC 9112 §2.2)
+            del self._buffer[0]
+        while _INTERIM.match(self._buffer) and (end := _END.search(self._buffer)) is not None:
+            del self._buffer[: end.end()]
+
+    @property
+    def _answered(self) -> bool:
+        """Whether an answer, not an interim one, has begun to come."""
+        if not self._buffer:
+            return False
+        self._skip_interim()
+        return b"\n" in self._buffer and not _INTERIM.match(self._buffer)
+
+    def _take(self, size: int) -> bytes:
+        octets = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        if self._paused and len(self._buffer) <= _MOST_BUFFERED and not self._ended:
+            self._paused = False
+            self._transport.resume_reading()
+        if not octets and isinstance(self._lost, Exception):
+            raise httpcore.ReadError from self._lost
+        return octets
+
+    async def _wait_for_more(self, timeout: float | None) -> None:  # noqa: ASYNC109 - likewise
+        self._reading = self._loop.create_future()
+        # What may pass before an answer is a matter of the exchange, not of the read: it may drip.
+        await self._wait(self._reading, None if current.get().asked else timeout, httpcore.ReadTimeout)
+
+    async def _wait(
+        self, event: "asyncio.Future[None]", patience: float | None, error: type[Exception]
+    ) -> None:
+        until = None if patience is None else self._loop.time() + patience
+        limits = [at for at in (until, current.get().deadline) if at is not None]
         try:
-            await event
-        finally:
-            if timer is not None:
-                timer.cancel()
+            async with asyncio.timeout_at(min(limits, default=None)):
+                await event
+        except TimeoutError:
+            raise error from None
 
-    def abort(self) -> None:
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - likewise
+    ) -> "Stream":
+        """The stream inside TLS.
+
+        Raises:
+            TlsRefused: no TLS, or a certificate that does not fit.
+            httpcore.ConnectError: the connection broke, or the peer said nothing for `timeout` seconds.
+        """
+        inside = Stream()
+        try:
+            async with asyncio.timeout(timeout):
+                transport = await self._loop.start_tls(
+                    self._transport, inside, ssl_context, server_hostname=server_hostname
+                )
+        except BaseException as error:
+            self._transport.abort()
+            if isinstance(error, OSError):  # TimeoutError and ssl.SSLError are among them
+                raise (TlsRefused if isinstance(error, ssl.SSLError) else httpcore.ConnectError) from error
+            raise
+        assert transport is not None  # noqa: S101 - typeshed's None is for transports that are closing
+        inside.connection_made(transport)
+        return inside
+
+    async def aclose(self) -> None:
         """Close at once: what is not sent by now is not wanted."""
         self._transport.abort()
 
+    def get_extra_info(self, info: str) -> Any:
+        """`is_readable`: whether an idle connection can take no request (httpcore asks so before each)."""
+        return not self._usable if info == "is_readable" else self._transport.get_extra_info(info)
 
-def _expire(event: "asyncio.Future[None]") -> None:
-    if not event.done():
-        event.set_exception(TooSlow())
+    @property
+    def _usable(self) -> bool:
+        """Whether the peer has said nothing and not closed."""
+        if self._ended or self._buffer or self._transport.is_closing():
+            return False
+        # What the event loop has not seen yet the kernel may know: a request that meets a closing
+        # connection is the one that nobody can tell the fate of.
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def finish(self, content_length: str | None) -> None:
+        """The answer was read whole. What came behind it would be taken for the next message's answer.
+
+        What lies in this buffer is seen by `is_readable`; what h11 has in its own only by counting.
+        """
+        if self._behind_head and str(self._behind_head) != content_length:
+            self._transport.abort()
 
 
-async def connect(host: str, port: int, tls: ssl.SSLContext | None, patience: float) -> Stream:
-    """Connect to the first address of `host` that answers, within `patience` seconds.
-
-    Raises:
-        socket.gaierror: the name does not resolve.
-        ssl.SSLError: no TLS, or a certificate that does not fit.
-        OSError: no address could be reached (TimeoutError among them).
-    """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(patience):
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(info[4][0] for info in found))
-        # One address that swallows everything (a broken IPv6 route) must leave time for the others.
-        return await _connect_any([str(a) for a in addresses], port, tls, host, patience / len(addresses))
+def _wake(event: "asyncio.Future[None] | None") -> None:
+    if event is not None and not event.done():
+        event.set_result(None)
 
 
-async def _connect_any(
-    addresses: Iterable[str], port: int, tls: ssl.SSLContext | None, host: str, patience: float
-) -> Stream:
-    loop = asyncio.get_running_loop()
+class Backend(httpcore.AsyncNetworkBackend):
+    """Makes such streams."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's name
+        local_address: str | None = None,  # noqa: ARG002 - httpcore's signature
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002 - likewise
+    ) -> Stream:
+        """Connect to the first address of `host` that answers, within `timeout` seconds.
+
+        Raises:
+            NameUnknown: the name does not resolve.
+            httpcore.ConnectError: no address could be reached in time.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+                # One address that swallows everything (a broken IPv6 route) must leave time for the others.
+                return await _connect_any(addresses, port, timeout and timeout / len(addresses))
+        except (socket.gaierror, UnicodeError) as error:
+            raise NameUnknown from error
+        except OSError as error:  # TimeoutError is among them
+            raise httpcore.ConnectError from error
+
+
+async def _connect_any(addresses: Iterable[str], port: int, patience: float | None) -> Stream:
     problem: OSError = OSError("no address")
     for address in addresses:
         try:
             async with asyncio.timeout(patience):
-                _, stream = await loop.create_connection(
-                    Stream, address, port, ssl=tls, server_hostname=host if tls else None
-                )
-        except OSError as error:  # ssl.SSLError and TimeoutError are among them
+                _, stream = await asyncio.get_running_loop().create_connection(Stream, address, port)
+        except OSError as error:
             problem = error
         else:
             return stream
