@@ -7,10 +7,11 @@ where a text is expected is the body; all else goes along as files.
 from dataclasses import dataclass, field, replace
 
 from relay.envelope import Buffer
-from relay.message.files import File, filename_of, from_part, from_text
+from relay.message.decoding import decode_leaf
+from relay.message.files import File, filename_of, from_part, from_text, octets_of
+from relay.message.header import find_visible
 from relay.message.structure import Part, read_structure
 from relay.message.text_part import Piece, find_type, read_text
-from relay.message.transfer import decode_leaf
 
 _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}
 # Renderings for other programs, made beside the html that all understand.
@@ -68,13 +69,20 @@ class Chosen:
 
 
 def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
-    """Sort a part and those below it.
+    """Sort a part and those below it; what is wrong with its fields is a loss.
 
     Args:
         content: the octets of the message.
         part: the part.
         expected: whether a text is still looked for here; a named text part is then the body.
     """
+    chosen = _choose(content, part, expected=expected)
+    if part.damage:
+        chosen.losses.append(("damaged", part.damage))
+    return chosen
+
+
+def _choose(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     if not part.is_multipart:
         if part.media_type.startswith("multipart/"):
             return _choose_encoded(content, part, expected=expected)
@@ -114,7 +122,7 @@ def _choose_encoded(content: Buffer, part: Part, *, expected: bool) -> Chosen:
 
 def _detach(content: Buffer, file: File) -> File:
     """The file with its own octets: the content that its range belongs to will not be there."""
-    return file if isinstance(file.source, bytes) else replace(file, source=decode_leaf(content, file.source))
+    return replace(file, source=octets_of(content, file))
 
 
 def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
@@ -128,6 +136,9 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
         if part.media_type in _OPAQUE:
             signed = part.content_type.parameters.get("smime-type", "").lower() == "signed-data"
             chosen.losses.append(("signature" if signed else "encryption", part.media_type))
+        if part.media_type == "message/partial":
+            # Its id and number, without which nobody can put it together, stand in its fields.
+            chosen.files = [replace(chosen.files[0], source=find_visible(part.fields, part.end))]
         if loss := _NAMED_LOSSES.get(part.media_type):
             chosen.losses.append(loss)
         return chosen

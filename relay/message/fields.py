@@ -28,7 +28,7 @@ _USUAL = (
 )
 # Those that may stand alone before a body. Other words with a colon are a text's own: `Status: OK`,
 # `Priority: high`, `http://`.
-_OWN = re.compile(
+OWN_NAME = re.compile(
     rb"(?:" + _USUAL + rb"|apparently-to|in-reply-to|user-agent|auto-submitted|errors-to|received-spf"
     rb"|mail-followup-to|(?:list|arc|thread|return|disposition-notification)-[a-z-]+)\Z",
     re.IGNORECASE,
@@ -133,7 +133,7 @@ def read_fields(
             if not found:
                 return Fields(), start
             junk = -1 if octets.startswith(b":") else line.start()
-    if not delimiters and found and not any(_OWN.match(one.name.encode()) for one in found):
+    if not delimiters and found and not any(OWN_NAME.match(one.name.encode()) for one in found):
         return Fields(), start
     ends = [*(one.line for one in found[1:]), *(one.end for one in found[-1:])]
     fields = Fields(
@@ -197,7 +197,7 @@ def _find_section(content: Buffer, start: int, end: int, delimiters: Collection[
 def _has_own(octets: bytes) -> bool:
     """Whether a field of mail is among these lines."""
     names = (_NAME.match(line) for line in octets.split(b"\n"))
-    return any(name is not None and _OWN.match(name[1]) for name in names)
+    return any(name is not None and OWN_NAME.match(name[1]) for name in names)
 
 
 def _has_delimiter(octets: bytes, delimiters: Collection[bytes]) -> bool:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
 from relay.mail import Attachment, Leaf, Loss, make_loss
+from relay.message.decoding import decode_leaf, measure
 from relay.message.formats.rtf import decompress
 from relay.message.formats.tnef import TnefFile, read_tnef
-from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yenc
+from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yencoded
 from relay.message.names import complete_filename, keep_apart, make_filename, make_one_line
 from relay.message.structure import Part
 from relay.message.text import charsets
 from relay.message.text.encoded_words import decode_unstructured
-from relay.message.transfer import decode_leaf, measure
 
 _TNEF_TYPES = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _FALLBACKS = {
@@ -42,11 +42,12 @@ class File:
 
     name: str  # as given; "" without one
     media_type: str  # "" when none was declared
-    source: Leaf | bytes
+    source: Leaf | tuple[Leaf, ...] | bytes
     content_id: str = ""
     location: str = ""
     method: str = ""  # of text/calendar
     is_cut: bool = False  # whether the name ends within an encoded-word
+    damage: str = ""  # what is wrong with its octets, in one line; "" for nothing that is known
 
 
 def from_part(part: Part) -> File:
@@ -66,7 +67,7 @@ def from_part(part: Part) -> File:
 
 def from_text(file: TextFile, codec: str) -> File:
     """The file that stood in a text of that codec."""
-    return File(charsets.decode_field(file.name, codec), "", file.octets)
+    return File(charsets.decode_field(file.name, codec), "", file.octets, damage=file.damage)
 
 
 def filename_of(part: Part) -> str:
@@ -107,7 +108,7 @@ def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[s
     for file in files:
         found = None
         if file.media_type in _TNEF_TYPES or file.name.lower() == "winmail.dat":
-            found = read_tnef(_octets(content, file))
+            found = read_tnef(octets_of(content, file))
         if found is None:
             kept.append(file)
             continue
@@ -122,8 +123,12 @@ def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[s
     return kept, losses, within
 
 
-def _octets(content: Buffer, file: File) -> bytes:
-    return file.source if isinstance(file.source, bytes) else decode_leaf(content, file.source)
+def octets_of(content: Buffer, file: File) -> bytes:
+    """All octets of a file."""
+    if isinstance(file.source, bytes):
+        return file.source
+    leaves = (file.source,) if isinstance(file.source, Leaf) else file.source
+    return b"".join(decode_leaf(content, leaf) for leaf in leaves)
 
 
 def _from_tnef(files: list[TnefFile], depth: int) -> Iterator[File]:
@@ -151,13 +156,15 @@ def make_attachments(
     attachments: list[Attachment] = []
     losses: list[Loss] = []
     for number, file in enumerate(files):
-        source, size = _measure(content, file.source)
+        source, size, damage = _measure(content, file.source)
         media_type = _type_of(file)
         given = complete_filename(file.name, media_type) if file.is_cut else file.name
         name = make_filename(given, media_type, _fallback(media_type))
         if not size:
             losses.append(make_loss("empty-attachment", name))
             continue
+        if damage := file.damage or damage:
+            losses.append(make_loss("damaged", f"{name}: {damage}"))
         if file.name and name != file.name.strip():
             losses.append(make_loss("attachment-name", f"changed to {name}"))
         elif "\ufffd" in name:
@@ -168,14 +175,20 @@ def make_attachments(
     return [replace(one, filename=name) for one, name in zip(attachments, names, strict=True)], losses
 
 
-def _measure(content: Buffer, source: Leaf | bytes) -> tuple[Leaf | bytes, int]:
+def _measure(
+    content: Buffer, source: Leaf | tuple[Leaf, ...] | bytes
+) -> tuple[Leaf | tuple[Leaf, ...] | bytes, int, str]:
+    """Where the octets lie, how many there are, and what is wrong with them."""
     if isinstance(source, bytes):
-        return source, len(source)
-    if source.encoding in {"x-uuencode", "x-yencode"}:
-        octets = decode_leaf(content, replace(source, encoding="8bit"))
-        decoded = decode_uuencoded(octets) if source.encoding == "x-uuencode" else decode_yenc(octets)
-        return decoded, len(decoded)
-    return measure(content, source)
+        return source, len(source), ""
+    if not isinstance(source, Leaf):
+        return source, sum(leaf.end - leaf.start for leaf in source), ""
+    decode = {"x-uuencode": decode_uuencoded, "x-yencode": decode_yencoded}.get(source.encoding)
+    if decode is not None:
+        decoded, damage = decode(bytes(content[source.start : source.end]))
+        return decoded, len(decoded), damage
+    measured = measure(content, source)
+    return measured.source, measured.size, measured.damage
 
 
 def _type_of(file: File) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from relay.mail import Address
+from relay.mail import Address, Leaf
 from relay.message import limits
 from relay.message.addresses import read_addresses, read_words
 from relay.message.fields import Field, Fields
@@ -48,6 +48,18 @@ class Header:
     cc: tuple[Address, ...]
     bcc: tuple[Address, ...]
     lost: tuple[tuple[str, str, tuple[Field, ...]], ...]  # name of the loss, detail, the first fields to show
+
+
+def find_visible(fields: Fields, end: int, start: int = -1) -> tuple[Leaf, ...]:
+    """The ranges of a message or part from its first field on but for its Bcc fields; from `start` if given.
+
+    No recipient is shown those (RFC 5322 §3.6.3).
+    """
+    first = start if start >= 0 else min((field.start for field in fields), default=end)
+    blind = [field for field in fields if field.name in BLIND]
+    starts = [first, *(field.end for field in blind)]
+    ends = [*(field.start for field in blind), end]
+    return tuple(Leaf(start, end, "binary") for start, end in zip(starts, ends, strict=True))
 
 
 def read_header(fields: Fields) -> Header:

@@ -13,6 +13,7 @@ from functools import cache
 from itertools import islice
 
 from relay.envelope import Buffer
+from relay.message.decoding import decode_leaf
 from relay.message.fields import Field, Fields
 from relay.message.parameters import read_structured
 from relay.message.structure import Part
@@ -22,7 +23,6 @@ from relay.message.text.guessing import LATIN, guess_codec
 from relay.message.text.japanese import decode_euc_jp
 from relay.message.text.labels import find_codec
 from relay.message.text_part import find_label
-from relay.message.transfer import decode_leaf
 
 _JAPANESE = {"cp932", "euc-jp", "iso-2022-jp"}
 _TWO_OCTETS = {"cp949", "gb18030", "big5"}

@@ -11,7 +11,6 @@ from relay.mail import (
     Address,
     Attachment,
     Conversion,
-    Leaf,
     Loss,
     Mail,
     Policy,
@@ -20,7 +19,7 @@ from relay.mail import (
     refuse_loss,
 )
 from relay.message.fields import find_start, read_fields
-from relay.message.header import BLIND, Header, format_field
+from relay.message.header import Header, find_visible, format_field
 from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, keep_apart, make_one_line
 from relay.message.notes import find_language, format_address, put_first, say_reply_to
 from relay.message.parse import Understood
@@ -84,11 +83,8 @@ def attach_original(content: Buffer) -> Attachment:
         Unconvertible: a limit on the octets of its fields is passed (5.6.0).
     """
     fields, _ = read_fields(content, find_start(content), len(content))
-    blind = [field for field in fields if field.name in BLIND]
-    starts = [0, *(field.end for field in blind)]
-    ends = [*(field.start for field in blind), len(content)]
-    leaves = tuple(Leaf(start, end, "binary") for start, end in zip(starts, ends, strict=True))
-    size = len(content) - sum(field.end - field.start for field in blind)
+    leaves = find_visible(fields, len(content), start=0)
+    size = sum(leaf.end - leaf.start for leaf in leaves)
     return Attachment("message.eml", "message/rfc822", leaves, size)
 
 

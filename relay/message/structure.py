@@ -14,6 +14,7 @@ from relay.envelope import Buffer
 from relay.mail import Leaf
 from relay.message import limits
 from relay.message.fields import Fields, find_start, read_fields
+from relay.message.late_fields import find_late_fields
 from relay.message.parameters import Structured, open_words, read_structured
 
 _BLOCK = 1024 * 1024
@@ -29,6 +30,8 @@ _USUAL_TYPES = {
     "related": "multipart/related",
 }
 _LONGEST_DELIMITER = 4096
+_LATE = "fields stand behind an empty line"
+_LOOKS_LATE = "what looks like fields stands in the text"
 _ENCODINGS = {
     "base64": "base64",
     "quotedprintable": "quoted-printable",
@@ -61,6 +64,7 @@ class Part:
     closed: bool = False  # whether the close-delimiter was seen, with no part behind it
     resumed: bool = False  # whether a part came behind a close-delimiter
     is_root: bool = False  # whether it is the message itself
+    damage: str = ""  # what is wrong with its fields
 
     @property
     def media_type(self) -> str:
@@ -111,7 +115,12 @@ class _Reader:
         if self._parts > limits.PARTS:
             raise limits.refuse("parts", limits.PARTS)
         fields, body = read_fields(self._content, start, end, delimiters)
-        return make_part(fields, body, end, default)
+        late = find_late_fields(self._content, fields, body, end, delimiters)
+        if late is None:
+            return make_part(fields, body, end, default)
+        part = make_part(late.fields, late.body, end, default)
+        part.damage = _LATE if late.taken else _LOOKS_LATE
+        return part
 
     def _read_children(self, top: Part, depth: int) -> None:
         """Find the parts of a multipart, and theirs, in one pass."""

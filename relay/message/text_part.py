@@ -5,14 +5,13 @@ import re
 from dataclasses import dataclass, field, replace
 
 from relay.envelope import Buffer
-from relay.mail import Leaf
+from relay.message.decoding import Octets, decode_leaf, read_octets
 from relay.message.formats import html
 from relay.message.formats.enriched import read_enriched, read_richtext
 from relay.message.formats.flowed import unfold
 from relay.message.formats.uuencode import TextFile, extract_files
 from relay.message.structure import Part
 from relay.message.text import charsets
-from relay.message.transfer import ALPHABET, decode_leaf
 
 _META = re.compile(rb"""(?i)<meta[^<>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
 _XML = re.compile(rb"""(?i)\A\s*<\?xml[^<>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})""")
@@ -25,7 +24,7 @@ _MAGIC = {
     b"II*\0": "image/tiff",
     b"MM\0*": "image/tiff",
 }
-_HEAD = 1024  # octets that show whether a text is encoded
+_FIELD = re.compile(rb"[A-Za-z][A-Za-z-]*:")  # what a blank line too early left in front of the text
 # Controls that no text has; ESC, SO and SI belong to charsets.
 _BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
 
@@ -72,28 +71,36 @@ def find_type(content: Buffer, part: Part, *, named: bool) -> str:
 
 def read_text(content: Buffer, part: Part) -> TextRead:
     """The text of a part."""
-    leaf = part.leaf
-    if leaf.encoding == "base64" and _is_plain(content, leaf):
-        leaf = replace(leaf, encoding="8bit")
-    octets = decode_leaf(content, leaf)
+    read = read_octets(content, part.leaf)
+    octets = read.octets
     files: list[TextFile] = []
     if part.media_type == "text/plain":
         octets, files = extract_files(octets)
     label = find_label(part, octets)
     decoded = charsets.decode(octets, label)
-    losses = []
+    losses = [("damaged", f"{part.media_type}: {read.damage}")] if read.damage else []
+    losses += [("partial", f"part {file.fragment} of a file") for file in files if file.fragment]
     if "\0" in decoded.text:
         losses.append(("damaged", f"{part.media_type}: NUL, which no text has, was left out"))
     losses += name_charset(part.media_type, decoded)
     is_html = part.media_type == "text/html"
     # Other controls stay: they are seen nowhere, and they were sent. NUL ends a text for many programs.
-    text = decoded.text.replace("\0", "")
+    text = _put_around(decoded.text.replace("\0", ""), read)
     if not (is_html and part.encoding == "base64"):
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     location = charsets.decode_field(part.fields.first("content-location") or b"")
     return TextRead(
         Piece(is_html, _shape(part, text), decoded.codec, "".join(location.split())), files, losses
     )
+
+
+def _put_around(text: str, read: Octets) -> str:
+    """The text between the lines that stood before and behind its Base64."""
+    before = b"" if _FIELD.match(read.before) else read.before
+    if not before and not read.behind:
+        return text
+    pieces = (charsets.decode(before).text, text.rstrip("\r\n"), charsets.decode(read.behind).text)
+    return "\n".join(filter(None, pieces))
 
 
 def name_charset(what: str, decoded: charsets.Decoded) -> list[tuple[str, str]]:
@@ -122,15 +129,6 @@ def decode_html(octets: bytes, declared: str, codepage: str) -> charsets.Decoded
     if not guess.guessed or guess.codec == "utf-8" or not codepage:
         return guess
     return replace(charsets.decode(octets, codepage), guessed=True)
-
-
-def _is_plain(content: Buffer, leaf: Leaf) -> bool:
-    """Whether a text that calls itself Base64 was never encoded: much of its first line is not of the
-    alphabet.
-    """
-    head = bytes(content[leaf.start : min(leaf.end, leaf.start + _HEAD)]).strip()
-    line = head.split(b"\n", 1)[0].strip()
-    return len(line.translate(None, ALPHABET + b"=")) * 12 > len(line)
 
 
 def find_label(part: Part, octets: bytes) -> str:

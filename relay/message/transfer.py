@@ -6,7 +6,7 @@ Everything works block by block, so that a leaf of any size passes in bounded me
 import binascii
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 
 import pybase64
 
@@ -19,6 +19,7 @@ _TAIL = 1024  # octets at the end of Base64 that are always decoded
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 BLANKS = b"\r\n \t"
 _NOT_IN_ALPHABET = bytes(octet for octet in range(256) if octet not in ALPHABET and octet != 0x3D)
+_NOT_DAMAGE = ALPHABET + b"=" + BLANKS
 _GROUP = re.compile(rb"[^=]+=*|=+")
 _PADDING = re.compile(rb"=[=\s]*")
 _LOOK = 256  # octets behind padding that show whether more Base64 comes
@@ -26,22 +27,34 @@ _QP_LINE_END = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n)")
 _QP_BROKEN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 
 
-def decode_leaf(content: Buffer, leaf: Leaf, most: int = 0) -> bytes:
-    """All octets of a leaf, decoded; or the first ones, when `most` says how many are enough."""
-    if most:
-        leaf = replace(leaf, end=min(leaf.end, leaf.start + 2 * most))
-    return b"".join(decode_blocks(content, leaf))
+@dataclass(slots=True)
+class Damage:
+    """What was met that the encoding does not have."""
+
+    skipped: int = 0  # octets outside the alphabet
+    left: bool = False  # whether what stands behind padding was left out
+    cut: bool = False  # whether Base64 ends within a quantum: padding is evidence of the end (RFC 2045 §6.8)
+    broken: int = 0  # equals signs that begin no escape of quoted-printable
+
+    def __str__(self) -> str:
+        said = [
+            f"{self.skipped} octets that Base64 does not have were skipped" if self.skipped else "",
+            "what stood behind its padding was left out" if self.left else "",
+            "Base64 ends without its padding" if self.cut else "",
+            f"{self.broken} equals signs of quoted-printable begin no escape" if self.broken else "",
+        ]
+        return "; ".join(filter(None, said))
 
 
-def decode_blocks(content: Buffer, leaf: Leaf) -> Iterator[bytes]:
-    """The octets of a leaf, decoded, in blocks of no fixed size.
+def decode_blocks(content: Buffer, leaf: Leaf, damage: Damage | None = None) -> Iterator[bytes]:
+    """The octets of a leaf, decoded, in blocks of no fixed size; what is wrong with them goes to `damage`.
 
     Lines end as they do on the wire, with CRLF (RFC 2046 §4.1.1, RFC 2049 §4): a file keeps every octet.
     """
     raw = read_blocks(content, leaf.start, leaf.end)
     if leaf.encoding == "base64":
-        return decode_base64_blocks(raw)
-    return _decode_qp_blocks(raw) if leaf.encoding == "quoted-printable" else raw
+        return decode_base64_blocks(raw, damage)
+    return _decode_qp_blocks(raw, damage) if leaf.encoding == "quoted-printable" else raw
 
 
 def read_blocks(content: Buffer, start: int, end: int, size: int = _READ) -> Iterator[bytes]:
@@ -66,6 +79,13 @@ def strip_blanks(block: bytes) -> bytes | bytearray:
     return lines.translate(None, BLANKS) if any(blank in lines for blank in BLANKS) else lines
 
 
+def _is_even(block: bytes) -> bool:
+    """Whether all lines have one length, so that none of them can be another's."""
+    first = block.find(b"\n")
+    step = block.find(b"\n", first + 1) - first
+    return first < 0 or step < 1 - first or not block[first::step].strip(b"\n")
+
+
 def is_alphabet(stripped: bytes | bytearray) -> bool:
     """Whether there is nothing but the alphabet; the decoder is the fastest to tell."""
     whole = len(stripped) // 4 * 4
@@ -78,29 +98,34 @@ def is_alphabet(stripped: bytes | bytearray) -> bool:
     return True
 
 
-def decode_base64(data: bytes) -> bytes:
+def decode_base64(data: bytes, damage: Damage | None = None) -> bytes:
     """Base64 with junk, without padding, with padding in the middle, with text behind it."""
-    return b"".join(decode_base64_blocks([data]))
+    return b"".join(decode_base64_blocks([data], damage))
 
 
-def decode_base64_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
+def decode_base64_blocks(raw: Iterable[bytes], damage: Damage | None = None) -> Iterator[bytes]:
     """Decode Base64 as mail programs do.
 
     What is not of the alphabet is skipped. Padding ends a quantum, not the data: what follows is read on
     (two files' worth of Base64 run together are sent by real programs), unless the next line is text.
     """
+    damage = damage or Damage()
     rest = b""
     padded = False  # whether padding was the last that came
     blanks = b""  # and what came behind it
     for block in raw:
         octets = block
         if padded and not _goes_on(blanks + block):
+            damage.left = True
             return
         if b"=" in block:
             octets, ended = _cut_text(block)
             if ended:
+                damage.left = True
                 raw = ()
         clean = rest + octets.translate(None, _NOT_IN_ALPHABET)
+        if len(clean) - len(rest) < len(octets):
+            damage.skipped += len(octets.translate(None, _NOT_DAMAGE))
         padded = clean.endswith(b"=")
         blanks = octets[octets.rfind(b"=") + 1 :] if padded else b""
         groups = _GROUP.findall(clean)
@@ -110,9 +135,11 @@ def decode_base64_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
             keep = len(last) // 4 * 4
             rest = last[keep:]
             groups.append(last[:keep])
+        damage.cut |= any(len(group.rstrip(b"=")) % 4 == 1 for group in groups)
         yield b"".join(map(_decode_group, groups))
         if not raw:
             return
+    damage.cut |= bool(rest)
     yield _decode_group(rest)
 
 
@@ -144,8 +171,9 @@ def _decode_group(group: bytes) -> bytes:
     return pybase64.b64decode(data + b"=" * (-len(data) % 4))
 
 
-def _decode_qp_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
+def _decode_qp_blocks(raw: Iterable[bytes], damage: Damage | None) -> Iterator[bytes]:
     """Decode quoted-printable, line by line as far as blocks are concerned."""
+    damage = damage or Damage()
     rest = b""
     for block in raw:
         rest += block
@@ -155,36 +183,23 @@ def _decode_qp_blocks(raw: Iterable[bytes]) -> Iterator[bytes]:
             cut = rest.rfind(b"=", 0, -2)
             cut = cut if cut > 0 else len(rest) - 2
         if cut:
-            yield decode_quoted_printable(rest[:cut])
+            yield _decode_qp(rest[:cut], damage)
             rest = rest[cut:]
     if rest:
-        yield decode_quoted_printable(rest)
+        yield _decode_qp(rest, damage)
 
 
-def decode_quoted_printable(data: bytes, *, in_field: bool = False) -> bytes:
+def _decode_qp(data: bytes, damage: Damage) -> bytes:
+    damage.broken += sum(1 for _ in _QP_BROKEN.finditer(data))
+    return decode_quoted_printable(_QP_LINE_END.sub(b"", data))
+
+
+def decode_quoted_printable(data: bytes) -> bytes:
     """Quoted-printable; an equals sign that begins no escape stands for itself (RFC 2045 §6.7)."""
-    if not in_field:
-        data = _QP_LINE_END.sub(b"", data)
-    data = _QP_BROKEN.sub(b"=3D", data)
-    return binascii.a2b_qp(data)
+    return binascii.a2b_qp(_QP_BROKEN.sub(b"=3D", data))
 
 
-def measure(content: Buffer, leaf: Leaf) -> tuple[Leaf, int]:
-    """The leaf with what is known of its Base64, and its size in decoded octets.
-
-    One pass, block by block. Base64 that is strictly valid as far as the block goes needs no decoding at all.
-    """
-    if leaf.encoding == "quoted-printable":
-        return leaf, sum(map(len, decode_blocks(content, leaf)))
-    if leaf.encoding != "base64":
-        return leaf, leaf.end - leaf.start
-    clean_end, characters = _find_clean(content, leaf)
-    rest = decode_base64_blocks(read_blocks(content, clean_end, leaf.end))
-    measured = Leaf(leaf.start, leaf.end, leaf.encoding, clean_end)
-    return measured, characters // 4 * 3 + sum(map(len, rest))
-
-
-def _find_clean(content: Buffer, leaf: Leaf) -> tuple[int, int]:
+def find_clean(content: Buffer, leaf: Leaf) -> tuple[int, int]:
     """The offset up to which there is nothing but the alphabet and blanks, and how many characters of the
     alphabet.
 
@@ -194,8 +209,9 @@ def _find_clean(content: Buffer, leaf: Leaf) -> tuple[int, int]:
     end = leaf.end - _TAIL
     while at < end:
         block = bytes(content[at : min(end, at + _READ)])
-        stripped = strip_blanks(block)
-        if not is_alphabet(stripped):
+        # A blank within a line is one between words, as far as is known.
+        stripped = strip_blanks(block) if b" " not in block else b"-"
+        if not is_alphabet(stripped) or not _is_even(block):
             break
         characters += len(stripped)
         at += len(block)

@@ -149,7 +149,7 @@ def _join(group: list[_Word], *, split: bool) -> bytes:
     for word, follows in zip_longest(group, group[1:]):
         if word.encoding == "Q":
             quoted = word.text.replace("_", " ").encode("utf-8", "replace")
-            octets += decode_quoted_printable(quoted, in_field=True)
+            octets += decode_quoted_printable(quoted)
             continue
         text = rest + (_NOT_BASE64.sub("", word.text) if "=" not in word.text else word.text)
         rest = ""

@@ -1,0 +1,257 @@
+"""Whatever of a transfer encoding was skipped, left over or cut is named; what can be read is carried."""
+
+import base64
+import binascii
+import json
+import quopri
+import time
+import zlib
+
+import pytest
+
+from relay.mail import Conversion
+from relay.message import convert
+from relay.message.parse import parse
+
+PDF = b"%PDF-1.4\n" + bytes(range(256)) * 3
+SIZES = [777, 778, 779, 5000]
+TEXT = "本日の会議は午後三時からです。資料は共有フォルダーにあります。"
+
+
+def octets_of(size: int) -> bytes:
+    return (PDF * 7)[:size]
+
+
+def encode(octets: bytes, encoding: str) -> bytes:
+    match encoding:
+        case "base64":
+            return base64.encodebytes(octets).replace(b"\n", b"\r\n")
+        case "base64 unpadded":
+            return base64.encodebytes(octets).replace(b"\n", b"\r\n").replace(b"=", b"")
+        case "x-uuencode":
+            lines = [binascii.b2a_uu(octets[at : at + 45]) for at in range(0, len(octets), 45)]
+            return (b"begin 644 a.pdf\n" + b"".join(lines) + b"`\nend\n").replace(b"\n", b"\r\n")
+        case _:
+            lines = quopri.encodestring(octets).split(b"\n")
+            return b"=\r\n".join(
+                line.removesuffix(b"=") + b"=0A" * (not line.endswith(b"=")) for line in lines
+            )
+
+
+def send(
+    body: bytes, encoding: str, media_type: str = "application/pdf"
+) -> tuple[list[bytes], str, str, list[str]]:
+    """Files, the name of the first, the body, and what is said of damage."""
+    content = b"To: a@example.com\r\nContent-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n%s" % (
+        media_type.encode(),
+        encoding.split(maxsplit=1)[0].encode(),
+        body,
+    )
+    converted = convert(content, ["a@example.com"], Conversion())
+    octets = b"".join(converted.requests[0].payload.blocks(content))
+    assert len(octets) == converted.requests[0].payload.length
+    found = json.loads(octets)
+    files = found.get("attachments", [])
+    damages = [loss.detail for loss in converted.losses if loss.loss == "damaged"]
+    name = files[0]["filename"] if files else ""
+    return [base64.b64decode(one["data"], validate=True) for one in files], name, found["body"], damages
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("encoding", ["base64", "x-uuencode", "quoted-printable"])
+def test_what_is_whole_is_no_damage(encoding, size):
+    files, _, _, damages = send(encode(octets_of(size), encoding), encoding)
+    assert damages == []
+    assert files[0].removesuffix(b"\n") == octets_of(size).removesuffix(b"\n")
+
+
+LEADS = [
+    b"This is a scan, pages=1",
+    b"Scanned document",
+    b"attachment",
+    b"scan",
+    b"SCAN",
+    b"page 1",
+    b"x=1",
+    b"[EXTERNAL]",
+    b"Scan20250901",
+    b"er-Encoding: base64\r\n",
+    b'Content-Disposition: attachment; filename="b.pdf"\r\n',
+    b'Content-Disposition: attachment; filename="b.pdf"\r\nContent-Description: x\r\n',
+]
+TAILS = [
+    b"-- \r\nThis message was checked for viruses by Example Gateway.",
+    b"Regards",
+    b"Bob",
+    b"This will work",
+    b"_____\r\nlist mailing list\r\nlist@example.com\r\nhttps://example.com/mailman/listinfo/list",
+    b"https://example.com/unsubscribe/" + b"a" * 44,
+    b"Confidential\r\nTop Secret",
+    b".",
+    "ウイルスチェック済み".encode(),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("lead", LEADS)
+def test_lines_in_front_of_base64_are_none_of_it(lead, size):
+    """They were decoded with it, or ended the file after a few octets when they held an equals sign."""
+    files, name, _, damages = send(lead + b"\r\n" + encode(octets_of(size), "base64"), "base64")
+    assert files == [octets_of(size)]
+    assert damages
+    if b"filename" in lead:
+        assert name == "b.pdf"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("encoding", ["base64", "base64 unpadded"])
+def test_lines_behind_base64_are_none_of_it(encoding, tail, size):
+    files, _, _, damages = send(encode(octets_of(size), encoding) + b"\r\n" + tail, encoding)
+    assert files == [octets_of(size)]
+    assert damages
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT + "x", TEXT + "xx"])
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("encoding", ["base64", "base64 unpadded"])
+def test_text_behind_base64_is_shown(encoding, tail, text):
+    """A gateway's footer was left out, or decoded to rubbish, and nothing was said of it."""
+    body = encode(text.encode(), encoding) + b"\r\n" + tail + b"\r\n"
+    _, _, shown, damages = send(body, encoding, "text/plain; charset=utf-8")
+    assert shown == text + "\n" + tail.decode().replace("\r\n", "\n") + "\n"
+    assert damages
+
+
+def test_a_banner_before_base64_is_shown_and_fields_are_not():
+    encoded = encode(TEXT.encode(), "base64")
+    kind = "text/plain; charset=utf-8"
+    assert (
+        send(b"[EXTERNAL MAIL] be careful\r\n" + encoded, "base64", kind)[2]
+        == "[EXTERNAL MAIL] be careful\n" + TEXT
+    )
+    assert send(b"Content-Disposition: inline\r\n\r\n" + encoded, "base64", kind)[2] == TEXT
+
+
+@pytest.mark.parametrize("words", [b"[attachment removed by policy]", b"The file had a virus.", b"removed"])
+def test_words_in_place_of_base64_are_carried_as_words(words):
+    """ "[attachment removed]" became a file of 25 octets that no program reads."""
+    files, _, _, damages = send(words, "base64")
+    assert files == [words]
+    assert damages
+
+
+def split(size: int) -> list[bytes]:
+    return encode(octets_of(size), "base64").split(b"\r\n")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("line", [b"--- inserted by a gateway ---", b"inserted", b"From the gateway:", b"x"])
+def test_a_line_amid_base64(line, size):
+    lines = split(size)
+    files, _, _, damages = send(b"\r\n".join([*lines[:3], line, *lines[3:]]), "base64")
+    assert files == [octets_of(size)]
+    assert damages
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stray", [b"!", b"\0", b"\xff\xfe", b"*&^%$#"])
+def test_octets_that_base64_does_not_have(stray, size):
+    lines = split(size)
+    lines[3] = lines[3][:10] + stray + lines[3][10:]
+    files, _, _, damages = send(b"\r\n".join(lines), "base64")
+    assert files == [octets_of(size)]
+    assert f"{len(stray)} octets that Base64 does not have" in damages[0]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 77, 401])
+def test_base64_that_is_cut_within_a_quantum(cut):
+    encoded = encode(octets_of(779), "base64").rstrip()
+    files, _, _, damages = send(encoded[:-cut], "base64")
+    assert octets_of(779).startswith(files[0])
+    is_whole = len(encoded[:-cut].replace(b"\r\n", b"")) % 4 == 0
+    assert bool(damages) is not is_whole
+
+
+def test_the_checksum_of_openpgps_armour():
+    """Its line was decoded as three octets more."""
+    encoded = encode(PDF, "base64")
+    files, _, _, damages = send(encoded + b"=AAAA\r\n", "base64")
+    assert files == [PDF]
+    assert "checksum" in damages[0]
+    files, _, _, damages = send(b"aGVsbG8=\r\n=R7RI\r\n", "base64")  # RFC 9580 §6.1
+    assert files == [b"hello"]
+
+
+@pytest.mark.parametrize("octets", [b"=", b"=ZZ", b"a=b c=d", b"=E"])
+@pytest.mark.parametrize("media_type", ["text/plain", "application/pdf"])
+def test_quoted_printable_that_is_none(octets, media_type):
+    _, _, _, damages = send(b"ab=E3=81=82 " + octets + b" c", "quoted-printable", media_type)
+    assert "begin no escape" in damages[0]
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+@pytest.mark.parametrize("where", ["part", "text"])
+def test_a_broken_line_of_uuencode(where, number):
+    """It ended the file: 180 of 2,064 octets were sent."""
+    lines = encode(octets_of(5000), "x-uuencode").split(b"\r\n")
+    for at in range(number):
+        lines[5 + 7 * at] = lines[5 + 7 * at][:20] + b"~~~" + lines[5 + 7 * at][23:]
+    encoding, kind = ("x-uuencode", "application/pdf") if where == "part" else ("7bit", "text/plain")
+    before = b"" if where == "part" else b"see below\r\n"
+    files, _, _, damages = send(before + b"\r\n".join(lines), encoding, kind)
+    assert len(files[0]) == 5000
+    assert files[0][:180] == octets_of(180)
+    assert files[0][-180:] == octets_of(5000)[-180:]
+    assert f"{number} lines are no uuencode" in damages[0]
+
+
+def test_uuencode_without_its_end():
+    encoded = encode(octets_of(5000), "x-uuencode").partition(b"`\r\nend")[0]
+    for before, encoding, kind in ((b"", "x-uuencode", "a/b"), (b"see\r\n", "7bit", "text/plain")):
+        files, _, _, damages = send(before + encoded, encoding, kind)
+        assert files == [octets_of(5000)]
+        assert "end is missing" in damages[0]
+
+
+def yenc(octets: bytes, head: str, tail: str) -> bytes:
+    data = b"".join(
+        b"=" + bytes([(octet + 106) % 256])
+        if (octet + 42) % 256 in b"\0\r\n="
+        else bytes([(octet + 42) % 256])
+        for octet in octets
+    )
+    return f"=ybegin {head} name=a.pdf\r\n".encode() + data + f"\r\n=yend {tail}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "said"),
+    [
+        ("line=128 size=100", "size=100 crc32={crc}", ""),
+        ("line=128 size=100", "size=100", ""),
+        ("line=128 size=101", "size=101", "101 were announced"),
+        ("line=128 size=100", "size=100 crc32=deadbeef", "CRC"),
+    ],
+)
+def test_yenc_says_its_size_and_its_checksum(head, tail, said):
+    octets = octets_of(100)
+    body = yenc(octets, head, tail.format(crc=f"{zlib.crc32(octets):08x}"))
+    files, _, _, damages = send(b"see\r\n" + body, "8bit", "text/plain")
+    assert files == [octets]
+    assert said in "".join(damages)
+    assert bool(said) == bool(damages)
+
+
+def test_one_part_of_a_yenc_file_is_a_fragment():
+    body = yenc(octets_of(100), "part=2 total=3 line=128 size=300", "size=100 part=2")
+    losses = parse(b"Content-Type: text/plain\r\n\r\nsee\r\n" + body).mail.losses
+    assert ("partial", "part 2 of 3 of a file") in [(loss.loss, loss.detail) for loss in losses]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\r\n", b"a\r\n", b"aGVsbG8=\r\n", b"words and words\r\n", b"QUJD", b"=\r\n"]
+)
+def test_time_is_linear(line):
+    begin = time.perf_counter()
+    send(line * (2_000_000 // len(line)), "base64")
+    assert time.perf_counter() - begin < 30

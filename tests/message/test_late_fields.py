@@ -1,0 +1,126 @@
+"""An empty line too early: fields of MIME stand in the text, and are read where the text bears them out."""
+
+import itertools
+
+import pytest
+
+from relay.message import originators
+from relay.message.parse import parse
+
+OWN = ["From: a@example.com", "To: b@example.com", "Subject: scan"]
+MIXED = [
+    "Content-Type: multipart/mixed; boundary=b",
+    "",
+    "--b",
+    "Content-Type: text/plain",
+    "",
+    "hi",
+    "--b",
+    "Content-Type: application/pdf; name=a.pdf",
+    "Content-Transfer-Encoding: base64",
+    "",
+    "JVBERi0xLjQK",
+    "--b--",
+]
+HTML = ["Content-Type: text/html; charset=utf-8", "", "<p>hi</p>"]
+HTML_QP = [
+    "Content-Type: text/html; charset=utf-8",
+    "Content-Transfer-Encoding: quoted-printable",
+    "",
+    "<p class=3D'x'>hi</p>",
+]
+TEXT = [
+    "Content-Type: text/plain; charset=utf-8",
+    "Content-Transfer-Encoding: base64",
+    "",
+    "aGkgdGhlcmUsIGhvdyBhcmUgeW91",
+]
+
+
+def read(lines):
+    return parse("\r\n".join([*lines, ""]).encode()).mail
+
+
+def damages(mail) -> list[str]:
+    return [loss.detail for loss in mail.losses if loss.loss == "damaged"]
+
+
+@pytest.mark.parametrize("blanks", [1, 2, 3])
+@pytest.mark.parametrize("above", [[], ["MIME-Version: 1.0"]])
+@pytest.mark.parametrize("below", [[], ["MIME-Version: 1.0"], ["X-Mailer: x", "MIME-Version: 1.0"]])
+@pytest.mark.parametrize("mime", [MIXED, HTML, HTML_QP, TEXT], ids=["mixed", "html", "qp", "base64"])
+def test_what_the_text_bears_out_is_read(mime, below, above, blanks):
+    """The recipients got raw MIME with its Base64 as text, and no loss was named."""
+    mail = read([*OWN, *above, *[""] * blanks, *below, *mime])
+    assert "hi" in mail.body
+    assert "Content-" not in mail.body
+    assert len(mail.attachments) == (mime is MIXED)
+    assert damages(mail)
+
+
+@pytest.mark.parametrize("mime", [MIXED, HTML, HTML_QP, TEXT], ids=["mixed", "html", "qp", "base64"])
+def test_an_empty_line_behind_each_field(mime):
+    fields = [*OWN, "MIME-Version: 1.0", *itertools.takewhile(bool, mime)]
+    doubled = [line for field in fields for line in (field, "")]
+    mail = read([*doubled, *mime[mime.index("") :]])
+    assert (mail.subject, [one.addr_spec for one in mail.to]) == ("scan", ["b@example.com"])
+    assert "hi" in mail.body
+    assert "Content-" not in mail.body
+    assert damages(mail)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ["MIME-Version: 1.0", "Content-Type: text/html", "", "is what my script prints. Why?"],
+        ["Content-Type: text/html", "", "Why?"],
+        ["Content-Type: multipart/mixed; boundary=b", "", "is what it says, and then nothing."],
+        ["Content-Transfer-Encoding: base64", "", "does not work with my printer"],
+        ["Subject: another", "To: x@example.com", "", "was in the log"],
+        ["Note: this", "", "<p>"],
+    ],
+)
+def test_a_text_about_fields_stays(text):
+    mail = read([*OWN, "", *text])
+    assert mail.body.splitlines() == text
+    assert damages(mail) == []
+
+
+def test_what_looks_like_fields_and_is_not_borne_out_is_named():
+    fields = [
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+        "Content-Transfer-Encoding: 8bit",
+    ]
+    mail = read([*OWN, "", *fields, "", "hi"])
+    assert "hi" in mail.body
+    assert damages(mail)
+
+
+def test_a_late_from_is_nobodys():
+    """Whoever may send is held to the From that the listener looks up."""
+    lines = [OWN[1], "", "From: ceo@example.com", "", *HTML]
+    content = "\r\n".join(lines).encode()
+    assert originators(content) == ()
+    assert parse(content).mail.originator is None
+
+
+@pytest.mark.parametrize("blanks", [1, 2])
+def test_a_part_whose_fields_stand_behind_an_empty_line(blanks):
+    part = [
+        "Content-Type: application/pdf; name=a.pdf",
+        "Content-Transfer-Encoding: base64",
+        "",
+        "JVBERi0xLjQK",
+    ]
+    for own, late in (
+        (0, part),
+        (1, part),
+        (2, ["Content-Disposition: attachment; filename=a.pdf", *part[2:]]),
+    ):
+        kept = part[:own] if own < 2 else [part[0].partition(";")[0], part[1]]
+        rest = late[own:] if own < 2 else late
+        mail = read([*OWN, MIXED[0], "", *MIXED[2:6], "--b", *kept, *[""] * blanks, *rest, "--b--"])
+        (file,) = mail.attachments
+        assert (file.filename, file.size) == ("a.pdf", 9)
+        assert damages(mail)
