@@ -30,6 +30,12 @@ class Grant:
     used_at: float | None = None  # when it last sent a message, about
     refresh_started_at: float | None = None  # a refresh was begun, and its answer is not stored
     whose: str = ""  # the mailbox's address, if it could be asked
+    confirmed_at: float | None = None  # when a person said that he has seen whose mailbox it is
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether it is known whose mailbox it is: the API was asked, or a person has confirmed it."""
+        return bool(self.whose) or self.confirmed_at is not None
 
     @property
     def refresh_expires_at(self) -> float:
@@ -40,6 +46,14 @@ class Grant:
     def half_life_at(self) -> float:
         """When to refresh: half of the access token's life is left to get it done."""
         return (self.issued_at + self.expires_at) / 2
+
+
+def explain_unverified(account: str, address: str) -> str:
+    """What to say of a grant for which it is not known whose mailbox it is, and what to do."""
+    return (
+        f"unverified whose mailbox consented for {account}: send a test, see that it comes from {address}, "
+        f"then run: relay accounts --confirm {account}"
+    )
 
 
 class GrantStore(Protocol):
@@ -57,6 +71,13 @@ class GrantStore(Protocol):
 
         Raises:
             GrantError: it cannot be written; the old one is still there.
+        """
+
+    def remove(self, account: str) -> None:
+        """Forget a grant, durably; one that is not there is no error.
+
+        Raises:
+            GrantError: it cannot be removed.
         """
 
     def version(self, account: str) -> object:

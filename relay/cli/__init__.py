@@ -21,6 +21,7 @@ _COMMANDS = {
     "sandbox": "Try the whole relay against a simulated Works; no account needed.",
     "check": "Check configuration, spool, grants and reachability.",
     "login": "Consent: let the relay send as an account.",
+    "logout": "Revoke the consent of an account, and forget it.",
     "accounts": "Show the accounts and their grants.",
     "explain": "Show what a message would become, and what it would lose.",
     "send": "Put a message into the relay.",

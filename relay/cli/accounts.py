@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from relay import cli
-from relay.cli.startup import print_json, read_config
+from relay.cli.startup import choose_account, print_json, read_config
 from relay.config.model import Account
-from relay.grants import Grant, GrantError
+from relay.grants import Grant, GrantError, explain_unverified
+from relay.works.auth.consent import confirm
 from relay.works.auth.files import FileGrants
 
 _DAY = 86400.0
@@ -19,12 +20,28 @@ _NOBODY = "nobody has consented"
 
 
 @click.command()
+@click.option(
+    "--confirm",
+    "confirmed",
+    metavar="NAME",
+    help="Say that you have seen whose mailbox this account sends from.",
+)
 @cli.config_option
 @cli.json_option
-def command(config_path: str | None, *, as_json: bool) -> None:
-    """Show the accounts and their grants: whose, age, days left, rotation, last use."""
+def command(confirmed: str | None, config_path: str | None, *, as_json: bool) -> None:
+    """Show the accounts and their grants: whose, age, days left, rotation, last use.
+
+    With "mail user.read" as `works.scope` it is asked whose mailbox consented. Without, a grant is unverified
+    until a person confirms it.
+    """
     config = read_config(config_path)
     store, now = FileGrants(config.state_dir), time.time()
+    if confirmed is not None:
+        choose_account(config, confirmed)
+        try:
+            confirm(store, confirmed)
+        except GrantError as error:
+            raise cli.Failure(str(error), cli.EX_CANTCREAT) from None
     rows = [_describe(account, store, now) for account in config.account]
     if as_json:
         print_json(rows)
@@ -53,6 +70,8 @@ def _describe(account: Account, store: FileGrants, now: float) -> dict[str, Any]
 def _describe_grant(grant: Grant, now: float) -> dict[str, Any]:
     return {
         "whose": grant.whose or None,
+        "verified": grant.is_verified,
+        "confirmed_at": _moment(grant.confirmed_at) if grant.confirmed_at else None,
         "scope": grant.scope,
         "consented_at": _moment(grant.consented_at),
         "age_days": round((now - grant.consented_at) / _DAY, 1),
@@ -101,3 +120,5 @@ def _print(rows: list[dict[str, Any]]) -> None:
             click.echo(f"{row['name']}: the grant is {whose}'s, not {row['address']}'s")
         if row["problem"]:
             click.echo(f"{row['name']}: {row['problem']}")
+        elif row["grant"] and not row["grant"]["verified"]:
+            click.echo(f"{row['name']}: {explain_unverified(row['name'], row['address'])}")

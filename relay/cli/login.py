@@ -8,10 +8,10 @@ import webbrowser
 import click
 
 from relay import cli
-from relay.cli.startup import read_config
+from relay.cli.startup import choose_account, read_app_config
 from relay.config.model import Account, Config
-from relay.grants import Grant, GrantError
-from relay.works.auth.consent import ConsentError, complete, keep, make_state, read_redirect
+from relay.grants import Grant, GrantError, explain_unverified
+from relay.works.auth.consent import AuthorizationRequest, ConsentError, complete, keep, read_redirect
 from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.auth.redirect import RedirectServer
@@ -34,14 +34,19 @@ def command(
     The member who owns the mailbox opens the URL, logs in and agrees. A running relay notices the
     new grant by itself within seconds and sends what was held.
     """
-    config = _load(config_path)
-    chosen = _choose(config, account)
+    config = read_app_config(config_path)
+    chosen = choose_account(config, account)
     server = AuthServer(config.works)
     store = FileGrants(config.state_dir)
     try:
         _check_state_dir(config)
-        code = _paste(server) if paste else _browse(config, server, wait, opening=not no_browser)
-        grant = asyncio.run(complete(config.works, server, code))
+        request = AuthorizationRequest.make()
+        url = server.authorize_url(request.state, request.challenge)
+        if paste:
+            code = _paste(url, request.state)
+        else:
+            code = _browse(config, url, request.state, wait, opening=not no_browser)
+        grant = asyncio.run(complete(config.works, server, code, request.verifier))
         _check_mailbox(chosen, grant, any_mailbox=any_mailbox)
         keep(store, account, grant)
     except ConsentError as error:
@@ -49,25 +54,8 @@ def command(
     except GrantError as error:
         raise cli.Failure(str(error), cli.EX_CANTCREAT) from None
     click.echo(f"relay: {account} may send now" + (f", as {grant.whose}" if grant.whose else ""), err=True)
-
-
-def _load(path: str | None) -> Config:
-    config = read_config(path)
-    works = config.works
-    needed = {"client_id": works.client_id, "client_secret": works.client_secret.get_secret_value()}
-    if missing := [
-        f"works.{name}: is missing; the Developer Console shows it" for name, v in needed.items() if not v
-    ]:
-        raise cli.Failure("\n".join(missing), cli.EX_CONFIG)
-    return config
-
-
-def _choose(config: Config, name: str) -> Account:
-    for account in config.account:
-        if account.name == name:
-            return account
-    known = ", ".join(account.name for account in config.account) or "none"
-    raise cli.Failure(f"no account is called {name}; there is: {known}", cli.EX_USAGE)
+    if not grant.is_verified:
+        click.echo(f"relay: {explain_unverified(account, chosen.address)}", err=True)
 
 
 def _check_state_dir(config: Config) -> None:
@@ -83,10 +71,9 @@ def _check_state_dir(config: Config) -> None:
         )
 
 
-def _paste(server: AuthServer) -> str:
-    state = make_state()
+def _paste(url: str, state: str) -> str:
     click.echo("Open this URL in any browser, log in as the mailbox's owner, and agree:", err=True)
-    click.echo(server.authorize_url(state))
+    click.echo(url)
     click.echo("Then paste the address that the browser ended at (or the code in it):", err=True)
     line = sys.stdin.readline()
     if not line.strip():
@@ -96,17 +83,15 @@ def _paste(server: AuthServer) -> str:
     return read_redirect(line, state, bare_code=True)
 
 
-def _browse(config: Config, server: AuthServer, wait: int, *, opening: bool) -> str:
-    state = make_state()
-    url = server.authorize_url(state)
-    with RedirectServer(config.works.redirect_url, state).running() as redirect:
+def _browse(config: Config, url: str, state: str, wait: int, *, opening: bool) -> str:
+    with RedirectServer(config.works.redirect_url, state, url).running() as redirect:
         click.echo(
             "Open this URL in a browser on this machine, log in as the mailbox's owner, and agree:", err=True
         )
         click.echo(url)
         # Without a display a text browser would take over the terminal.
         if opening and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            webbrowser.open(url)
+            webbrowser.open(redirect.page_url)
         return redirect.wait(wait)
 
 

@@ -258,7 +258,7 @@ async def _relay(
         # Consent, with the clicking done here: the code is real, and so is what follows.
         member = sandbox.grants.admit(address)
         code = sandbox.grants.issue_code(member, ("mail",), config.works.redirect_url)
-        grants.store(name, _consented(await AuthServer(config.works).redeem(code)))
+        grants.store(name, _consented(await AuthServer(config.works).redeem(code, ""), address))
     service = Service(config)
     await service.start()
     try:
@@ -267,7 +267,7 @@ async def _relay(
         await service.stop()
 
 
-def _consented(tokens: "Tokens") -> "Grant":
+def _consented(tokens: "Tokens", whose: str) -> "Grant":
     from relay.grants import Grant
 
     now = time.time()
@@ -279,6 +279,7 @@ def _consented(tokens: "Tokens") -> "Grant":
         issued_at=now,
         refresh_issued_at=now,
         scope=tokens.scope,
+        whose=whose,
     )
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, Failure
-from relay.config.model import Config
+from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, Failure
+from relay.config.model import Account, Config
 
 if TYPE_CHECKING:
     from relay.spool import SpoolError
@@ -53,6 +53,26 @@ def become_owner(path: Path) -> None:
         privileges.become_owner(path)
     except privileges.PrivilegeError as error:
         raise Failure(str(error), EX_NOPERM) from None
+
+
+def read_app_config(path: str | None) -> Config:
+    """The configuration, for a command that needs the app's registration; exit code 78 without it."""
+    config = read_config(path)
+    works = config.works
+    needed = {"client_id": works.client_id, "client_secret": works.client_secret.get_secret_value()}
+    if missing := [
+        f"works.{name}: is missing; the Developer Console shows it" for name, v in needed.items() if not v
+    ]:
+        raise Failure("\n".join(missing), EX_CONFIG)
+    return config
+
+
+def choose_account(config: Config, name: str) -> Account:
+    """The account that the command line names; exit code 64 if there is none."""
+    if account := config.find_account(name):
+        return account
+    known = ", ".join(account.name for account in config.account) or "none"
+    raise Failure(f"no account is called {name}; there is: {known}", EX_USAGE)
 
 
 def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:

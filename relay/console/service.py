@@ -135,6 +135,7 @@ class ServiceStatus:
             expires=grant.refresh_expires_at if grant else None,
             rotation=grant.rotation if grant else None,
             last_used=grant.used_at if grant else None,
+            verified=grant.is_verified if grant else True,
             held=held,
         )
 

@@ -32,6 +32,7 @@ class AccountStatus:
     expires: float | None = None  # epoch seconds of the refresh token's end; None: not known
     rotation: bool | None = None  # None: not yet seen
     last_used: float | None = None  # epoch seconds
+    verified: bool = True  # whether it is known whose mailbox the grant is
     held: str = ""  # why its mail waits for a person; "" when it does not
 
 

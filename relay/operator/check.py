@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.config.model import Account, Config
-from relay.grants import Grant, GrantError
+from relay.grants import Grant, GrantError, explain_unverified
 from relay.operator import control
 from relay.smtp.server import ListenError, tls_context
 from relay.spool import SpoolError, SpoolLocked
@@ -273,6 +273,8 @@ async def _try_grant(config: Config, account: Account, store: FileGrants) -> tup
 
 def _age(subject: str, account: Account, grant: Grant, login: str) -> Finding:
     days = int((grant.refresh_expires_at - time.time()) / _DAY)
+    if not grant.is_verified:
+        return Finding(subject, Level.WARNING, "may send", explain_unverified(account.name, account.address))
     text = f"may send as {account.address}"
     if grant.rotation:
         return Finding(subject, Level.OK, f"{text}; its grant renews itself")

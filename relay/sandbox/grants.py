@@ -1,6 +1,8 @@
 """Members, consents and tokens of the simulated Works (Works API §2)."""
 
 import base64
+import hashlib
+import hmac
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ class Code:
     scopes: tuple[str, ...]
     redirect_url: str
     expires: float  # epoch seconds
+    challenge: str = ""  # S256 (RFC 7636 §4.2); "": the request had none
 
 
 @dataclass(slots=True)
@@ -103,24 +106,31 @@ class Grants:
             return url in self._settings.redirect_urls
         return _LOOPBACK_URL.fullmatch(url) is not None
 
-    def issue_code(self, member: Member, scopes: tuple[str, ...], redirect_url: str) -> str:
+    def issue_code(
+        self, member: Member, scopes: tuple[str, ...], redirect_url: str, challenge: str = ""
+    ) -> str:
         """A fresh authorization code."""
         code = secrets.token_urlsafe(24)
         expires = self._clock.now() + self._settings.code_life
-        self._codes[code] = Code(member, scopes, redirect_url, expires)
+        self._codes[code] = Code(member, scopes, redirect_url, expires, challenge)
         return code
 
-    def redeem(self, code: str, redirect_url: str) -> dict[str, str]:
+    def redeem(self, code: str, redirect_url: str, verifier: str = "") -> dict[str, str]:
         """The token endpoint's answer to a code.
 
         Raises:
-            AuthError: the code is unknown, used, old, or was meant for another redirect URL.
+            AuthError: the code is unknown, used, old, was meant for another redirect URL, or its challenge
+                was made of another verifier (RFC 7636 §4.6).
         """
         known = self._codes.pop(code, None)
         if known is None or self._clock.now() >= known.expires:
             raise AuthError("invalid_grant", "the authorization code is unknown, used or expired")
         if known.redirect_url != redirect_url:
             raise AuthError("invalid_grant", "redirect_uri is not the one that the code was issued for")
+        # A verifier without a challenge is another request's (RFC 9700 §4.8.2).
+        has_proof = known.challenge or verifier
+        if has_proof and not hmac.compare_digest(_challenge(verifier), known.challenge):
+            raise AuthError("invalid_grant", "code_verifier does not fit the code_challenge")
         return self.issue(known.member, known.scopes)
 
     def issue(self, member: Member, scopes: tuple[str, ...]) -> dict[str, str]:
@@ -206,3 +216,8 @@ class Grants:
             self.kill(grant)
         elif grant := self._by_access.pop(token, None):
             grant.access_tokens.pop(token, None)
+
+
+def _challenge(verifier: str) -> str:
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

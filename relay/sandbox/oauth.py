@@ -1,5 +1,6 @@
 """The auth half of the simulated Works: authorize, the consent page, token, revoke (Works API §2)."""
 
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlencode
 
@@ -75,7 +76,9 @@ class Auth:
             member = self._grants.admit(form.get("other", "").strip() or form.get("login_id", ""))
         except AuthError as error:
             return page("problem.html", 400, problem=error.description)
-        code = self._grants.issue_code(member, tuple(wish["scope"].split()), wish["redirect_uri"])
+        code = self._grants.issue_code(
+            member, tuple(wish["scope"].split()), wish["redirect_uri"], wish.get("code_challenge", "")
+        )
         return _send_back(wish, code=code)
 
     def _unanswerable(self, wish: Mapping[str, str]) -> str:
@@ -92,6 +95,9 @@ class Auth:
         scopes = wish.get("scope", "").split()
         if not scopes or not set(scopes) <= set(self._settings.scopes):
             return AuthError("invalid_scope", "the app does not have this scope")
+        challenge, method = wish.get("code_challenge", ""), wish.get("code_challenge_method", "")
+        if (challenge or method) and (method != "S256" or not _CHALLENGE.fullmatch(challenge)):
+            return AuthError("invalid_request", "code_challenge must be an S256 challenge")
         return None
 
     async def _token(self, request: Request) -> Response:
@@ -106,7 +112,9 @@ class Auth:
     def _grant(self, form: Mapping[str, str]) -> dict[str, str]:
         match form.get("grant_type"):
             case "authorization_code":
-                return self._grants.redeem(form.get("code", ""), form.get("redirect_uri", ""))
+                return self._grants.redeem(
+                    form.get("code", ""), form.get("redirect_uri", ""), form.get("code_verifier", "")
+                )
             case "refresh_token":
                 self._meet_token_death(form.get("refresh_token", ""))
                 return self._grants.refresh(form.get("refresh_token", ""))
@@ -139,7 +147,10 @@ class Auth:
         return Response(status_code=200)
 
 
-_CARRIED = ("client_id", "redirect_uri", "scope", "response_type", "state")
+_CARRIED = (
+    "client_id", "redirect_uri", "scope", "response_type", "state", "code_challenge", "code_challenge_method"
+)  # fmt: skip
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in Base64url (RFC 7636 §4.2)
 
 
 async def _read_form(request: Request) -> dict[str, str]:

@@ -8,13 +8,15 @@ import os
 import re
 import socket
 import sys
-from urllib.parse import parse_qs, urlsplit
+from dataclasses import replace
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2 as httpx
 import pytest
 
 from relay.console.server import serving
 from relay.sandbox import Sandbox, Settings
+from relay.sandbox.answers import Refusal
 from relay.works.auth.files import FileGrants
 from tests.support.ports import free_port
 
@@ -49,11 +51,20 @@ class Machine:
         keys = {"scope": "mail", "secret": "sandbox-secret", "state_dir": self.state_dir} | more
         self.path.write_text(CONFIG.format(port=port, redirect_port=self.redirect_port, **keys))
 
-    async def relay(self, *words):
+    async def relay(self, *words, **environment):
         command = [sys.executable, "-m", "relay", *words, "--config", str(self.path)]
         pipe = asyncio.subprocess.PIPE
         env = {k: v for k, v in os.environ.items() if "DISPLAY" not in k and not k.startswith("RELAY_")}
-        return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe, env=env | environment
+        )
+
+    async def consent(self, *words, **form):
+        """`relay login --paste`, and a person who agrees: what the command said."""
+        process = await self.relay("login", "scanner", "--paste", *words)
+        url = (await process.stdout.readline()).decode().strip()
+        process.stdin.write((await click(url, **form)).encode() + b"\n")
+        return await ended(process)
 
     @property
     def grant(self):
@@ -119,7 +130,7 @@ async def test_favicons_strangers_and_stale_answers_do_not_end_the_wait(tmp_path
     async with machine(tmp_path) as one:
         process = await one.relay("login", "scanner")
         url = (await process.stdout.readline()).decode().strip()
-        base = f"http://127.0.0.1:{one.redirect_port}"
+        base = f"http://localhost:{one.redirect_port}"
         with socket.create_connection(("127.0.0.1", one.redirect_port)):  # a browser's silent connection
             assert (await follow(f"{base}/favicon.ico")).status_code == 404
             assert (await follow(f"{base}/callback?code=evil&state=wrong")).status_code == 400
@@ -210,6 +221,126 @@ async def test_the_wrong_mailbox_is_refused_when_it_can_be_asked(tmp_path):
         # Its mail goes out by another mailbox than the table shows.
         _, out, _ = await ended(await one.relay("accounts"))
         assert "scanner: the grant is erp@example.com's, not scanner@example.com's" in out
+
+
+async def test_a_browser_is_given_a_page_and_not_the_state(tmp_path):
+    """Whoever reads /proc saw the state, and could bring the code of his own mailbox first."""
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$*" > {seen}.new && mv {seen}.new {seen}\n')
+    browser.chmod(0o755)
+    async with machine(tmp_path) as one:
+        process = await one.relay("login", "scanner", DISPLAY=":99", BROWSER=f"{browser} %s")
+        printed = (await process.stdout.readline()).decode().strip()
+        async with asyncio.timeout(20):
+            while not seen.exists():
+                await asyncio.sleep(0.05)
+        page = seen.read_text()
+        assert page.startswith(f"http://localhost:{one.redirect_port}/login/")
+        for secret in parse_qs(urlsplit(printed).query)["state"]:
+            assert secret not in page
+        answer = await follow(page)
+        assert (answer.status_code, answer.headers["location"]) == (303, printed)
+        assert (await follow(await click(printed))).status_code == 200
+        code, _, err = await ended(process)
+        assert code == 0, err
+
+
+async def test_a_code_of_another_request_is_refused(tmp_path):
+    """The sandbox verifies the challenge: a code that a stranger was given for a URL of his own is no use."""
+    async with machine(tmp_path) as one:
+        process = await one.relay("login", "scanner")
+        url = (await process.stdout.readline()).decode().strip()
+        query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        assert query["code_challenge_method"] == "S256"
+        theirs = query | {"code_challenge": "A" * 43}
+        assert (await follow(await click(url.split("?")[0] + "?" + urlencode(theirs)))).status_code == 200
+        code, _, err = await ended(process)
+        assert code == 69
+        assert "not this app's" in err
+        assert one.grant is None
+
+
+async def test_a_grant_is_unverified_until_a_person_confirms_it(tmp_path):
+    """With the scope `mail` nobody is asked whose mailbox it is, and any member may have consented."""
+    async with machine(tmp_path) as one:
+        said = "unverified whose mailbox consented for scanner"
+        code, _, err = await one.consent()
+        assert code == 0
+        assert said in err
+        assert said in (await ended(await one.relay("accounts")))[1]
+        code, out, _ = await ended(await one.relay("check", "--json"))
+        (found,) = [x for x in json.loads(out)["findings"] if x["subject"] == "account scanner"]
+        assert found["level"] == "warning"
+        assert said in found["remedy"]
+        before = one.grant
+        code, out, err = await ended(await one.relay("accounts", "--confirm", "scanner"))
+        assert (code, err) == (0, "")
+        assert said not in out
+        assert one.grant == replace(before, confirmed_at=one.grant.confirmed_at)
+        scanner, _ = json.loads((await ended(await one.relay("accounts", "--json")))[1])
+        assert scanner["grant"]["verified"]
+        assert scanner["grant"]["confirmed_at"]
+        await one.consent()
+        assert not one.grant.is_verified  # somebody else may have consented now
+        for name, status in (("nobody", 64), ("erp", 73)):
+            assert (await ended(await one.relay("accounts", "--confirm", name)))[0] == status
+
+
+async def test_a_mailbox_that_was_asked_needs_no_confirmation(tmp_path):
+    async with machine(tmp_path, scope="mail user.read") as one:
+        code, _, err = await one.consent()
+        assert code == 0
+        assert "as scanner@example.com" in err
+        assert "unverified" not in err + (await ended(await one.relay("accounts")))[1]
+
+
+async def test_logout_revokes_and_forgets(tmp_path):
+    """A grant of a stolen backup is good for up to 90 days, and no command took it back."""
+    async with machine(tmp_path) as one:
+        await one.consent()
+        stolen = one.grant
+        left = one.state_dir / "grants" / ".scanner.json.abc.new"
+        left.write_text("of a power cut")
+        assert one.sandbox.grants.of_refresh_token(stolen.refresh_token)
+        code, out, err = await ended(await one.relay("logout", "scanner"))
+        assert (code, out) == (0, "")
+        assert "revoked and forgotten" in err
+        assert one.grant is None
+        assert not left.exists()
+        assert one.sandbox.grants.of_refresh_token(stolen.refresh_token) is None
+        with pytest.raises(Refusal):
+            one.sandbox.grants.authenticate(f"Bearer {stolen.access_token}")
+        code, _, err = await ended(await one.relay("logout", "scanner"))
+        assert code == 66
+        assert "nothing to revoke" in err
+        assert (await ended(await one.relay("logout", "nobody")))[0] == 64
+
+
+async def test_logout_without_works(tmp_path):
+    """What could not be revoked is kept, so that it can be tried again; --force forgets it here."""
+    async with machine(tmp_path) as one:
+        await one.consent()
+        text = one.path.read_text()
+        one.path.write_text(re.sub(r'auth_url = ".*"', f'auth_url = "http://127.0.0.1:{free_port()}"', text))
+        code, _, err = await ended(await one.relay("logout", "scanner"))
+        assert code == 69
+        assert "did not revoke the grant (ConnectError), and it is kept here" in err
+        assert one.grant is not None
+        code, _, err = await ended(await one.relay("logout", "scanner", "--force"))
+        assert code == 0
+        assert "was not revoked at Works" in err
+        assert one.grant is None
+
+
+async def test_logout_of_an_app_that_works_refuses(tmp_path):
+    async with machine(tmp_path) as one:
+        await one.consent()
+        one.path.write_text(one.path.read_text().replace("sandbox-secret", "wrong-secret-9"))
+        code, _, err = await ended(await one.relay("logout", "scanner"))
+        assert code == 69
+        assert "invalid_client" in err
+        assert "wrong-secret-9" not in err
+        assert one.grant is not None
 
 
 async def test_a_port_in_use_is_a_sentence(tmp_path):

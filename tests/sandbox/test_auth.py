@@ -50,6 +50,27 @@ async def test_a_consent_becomes_tokens_that_send(works):
     assert (await works.send()).status_code == 202
 
 
+async def test_a_challenge_is_verified_when_there_is_one(works):
+    """RFC 7636 §4.6, with the pair of its appendix B."""
+    challenge = {
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        "code_challenge_method": "S256",
+    }
+    right = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    for asked, verifier, status in (
+        (challenge, right, 200),
+        (challenge, "x" * 43, 400),
+        (challenge, None, 400),
+        ({}, right, 400),
+        ({}, None, 200),
+    ):
+        code = (await consent(works, **asked))["code"]
+        more = {"code_verifier": verifier} if verifier else {}
+        assert (await redeem(works, code, **more)).status_code == status
+    for wrong in (challenge | {"code_challenge_method": "plain"}, challenge | {"code_challenge": "short"}):
+        assert (await consent(works, **wrong))["error"] == "invalid_request"
+
+
 async def test_a_code_holds_once_for_ten_minutes_and_for_its_redirect_url(works):
     code = (await consent(works))["code"]
     assert (await redeem(works, code)).status_code == 200

@@ -4,10 +4,15 @@ The browser comes back to `redirect_url`, where `redirect` waits; or, on a machi
 the person carries the redirected URL over by hand.
 """
 
+import base64
+import hashlib
 import hmac
+import re
 import secrets
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,8 +22,11 @@ from relay.grants import Grant, GrantError, GrantStore
 from relay.works.auth.errors import TokenError
 from relay.works.auth.oauth import App, AuthServer
 from relay.works.diagnosis import Failure
+from relay.works.http.tls import make_context
 
 _LONGEST_CODE = 4096  # characters
+# What is shown and compared; an API that was taken over may say anything.
+_ADDRESS = re.compile(r"[!-~]{1,64}@[\w.-]{1,255}")
 _LOCK_TRIES, _LOCK_PAUSE = 1900, 0.1  # a refresh under way may take three minutes (oauth)
 # Any of these scopes lets us ask whose mailbox it is (Works API §2).
 _MAY_ASK = frozenset({"user.read", "user.profile.read"})
@@ -34,17 +42,35 @@ class ConsentError(Exception):
     """There is no consent; the text says why in a sentence for the person who is there."""
 
 
+class OtherAnswerError(ConsentError):
+    """An answer that belongs to no question of ours: a stale one, or a stranger's."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """One question for consent, and the two secrets that tie the answer to it."""
+
+    state: str = field(repr=False)  # comes back with the answer (RFC 6749 §10.12)
+    verifier: str = field(repr=False)  # goes with the code to the token endpoint (RFC 7636 §4.1)
+
+    @classmethod
+    def make(cls) -> "AuthorizationRequest":
+        """A question whose secrets nobody can guess."""
+        return cls(secrets.token_urlsafe(24), secrets.token_urlsafe(48))
+
+    @property
+    def challenge(self) -> str:
+        """The S256 code challenge (RFC 7636 §4.2)."""
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
 class ApiAddress(App, Protocol):
     """The app, and where the API is (config.Works is one)."""
 
     @property
     def api_url(self) -> str:
         """Such as https://www.worksapis.com/v1.0."""
-
-
-def make_state() -> str:
-    """A value that nobody else can guess: it ties the answer to our question (RFC 6749 §10.12)."""
-    return secrets.token_urlsafe(24)
 
 
 def read_redirect(text: str, state: str, *, bare_code: bool = False) -> str:
@@ -63,7 +89,7 @@ def read_redirect(text: str, state: str, *, bare_code: bool = False) -> str:
         return text.removeprefix("code=")
     fields = parse_qs(urlsplit(text).query or text.rpartition("?")[2], max_num_fields=50)
     if not hmac.compare_digest(fields.get("state", [""])[0].encode(), state.encode()):
-        raise ConsentError("this is not the answer to the URL above: its state does not fit; start again")
+        raise OtherAnswerError("this is not the answer to the URL above: its state does not fit; start again")
     if error := fields.get("error", [""])[0]:
         raise ConsentError(_REFUSALS.get(error, "the authorization server refused the consent"))
     code = fields.get("code", [""])[0]
@@ -72,14 +98,16 @@ def read_redirect(text: str, state: str, *, bare_code: bool = False) -> str:
     return code
 
 
-async def complete(works: ApiAddress, server: AuthServer, code: str) -> Grant:
+async def complete(works: ApiAddress, server: AuthServer, code: str, verifier: str) -> Grant:
     """The grant that a code stands for, with the mailbox's address if the scope lets us ask.
+
+    Without an address the grant is unverified: any member of the company may have consented.
 
     Raises:
         ConsentError: the code or the app is refused, or the authorization server cannot be used.
     """
     try:
-        tokens = await server.redeem(code)
+        tokens = await server.redeem(code, verifier)
     except TokenError as error:
         raise ConsentError(_explain(error)) from None
     if tokens.refresh_token is None:
@@ -110,12 +138,13 @@ async def _ask_whose(api_url: str, grant: Grant) -> str:
     """The address of whoever consented; "" when it is not told."""
     headers = {"Authorization": f"Bearer {grant.access_token}"}
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        tls = await make_context()
+        async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=30) as client:
             answer = (await client.get(f"{api_url}/users/me", headers=headers)).json()
     except (httpx.HTTPError, ValueError):
         return ""
     address = answer.get("email") if isinstance(answer, dict) else None
-    return address if isinstance(address, str) else ""
+    return address if isinstance(address, str) and _ADDRESS.fullmatch(address) else ""
 
 
 def keep(store: GrantStore, account: str, grant: Grant) -> None:
@@ -124,10 +153,57 @@ def keep(store: GrantStore, account: str, grant: Grant) -> None:
     Raises:
         GrantError: it cannot be written.
     """
+    with _locked(store, account):
+        store.store(account, grant)
+
+
+@contextmanager
+def _locked(store: GrantStore, account: str) -> Iterator[None]:
     for _ in range(_LOCK_TRIES):
         with store.lock(account) as ours:
             if ours:
-                store.store(account, grant)
+                yield
                 return
         time.sleep(_LOCK_PAUSE)
     raise GrantError(f"another process has held the grant of {account} for too long")
+
+
+def confirm(store: GrantStore, account: str) -> Grant:
+    """Note that a person has seen whose mailbox the grant sends from.
+
+    Raises:
+        GrantError: there is no grant, or it cannot be read or written.
+    """
+    with _locked(store, account):
+        grant = store.load(account)
+        if grant is None:
+            raise GrantError(f"nobody has consented for {account} yet; run: relay login {account}")
+        confirmed = replace(grant, confirmed_at=time.time())
+        store.store(account, confirmed)
+        return confirmed
+
+
+async def revoke(server: AuthServer, grant: Grant) -> None:
+    """Tell the authorization server that a grant's tokens are worth nothing any more.
+
+    Raises:
+        ConsentError: it cannot be reached, or refuses.
+    """
+    try:
+        # The refresh token first: by it new access tokens are had.
+        await server.revoke(grant.refresh_token, "refresh_token")
+        await server.revoke(grant.access_token, "access_token")
+    except TokenError as error:
+        raise ConsentError(
+            f"the authorization server did not revoke the grant ({error.diagnostic})"
+        ) from None
+
+
+def forget(store: GrantStore, account: str) -> None:
+    """Remove an account's grant, after a refresh of it that may be under way elsewhere.
+
+    Raises:
+        GrantError: it cannot be removed.
+    """
+    with _locked(store, account):
+        store.remove(account)

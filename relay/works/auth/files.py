@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -47,6 +48,18 @@ class FileGrants(GrantStore):
         try:
             self._make_directory()
             safeio.write_file(path, json.dumps(asdict(grant), indent=1).encode() + b"\n")
+        except OSError as error:
+            raise GrantError(f"{path}: {error.strerror}") from None
+
+    @override
+    def remove(self, account: str) -> None:
+        path = self._path(account)
+        try:
+            # What a power cut left of a file that was being replaced holds tokens too.
+            for left in self._directory.glob(f".{glob.escape(path.name)}.*.new"):
+                left.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                safeio.remove_file(path)
         except OSError as error:
             raise GrantError(f"{path}: {error.strerror}") from None
 

@@ -73,25 +73,34 @@ class AuthServer:
         self._app = app
         self._tls = tls
 
-    def authorize_url(self, state: str) -> str:
-        """Where a person consents (RFC 6749 §4.1.1)."""
+    def authorize_url(self, state: str, challenge: str) -> str:
+        """Where a person consents (RFC 6749 §4.1.1, RFC 7636 §4.3).
+
+        It is not known whether Works verifies the challenge. A server that does not know it ignores it
+        (RFC 7636 §5), and one that does gives nothing for a code that somebody else's browser brought.
+        """
         query = {
             "client_id": self._app.client_id,
             "redirect_uri": self._app.redirect_url,
             "scope": self._app.scope,
             "response_type": "code",
             "state": state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
         }
         return f"{self._app.auth_url}/authorize?{urlencode(query)}"
 
-    async def redeem(self, code: str) -> Tokens:
-        """Tokens for an authorization code.
+    async def redeem(self, code: str, verifier: str) -> Tokens:
+        """Tokens for an authorization code and the verifier that its challenge was made of.
 
         Raises:
             TokenError: the code or the app is refused, or the server cannot be used.
         """
         return await self._ask(
-            grant_type="authorization_code", code=code, redirect_uri=self._app.redirect_url
+            grant_type="authorization_code",
+            code=code,
+            code_verifier=verifier,
+            redirect_uri=self._app.redirect_url,
         )
 
     async def refresh(self, refresh_token: str) -> Tokens:
@@ -102,7 +111,25 @@ class AuthServer:
         """
         return await self._ask(grant_type="refresh_token", refresh_token=refresh_token)
 
+    async def revoke(self, token: str, kind: str) -> None:
+        """Make a token worthless (RFC 7009 §2.1); one that is so already is no error.
+
+        Args:
+            token: a refresh or an access token.
+            kind: "refresh_token" or "access_token".
+
+        Raises:
+            TokenError: the app is refused, or the server cannot be used.
+        """
+        status, body = await self._post("revoke", token=token, token_type_hint=kind)
+        if status != 200:  # noqa: PLR2004 - HTTP
+            raise _refusal(status, _read_object(body))
+
     async def _ask(self, **parameters: str) -> Tokens:
+        return _read_tokens(*await self._post("token", **parameters))
+
+    async def _post(self, endpoint: str, **parameters: str) -> tuple[int, bytes]:
+        """The status and the body of the answer."""
         form = parameters | {
             "client_id": self._app.client_id,
             "client_secret": self._app.client_secret.get_secret_value(),
@@ -118,9 +145,9 @@ class AuthServer:
                 asyncio.timeout(_LONGEST_CALL),
                 httpx.AsyncClient(verify=tls, trust_env=False, timeout=timeout, limits=limits) as client,
                 # httpx encodes the form: an unencoded `+` in a refresh token is a space (Works API §2).
-                client.stream("POST", f"{self._app.auth_url}/token", data=form) as response,
+                client.stream("POST", f"{self._app.auth_url}/{endpoint}", data=form) as response,
             ):
-                return _read_tokens(response.status_code, await _read(response))
+                return response.status_code, await _read(response)
         except (httpx.HTTPError, TimeoutError) as error:
             # The class alone: the text may hold what was sent.
             raise TokenError(Failure.TOKEN_UNAVAILABLE, type(error).__name__) from None
@@ -135,12 +162,16 @@ async def _read(response: "httpx.Response") -> bytes:
     return bytes(body)
 
 
-def _read_tokens(status: int, body: bytes) -> Tokens:
+def _read_object(body: bytes) -> dict[str, object]:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        answer = None
-    values = answer if isinstance(answer, dict) else {}
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _read_tokens(status: int, body: bytes) -> Tokens:
+    values = _read_object(body)
     if status == 200 and isinstance(access := values.get("access_token"), str) and _is_token(access):  # noqa: PLR2004 - HTTP
         refresh, scope = values.get("refresh_token"), values.get("scope")
         return Tokens(
