@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -193,3 +194,82 @@ async def test_damage_that_could_not_be_mended_is_left_to_the_next_start(tmp_pat
     async with opened(tmp_path, reports) as spool:
         await tend(spool)
     assert len(reports) == 1
+
+
+def spoil_page(folder, number):
+    with (folder / "spool.db").open("r+b") as file:
+        file.seek((number - 1) * 4096)
+        file.write(b"\xa5" * 4096)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_bad_root_costs_no_more_than_a_leaf(tmp_path, number):
+    """All 500 were lost with the root of the messages (page 2), and with the schema (page 1)."""
+    ids, reports = await fill(tmp_path), []
+    spoil_page(tmp_path, number)
+    async with opened(tmp_path, reports) as spool:
+        found = await claim_all(spool)
+        await tend(spool)
+    assert len(ids - found) <= (10 if number == 2 else 0)
+    assert f"{len(found)} messages were salvaged" in reports[0][1]
+
+
+async def test_what_was_deleted_does_not_come_back(tmp_path):
+    """Its old rows still stand on free pages, and without the schema nothing says which pages are free."""
+    ids = await fill(tmp_path, 200)
+    async with opened(tmp_path) as spool:
+        for _ in range(150):
+            claim = await spool.claim(["scanner"], time.time())
+            await spool.start(claim, 0, claim.entry.envelope.forward_paths)
+            await spool.record(claim, 0, TAKEN)
+            await spool.settle(claim, Settlement(State.RELAYED, TAKEN))
+            ids.discard(claim.entry.queue_id)
+        assert await spool.purge(time.time() + 1, 0) == 150
+    spoil_page(tmp_path, 1)
+    async with opened(tmp_path) as spool:
+        waiting = {entry.queue_id for entry in await spool.list([State.QUEUED, State.HELD], COUNT)}
+        assert waiting == ids
+        assert await claim_all(spool) <= ids
+
+
+@pytest.mark.parametrize("look", ["backlog", "accounts", "list", "history"])
+async def test_damage_that_a_look_meets_is_mended_and_the_look_repeated(tmp_path, look):
+    """Only the writer's damage was mended: what a reader met ended the start, and each start after it."""
+    ids = await fill(tmp_path)
+    async with opened(tmp_path) as spool:
+        for _ in range(30):
+            claim = await spool.claim(["scanner"], time.time())
+            await spool.start(claim, 0, claim.entry.envelope.forward_paths)
+            await spool.settle(claim, Settlement(State.QUEUED, TAKEN, spent=False))
+    for index in ("message_line", "message_turn", "message_state", "request_started"):
+        spoil(tmp_path, index, range(1, 3))
+    async with opened(tmp_path) as spool:
+        found = {
+            "backlog": lambda: spool.backlog(10_000),
+            "accounts": spool.accounts,
+            "list": lambda: spool.list([State.QUEUED], 10_000),
+            "history": lambda: spool.history(0.0),
+        }
+        assert len(await found[look]()) in (1, 30, len(ids))
+        assert await claim_all(spool) == ids
+
+
+async def test_a_log_that_was_spoiled_or_cut_off_is_noticed(tmp_path):
+    """SQLite starts without a word with what stood before the bad place; 250 had been said to all of them."""
+    async with opened(tmp_path / "a") as spool:
+        ids = [await spool.put(submission(spool, number), "scanner") for number in range(30)]
+        for name in ("spoiled", "cut", "removed"):
+            shutil.copytree(tmp_path / "a", tmp_path / name)
+    wal = (tmp_path / "spoiled" / "spool.db-wal").read_bytes()
+    middle = 32 + len(wal) // 4120 // 2 * 4120
+    (tmp_path / "spoiled" / "spool.db-wal").write_bytes(wal[:middle] + b"\xa5" * 4120 + wal[middle + 4120 :])
+    os.truncate(tmp_path / "cut" / "spool.db-wal", middle)
+    (tmp_path / "removed" / "spool.db-wal").unlink()
+    async with opened(tmp_path / "spoiled") as spool:
+        assert {one.queue_id for one in await spool.list(list(State), COUNT)} >= set(ids[:-10])
+    for name in ("cut", "removed"):
+        reports = []
+        async with opened(tmp_path / name, reports) as spool:
+            await tend(spool)
+            assert await spool.claim(["scanner"], time.time()) is None
+        assert any(word in reports[0][1] for word in ("at least", "cannot be told"))

@@ -61,6 +61,7 @@ class Database:
         self._wall = wall
         self._tell = salvaged
         self._mended = float("-inf")
+        self.generation = 0  # changes with each database that takes the place of another
 
     def open(self, load: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
         """Connect, bring the tables up to date and load what is kept in memory; salvage first if need be.
@@ -100,10 +101,19 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             log.error("the damaged database cannot be salvaged now", reason=str(error))
             recovery.mark(self._folder)
-        return self._connect(lambda _: None)
+        return self._reconnect()
+
+    def _reconnect(self) -> sqlite3.Connection:
+        """Connect; if the database is still damaged, to what is there: each operation then says so."""
+        try:
+            return self._connect(lambda _: None)
+        except sqlite3.Error as error:
+            log.error("the database cannot be used", reason=str(error))
+            return sqlite3.connect(self._folder / "spool.db", timeout=_LOCK_PATIENCE, isolation_level=None)
 
     def _salvage(self) -> None:
         self._tell(recovery.salvage(self._folder))
+        self.generation += 1
 
     def _connect(self, load: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
         connection = sqlite3.connect(self._folder / "spool.db", timeout=_LOCK_PATIENCE, isolation_level=None)

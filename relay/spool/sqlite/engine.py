@@ -27,6 +27,7 @@ from relay.spool import (
     Notice,
     Room,
     Settlement,
+    SpoolDamaged,
     SpoolError,
     SpoolFull,
     SpoolLocked,
@@ -111,7 +112,6 @@ class SqliteSpool(Desk):
             self._loop.call_soon_threadsafe(self._go_on, str(found))
 
     def _go_on(self, news: str) -> None:
-        self._reader.renew()
         self._turns.doubt_all()
         self._news.append(news)
         if self._tended:
@@ -307,7 +307,7 @@ class SqliteSpool(Desk):
             if content.path is not None and not self._recent.verified(queue_id):
                 await asyncio.to_thread(self._files.verify, content)
                 self._recent.verify(queue_id)
-        except Damaged as damage:
+        except (Damaged, SpoolDamaged) as damage:
             await self._set_aside(queue_id, str(damage))
             return None
         except BaseException:
@@ -325,7 +325,8 @@ class SqliteSpool(Desk):
             if row is None:
                 raise Damaged("its row is gone")
             return load_entry(c, row), statements.load_content(c, self._files, row)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.OperationalError, sqlite3.DataError) as error:
+            # Of the database's own damage the writer is told: it mends, and reads again.
             raise Damaged(f"the database cannot read it: {error}") from error
 
     async def _set_aside(self, queue_id: str, reason: str) -> None:

@@ -35,7 +35,7 @@ class Desk(Spool):
         self._clock = clock
         self._files = Files(folder, space)
         self._writer = Writer(database, space)
-        self._reader = Reader(folder / "spool.db")
+        self._reader = Reader(folder / "spool.db", self._writer)
         self._turns = Turns()
         self._unheard = Unheard()
         self._recent = Recent()

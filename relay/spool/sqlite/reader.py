@@ -12,43 +12,53 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from relay.spool import SpoolError
+from relay.spool import SpoolDamaged, SpoolError
 from relay.spool.sqlite.database import read_text
-from relay.spool.sqlite.writer import translate
+from relay.spool.sqlite.writer import Writer, translate
 
 T = TypeVar("T")
 
 
 class Reader:
-    """Reads what is committed, in a thread of its own."""
+    """Reads what is committed, in a thread of its own.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the database.
+        writer: mends the database when a query meets damage.
+    """
+
+    def __init__(self, path: Path, writer: Writer) -> None:
         self._path = path
+        self._writer = writer
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
         self._connection: sqlite3.Connection | None = None
+        self._generation = 0  # of the database that the connection is to
         self._closed = False
-        self._stale = False
-
-    def renew(self) -> None:
-        """There is another database where the old one was."""
-        self._stale = True
 
     async def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a query.
+        """Run a query; again, if the database had to be mended for it.
 
         Raises:
+            SpoolDamaged: the database is damaged, and cannot be mended now.
             SpoolError: it cannot be read.
         """
+        try:
+            return await self._ask(operation)
+        except SpoolDamaged:
+            await self._writer.mend(self._generation)
+            return await self._ask(operation)
+
+    async def _ask(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._closed:
             raise SpoolError("the spool is not open")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, operation)
 
     def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            if self._stale:
-                self._stale = False
+            if self._generation != self._writer.generation:
                 self._disconnect()
             if self._connection is None:
+                self._generation = self._writer.generation
                 uri = f"file:{quote(str(self._path))}?mode=ro"
                 self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=2.0)
                 self._connection.text_factory = read_text

@@ -1,10 +1,11 @@
-"""A damaged database: what can be read of it goes into a new one, and the old one is kept beside it.
+"""A damaged database: what can be read of its pages goes into a new one, and the old one is kept beside it.
 
-SQLite refuses a table or an index for one bad page. Rows are small and most pages are good, so each table is
-read from both ends up to the damage, and in between by what the keys or an index name. Indexes are made anew.
+Damage shows when SQLite refuses a statement, wherever that is; and at a start also where SQLite would go on
+without a word: an empty file, a missing one, a log that was spoiled or cut off.
 """
 
 import contextlib
+import mmap
 import os
 import shutil
 import sqlite3
@@ -12,11 +13,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import structlog
 
+from relay.spool.sqlite import wal
 from relay.spool.sqlite.files import flush
+from relay.spool.sqlite.pages import Pages, find_page_size
+from relay.spool.sqlite.rebuild import rebuild
 from relay.spool.sqlite.schema import MIGRATIONS
 
 log = structlog.get_logger("spool")
@@ -24,15 +28,8 @@ _MARK = "damaged"  # a file: the database's next owner salvages it first
 _NAMES = ("spool.db", "spool.db-wal", "spool.db-shm")
 _READY = "spool.salvaged"  # whole: it takes the place of the database, if need be after a crash
 _MOST_NAMED = 10  # queue ids in a sentence
-_MOST_BETWEEN = 100_000  # numbered rows that are looked for within a damage
-# Not `mark`: this database is made now, and so files without a row are put aside, not removed.
-_TABLES = {
-    "message": "queue_id",
-    "content": "rowid",
-    "request": "serial",
-    "event": "number",
-    "unheard": "queue_id",
-}
+_FILE_HEAD = 100  # octets of the database's header
+_INDEX_HEAD = 96  # octets of the header of the log's index, which stands there twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +38,23 @@ class Salvaged:
 
     kept: Path  # where it lies now
     messages: int  # that were read
-    lost: tuple[str, ...]  # queue ids that its index of all messages names and no row has
-    complete: bool  # whether that index, or the table itself, could be read from end to end
+    lost: tuple[str, ...]  # queue ids that are named somewhere, and of which there is no row
+    held: tuple[str, ...]  # queue ids of messages that wait for a person because of the damage
+    complete: bool  # whether there can be no message that nothing names
 
     def __str__(self) -> str:
-        if self.lost:
-            lost = f"{len(self.lost)} are lost ({', '.join(self.lost[:_MOST_NAMED])})"
-        else:
-            lost = "none is missing" if self.complete else "how many are missing cannot be told"
+        lost = f"{len(self.lost)} are lost{_some(self.lost)}" if self.lost else ""
+        if not self.complete:
+            lost = f"at least {lost}" if lost else "how many are missing cannot be told"
+        held = f", {len(self.held)} are held for a person{_some(self.held)}" if self.held else ""
         return (
-            f"it was damaged: {self.messages} messages were salvaged, {lost};"
+            f"it was damaged: {self.messages} messages were salvaged, {lost or 'none is missing'}{held};"
             f" the old database lies in {self.kept}"
         )
+
+
+def _some(queue_ids: tuple[str, ...]) -> str:
+    return f" ({', '.join(queue_ids[:_MOST_NAMED])})"
 
 
 def mark(folder: Path) -> None:
@@ -62,8 +64,46 @@ def mark(folder: Path) -> None:
 
 
 def is_due(folder: Path) -> bool:
-    """Whether damage was met and left to the next start."""
-    return (folder / _MARK).exists()
+    """Whether the database is damaged, as far as SQLite does not say so itself."""
+    path = folder / _NAMES[0]
+    there = path.exists()
+    if (folder / _MARK).exists() or _is_cut_off(folder):
+        return True
+    if not there or not path.stat().st_size:
+        # SQLite begins a new one there, and removes the log.
+        return there or _size(folder / _NAMES[1]) > 0
+    return _size(folder / _NAMES[1]) > 0 and _hides_frames(folder)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _is_cut_off(folder: Path) -> bool:
+    """Whether the log is shorter than its index says, which the last process left behind."""
+    frames, size = _read_index(folder)
+    return _size(folder / _NAMES[1]) < wal.end_of(frames, size)
+
+
+def _read_index(folder: Path) -> tuple[int, int]:
+    try:
+        with (folder / _NAMES[2]).open("rb") as file:
+            return wal.read_index(file.read(_INDEX_HEAD))
+    except FileNotFoundError:
+        return 0, 0
+
+
+def _hides_frames(folder: Path) -> bool:
+    """Whether committed changes stand in the log behind the place where SQLite ends reading it."""
+    uri = f"file:{quote(str(folder / _NAMES[0]))}?mode=ro"  # it does not fold the log into the database
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            connection.execute("PRAGMA user_version").fetchone()
+            read, _ = _read_index(folder)
+    except sqlite3.DatabaseError:
+        return False  # whoever opens it is told
+    octets = (folder / _NAMES[1]).read_bytes()
+    return wal.count_committed(octets) > read
 
 
 def salvage(folder: Path) -> Salvaged:
@@ -76,21 +116,49 @@ def salvage(folder: Path) -> Salvaged:
         sqlite3.Error: the new database cannot be.
     """
     log.error("the database is damaged: what can be read goes into a new one")
+    cut = _is_cut_off(folder)
     kept = _keep(folder)
     making = folder / f"{_READY}.tmp"
     making.unlink(missing_ok=True)
-    with (
-        contextlib.closing(sqlite3.connect(kept / "spool.db", isolation_level=None)) as old,
-        contextlib.closing(sqlite3.connect(making, isolation_level=None)) as new,
-    ):
-        found = _copy(old, new, kept)
+    with contextlib.closing(sqlite3.connect(making, isolation_level=None)) as new, _opened(kept) as opened:
+        pages, broken = opened
+        _prepare(new)
+        rebuilt = rebuild(pages, new, stale=broken, cut=cut)
+        found = Salvaged(kept, rebuilt.messages, rebuilt.lost, rebuilt.held, rebuilt.complete)
         _put_aside(new, folder / "orphaned")
     flush(making)
     making.rename(folder / _READY)
     flush(folder)
     finish(folder)
-    log.error("the database was salvaged", what=str(found))
+    log.error(
+        "the database was salvaged",
+        what=str(found),
+        lost=found.lost,
+        held=found.held,
+        complete=found.complete,
+    )
     return found
+
+
+@contextlib.contextmanager
+def _opened(kept: Path) -> Iterator[tuple[Pages, bool]]:
+    """The pages of the old database; and whether older octets may stand for some of them."""
+    log_path, path = kept / _NAMES[1], kept / _NAMES[0]
+    octets = log_path.read_bytes() if log_path.exists() else b""
+    if not _size(path):
+        frames = wal.read_log(octets)
+        yield Pages(b"", frames.pages), frames.broken > 0
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        frames = wal.read_log(octets, find_page_size(mapped[:_FILE_HEAD]))
+        yield Pages(mapped, frames.pages), frames.broken > 0
+
+
+def _prepare(new: sqlite3.Connection) -> None:
+    new.execute("PRAGMA journal_mode = DELETE")
+    new.execute("PRAGMA synchronous = FULL")
+    for number, script in enumerate(MIGRATIONS, start=1):
+        new.executescript(f"{script}; PRAGMA user_version = {number};")
 
 
 def finish(folder: Path) -> None:
@@ -124,22 +192,6 @@ def _link(path: Path, other: Path) -> None:
         flush(other)
 
 
-def _copy(old: sqlite3.Connection, new: sqlite3.Connection, kept: Path) -> Salvaged:
-    new.execute("PRAGMA journal_mode = DELETE")
-    new.execute("PRAGMA synchronous = FULL")
-    version = _find_version(old)
-    for number, script in enumerate(MIGRATIONS[:version], start=1):
-        new.executescript(f"{script}; PRAGMA user_version = {number};")
-    new.execute("BEGIN")
-    there = {name for (name,) in new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    whole = {name: _copy_table(old, new, name, key) for name, key in _TABLES.items() if name in there}
-    named, complete = _named(old)
-    lost = tuple(one for one in named if not _has(new, one))
-    (messages,) = new.execute("SELECT COUNT(*) FROM message").fetchone()
-    new.execute("COMMIT")
-    return Salvaged(kept, messages, lost, complete or whole["message"])
-
-
 def _put_aside(new: sqlite3.Connection, folder: Path) -> None:
     nobody = "FROM content WHERE queue_id NOT IN (SELECT queue_id FROM message)"
     for queue_id, data in new.execute(f"SELECT queue_id, data {nobody}"):
@@ -148,76 +200,3 @@ def _put_aside(new: sqlite3.Connection, folder: Path) -> None:
         path.touch(mode=0o600)
         path.write_bytes(data)
     new.execute(f"DELETE {nobody}")
-
-
-def _find_version(old: sqlite3.Connection) -> int:
-    try:
-        version: int = old.execute("PRAGMA user_version").fetchone()[0]
-        old.execute("SELECT name FROM sqlite_master").fetchall()
-    except sqlite3.DatabaseError:
-        return len(MIGRATIONS)
-    return version if 0 < version <= len(MIGRATIONS) else len(MIGRATIONS)
-
-
-def _copy_table(old: sqlite3.Connection, new: sqlite3.Connection, table: str, key: str) -> bool:
-    """Copy what can be read; whether that is all."""
-    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
-    names = ", ".join(columns)
-    # Ignored is what was read twice, and what a bad page gives for a row and is none.
-    insert = f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
-    damage: list[Exception] = []
-    for row in _read(old, table, key, f"{key}, {names}", damage):
-        new.execute(insert, row[1:])
-    return not damage
-
-
-def _read(
-    old: sqlite3.Connection, table: str, key: str, columns: str, damage: list[Exception]
-) -> Iterator[tuple[Any, ...]]:
-    """The rows from the first one to the damage, from the last one to the damage, and those in between."""
-    ends: list[Any] = []
-    for order in ("ASC", "DESC"):
-        query = f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY {key} {order}"  # noqa: S608
-        last = None
-        try:
-            for row in old.execute(query):
-                last = row[0]
-                yield row
-        except sqlite3.DatabaseError as error:
-            damage.append(error)
-            ends.append(last)
-            continue
-        return
-    query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE {key} = ?"  # noqa: S608
-    for one in _between(old, table, *ends):
-        with contextlib.suppress(sqlite3.DatabaseError):
-            yield from old.execute(query, (one,)).fetchall()
-
-
-def _between(old: sqlite3.Connection, table: str, first: Any, last: Any) -> Iterator[Any]:
-    """Keys that rows within the damage may have."""
-    if table == "message":
-        yield from _named(old)[0]
-    elif isinstance(first, int) or isinstance(last, int):
-        begin = first if isinstance(first, int) else 0
-        end = last if isinstance(last, int) else begin + _MOST_BETWEEN
-        yield from range(begin + 1, min(end, begin + _MOST_BETWEEN))
-
-
-def _named(old: sqlite3.Connection) -> tuple[list[str], bool]:
-    """The queue ids that the index of all messages names; whether it could be read from end to end."""
-    found: dict[str, None] = {}
-    for order in ("ASC", "DESC"):
-        by = f"state {order}, arrival {order}"
-        query = f"SELECT queue_id FROM message INDEXED BY message_state ORDER BY {by}"  # noqa: S608
-        try:
-            for (queue_id,) in old.execute(query):
-                found[queue_id] = None
-        except sqlite3.DatabaseError:
-            continue
-        return list(found), True
-    return list(found), False
-
-
-def _has(new: sqlite3.Connection, queue_id: str) -> bool:
-    return new.execute("SELECT 1 FROM message WHERE queue_id = ?", (queue_id,)).fetchone() is not None

@@ -116,6 +116,24 @@ class Writer:
         self._put(_Item(_Kind.FOLLOW, operation, done=done))
         self._following += 1
 
+    @property
+    def generation(self) -> int:
+        """Changes when another database takes the place of the open one. May be read in any thread."""
+        return self._database.generation
+
+    async def mend(self, generation: int) -> None:
+        """Have the database of this generation mended, unless it has been replaced since.
+
+        Raises:
+            SpoolDamaged: it cannot be mended now.
+        """
+
+        def meet(_: sqlite3.Connection) -> None:
+            if self.generation == generation:
+                raise SpoolDamaged("a reader met damage")
+
+        await self.read(meet)
+
     async def catch_up(self) -> None:
         """Wait until what was left to `follow` is committed."""
         if self._following:
@@ -140,6 +158,12 @@ class Writer:
             connection = self._database.open(ready.operation)
         except (OSError, sqlite3.Error, SpoolError) as error:
             ready.error = error if isinstance(error, SpoolError) else translate(error)
+            self._tell([ready])
+            return
+        except Exception as error:
+            # Nobody may wait for ever because of a fault of ours.
+            log.exception("the spool cannot be opened")
+            ready.error = SpoolError(f"a fault of the spool: {type(error).__name__}")
             self._tell([ready])
             return
         self._tell([ready])

@@ -56,3 +56,10 @@ def test_faults_that_sent_nothing_make_no_second_mail():
 def test_a_long_queue_costs_each_message_no_more():
     result = run("million", "--waiting", 5000, "--rounds", 3)
     assert result["waiting"] == 5000
+
+
+def test_a_spoiled_page_costs_what_stood_on_it_and_no_start():
+    """A bad page of the index of turns ended every start; one of the messages' root lost all of them."""
+    result = run("damage", "--messages", 120, "--sample", 1, "--seed", 7)
+    assert result["not_started"] == 0
+    assert sum(result["cases"].values()) >= 30
