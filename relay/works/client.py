@@ -14,11 +14,14 @@ from typing import Protocol
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from relay import __version__, metrics
+from relay.config.model import Account, Works
 from relay.envelope import Content
+from relay.message.payload import Payload
 from relay.outcome import Outcome
+from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.errors import TokenError
 from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure, diagnose_probe
-from relay.works.http.body import Payload, stream_blocks
+from relay.works.http.body import stream_blocks
 from relay.works.http.exchange import Exchanges, Request, Timeouts
 from relay.works.http.progress import OnStatus
 
@@ -26,41 +29,6 @@ _UNAUTHORIZED = 401
 _TEMPORARY_REDIRECT = 307
 # Nothing hangs on a probe's answer, so it need not be waited for as long as a message's.
 _PROBE_PATIENCE = 45.0  # seconds, with a token refresh
-
-
-class Account(Protocol):
-    """What the call needs to know of an account (config.Account is one)."""
-
-    @property
-    def name(self) -> str:
-        """What the relay calls it."""
-
-    @property
-    def user_id(self) -> str:
-        """`me`, or the member's ID or login ID."""
-
-
-class Works(Protocol):
-    """Where the API is (config.Works is one)."""
-
-    @property
-    def api_url(self) -> str:
-        """Such as https://www.worksapis.com/v1.0."""
-
-    @property
-    def connect_timeout(self) -> float:
-        """Seconds to reach the API."""
-
-    @property
-    def read_timeout(self) -> float:
-        """Seconds for the answer, after the body."""
-
-
-class Tokens(Protocol):
-    """Where access tokens come from (authorizer.Authorizer is one)."""
-
-    async def token(self, account: str, rejected: str = "") -> str:
-        """A live access token; not `rejected`, which the API has just refused."""
 
 
 class Budget(Protocol):
@@ -91,7 +59,7 @@ class Client:
     def __init__(
         self,
         works: Works,
-        tokens: Tokens,
+        tokens: Authorizer,
         *,
         timeouts: Timeouts | None = None,
         tls: ssl.SSLContext | None = None,

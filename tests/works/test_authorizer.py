@@ -307,6 +307,45 @@ async def test_refusals_in_both_shapes(tmp_path, return_codes, wrong, failure):
         assert "no-such" not in f"{caught.value!r} {caught.value.diagnostic}"
 
 
+UNAVAILABLE = Failure.TOKEN_UNAVAILABLE
+SAID = [
+    (400, {"error": "invalid_grant"}, Failure.TOKEN_REFUSED, "HTTP 400 invalid_grant"),
+    (401, {"error": "invalid_client"}, Failure.APP_REFUSED, "HTTP 401 invalid_client"),
+    (400, {"returnCode": "99", "returnMessage": "x"}, Failure.TOKEN_REFUSED, "HTTP 400 99"),
+    (400, {"error": "an_error_of_its_own"}, Failure.TOKEN_REFUSED, "HTTP 400"),
+    (
+        400,
+        {"error": "temporarily_unavailable"},
+        Failure.TOKEN_UNAVAILABLE,
+        "HTTP 400 temporarily_unavailable",
+    ),
+    (400, {"error": "server_error"}, Failure.TOKEN_UNAVAILABLE, "HTTP 400 server_error"),
+    (500, {"error": "server_error"}, Failure.TOKEN_UNAVAILABLE, "HTTP 500 server_error"),
+    (400, {"error": "refresh-token-1"}, Failure.TOKEN_REFUSED, "HTTP 400"),
+    (400, {"returnCode": "refresh-token-1"}, Failure.TOKEN_REFUSED, "HTTP 400"),
+    (400, {"message": "Bad Request"}, Failure.TOKEN_UNAVAILABLE, "HTTP 400"),
+    (403, {"message": "Forbidden by the gateway"}, Failure.TOKEN_UNAVAILABLE, "HTTP 403"),
+    (200, {"message": "OK"}, Failure.TOKEN_UNAVAILABLE, "HTTP 200"),
+    (200, {"error": "invalid_request"}, Failure.TOKEN_REFUSED, "HTTP 200 invalid_request"),
+]
+
+
+@pytest.mark.parametrize(("status", "answer", "failure", "said"), SAID)
+async def test_what_the_auth_servers_refusals_mean(status, answer, failure, said):
+    """A server that was not well meant "log in again", and the log took what an answer echoed."""
+    octets = json.dumps(answer).encode()
+
+    async def refuse(peer, reader, writer):
+        await peer.read_request(reader)
+        head = b"HTTP/1.1 %d No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % (status, len(octets)) + octets)
+
+    async with Peer(refuse).running() as peer:
+        with pytest.raises(TokenError) as caught:
+            await AuthServer(works_at(peer.port)).refresh("refresh-token-1")
+    assert (caught.value.failure, caught.value.diagnostic) == (failure, said)
+
+
 async def test_the_clock_set_back_does_not_stop_refreshing(tmp_path):
     async with setting(tmp_path) as one:
         before = one.consent()

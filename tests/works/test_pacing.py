@@ -4,37 +4,15 @@ import asyncio
 import heapq
 import random
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
 
 from relay.outcome import Action, Scope
 from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
-from relay.works.pace.budget import Window
 from relay.works.pace.circuit import Circuit
 from relay.works.pace.pacing import Pacing, Sent
+from tests.support.pacing import NO_LIMIT, limits, pacing_of
 from tests.support.windows import most_in
-
-NO_LIMIT = SimpleNamespace(mails_per_minute=0, recipients_per_day=0)
-
-
-class Time:
-    """A clock by hand."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-def limits(mails=60, recipients=20_000):
-    return SimpleNamespace(mails_per_minute=mails, recipients_per_day=recipients)
-
-
-def pacing_of(per_minute=240, **accounts):
-    clock = Time()
-    return Pacing(per_minute, accounts or {"a": limits()}, clock), clock
 
 
 def drain(pacing, clock, queues, *, latency=0.05, jitter=0.0):
@@ -423,12 +401,3 @@ def test_a_403_between_two_that_went_is_that_messages_own():
     for number in range(5):
         assert circuit.judge("a", f"m{number}", refused, 0.0).action is Action.DELAYED
         circuit.judge("a", f"n{number}", relayed, 0.0)
-
-
-def test_a_day_of_a_busy_mailbox_costs_constant_time_and_little_memory():
-    window = Window(86400.0)
-    for number in range(200_000):
-        window.take(3)
-        window.end(number * 0.5, 3)
-        window.room_in(number * 0.5, 10, 10**9)
-    assert window.used(99_999.5) == 3 * (2 * 86400)

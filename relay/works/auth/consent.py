@@ -13,14 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 
+from relay.config.model import Works
 from relay.grants import Grant, GrantError, GrantStore
 from relay.works.auth.errors import TokenError
-from relay.works.auth.oauth import App, AuthServer
+from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
 from relay.works.http.tls import make_context
 
@@ -65,14 +65,6 @@ class AuthorizationRequest:
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-class ApiAddress(App, Protocol):
-    """The app, and where the API is (config.Works is one)."""
-
-    @property
-    def api_url(self) -> str:
-        """Such as https://www.worksapis.com/v1.0."""
-
-
 def read_redirect(text: str, state: str, *, bare_code: bool = False) -> str:
     """The code in a redirected URL.
 
@@ -98,7 +90,7 @@ def read_redirect(text: str, state: str, *, bare_code: bool = False) -> str:
     return code
 
 
-async def complete(works: ApiAddress, server: AuthServer, code: str, verifier: str) -> Grant:
+async def complete(works: Works, server: AuthServer, code: str, verifier: str) -> Grant:
     """The grant that a code stands for, with the mailbox's address if the scope lets us ask.
 
     Without an address the grant is unverified: any member of the company may have consented.

@@ -9,11 +9,10 @@ import json
 import re
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from pydantic import SecretStr
-
+from relay.config.model import Works
 from relay.works.auth.errors import TokenError
 from relay.works.diagnosis import Failure
 from relay.works.http.tls import make_context
@@ -21,7 +20,25 @@ from relay.works.http.tls import make_context
 if TYPE_CHECKING:
     import httpx2 as httpx
 
-_ERROR = re.compile(r"[A-Za-z0-9_. -]{1,60}")
+# What may stand in the log: an answer may echo what it was given, and that was a secret.
+_NAMES = frozenset(
+    {
+        # RFC 6749 §5.2
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        # RFC 6749 §4.1.2.1, given by token endpoints too
+        "access_denied",
+        "server_error",
+        "temporarily_unavailable",
+    }
+)
+_RETURN_CODE = re.compile(r"[0-9]{1,4}")  # of Works (Works API §2), seen: 99
+# These say that the server is not well, whatever their status.
+_PASSING = frozenset({"server_error", "temporarily_unavailable"})
 _SHORTEST_LIFE, _USUAL_LIFE, _LONGEST_LIFE = 1.0, 3600.0, 30 * 86400.0  # seconds
 _LONGEST_ANSWER = 64 * 1024  # octets
 # The server may rotate the refresh token and answer slowly: giving up early locks the account out.
@@ -42,34 +59,10 @@ class Tokens:
     scope: str = ""
 
 
-class App(Protocol):
-    """The app's registration (config.Works is one)."""
-
-    @property
-    def client_id(self) -> str:
-        """From the Developer Console."""
-
-    @property
-    def client_secret(self) -> SecretStr:
-        """Likewise."""
-
-    @property
-    def auth_url(self) -> str:
-        """Such as https://auth.worksmobile.com/oauth2/v2.0."""
-
-    @property
-    def redirect_url(self) -> str:
-        """As it is registered with the app."""
-
-    @property
-    def scope(self) -> str:
-        """What consent is asked for, separated by spaces."""
-
-
 class AuthServer:
     """Talks to the token endpoint."""
 
-    def __init__(self, app: App, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, app: Works, tls: ssl.SSLContext | None = None) -> None:
         self._app = app
         self._tls = tls
 
@@ -190,15 +183,18 @@ def _is_token(text: str) -> bool:
 
 def _refusal(status: int, values: dict[str, object]) -> TokenError:
     """Both shapes of errors: RFC 6749 §5.2's and `returnCode` (Works API §2)."""
-    error = values.get("error") or values.get("returnCode") or ""
-    name = error if isinstance(error, str) and _ERROR.fullmatch(error) else ""
-    said = f"HTTP {status} {name}".strip()
+    error, code = values.get("error"), values.get("returnCode")
+    name = error if isinstance(error, str) and error in _NAMES else ""
+    shown = name or (code if isinstance(code, str) and _RETURN_CODE.fullmatch(code) else "")
+    said = f"HTTP {status} {shown}".strip()
     if name in _ABOUT_THE_APP:
         return TokenError(Failure.APP_REFUSED, said)
     if name == "invalid_grant":
         return TokenError(Failure.TOKEN_REFUSED, said, final=True)
-    # Some servers refuse with 200 and an error. A refusal that is not named is tried again now and then.
-    if values and (status in _REFUSALS or (status == 200 and name)):  # noqa: PLR2004 - HTTP
+    # Some servers refuse with 200 and an error. A refusal that is not named is tried again now and then. An
+    # answer in neither shape is not the authorization server's.
+    refused = bool(error or code) and (status in _REFUSALS or status == 200)  # noqa: PLR2004 - HTTP
+    if refused and name not in _PASSING:
         return TokenError(Failure.TOKEN_REFUSED, said)
     return TokenError(Failure.TOKEN_UNAVAILABLE, said)
 

@@ -8,26 +8,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol
 
-from relay.envelope import Buffer, Content
+from relay.envelope import Content
+from relay.message.payload import Payload
 
 # Below this a body is in the page cache, and a thread would cost more than the read.
 _SMALL = 256 * 1024  # octets
 _STEP = 4  # blocks that a thread reads at a time
 
 _readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="body")
-
-
-class Payload(Protocol):
-    """The JSON body of a send-mail call: a stream of known length."""
-
-    @property
-    def length(self) -> int:
-        """Octets."""
-
-    def blocks(self, octets: Buffer, /) -> Iterator[bytes]:
-        """The body, block by block; `octets` is the content that the attachments are ranges of."""
 
 
 async def stream_blocks(payload: Payload, content: Content) -> AsyncGenerator[bytes]:

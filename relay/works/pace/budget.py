@@ -17,6 +17,9 @@ _SOON = 0.05  # seconds; everything is under way, and only an answer makes room
 _STRETCH = 29 * MINUTE  # half an hour (Works API §3) and the window that ends it
 _REST = 5 * MINUTE
 _QUARTER = 0.25
+_MOST_ENTRIES = 1440  # of a window: a minute's of a day, and 42 ms' of a minute
+# So long holds what the API said of its limit, unless it says it again: one odd answer is not for ever.
+_LEARNED_FOR = 10 * MINUTE
 
 
 @dataclass(slots=True)
@@ -30,9 +33,12 @@ class Window:
 
     def used(self, now: float) -> int:
         """How much of the window is used."""
+        self._forget(now)
+        return self.under_way + self.ended
+
+    def _forget(self, now: float) -> None:
         while self._ends and self._ends[0][0] + self.length <= now:
             self.ended -= self._ends.popleft()[1]
-        return self.under_way + self.ended
 
     def take(self, amount: int = 1) -> None:
         """A request starts."""
@@ -50,12 +56,14 @@ class Window:
     def add(self, when: float, amount: int) -> None:
         """Something was used at `when`, which is never earlier than what was added before."""
         when = max(when, self._ends[-1][0]) if self._ends else when
+        self._forget(when)  # here too: where there is no limit nobody asks
         self.ended += amount
-        # A second's worth is one entry: a day of a busy mailbox stays small.
-        if self._ends and self._ends[-1][0] == when:
-            self._ends[-1] = (when, self._ends[-1][1] + amount)
-        else:
-            self._ends.append((when, amount))
+        # What ended within the same grain is one entry, which counts until its last would. So a window holds
+        # 1,440 entries at most, however much goes through it.
+        grain = self.length / _MOST_ENTRIES
+        if self._ends and self._ends[-1][0] // grain == when // grain:
+            amount += self._ends.pop()[1]
+        self._ends.append((when, amount))
 
     def room_in(self, now: float, amount: int, limit: int) -> float:
         """Seconds until `amount` more fit under `limit`; 0 when they do."""
@@ -80,7 +88,8 @@ class Rate:
     _due: float = 0.0  # when the next one of a spread burst may start
     _last: float = -MINUTE
     _began: float = 0.0  # when use began, after a minute without any
-    _learned: int = 0  # 0: nothing yet
+    _learned: int = 0  # the API's own limit
+    _learned_until: float = 0.0
     _foreign: int = 0  # used by others of the same domain
     _foreign_until: float = 0.0
     _busy_since: float | None = None
@@ -88,13 +97,18 @@ class Rate:
 
     def allowed(self, now: float) -> int:
         """Requests in a minute at this moment; 0 means no limit."""
-        limit = self._full()
+        limit = self._full(now)
         if limit and self.halves and self._long_busy(now):
             limit = max(1, limit // 2)
         return limit
 
-    def _full(self) -> int:
-        return min(self.limit, self._learned) if self.limit and self._learned else self.limit
+    def _full(self, now: float) -> int:
+        learned = self.learned(now)
+        return min(self.limit, learned) if self.limit and learned else self.limit
+
+    def learned(self, now: float) -> int:
+        """The API's own limit, if it has named it of late; else 0."""
+        return self._learned if now < self._learned_until else 0
 
     def _long_busy(self, now: float) -> bool:
         return (
@@ -118,7 +132,8 @@ class Rate:
         """How much of `limit` others of the domain use: what the API allows beyond it is theirs first."""
         if now >= self._foreign_until:
             return 0
-        whole = self._learned // 2 if self.halves and self._long_busy(now) else self._learned
+        learned = self.learned(now)
+        whole = learned // 2 if self.halves and self._long_busy(now) else learned
         return max(0, self._foreign - max(0, whole - limit))
 
     def take(self, now: float) -> None:
@@ -136,7 +151,7 @@ class Rate:
         if now - self._last > MINUTE:
             self._began = now
         self._last = now
-        if not self.halves or self.window.used(now) <= self._full() * _QUARTER:
+        if not self.halves or self.window.used(now) <= self._full(now) * _QUARTER:
             return
         if self._busy_since is None or now - self._busy_at > _REST:
             self._busy_since = max(self._began, now - MINUTE)
@@ -170,7 +185,7 @@ class Rate:
         """
         if limit < 1:
             return
-        self._learned = limit
+        self._learned, self._learned_until = limit, now + _LEARNED_FOR
         if remaining is not None:
             self._foreign = max(0, limit - remaining - self.window.used(now))
             self._foreign_until = now + min(reset, MINUTE)

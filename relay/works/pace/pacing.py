@@ -31,30 +31,22 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
+import structlog
+
+from relay.config.model import Account
 from relay.outcome import Outcome
 from relay.works.diagnosis import Answer, retry_after, seconds
 from relay.works.pace.budget import DAY, Rate, Window
 from relay.works.pace.circuit import Circuit
 
+log = structlog.get_logger("pacing")
 _TOO_MANY = 429
 _USUAL_PAUSE = 60.0  # seconds, after a 429 that does not say
 # A sleep is never longer: the clock may be moved (tests), and a reload may change the limits.
 _LONGEST_SLEEP = 1.0  # seconds
 _KEPT = DAY  # seconds for which room is kept beyond the moment when there is enough of it
-
-
-class Limits(Protocol):
-    """An account's limits (config.Account is one). 0: no limit."""
-
-    @property
-    def mails_per_minute(self) -> int:
-        """Of the mailbox."""
-
-    @property
-    def recipients_per_day(self) -> int:
-        """Of the mailbox, in 24 hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +179,7 @@ class Pacing:
     def __init__(
         self,
         requests_per_minute: int,
-        accounts: Mapping[str, Limits],
+        accounts: Mapping[str, Account],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
@@ -205,7 +197,7 @@ class Pacing:
         self._timer: asyncio.TimerHandle | None = None
         self.configure(requests_per_minute, accounts)
 
-    def configure(self, requests_per_minute: int, accounts: Mapping[str, Limits]) -> None:
+    def configure(self, requests_per_minute: int, accounts: Mapping[str, Account]) -> None:
         """New limits, with what was used so far remembered."""
         self.api.limit = requests_per_minute
         for name, limits in accounts.items():
@@ -345,6 +337,8 @@ class Pacing:
             seconds(answer.headers.get(f"ratelimit-{name}")) for name in ("limit", "remaining", "reset")
         )
         if limit is not None:
+            if 0 < limit < self.api.limit and limit != self.api.learned(now):
+                log.warning("works allows fewer requests", per_minute=int(limit), configured=self.api.limit)
             self.api.learn(int(limit), None if remaining is None else int(remaining), reset or 0.0, now)
         if answer.status == _TOO_MANY:
             wait = retry_after(answer)
