@@ -15,6 +15,7 @@ import structlog
 from relay import metrics
 from relay.config.model import Limits
 from relay.config.networks import read_address
+from relay.smtp.known_logins import KnownLogins
 from relay.smtp.logins import Logins
 from relay.smtp.reserve_descriptor import Spare
 
@@ -189,12 +190,12 @@ class Notes:
 class Guard:
     """All that is counted, together; one for the whole relay."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, known_logins: KnownLogins | None = None) -> None:
         self.limits = limits
         self.sessions = Sessions(limits)
         self.budget = Budget(limits)
         self.rates = Rates()
-        self.logins = Logins(limits.login_failures, limits.login_delay)
+        self.logins = Logins(limits.login_failures, limits.login_delay, known=known_logins)
         self.notes = Notes()
         self.spare = Spare()
         # Connections that are no sessions yet, and since when; the oldest first.

@@ -15,6 +15,7 @@ from relay.devices.recorder import Recorder
 from relay.host.systemd import PassedSockets
 from relay.smtp.context import Door, Intake
 from relay.smtp.handshake import SHUTDOWN
+from relay.smtp.known_logins import KnownLogins
 from relay.smtp.limits import Guard
 from relay.smtp.listener import Listening
 from relay.smtp.session import Session
@@ -48,7 +49,7 @@ class Server:
         self._sockets = sockets or PassedSockets([])
         self.recorder = Recorder()
         self.learning = Learning()
-        self.guard = Guard(config.limits)
+        self.guard = Guard(config.limits, KnownLogins(config.state_dir / "logins.json"))
         self._listening: dict[str, Listening] = {}
         self._closed: list[Listening] = []  # no longer configured, with sessions that go on
         self._sweeper: asyncio.Task[None] | None = None
