@@ -131,6 +131,9 @@ AUTH_NEEDS_OTHER_PORT = Reply(
 )
 ALREADY_LOGGED_IN = Reply(503, "5.5.1", "already logged in")
 UNKNOWN_MECHANISM = Reply(504, "5.5.4", "log in with PLAIN or LOGIN")
+AUTH_OTHER_IDENTITY = Reply(
+    535, "5.7.8", "a login for somebody else is not offered; leave the authorization identity empty"
+)
 AUTH_ABORTED = Reply(501, "5.7.0", "login given up")
 AUTH_BAD_BASE64 = Reply(501, "5.5.2", "the login is not in Base64, or not in the form that PLAIN has")
 MIXED_DATA = Reply(503, "5.5.1", "the message began with BDAT; end it with BDAT LAST, or RSET")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from relay.works.auth.oauth import Tokens
 
 _HOST = "127.0.0.1"
+# To the pages and the simulated API together; the relay itself takes one for each request under way.
+_MOST_CONNECTIONS = 200
 _SMTP_PORT, _HTTP_PORT, _API_PORT = 2525, 8580, 8581
 _ADDRESSES = {"scanner": "scanner@example.com", "erp": "erp@example.com"}
 _SAMPLE_RECIPIENTS = ["yamada@example.com", "soumu@example.com", "archive@example.com"]
@@ -208,7 +210,7 @@ async def _simulated(options: _Options, folder: Path) -> "AsyncIterator[tuple[Sa
         for wish in options.faults:
             sandbox.faults.add(wish)
         front = Front(Guard(sandbox.app))  # a page elsewhere could read the inbox under a name of its own
-        async with serving(front, _HOST, options.http_port) as http:
+        async with serving(front, _HOST, options.http_port, _MOST_CONNECTIONS) as http:
             yield sandbox, front, http
     finally:
         sandbox.close()

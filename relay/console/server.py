@@ -6,15 +6,26 @@ bounded.
 """
 
 import asyncio
+import logging
 import socket
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from relay.smtp.limits import Notes
 
 # How long a started answer may still take once the server is told to stop, in seconds.
 GRACE = 2.0
+# Connections of a server that tests and benches ask, and of the console: people and what collects metrics.
+MANY, FEW = 1_000, 50
+_HEAD_PATIENCE = 10.0  # seconds for a request's head
+log = structlog.get_logger("console")
 
 
 class _Server(uvicorn.Server):
@@ -36,16 +47,17 @@ class _Server(uvicorn.Server):
 class Server:
     """One listening socket and the application behind it."""
 
-    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.socket = _bind(host, port)
-        # log_config=None: logging is the relay's business. Only what is an error is let through.
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0, connections: int = MANY) -> None:
+        # Whoever waits in the queue is accepted all at once: no more than may be open.
+        self.socket = _bind(host, port, connections)
+        _take_over_log()
         config = uvicorn.Config(
             app,
             log_config=None,
-            log_level="error",
             access_log=False,
             lifespan="off",
-            http="h11",
+            backlog=connections,
+            http=_limited(connections),
             ws="none",
             server_header=False,
             timeout_keep_alive=30,
@@ -89,7 +101,66 @@ class Server:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _limited(most: int) -> type[H11Protocol]:
+    """Uvicorn's HTTP/1.1 with at most so many connections at once, and a time for each request's head.
+
+    uvicorn gives the first request, and a later one that has begun, as long as it likes.
+    """
+
+    class Limited(H11Protocol):
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                transport.abort()
+                return
+            self._deadline = self.loop.call_later(_HEAD_PATIENCE, transport.abort)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            is_between = self.cycle is None or self.cycle.response_complete
+            if not is_between:
+                self._end_wait()
+            elif self._deadline is None:
+                self._deadline = self.loop.call_later(_HEAD_PATIENCE, self.transport.abort)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._end_wait()
+            super().connection_lost(exc)
+
+        def _end_wait(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    return Limited
+
+
+class _OneLine(logging.Handler):
+    """What uvicorn says, as one line of the relay's log each, and a few of them a second."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._notes = Notes(log=log)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        frames = traceback.extract_tb(error.__traceback__) if error else []
+        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None
+        # Its text may hold what a client sent.
+        self._notes.write("http request failed", reason=type(error).__name__, place=place)
+
+
+def _take_over_log() -> None:
+    logger = logging.getLogger("uvicorn.error")
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    if not any(isinstance(one, _OneLine) for one in logger.handlers):
+        logger.addHandler(_OneLine())
+
+
+def _bind(host: str, port: int, backlog: int) -> socket.socket:
     """A listening socket.
 
     Raises:
@@ -102,7 +173,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(backlog)
         listener.setblocking(False)
     except OSError:
         listener.close()
@@ -122,13 +193,15 @@ class Front:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Server]:
+async def serving(
+    app: ASGIApp, host: str = "127.0.0.1", port: int = 0, connections: int = MANY
+) -> AsyncIterator[Server]:
     """Serve `app` for as long as the context lasts.
 
     Raises:
         OSError: the port is in use, or the address is not one of this machine.
     """
-    server = Server(app, host, port)
+    server = Server(app, host, port, connections)
     try:
         await server.start()
         yield server

@@ -11,7 +11,7 @@ from relay import __version__
 from relay.config.fields import split_address
 from relay.config.model import Account, Listener
 from relay.console.app import build
-from relay.console.server import Server
+from relay.console.server import FEW, Server
 from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview
 from relay.mail import Weight
 from relay.service import Service
@@ -200,7 +200,7 @@ async def open_console(service: Service) -> AsyncIterator[Server | None]:
         return
     app = build(ServiceStatus(service), hosts=console.hosts)
     try:
-        server = Server(app, *split_address(console.address))
+        server = Server(app, *split_address(console.address), FEW)
     except OSError as error:
         raise ListenError(f"[console] {console.address}: cannot listen: {error.strerror or error}") from error
     try:

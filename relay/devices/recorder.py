@@ -35,6 +35,18 @@ _MECHANISMS = frozenset(
 _FOREIGN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "CONNECT", "PROXY", "SSH-2.0", "USER"})
 
 
+# Blanks and controls that stand for one; what Python calls white space beyond ASCII is none to SMTP.
+BLANKS = " \t\v\f\r"
+_COMMAND = re.compile(rf"([^{BLANKS}]*)[{BLANKS}]*(.*)", re.DOTALL)
+
+
+def split_command(line: str) -> tuple[str, str]:
+    """A command line's verb, in capitals, and its argument (RFC 5321 §4.1.1)."""
+    found = _COMMAND.fullmatch(line.strip(BLANKS))
+    assert found is not None  # noqa: S101 - it matches every line
+    return found[1].upper(), found[2]
+
+
 class Trouble(StrEnum):
     """What went wrong in a way that no reply tells."""
 
@@ -94,8 +106,7 @@ class Record:
 
     def heard(self, line: str) -> str:
         """A command line came; it is given back."""
-        verb, _, argument = line.strip().partition(" ")
-        verb = verb.upper()
+        verb, argument = split_command(line)
         if verb in _SHOWN:
             self._add("C", f"{verb} {argument}".strip())
             self.helo = _clean(argument) if verb in ("EHLO", "HELO") else self.helo

@@ -8,19 +8,28 @@ service take the spool themselves and use the same verbs, so that the spool has 
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import structlog
 
-from relay.operator.verbs import Answer, Refused, Verbs
+from relay.operator.verbs import ASKER, Answer, Refused, Verbs
 from relay.spool import SpoolError
 
 log = structlog.get_logger("control")
 _LONGEST_LINE = 4 * 1024 * 1024  # twenty thousand recipients fit
 _LONGEST_ANSWER = 64 * 1024 * 1024
 _BLOCK = 256 * 1024
+# Requests under way; more of them are told so. A request's line comes within so many seconds.
+_MOST_CONNECTIONS, _HEAD_PATIENCE = 50, 10.0
+_TOO_MANY = b'{"refused": "too many requests at once; ask again"}\n'
+# Verbs that change nothing: who asked them is not recorded.
+_LOOKING = frozenset({"queue_list", "queue_show", "trace", "doctor", "doctor_live", "learning"})
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 __all__ = ["NotAllowed", "NotRunning", "Refused", "Server", "call"]
 
 
@@ -39,6 +48,7 @@ class Server:
         self._path = path
         self._verbs = verbs
         self._server: asyncio.Server | None = None
+        self._open = 0  # connections that are served
 
     async def start(self) -> None:
         """Take the place of a dead service's socket.
@@ -60,29 +70,56 @@ class Server:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= _MOST_CONNECTIONS:
+            writer.write(_TOO_MANY)
+            writer.close()
+            return
+        self._open += 1
         try:
-            said: Answer = {"answer": await self._answer(reader)}
+            await self._serve_request(reader, writer)
+        finally:
+            self._open -= 1
+            writer.close()
+
+    async def _serve_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            said: Answer = {"answer": await self._answer(reader, _find_asker(writer))}
         except (Refused, SpoolError, ValueError, TypeError) as error:
             said = {"refused": str(error)}
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             return
         except Exception:
             log.exception("control request failed")
             said = {"refused": "the relay had a fault of its own; its log says more"}
         writer.write(json.dumps(said, ensure_ascii=False).encode() + b"\n")
-        writer.close()
+        with suppress(ConnectionError):
+            await writer.drain()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> Answer:
-        request = json.loads(await reader.readuntil(b"\n"))
+    async def _answer(self, reader: asyncio.StreamReader, asker: Mapping[str, int]) -> Answer:
+        async with asyncio.timeout(_HEAD_PATIENCE):
+            request = json.loads(await reader.readuntil(b"\n"))
         name = request.pop("verb", "")
         verb = None if name.startswith("_") else self._verbs.find(name)
         if verb is None:
             raise Refused(f"the running relay does not know {name!r}; is it of another version?")
+        if name not in _LOOKING:
+            ASKER.set(asker)  # of this connection's task
+            log.info("asked", verb=name, **asker)
         if name == "send":
             request["content"] = reader
         result: Answer = await verb(**request)
         return result
+
+
+def _find_asker(writer: asyncio.StreamWriter) -> dict[str, int]:
+    """The process on the other side and its user (unix(7), SO_PEERCRED); empty where they are not known."""
+    connected = writer.get_extra_info("socket")
+    try:
+        found = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except (AttributeError, OSError):
+        return {}
+    pid, uid, _ = _CREDENTIALS.unpack(found)
+    return {"uid": uid, "pid": pid}
 
 
 async def call(path: Path, verb: str, content: bytes | BinaryIO | None = None, **arguments: Any) -> Answer:

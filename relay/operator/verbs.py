@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -10,12 +11,16 @@ from relay.envelope import Envelope, Origin, Submission
 from relay.intake import Intake
 from relay.operator.trace import describe, describe_life
 from relay.outcome import Hold, Outcome
+from relay.reply import Rejected
+from relay.smtp.address import check_forward_path, check_reverse_path
 from relay.spool import WAITING, Entry, NoSuchMessage, Spool, SpoolError, State
 
 _BLOCK = 256 * 1024
 # One verb does so many messages; what is asked for `all` is done in one go up to here.
 _MOST_AT_ONCE = 100_000
 _TOGETHER = 200  # share their commits
+# Who asks, where that is known: the process and the user on the other side of the control socket.
+ASKER: ContextVar[Mapping[str, int]] = ContextVar("asker", default=MappingProxyType({}))
 Answer = dict[str, Any]
 
 
@@ -59,6 +64,23 @@ class _Nobody:
 def _waits_for_adoption(entry: Entry) -> bool:
     """Whether a device that nobody knows yet has sent it: to let it go is to trust the device."""
     return entry.state is State.HELD and entry.hold is Hold.DEVICE
+
+
+def _check_envelope(reverse_path: str, forward_paths: Sequence[str]) -> tuple[str, list[str]]:
+    """The addresses as a session would take them.
+
+    Raises:
+        Refused: it would not.
+    """
+    if not forward_paths:
+        raise Refused("no recipient was given")
+    path = reverse_path
+    try:
+        reverse_path = check_reverse_path(path, "")  # the command has qualified it
+        checked = [check_forward_path(path := one) for one in forward_paths]
+    except Rejected as refused:
+        raise Refused(f"{path}: {refused.reply.text}") from None
+    return reverse_path, checked
 
 
 class Verbs:
@@ -186,6 +208,8 @@ class Verbs:
     async def _one(self, verb: Callable[[str], Awaitable[None]], queue_id: str) -> tuple[str, str]:
         try:
             await verb(queue_id)
+            if asker := ASKER.get():
+                self._spool.note(queue_id, "asked", verb=verb.__name__, **asker)
         except SpoolError as error:
             if verb in (self._spool.retry, self._spool.release) and await self._is_released(queue_id):
                 return queue_id, ""
@@ -223,6 +247,7 @@ class Verbs:
         """Take a message of `size` octets, as a session would."""
         if self._intake is None:
             raise Refused("this command cannot send")
+        reverse_path, forward_paths = _check_envelope(reverse_path, forward_paths)
         writer = self._intake.writer()
         try:
             left = size

@@ -27,6 +27,7 @@ from relay.sandbox.grants import Grants
 from relay.sandbox.inbox import Inbox
 from relay.sandbox.messages import Message, Messages
 from relay.sandbox.oauth import Auth
+from relay.sandbox.own_site import OwnSite
 from relay.sandbox.settings import Clock, Settings
 from relay.sandbox.transport import FaultyWay
 
@@ -68,7 +69,7 @@ class Sandbox:
         app = Starlette(
             routes=[*self._api.routes(), *auth.routes(), *self.control.routes(), *Inbox(self._kept).routes()]
         )
-        return FaultyWay(app, self.faults, self._account_of)
+        return FaultyWay(OwnSite(app), self.faults, self._account_of)
 
     def _account_of(self, scope: Scope) -> str:
         """Whose request it is, for faults that are meant for one account."""

@@ -9,6 +9,7 @@ import re
 import unicodedata
 
 from relay import reply
+from relay.devices.recorder import BLANKS
 from relay.message.addresses import unquote
 from relay.reply import Rejected, Reply
 
@@ -22,7 +23,7 @@ _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]+\]", re.IGNORECASE)  # RFC 532
 _LONGEST_LOCAL_PART, _LONGEST_PATH = 64, 254  # RFC 5321 §4.5.3.1.1, §4.5.3.1.3 less the brackets
 # A display name may stand before the brackets: devices send what their address book shows.
 _PATH = re.compile(r"([^<>]*)<([^<>]*)>(.*)", re.DOTALL)
-_BARE = re.compile(r"(\S+)\s*(.*)", re.DOTALL)
+_BARE = re.compile(rf"([^{BLANKS}]+)[{BLANKS}]*(.*)", re.DOTALL)
 
 
 def split_path(argument: str, several: Reply) -> tuple[str, str]:
@@ -31,13 +32,13 @@ def split_path(argument: str, several: Reply) -> tuple[str, str]:
     Raises:
         Rejected: there is no path, or more than one.
     """
-    argument = argument.strip()
+    argument = argument.strip(BLANKS)
     found = _PATH.fullmatch(argument)
     if found is not None and "@" not in found[1]:
         # `<a@b>;<c@d>` comes from address books of devices.
         if any(mark in found[1] + found[3][:1] for mark in ";,<"):
             raise Rejected(several)
-        return found[2].strip(), found[3].strip()
+        return found[2].strip(BLANKS), found[3].strip(BLANKS)
     found = _BARE.fullmatch(argument)
     if found is None or "<" in found[1] or ">" in found[1]:
         raise Rejected(reply.BAD_PATH_SYNTAX)

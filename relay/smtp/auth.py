@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Awaitable, Callable
 
 from relay import reply
+from relay.devices.recorder import split_command
 from relay.reply import Rejected
 
 # Sends a challenge, gives the client's line.
@@ -19,12 +20,12 @@ async def credentials(argument: str, ask: Ask) -> Credentials:
     Raises:
         Rejected: another mechanism, given up, or not in Base64.
     """
-    mechanism, _, initial = argument.strip().partition(" ")
+    mechanism, initial = split_command(argument)
     # Mechanism names are case-insensitive (RFC 4954 §3 by way of RFC 4422): .NET says "login".
-    if mechanism.upper() == "PLAIN":
-        return await _plain(initial.strip(), ask)
-    if mechanism.upper() == "LOGIN":
-        return await _login(initial.strip(), ask)
+    if mechanism == "PLAIN":
+        return await _plain(initial, ask)
+    if mechanism == "LOGIN":
+        return await _login(initial, ask)
     raise Rejected(reply.UNKNOWN_MECHANISM)
 
 
@@ -33,7 +34,10 @@ async def _plain(initial: str, ask: Ask) -> Credentials:
     parts = _decode(line).split(b"\0")
     if len(parts) != len(("authzid", "user", "password")):
         raise Rejected(reply.AUTH_BAD_BASE64)
-    return _text(parts[1]), _text(parts[2])
+    authzid, user, password = map(_text, parts)
+    if authzid not in ("", user):  # nobody acts for somebody else here (RFC 4616 §2)
+        raise Rejected(reply.AUTH_OTHER_IDENTITY)
+    return user, password
 
 
 async def _login(initial: str, ask: Ask) -> Credentials:

@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address
+from typing import Any
 
 import structlog
 
@@ -162,8 +163,9 @@ class Rates:
 class Notes:
     """Lines about what strangers do: a few each second, and then how many more there were."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, log: Any = log) -> None:
         self._now = now
+        self._log = log
         self._second = 0.0
         self._lines = 0
         self._left_out: Counter[str] = Counter()
@@ -178,12 +180,12 @@ class Notes:
             self._left_out[event] += 1
             return
         self._lines += 1
-        log.info(event, **facts)
+        self._log.info(event, **facts)
 
     def settle(self) -> None:
         """Say what was left out."""
         for event, count in self._left_out.items():
-            log.warning("lines left out", of=event, count=count)
+            self._log.warning("lines left out", of=event, count=count)
         self._left_out.clear()
 
 

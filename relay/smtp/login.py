@@ -6,6 +6,7 @@ import base64
 import structlog
 
 from relay import metrics, reply
+from relay.devices.doctor.login import name_to_show
 from relay.devices.recorder import Trouble
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
@@ -15,7 +16,6 @@ from relay.smtp.conversation import Conversation
 log = structlog.get_logger("smtp")
 # Failed logins that one connection is granted.
 _MOST_FAILURES = 3
-_LONGEST_NAME = 64
 
 
 async def log_in(session: Conversation, argument: str) -> Reply:
@@ -66,7 +66,7 @@ async def _judge(session: Conversation, name: str, password: str) -> Reply:
 
 def _note(session: Conversation, name: str, reason: str) -> None:
     metrics.LOGINS.labels("refused").inc()
-    shown = "".join(c for c in name if c.isprintable())[:_LONGEST_NAME]
+    shown = name_to_show(session.door.config, name)
     session.record.note(Trouble.LOGIN_FAILED, shown)
     session.door.guard.notes.write(
         "login refused", client=session.peer, session=session.id, user=shown, reason=reason

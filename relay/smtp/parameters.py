@@ -4,9 +4,11 @@ import re
 from dataclasses import dataclass
 
 from relay import reply
+from relay.devices.recorder import BLANKS
 from relay.reply import Rejected
 
 # esmtp-param of RFC 5321 §4.1.2; values are laxer, because AUTH=<> and ORCPT's xtext come as they come.
+_BLANKS = re.compile(f"[{BLANKS}]+")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=(\S*))?")
 # A size of more digits is no size (RFC 1870 §6 allows 20).
 _SIZE = re.compile(r"[0-9]{1,20}")
@@ -49,7 +51,7 @@ def read_rcpt_parameters(text: str) -> Parameters:
 
 def _read(text: str, known: frozenset[str]) -> dict[str, str]:
     given: dict[str, str] = {}
-    for word in text.split():
+    for word in filter(None, _BLANKS.split(text)):
         found = _PARAMETER.fullmatch(word)
         if found is None:
             raise Rejected(reply.BAD_ARGUMENT)

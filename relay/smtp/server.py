@@ -22,8 +22,9 @@ from relay.smtp.session import Session
 from relay.smtp.tls import Certificate, TlsError
 
 log = structlog.get_logger("smtp")
-# Kept from sessions: for the spool, the API, the console, content that arrives, who is turned away.
-_RESERVED_FILES, _RESERVED_PART = 200, 0.1
+# Kept from sessions: for the console's 50 connections and 50 in its queue, for the control socket's 50, for
+# the spool, content that arrives and who is turned away. The API's connections come to it.
+_RESERVED_FILES, _RESERVED_PART = 250, 0.1
 _BACKLOG = 1024
 _SWEEP = 1.0  # seconds between looks at all sessions
 _SWEEPS_PER_LOOK_AT_CERTIFICATES = 10
@@ -87,7 +88,8 @@ class Server:
             with contextlib.suppress(OSError, ValueError):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
                 soft = hard
-        room = max(soft - max(_RESERVED_FILES, int(soft * _RESERVED_PART)), 1)
+        reserved = _RESERVED_FILES + self._config.works.concurrency
+        room = max(soft - max(reserved, int(soft * _RESERVED_PART)), 1)
         wanted = self._config.limits.sessions
         self.guard.sessions.most = min(wanted, room) if wanted else room
         if wanted > room:

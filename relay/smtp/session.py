@@ -7,12 +7,12 @@ memory, end them at the wrong moment, and decode what they should not. Every com
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import structlog
 
 from relay import reply
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import Trouble, split_command
 from relay.reply import Rejected, Reply
 from relay.smtp import login
 from relay.smtp.acknowledgement import Hearing
@@ -162,10 +162,9 @@ class Session(Conversation):
         return not self._idle_commands and not self.helo and looks_like_tls(self.stream.peek(3))
 
     async def _command(self, line: str) -> None:
-        verb, _, argument = line.strip().partition(" ")
-        verb = verb.upper()
+        verb, argument = split_command(line)
         try:
-            answer = await self._obey(verb, argument.strip())
+            answer = await self._obey(verb, argument)
         except Rejected as rejected:
             answer = rejected.reply
         except Overrun:
@@ -209,6 +208,8 @@ class Session(Conversation):
         if verb in _HTTP:
             await self.say(reply.NOT_HTTP)
             raise Cut
+        if verb.startswith("BDAT"):
+            await self._cut_unreadable_chunk()
         if verb == "PROXY" and self.record.verbs == [verb]:
             self.record.note(Trouble.BAD_PROXY_HEADER)
         return reply.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else reply.UNKNOWN_COMMAND
@@ -304,15 +305,18 @@ class Session(Conversation):
     async def _bdat(self, argument: str) -> Reply:
         chunk = read_chunk_size(argument)
         if chunk is None:
-            # Nobody knows how many octets follow, so they cannot be told from commands.
-            await self.say(reply.BAD_ARGUMENT, now=True)
-            raise Cut
+            return await self._cut_unreadable_chunk()
         size, last = chunk
         if not (size or last):
             self._idle_commands += 1
             if self._idle_commands > _MOST_IDLE_COMMANDS:
                 return reply.TOO_MANY_ERRORS
         return await take_chunk(self, self.transaction, size, last=last)
+
+    async def _cut_unreadable_chunk(self) -> NoReturn:
+        # Nobody knows how many octets follow, so they cannot be told from commands.
+        await self.say(reply.BAD_ARGUMENT, now=True)
+        raise Cut
 
     # The rest.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from relay import reply
 from relay.config.model import User
 from relay.config.rules import Rules
+from relay.devices.recorder import BLANKS
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.address import check_forward_path, check_reverse_path, split_path
@@ -145,6 +146,6 @@ class Transaction:
 def _after(argument: str, keyword: str) -> str:
     name, colon, rest = argument.partition(":")
     # `MAIL FROM : <a@b>` is seen; a space changes nothing that could be meant.
-    if not colon or f"{name.strip().upper()}:" != keyword:
+    if not colon or f"{name.strip(BLANKS).upper()}:" != keyword:
         raise Rejected(reply.BAD_PATH_SYNTAX)
     return rest

@@ -6,6 +6,7 @@ after a connection that broke before the whole request had left.
 """
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -225,6 +226,11 @@ def _redirect(request: Request, target: SplitResult) -> Request:
     return replace(request, url=target, headers=headers)
 
 
+_HTTPS_PORT = 443
+# Letters, digits and hyphens (RFC 5890 §2.3.1): what else stands in a host may be read otherwise elsewhere.
+_LDH_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
 def _other_instance(url: SplitResult, location: str) -> SplitResult | None:
     """Where a 307 may take the bearer token: an https host of the API's own domain (Works API §4)."""
     try:
@@ -235,8 +241,11 @@ def _other_instance(url: SplitResult, location: str) -> SplitResult | None:
         return None
     ours = (url.hostname or "").lower()
     domain = _own_domain(ours)
+    same_port = (port or _HTTPS_PORT) == (url.port or _HTTPS_PORT)
     inside = host == ours or (bool(domain) and (host == domain or host.endswith("." + domain)))
     if not location or target.scheme != "https" or target.username is not None or not inside or not whole:
+        return None
+    if not (same_port and _LDH_NAME.fullmatch(host)):
         return None
     return target._replace(netloc=host if port is None else f"{host}:{port}", fragment="")
 

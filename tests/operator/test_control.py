@@ -4,13 +4,14 @@ import asyncio
 import inspect
 import io
 import json
+import os
 
 import pytest
 
 from relay.operator import control
 from relay.operator.verbs import Verbs
 from relay.spool import State
-from tests.support.relay import relaying
+from tests.support.relay import relaying, until
 
 # Every verb, with what it is asked here; an id stands where a message's own has to.
 
@@ -97,3 +98,31 @@ async def test_a_large_message_goes_through_the_control_socket_block_by_block(tm
             )
         assert answer["code"] == 250
         assert relay.subjects() == ["large"]
+
+
+@pytest.mark.parametrize(
+    "path", ["a@b.c; evil@x.test", "a", "", "<a@b.c>", "a@b.c\r\nRCPT", "a＠x.test;a@b.c"]
+)
+async def test_addresses_are_held_to_the_doors_grammar(tmp_path, path):
+    """Two addresses in one went to Works as two."""
+    async with relaying(tmp_path / "state") as relay:
+        socket = tmp_path / "state" / "control.sock"
+        with pytest.raises(control.Refused):
+            await control.call(socket, "send", b"Subject: x\r\n\r\nx", reverse_path="", forward_paths=[path])
+        assert not relay.sandbox.messages
+
+
+async def test_who_asked_is_recorded(tmp_path):
+    """By the kernel's word: the process and its user (SO_PEERCRED)."""
+    async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
+        relay.sandbox.add_fault("503", times=0)
+        queue_id = await relay.put()
+        await relay.reach(queue_id, State.DELAYED)
+        path = tmp_path / "state" / "control.sock"
+        await control.call(path, "queue_hold", queue_ids=[queue_id])
+
+        async def noted():
+            events = (await relay.service.verbs.trace(queue_id))["events"]
+            return next((one["detail"] for one in events if one["event"] == "asked"), None)
+
+        assert await until(noted) == {"verb": "hold", "uid": os.getuid(), "pid": os.getpid()}

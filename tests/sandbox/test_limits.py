@@ -37,7 +37,9 @@ async def test_refused_mails_count_as_requests_and_all_accounts_share_one_limit(
     "wish", [b'{"seconds": NaN}', b'{"seconds": 1e300}', b"{}", b"[]", b'{"seconds": "x"}', b"x"]
 )
 async def test_a_clock_that_cannot_be_moved_so(works, wish):
-    assert (await works.http.post("/sandbox/clock", content=wish)).status_code == 400
+    assert (
+        await works.http.post("/sandbox/clock", content=wish, headers={"content-type": "application/json"})
+    ).status_code == 400
     assert (await works.http.get("/sandbox/clock")).json()["offset"] == 0
 
 

@@ -1,11 +1,16 @@
 """Rules for logging in, and for whom one may send as."""
 
 import difflib
+import re
 
 from relay import reply
+from relay.config.model import Config
 from relay.devices.doctor.case import Advice, Case, Rule
 from relay.devices.recorder import Trouble
 
+NOT_SHOWN = "(not shown)"
+_LONGER = 2  # characters of a slip of the finger
+_DOMAIN = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,3}")
 _LIKE_ENOUGH = 0.5  # "scan" and "scanner" have 0.73
 
 
@@ -15,7 +20,7 @@ def _explain_login(case: Case) -> Advice:
     if not names:
         return Advice(
             "no-users",
-            f"it logs in as '{name}', but no [[user]] is configured: add one (relay passwd hashes the "
+            f"it logs in as {_quote(name)}, but no [[user]] is configured: add one (relay passwd hashes the "
             "password), or "
             'choose "no authentication" on its panel.',
             "relay",
@@ -30,8 +35,34 @@ def _explain_login(case: Case) -> Advice:
     return Advice("unknown-user", _unknown(case, name, names))
 
 
+def _quote(name: str) -> str:
+    """A name that was kept, or words for one that may be a password."""
+    return "a name (not shown: it may be a password)" if name == NOT_SHOWN else f"'{name}'"
+
+
+def name_to_show(config: Config, name: str) -> str:
+    """The name of a refused login as log and doctor may show it.
+
+    A password is what was typed into the wrong field, what stands behind the name in it, or PLAIN's message
+    where LOGIN asks for a name. So a name is shown that is ours, or is like one of ours and hardly longer,
+    also with a domain behind it.
+    """
+    if not name.isprintable():
+        return NOT_SHOWN
+    users = [user.name for user in config.user]
+    accounts = [
+        text for account in config.account for text in (account.address.lower(), account.name.lower())
+    ]
+    if name in users or name.lower() in accounts:
+        return name
+    local, at, domain = name.partition("@")
+    like = nearest(local, users)
+    is_like = like is not None and len(local) <= len(like) + _LONGER and (not at or _DOMAIN.fullmatch(domain))
+    return name if is_like else NOT_SHOWN
+
+
 def _unknown(case: Case, name: str, names: list[str]) -> str:
-    text = f"it logs in as '{name}', which is no user here"
+    text = f"it logs in as {_quote(name)}, which is no user here"
     close = nearest(name, names)
     if close:
         return f"{text}; did you mean '{close}'?"
@@ -126,6 +157,14 @@ def _explain_bad_login(_: Case) -> Advice:
     )
 
 
+def _explain_other_identity(_: Case) -> Advice:
+    return Advice(
+        "login-for-another",
+        "it logs in as one user to act for another: enter the same name for both, or leave the authorization "
+        "identity (authzid) empty.",
+    )
+
+
 def _explain_login_unavailable(_: Case) -> Advice:
     return Advice(
         "relay-trouble",
@@ -190,6 +229,7 @@ BY_REPLY: dict[reply.Reply, Rule] = {
     reply.UNKNOWN_MECHANISM: _explain_mechanism,
     reply.AUTH_BAD_BASE64: _explain_bad_login,
     reply.AUTH_ABORTED: _explain_bad_login,
+    reply.AUTH_OTHER_IDENTITY: _explain_other_identity,
     reply.ALREADY_LOGGED_IN: _explain_twice,
     reply.SENDER_NOT_ALLOWED: _explain_sender,
     reply.ORIGINATOR_NOT_ALLOWED: _explain_originator,
