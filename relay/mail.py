@@ -117,6 +117,7 @@ class Conversion:
     no_subject: str = "(no subject)"
     losses: Mapping[str, Policy] = field(default_factory=lambda: MappingProxyType({}))
     delivery_options: bool = False  # the envelope's: NOTIFY, RET, ENVID or ORCPT were given (RFC 3461)
+    reverse_path: str = ""  # the envelope's; "" is the null one
     envelope: tuple[str, ...] = ()  # all its recipients, where an earlier attempt has served some of them
     own_name_only: bool = False  # the From's display name may hold no address but the From's own
     bcc_only_to_account: bool = False  # several Bcc and nobody else: `to` is the account's own address
@@ -155,13 +156,14 @@ KINDS: Mapping[str, Kind] = {
     "other-recipients": Kind(
         "addresses of To and Cc that are not in the envelope", weight=USUAL, policies=_NOTED
     ),
+    "cc-moved": Kind("Cc stands in To, where Works needs somebody", weight=USUAL, policies=_UNNOTED),
     "recipient-names": Kind("display names of recipients", weight=USUAL, policies=_NOTED),
     "subject-cut": Kind("the subject is longer than 180 characters", policies=_NOTED),
     "date": Kind("Date", weight=USUAL, policies=_NOTED),
     "message-id": Kind("Message-ID", weight=USUAL, policies=_NOTED),
     "threading": Kind("In-Reply-To and References", weight=USUAL, policies=_UNNOTED),
-    "signature": Kind("a signature that no longer covers what it signed", policies=_UNNOTED),
-    "encryption": Kind("encrypted content, carried as files", policies=_UNNOTED),
+    "signature": Kind("a signature that no longer covers what it signed", default=KEEP, policies=_NOTED),
+    "encryption": Kind("encrypted content, carried as files", default=KEEP, policies=_NOTED),
     "empty-attachment": Kind("a file without any octets", policies=_NOTED),
     "attachment-name": Kind("a file name that had to be changed", weight=USUAL, policies=_UNNOTED),
     "charset-guessed": Kind("the charset was not declared, or wrongly", policies=_UNNOTED),

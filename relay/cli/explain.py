@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -175,12 +175,12 @@ def _read_envelope(content: Buffer) -> tuple[tuple[str, ...], list[Loss]]:
 def _find_conversion(config: Config | None, envelope: Envelope, content: Buffer) -> Conversion:
     """The configuration's conversion, for the account that would send."""
     if config is None:
-        return Conversion()
+        return Conversion(reverse_path=envelope.reverse_path)
     from relay.courier import conversion  # the spool and HTTP behind it: not for an `explain` without them
 
     rules = find_rules(config, envelope)
     account = choose_account(config, rules, lambda: originator_address(content), envelope.reverse_path)
-    return conversion(config, account, rules)
+    return replace(conversion(config, account, rules), reverse_path=envelope.reverse_path)
 
 
 def _as_json(loss: Loss) -> dict[str, str]:

@@ -96,7 +96,12 @@ class Attempt:
         content = self.claim.content
         envelope = self.claim.entry.envelope
         how = conversion(self.config, self.account, find_rules(self.config, envelope))
-        how = replace(how, delivery_options=envelope.delivery_options, envelope=envelope.forward_paths)
+        how = replace(
+            how,
+            delivery_options=envelope.delivery_options,
+            reverse_path=envelope.reverse_path,
+            envelope=envelope.forward_paths,
+        )
         return await self.tools.converter.convert(content, self.recipients, how)
 
     @property

@@ -17,6 +17,7 @@ _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}
 # Renderings for other programs, made beside the html that all understand.
 _OTHER_RENDERINGS = {"text/x-amp-html", "text/watch-html"}
 # Texts that a program reads, not a person; any other that is not known is read as plain (RFC 2046 §4.1.4).
+_RENDERINGS = {"text/enriched", "text/richtext"}  # of a plain text that stands beside them
 _DATA = _OTHER_RENDERINGS | {
     "text/calendar",
     "text/css",
@@ -50,12 +51,14 @@ class Chosen:
     pieces: list[Piece] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
     losses: list[tuple[str, str]] = field(default_factory=list)  # name, detail
+    is_sealed: bool = False  # whether texts are encrypted, or in a signed file
 
     def add(self, other: "Chosen") -> None:
         """Take over what another part came to."""
         self.pieces += other.pieces
         self.files += other.files
         self.losses += other.losses
+        self.is_sealed |= other.is_sealed
 
     @property
     def has_html(self) -> bool:
@@ -136,6 +139,7 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
         if part.media_type in _OPAQUE:
             signed = part.content_type.parameters.get("smime-type", "").lower() == "signed-data"
             chosen.losses.append(("signature" if signed else "encryption", part.media_type))
+            chosen.is_sealed = True
         if part.media_type == "message/partial":
             # Its id and number, without which nobody can put it together, stand in its fields.
             chosen.files = [replace(chosen.files[0], source=find_visible(part.fields, part.end))]
@@ -178,6 +182,7 @@ def _choose_mixed(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     subtype = part.media_type.partition("/")[2]
     if subtype in {"signed", "encrypted"}:
         chosen.losses.append(("signature" if subtype == "signed" else "encryption", part.media_type))
+        chosen.is_sealed = subtype == "encrypted"
     for child in part.children:
         chosen.add(choose(content, child, expected=expected and not chosen.pieces))
     return chosen
@@ -195,7 +200,7 @@ def _choose_alternative(content: Buffer, part: Part) -> Chosen:
     options = [
         choose(content, child, expected=not (is_known and _is_other_text(child))) for child in part.children
     ]
-    preferred = _prefer(options)
+    preferred = _prefer(options, [child.media_type in _RENDERINGS for child in part.children])
     result = Chosen()
     for child, option in zip(part.children, options, strict=True):
         if any(option is one for one in preferred):
@@ -208,24 +213,36 @@ def _choose_alternative(content: Buffer, part: Part) -> Chosen:
     return result
 
 
-def _prefer(options: list[Chosen]) -> list[Chosen]:
+def _prefer(options: list[Chosen], renderings: list[bool]) -> list[Chosen]:
     for option in reversed(options):
         if option.has_html:
             return [option]
     texts = [option for option in options if option.has_text]
+    rendered = [option for option, one in zip(options, renderings, strict=True) if one and option.has_text]
+    plain = [option for option in texts if not any(option is one for one in rendered)]
+    if rendered and plain:
+        # The last is the best of those that can be shown (RFC 2046 §5.1.4), unless it says nothing more.
+        return rendered[-1:] if _read_words(rendered[-1]) != _read_words(plain[-1]) else plain[-1:]
     # Two plain texts are no alternatives of each other unless they are the same.
-    different = {
-        "".join("".join(piece.text.split()) for piece in option.pieces): option for option in reversed(texts)
-    }
+    different = {_read_words(option): option for option in reversed(texts)}
     if texts:
         return [option for option in texts if any(option is one for one in different.values())]
     return [option for option in options if option.pieces][-1:]
+
+
+def _read_words(option: Chosen) -> str:
+    """The letters and digits of the texts: marks of quotation and blanks make no other text."""
+    text = "".join(piece.text for piece in option.pieces)
+    return "".join(filter(str.isalnum, text)) or "".join(text.split())
 
 
 def _choose_related(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     """The root is sorted; the others are what it may refer to (RFC 2387)."""
     root = _find_root(part)
     chosen = Chosen()
+    # A page with its images is for reading, though it has a name and stands behind a text.
+    is_page = root.media_type == "text/html" and root.disposition.value != "attachment"
+    expected = expected or (is_page and any(map(_may_be_referred_to, part.children)))
     for child in part.children:
         if child is root:
             chosen.add(choose(content, child, expected=expected))

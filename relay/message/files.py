@@ -9,6 +9,7 @@ from relay.mail import Attachment, Leaf, Loss, make_loss
 from relay.message.decoding import decode_leaf, measure
 from relay.message.formats.rtf import decompress
 from relay.message.formats.tnef import TnefFile, read_tnef
+from relay.message.formats.tnef_message import make_eml
 from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yencoded
 from relay.message.names import complete_filename, keep_apart, make_filename, make_one_line
 from relay.message.structure import Part
@@ -29,9 +30,11 @@ _FALLBACKS = {
     "application/pkcs7-mime": "smime",
     "application/x-pkcs7-mime": "smime",
     "message/delivery-status": "delivery-status",
+    "message/feedback-report": "feedback-report",
     "text/rfc822-headers": "headers",
 }
 _DEEPEST_TNEF = 5
+_LONGEST_CALENDAR = 1024 * 1024  # octets
 _LONGEST_TYPE = 255  # RFC 6838 §4.2: 127 characters for each of the two names
 _TYPES = mimetypes.MimeTypes()  # the built-in table only: the same on every machine
 
@@ -48,6 +51,7 @@ class File:
     method: str = ""  # of text/calendar
     is_cut: bool = False  # whether the name ends within an encoded-word
     damage: str = ""  # what is wrong with its octets, in one line; "" for nothing that is known
+    size: int = 0  # decoded octets, once it was measured
 
 
 def from_part(part: Part) -> File:
@@ -113,6 +117,9 @@ def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[s
             kept.append(file)
             continue
         kept += _from_tnef(found.files, 0)
+        if any(one.is_lost for one in found.files):
+            kept.append(replace(file, name=file.name or "winmail.dat"))
+            losses.append(("damaged", "a message within winmail.dat cannot be read; it goes along as it is"))
         within.text = within.text or found.text
         if found.html and not within.html:
             within.html, within.charset, within.codepage = found.html, found.charset, found.codepage
@@ -134,6 +141,9 @@ def octets_of(content: Buffer, file: File) -> bytes:
 def _from_tnef(files: list[TnefFile], depth: int) -> Iterator[File]:
     for file in files:
         inner = read_tnef(file.octets) if depth < _DEEPEST_TNEF else None
+        if inner is not None and file.is_message:
+            yield File((file.name or inner.subject or "message") + ".eml", "message/rfc822", make_eml(inner))
+            continue
         if inner is None:
             yield File(
                 file.name, file.media_type.lower(), file.octets, content_id=file.content_id.strip("<>")
@@ -149,28 +159,61 @@ def _from_tnef(files: list[TnefFile], depth: int) -> Iterator[File]:
         yield from _from_tnef(inner.files, depth + 1)
 
 
-def make_attachments(
-    content: Buffer, files: list[File], tokens: dict[int, str]
-) -> tuple[list[Attachment], list[Loss]]:
+def measure_files(content: Buffer, files: list[File]) -> tuple[list[File], list[Loss]]:
+    """The files that have any octets, with their sizes; the others are lost, and nothing refers to them."""
+    kept: list[File] = []
+    losses: list[Loss] = []
+    for file in files:
+        source, size, damage = _measure(content, file.source)
+        if size:
+            kept.append(replace(file, source=source, size=size, damage=file.damage or damage))
+        else:
+            losses.append(make_loss("empty-attachment", _name_of(file, _type_of(file))))
+    return kept, losses
+
+
+def join_calendars(content: Buffer, files: list[File]) -> list[File]:
+    """The files without a second copy of an invitation: programs send it as an alternative and as a file."""
+    if sum(map(_is_calendar, files)) < 2:
+        return files
+    kept: list[File] = []
+    places: dict[bytes, int] = {}
+    for file in files:
+        if _is_calendar(file):
+            # Folds, line ends and encodings differ (RFC 5545 §3.1).
+            key = b"".join(octets_of(content, file).replace(b"\r\n ", b"").replace(b"\n ", b"").split())
+            if (place := places.setdefault(key, len(kept))) < len(kept):
+                kept[place] = replace(kept[place], name=kept[place].name or file.name)
+                continue
+        kept.append(file)
+    return kept
+
+
+def _is_calendar(file: File) -> bool:
+    is_named = file.media_type in {"text/calendar", "application/ics"} or file.name.lower().endswith(".ics")
+    return is_named and file.size <= _LONGEST_CALENDAR
+
+
+def _name_of(file: File, media_type: str) -> str:
+    given = complete_filename(file.name, media_type) if file.is_cut else file.name
+    return make_filename(given, media_type, _fallback(media_type))
+
+
+def make_attachments(files: list[File], tokens: dict[int, str]) -> tuple[list[Attachment], list[Loss]]:
     """The attachments that the files become; `tokens` has the cid of those that the html refers to."""
     attachments: list[Attachment] = []
     losses: list[Loss] = []
     for number, file in enumerate(files):
-        source, size, damage = _measure(content, file.source)
         media_type = _type_of(file)
-        given = complete_filename(file.name, media_type) if file.is_cut else file.name
-        name = make_filename(given, media_type, _fallback(media_type))
-        if not size:
-            losses.append(make_loss("empty-attachment", name))
-            continue
-        if damage := file.damage or damage:
-            losses.append(make_loss("damaged", f"{name}: {damage}"))
+        name = _name_of(file, media_type)
+        if file.damage:
+            losses.append(make_loss("damaged", f"{name}: {file.damage}"))
         if file.name and name != file.name.strip():
             losses.append(make_loss("attachment-name", f"changed to {name}"))
         elif "\ufffd" in name:
             losses.append(make_loss("attachment-name", f"not all of it is text in its charset: {name}"))
         token = tokens.get(number, "")
-        attachments.append(Attachment(name, media_type, source, size, token, inline=bool(token)))
+        attachments.append(Attachment(name, media_type, file.source, file.size, token, inline=bool(token)))
     names = keep_apart([one.filename for one in attachments])
     return [replace(one, filename=name) for one, name in zip(attachments, names, strict=True)], losses
 

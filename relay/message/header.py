@@ -50,7 +50,7 @@ class Header:
     lost: tuple[tuple[str, str, tuple[Field, ...]], ...]  # name of the loss, detail, the first fields to show
 
 
-def find_visible(fields: Fields, end: int, start: int = -1) -> tuple[Leaf, ...]:
+def find_visible(fields: Fields, end: int, start: int = -1) -> Leaf | tuple[Leaf, ...]:
     """The ranges of a message or part from its first field on but for its Bcc fields; from `start` if given.
 
     No recipient is shown those (RFC 5322 §3.6.3).
@@ -59,7 +59,8 @@ def find_visible(fields: Fields, end: int, start: int = -1) -> tuple[Leaf, ...]:
     blind = [field for field in fields if field.name in BLIND]
     starts = [first, *(field.end for field in blind)]
     ends = [*(field.start for field in blind), end]
-    return tuple(Leaf(start, end, "binary") for start, end in zip(starts, ends, strict=True))
+    leaves = tuple(Leaf(start, end, "binary") for start, end in zip(starts, ends, strict=True))
+    return leaves[0] if len(leaves) == 1 else leaves
 
 
 def read_header(fields: Fields) -> Header:

@@ -15,6 +15,11 @@ _JAPANESE = {"iso-2022-jp", "cp932", "euc-jp"}
 _KOREAN = {"cp949", "iso2022_kr", "johab"}
 _CHINESE = {"gb18030", "big5", "hz", "gb2312"}
 _REPLY_TO = {"ja": "返信先", "ko": "회신 주소", "en": "Reply-To"}
+_ENCLOSED = {
+    "ja": "本文は添付ファイル {} の中にあります。",
+    "ko": "본문은 첨부 파일 {} 안에 있습니다.",
+    "en": "The text of this message is in the attached {}.",
+}
 _NOTE = {
     "ja": "このメールは変換できなかったため、元のまま添付します。",
     "ko": "이 메일은 변환할 수 없어 원본을 첨부합니다.",
@@ -41,6 +46,11 @@ def say_reply_to(addresses: Sequence[Address], language: str) -> str:
     return f"{_REPLY_TO[language]}: {', '.join(map(format_address, addresses))}"
 
 
+def say_enclosed(names: Sequence[str], language: str) -> str:
+    """The line that stands where an encrypted message has no text."""
+    return _ENCLOSED[language].format(", ".join(names))
+
+
 def say_unreadable(language: str) -> str:
     """The note to which the original is attached."""
     return _NOTE[language]
@@ -49,7 +59,7 @@ def say_unreadable(language: str) -> str:
 def format_address(address: Address) -> str:
     """A mailbox for people to read, in one line."""
     name, spec = make_one_line(address.display_name), make_one_line(address.addr_spec)
-    return f"{name} <{spec}>" if name and spec else name or spec
+    return f"{name} <{spec}>" if name and spec and name != spec else name or spec
 
 
 def put_first(body: str, content_type: str, notes: Sequence[str]) -> tuple[str, list[str]]:

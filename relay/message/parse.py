@@ -10,7 +10,7 @@ from urllib.parse import unquote, urljoin
 from relay.envelope import Buffer
 from relay.mail import Mail, make_loss
 from relay.message.body import Chosen, choose
-from relay.message.files import File, expand, make_attachments
+from relay.message.files import File, expand, join_calendars, make_attachments, measure_files
 from relay.message.formats import html
 from relay.message.header import Header, read_header
 from relay.message.hints import settle_fields
@@ -27,6 +27,7 @@ class Understood:
     header: Header
     mail: Mail
     codecs: frozenset[str] = frozenset()  # of the body's texts: a hint at the language
+    is_sealed: bool = False  # whether what it says is encrypted, or in a signed file
 
 
 @budget.bounded()
@@ -41,8 +42,10 @@ def parse(content: Buffer) -> Understood:
     header = read_header(root.fields)
     chosen = choose(content, root)
     _expand(content, chosen)
-    tokens = _refer(chosen.pieces, chosen.files)
-    attachments, losses = make_attachments(content, chosen.files, tokens)
+    files, empty = measure_files(content, chosen.files)
+    files = join_calendars(content, files)
+    tokens = _refer(chosen.pieces, files)
+    attachments, losses = make_attachments(files, tokens)
     body, content_type = join(chosen.pieces)
     mail = Mail(
         subject=header.subject,
@@ -54,10 +57,11 @@ def parse(content: Buffer) -> Understood:
         cc=header.cc,
         bcc=header.bcc,
         attachments=tuple(attachments),
-        losses=(*(make_loss(*loss) for loss in dict.fromkeys(chosen.losses)), *losses),
+        losses=(*(make_loss(*loss) for loss in dict.fromkeys(chosen.losses)), *empty, *losses),
         rest=rest,
     )
-    return Understood(header, mail, frozenset(piece.codec for piece in chosen.pieces))
+    codecs = frozenset(piece.codec for piece in chosen.pieces)
+    return Understood(header, mail, codecs, is_sealed=chosen.is_sealed)
 
 
 def _expand(content: Buffer, chosen: Chosen) -> None:

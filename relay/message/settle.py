@@ -19,12 +19,15 @@ from relay.mail import (
     refuse_loss,
 )
 from relay.message.fields import find_start, read_fields
-from relay.message.header import Header, find_visible, format_field
+from relay.message.header import BLIND, Header, find_visible, format_field
 from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, keep_apart, make_one_line
-from relay.message.notes import find_language, format_address, put_first, say_reply_to
+from relay.message.notes import find_language, format_address, put_first, say_enclosed, say_reply_to
 from relay.message.parse import Understood
-from relay.message.recipients import find_others, split_spec
+from relay.message.recipients import find_others, find_own, split_spec
 
+# RFC 6761, RFC 6762, RFC 8375, and what routers and offices call their networks.
+_NOT_PUBLIC = (".local", ".localhost", ".localdomain", ".invalid", ".internal", ".home.arpa", ".lan", ".corp")
+_NO_REPLY = {"noreply", "donotreply", "dontreply", "noreplies", "noresponse", "mailerdaemon"}
 _MOST_NAMES = 50  # of mailboxes that one line has
 
 
@@ -84,7 +87,7 @@ def attach_original(content: Buffer) -> Attachment:
     """
     fields, _ = read_fields(content, find_start(content), len(content))
     leaves = find_visible(fields, len(content), start=0)
-    size = sum(leaf.end - leaf.start for leaf in leaves)
+    size = len(content) - sum(field.end - field.start for field in fields if field.name in BLIND)
     return Attachment("message.eml", "message/rfc822", leaves, size)
 
 
@@ -104,11 +107,13 @@ def _find(
     """All losses, those first that put something before the body."""
     header = understood.header
     found = _find_senders(understood, mail, conversion)
-    found += [_Found(loss.loss, loss.detail, _keep(loss, understood)) for loss in mail.losses]
+    found += [_Found(loss.loss, loss.detail, _keep(loss, mail, understood)) for loss in mail.losses]
     for name, detail, fields in header.lost:
         lines = tuple(map(format_field, fields)) if policy_of(name, conversion.losses) is Policy.KEEP else ()
         found.append(_Found(name, detail, lines))
     found += _find_others(header, (*forward_paths, *conversion.envelope))
+    if not find_own(header.to, forward_paths) and (moved := find_own(header.cc, forward_paths)):
+        found.append(_Found("cc-moved", _list(moved)))
     shown = [one for one in (*header.to, *header.cc) if one.display_name]
     if shown:
         found.append(_Found("recipient-names", "Works takes bare addresses", (_list_names(shown),)))
@@ -130,7 +135,10 @@ def _list_names(addresses: Sequence[Address]) -> str:
     return ", ".join(map(format_address, addresses[:_MOST_NAMES]))
 
 
-def _keep(loss: Loss, understood: Understood) -> tuple[str, ...]:
+def _keep(loss: Loss, mail: Mail, understood: Understood) -> tuple[str, ...]:
+    if loss.loss in {"encryption", "signature"} and understood.is_sealed and not mail.body.strip():
+        names = [one.filename for one in mail.attachments if one.media_type != "application/pgp-encrypted"]
+        return (say_enclosed(names, find_language(mail, understood.codecs)),) if names else ()
     if loss.loss == "subject-cut":
         return (understood.header.subject,)
     return (f"{KINDS[loss.loss].meaning}: {loss.detail}",) if loss.loss == "empty-attachment" else ()
@@ -138,22 +146,28 @@ def _keep(loss: Loss, understood: Understood) -> tuple[str, ...]:
 
 def _find_senders(understood: Understood, mail: Mail, conversion: Conversion) -> list[_Found]:
     """Reply-To and From, where a reply to the account's mailbox would go to somebody else than they ask
-    for.
+    for. Where From has no address, the reverse-path stands for it: it is whom the mail comes from.
     """
     header = understood.header
     found = []
     own = _specs([Address("", conversion.account_address)]) if conversion.account_address else set()
     originators, reply_to = _addressed(header.originators), _addressed(header.reply_to)
+    is_envelopes = not originators and bool(conversion.reverse_path)
+    if is_envelopes:
+        name = header.originators[0].display_name if header.originators else ""
+        originators = [Address(name, conversion.reverse_path)]
     senders, targets = _specs(originators), _specs(reply_to)
     is_kept = bool(targets) and targets not in (senders, own)
     if is_kept or len(reply_to) < len(header.reply_to):
-        line = (_say(reply_to, mail, understood),) if is_kept else ()
+        line = _say(reply_to, mail, understood) if is_kept else ()
         found.append(_Found("reply-to", _list(header.reply_to), line))
-    if own and header.originators and (senders != own or len(originators) < len(header.originators)):
+    is_named = bool(header.originators) or is_envelopes
+    if own and is_named and (senders != own or len(originators) < len(header.originators)):
         # Without a Reply-To, replies were to go to From.
         is_wanted = senders not in (set(), own) and not is_kept and targets != own
-        line = (_say(originators, mail, understood),) if is_wanted else ()
-        found.append(_Found("originator", _list(header.originators), line))
+        line = _say(originators, mail, understood) if is_wanted else ()
+        detail = _list(originators if is_envelopes else header.originators)
+        found.append(_Found("originator", detail + " (of the envelope)" * is_envelopes, line))
     return found
 
 
@@ -162,8 +176,17 @@ def _addressed(addresses: Sequence[Address]) -> list[Address]:
     return [one for one in addresses if "@" in one.addr_spec]
 
 
-def _say(addresses: Sequence[Address], mail: Mail, understood: Understood) -> str:
-    return say_reply_to(addresses, find_language(mail, understood.codecs))
+def _say(addresses: Sequence[Address], mail: Mail, understood: Understood) -> tuple[str, ...]:
+    """The line that stands for a Reply-To; none where nobody could be replied to."""
+    able = [one for one in addresses if _can_be_answered(one.addr_spec)]
+    return (say_reply_to(able, find_language(mail, understood.codecs)),) if able else ()
+
+
+def _can_be_answered(spec: str) -> bool:
+    """Whether a reply may arrive: the domain is a public one, and the mailbox does not say no."""
+    local, domain = split_spec(spec)
+    is_public = "." in domain.strip("[]") and not domain.endswith(_NOT_PUBLIC)
+    return is_public and not domain.startswith("[") and "".join(filter(str.isalnum, local)) not in _NO_REPLY
 
 
 def _specs(addresses: Sequence[Address]) -> set[tuple[str, str]]:

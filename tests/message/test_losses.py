@@ -277,3 +277,52 @@ def test_a_to_of_words_is_named():
     )
     assert body["to"] == "a@example.com"
     assert losses["other-recipients"].added == "To: 全員\n\n"
+
+
+OWN = {"account_address": "scan@example.com"}
+
+
+@pytest.mark.parametrize("field", [b"", b"From: UPS-01\r\n", b"From: root (Cron Daemon)\r\n", b"From:\r\n"])
+def test_the_reverse_path_stands_for_a_from_without_address(field):
+    """The sender was named nowhere, and no loss said so."""
+    content = field + b"To: a@example.com\r\nSubject: s\r\n\r\nx\r\n"
+    body, lost = run(content, reverse_path="ups@example.net", **OWN)
+    assert "ups@example.net" in body["body"]
+    assert lost["originator"].detail == "ups@example.net (of the envelope)"
+    assert lost["originator"].added
+    body, lost = run(content, reverse_path="scan@example.com", **OWN)
+    assert body["body"] == "x\n"
+    body, lost = run(content, reverse_path="", **OWN)
+    assert body["body"] == "x\n"
+
+
+def test_a_from_with_an_address_is_the_originator():
+    _, lost = run(FIELDS + b"\r\nx", reverse_path="bounce@example.net", account_address="me@example.com")
+    assert lost["originator"].detail == "scan@example.com"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "root@localhost",
+        "mfp@printer.local",
+        "a@router.lan",
+        "no-reply@example.com",
+        "NoReply@example.com",
+        "do_not_reply@example.com",
+        "a@[192.0.2.1]",
+        "mailer-daemon@example.com",
+    ],
+)
+@pytest.mark.parametrize("name", ["From", "Reply-To"])
+def test_whoever_cannot_be_answered_gets_no_line(name, spec):
+    """The loss is named all the same."""
+    content = f"{name}: Device <{spec}>\r\nTo: a@example.com\r\nSubject: s\r\n\r\nx\r\n".encode()
+    body, lost = run(content, **OWN)
+    assert body["body"] == "x\n"
+    assert lost["originator" if name == "From" else "reply-to"].added == ""
+
+
+def test_a_name_that_is_the_address_is_said_once():
+    body, _ = run(b'From: "a@b.example" <a@b.example>\r\nTo: a@example.com\r\nSubject: s\r\n\r\nx\r\n', **OWN)
+    assert body["body"].count("a@b.example") == 1

@@ -40,5 +40,5 @@ def test_problems_of_a_losses_table():
     assert find_problems({"reply_to": Policy.DROP, "date": Policy.KEEP}) == []
     (unknown,) = find_problems({"replyto": Policy.DROP})
     assert "reply_to" in unknown
-    (impossible,) = find_problems({"encryption": Policy.KEEP})
+    (impossible,) = find_problems({"threading": Policy.KEEP})
     assert "attach, drop, reject" in impossible

@@ -191,3 +191,79 @@ def test_damage_never_raises(at):
     damaged[at] ^= 0xFF
     read_tnef(bytes(damaged))
     assert run(message(bytes(damaged)))["to"] == "b@example.com"
+
+
+PLACEHOLDER = b"This attachment is a MAPI 1.0 embedded message and is not supported by this mail system.\0"
+
+
+def embedded(name: str, octets: bytes) -> bytes:
+    """An attached message: its stream stands in PidTagAttachDataObject behind the interface's identity."""
+    data = struct.pack("<HHI", 0x0D, 0x3701, 1) + padded(b"\x07\x03\x02\0" + b"\0" * 12 + octets)
+    return (
+        attribute(2, 0x9002, 6, b"\0" * 14)
+        + attribute(2, 0x800F, 6, PLACEHOLDER)
+        + attribute(2, 0x9005, 6, properties(unicode_property(0x3001, name), data))
+    )
+
+
+INNER = (
+    attribute(1, 0x8005, 3, struct.pack("<7H", 2025, 9, 1, 10, 30, 0, 1)),
+    attribute(
+        1,
+        0x9003,
+        6,
+        properties(
+            unicode_property(0x0037, "注文書の件"),
+            unicode_property(0x0C1A, "山田"),
+            unicode_property(0x5D01, "yamada@example.co.jp"),
+            unicode_property(0x0E04, "Hanako; Taro"),
+            unicode_property(0x1000, "お世話になっております。\r\n"),
+        ),
+    ),
+)
+
+
+def test_an_attached_message_becomes_an_eml():
+    """It came as 89 octets that say that it is not supported, and its content was lost."""
+    inner = stream(*INNER, attachment("a.pdf", b"%PDF-1"))
+    (file,) = run(message(stream(embedded("Order", inner))))["attachments"]
+    assert (file["filename"], file["fileType"]) == ("Order.eml", "message/rfc822")
+    octets = base64.b64decode(file["data"])
+    assert octets.count(b"\n") == octets.count(b"\r\n")
+    again = run(octets)
+    assert (again["subject"], again["userName"]) == ("注文書の件", "山田")
+    assert again["body"] == "お世話になっております。\n"
+    assert [(one["filename"], base64.b64decode(one["data"])) for one in again["attachments"]] == [
+        ("a.pdf", b"%PDF-1")
+    ]
+
+
+def test_a_message_within_an_attached_message():
+    inner = stream(*INNER)
+    for _ in range(8):
+        inner = stream(embedded("deeper", inner))
+    (file,) = run(message(inner))["attachments"]
+    assert file["filename"] == "deeper.eml"
+
+
+def test_an_attached_message_without_anything():
+    (file,) = run(message(stream(embedded("", stream()))))["attachments"]
+    assert file["filename"] == "message.eml"
+
+
+@pytest.mark.parametrize("name", ["a<b", '"', "山田\r\nBcc: x@example.com", "x@y", ","])
+def test_names_of_an_attached_message_cannot_be_fields(name):
+    texts = properties(
+        unicode_property(0x0C1A, name), unicode_property(0x5D01, name), unicode_property(0x0037, name)
+    )
+    (file,) = run(message(stream(embedded("m", stream(attribute(1, 0x9003, 6, texts))))))["attachments"]
+    assert b"\nBcc" not in base64.b64decode(file["data"])
+
+
+@pytest.mark.parametrize("object_", [b"", b"\x01 some storage"])
+def test_a_message_that_cannot_be_read_goes_along_within_its_winmail(object_):
+    content = message(stream(attachment("a.pdf", b"%PDF"), embedded("Order", object_)))
+    names = [one["filename"] for one in run(content)["attachments"]]
+    assert names[0] == "a.pdf"
+    assert names[-1] == "winmail.dat"
+    assert "damaged" in losses(content)
