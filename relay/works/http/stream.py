@@ -24,10 +24,10 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-9]\d\d)(?: [^\n]*)?\r?\n")
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d(?: [^\n]*)?\r?\n")
 _END = re.compile(rb"\n\r?\n")
 _KEEPALIVE = (  # an answer may take minutes, and firewalls forget silent connections sooner
-    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
-    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 6),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6),
 )
 
 
@@ -52,9 +52,9 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._buffer = bytearray()  # what came and was not read
         self._paused = False
         self._ended = False  # the peer said that it sends no more, or the connection is lost
-        self._lost: bool | Exception = False
-        self._reading: asyncio.Future[None] | None = None
-        self._draining: asyncio.Future[None] | None = None
+        self._error: Exception | None = None  # by which it was lost
+        self._reading: asyncio.Future[bool] | None = None
+        self._draining: asyncio.Future[bool] | None = None  # True: the kernel has all; False: it will not
         self._exchange: Progress | None = None  # the one that it works for
         self._head = b""  # of its request, until the first block of the body goes with it
         self._in_body = False  # the head of its answer was read
@@ -69,10 +69,8 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._transport.set_write_buffer_limits(
             high=1 if transport.get_extra_info("ssl_object") else 0, low=0
         )
-        sock = transport.get_extra_info("socket")
-        for level, name, value in _KEEPALIVE:
-            if sock is not None and hasattr(socket, name):
-                sock.setsockopt(level, getattr(socket, name), value)
+        for option in _KEEPALIVE:
+            transport.get_extra_info("socket").setsockopt(*option)
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a peer that floods is made to wait."""
@@ -89,10 +87,10 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let whoever waits find out."""
-        self._ended, self._lost = True, exc or True
+        """Wake the reader and the writer."""
+        self._ended, self._error = True, exc
         _wake(self._reading)
-        self.resume_writing()
+        _wake(self._draining, result=False)
 
     def pause_writing(self) -> None:
         """The kernel's buffer is full."""
@@ -100,9 +98,9 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._draining = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """It has room again, or there is nobody to write to."""
-        draining, self._draining = self._draining, None
-        _wake(draining)
+        """The kernel has taken all."""
+        _wake(self._draining)
+        self._draining = None
 
     # httpcore.AsyncNetworkStream
 
@@ -127,9 +125,10 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._transport.write(buffer)
         if self._transport.is_closing():  # the kernel refused them; the protocol hears of it later
             raise httpcore.WriteError
-        if self._draining is not None:
-            await self._wait(self._draining, timeout, httpcore.WriteTimeout)
-        if self._lost:
+        # What was taken before the connection was lost has left: the peer may have it.
+        if self._draining is not None and not await self._wait(
+            self._draining, timeout, httpcore.WriteTimeout
+        ):
             raise httpcore.WriteError
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - likewise
@@ -189,8 +188,8 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if self._paused and len(self._buffer) <= _MOST_BUFFERED and not self._ended:
             self._paused = False
             self._transport.resume_reading()
-        if not octets and isinstance(self._lost, Exception):
-            raise httpcore.ReadError from self._lost
+        if not octets and self._error is not None:
+            raise httpcore.ReadError from self._error
         return octets
 
     async def _wait_for_more(self, timeout: float | None) -> None:  # noqa: ASYNC109 - likewise
@@ -199,13 +198,13 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         await self._wait(self._reading, None if current.get().asked else timeout, httpcore.ReadTimeout)
 
     async def _wait(
-        self, event: "asyncio.Future[None]", patience: float | None, error: type[Exception]
-    ) -> None:
+        self, event: "asyncio.Future[bool]", patience: float | None, error: type[Exception]
+    ) -> bool:
         until = None if patience is None else self._loop.time() + patience
         limits = [at for at in (until, current.get().deadline) if at is not None]
         try:
             async with asyncio.timeout_at(min(limits, default=None)):
-                await event
+                return await event
         except TimeoutError:
             raise error from None
 
@@ -264,9 +263,9 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._transport.abort()
 
 
-def _wake(event: "asyncio.Future[None] | None") -> None:
+def _wake(event: "asyncio.Future[bool] | None", *, result: bool = True) -> None:
     if event is not None and not event.done():
-        event.set_result(None)
+        event.set_result(result)
 
 
 class Backend(httpcore.AsyncNetworkBackend):
