@@ -6,7 +6,7 @@ read from a map of that file.
 
 import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -88,9 +88,10 @@ class Content:
             yield mapped
 
     def discard(self) -> None:
-        """Remove the file, if there is one."""
+        """Remove the file, if there is one; what cannot be removed now the spool's next start removes."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,9 @@ class Intake:
 
     def check_recipient(self) -> Reply | None:
         """Refuse at RCPT what no header field can save: there is no account at all, or no room."""
-        if not self._spool.room().accepting:
-            return reply.SPOOL_FULL
+        room = self._spool.room()
+        if not room.accepting:
+            return reply.SPOOL_UNAVAILABLE if room.trouble else reply.SPOOL_FULL
         return None if self._config.account else reply.NO_ACCOUNT
 
     def replied(self, session: str) -> None:

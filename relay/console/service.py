@@ -98,7 +98,9 @@ class ServiceStatus:
             found.append(f"the spool cannot be written: {error}")
         room, keep_free = service.spool.room(), service.config.spool.keep_free
         largest = max((service.config.message_limit(one) for one in service.config.listener), default=0)
-        if not room.accepting:
+        if room.trouble:
+            found.append(f"the spool's folder cannot be used, new mail gets 451: {room.trouble}")
+        elif not room.accepting:
             found.append(
                 "the spool's disk cannot be used, or has less free than keep_free: new mail gets 452"
             )

@@ -1,5 +1,6 @@
 """Content as it arrives: in memory while it is small, in a file once it is large."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -74,11 +75,15 @@ class ContentWriter:
         return Content(self.size, self._digest.hexdigest(), path=path)
 
     def discard(self) -> None:
-        """Throw away what was written; harmless after `finish`."""
+        """Throw away what was written; harmless after `finish`.
+
+        A file that cannot be removed now is removed at the spool's next start.
+        """
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
             self._path = None
         self._head = bytearray()

@@ -67,7 +67,10 @@ class Server:
         """Close and remove the socket."""
         if self._server is not None:
             self._server.close()
-            self._path.unlink(missing_ok=True)
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:  # a disk that the kernel has made read-only; the next start removes it
+                log.warning("the control socket cannot be removed", reason=error.strerror)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._open >= _MOST_CONNECTIONS:

@@ -177,3 +177,4 @@ class Room:
     free: int  # octets
     accepting: bool  # new messages are kept
     sending: bool  # claims are given: their end can be written down
+    trouble: str = ""  # why nothing is accepted, where that is no lack of room; a sentence

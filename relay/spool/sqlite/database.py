@@ -13,7 +13,7 @@ import structlog
 
 from relay.spool.sqlite import counters, recovery
 from relay.spool.sqlite.disk import Space
-from relay.spool.sqlite.recovery import Salvaged
+from relay.spool.sqlite.ownership import Finding, Ownership
 from relay.spool.sqlite.schema import migrate
 
 log = structlog.get_logger("spool")
@@ -46,7 +46,8 @@ class Database:
         folder: the spool's.
         space: its disk's.
         wall: seconds since the epoch.
-        salvaged: told, in this thread, what became of a damaged one.
+        tell: told, in this thread, what became of a damaged one, or of the folder.
+        ownership: of the folder.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Database:
         folder: Path,
         space: Space,
         wall: Callable[[], float],
-        salvaged: Callable[[Salvaged], None],
+        tell: Callable[[str], None],
+        ownership: Ownership,
     ) -> None:
         self._folder = folder
         self._space = space
         self._wall = wall
-        self._tell = salvaged
+        self._tell = tell
+        self._ownership = ownership
         self._mended = float("-inf")
         self.generation = 0  # changes with each database that takes the place of another
 
@@ -103,16 +106,62 @@ class Database:
             recovery.mark(self._folder)
         return self._reconnect()
 
+    def look_after(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """See that the open files are the ones in the folder; gives the connection for what is next.
+
+        Files that were removed are written again: what is open is all there still.
+        """
+        self._space.look_for_reserve()
+        finding = self._ownership.look()
+        if finding is Finding.REMOVED:
+            try:
+                connection = self._put_back(connection)
+                self._ownership.trouble = ""
+            except (OSError, sqlite3.Error) as error:
+                self._ownership.trouble += f"; it cannot be written again: {error}"
+        while self._ownership.news:
+            self._tell(self._ownership.news.pop(0))
+        self._note_trouble(self._ownership.trouble)
+        return connection
+
+    def _note_trouble(self, trouble: str) -> None:
+        before, self._space.trouble = self._space.trouble, trouble
+        if trouble and not before:
+            log.error("the spool's folder cannot be used: new mail is refused", reason=trouble)
+            self._tell(f"new mail is refused: {trouble}")
+        elif before and not trouble:
+            log.info("the spool's folder can be used again")
+
+    def _put_back(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Another connection in place of this one, to a copy of what it has open, in the folder."""
+        trouble = self._ownership.trouble
+        try:
+            recovery.copy(connection, self._folder)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            connection.close()
+            self._salvage()
+        else:
+            connection.close()
+            recovery.finish(self._folder)
+            self.generation += 1
+            log.error("files of the spool were gone: what was open is written again", reason=trouble)
+            self._tell(f"{trouble}; all that was open has been written again")
+        return self._reconnect()
+
     def _reconnect(self) -> sqlite3.Connection:
         """Connect; if the database is still damaged, to what is there: each operation then says so."""
         try:
             return self._connect(lambda _: None)
         except sqlite3.Error as error:
             log.error("the database cannot be used", reason=str(error))
-            return sqlite3.connect(self._folder / "spool.db", timeout=_LOCK_PATIENCE, isolation_level=None)
+            plain = sqlite3.connect(self._folder / "spool.db", timeout=_LOCK_PATIENCE, isolation_level=None)
+            self._ownership.watch()
+            return plain
 
     def _salvage(self) -> None:
-        self._tell(recovery.salvage(self._folder))
+        self._tell(str(recovery.salvage(self._folder)))
         self.generation += 1
 
     def _connect(self, load: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
@@ -130,6 +179,7 @@ class Database:
             migrate(connection)
             counters.begin(connection)
             load(connection)
+            self._ownership.watch()
         except BaseException:
             connection.close()
             raise

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from relay.spool import Room
+from relay.spool import Room, SpoolError
 
 log = structlog.get_logger("spool")
 _FRESH = 0.1  # seconds that a look at the file system is good for
@@ -40,6 +40,7 @@ class Space:
         self._size = reserve
         self.reserved = False  # the reserve file is in its place
         self.blocked = False  # something that must be written cannot be
+        self.trouble = ""  # what else is wrong with the spool's folder: nothing new is kept
         self._free = 0
         self._inodes = True
         self._looked = float("-inf")
@@ -52,7 +53,17 @@ class Space:
             self._looked = now
             self._measure()
         sending = self.reserved and not self.blocked
-        return Room(self._free, sending and self._inodes and self._free >= self._keep_free, sending)
+        accepting = sending and not self.trouble and self._inodes and self._free >= self._keep_free
+        return Room(self._free, accepting, sending, self.trouble)
+
+    def check(self) -> None:
+        """Refuse what is new when nobody knows whether it would be there after a restart.
+
+        Raises:
+            SpoolError: the spool's folder cannot be used now.
+        """
+        if self.trouble:
+            raise SpoolError(self.trouble)
 
     def fits(self, size: int) -> bool:
         """Whether so many octets may be written now, without leaving less than `keep_free`."""
@@ -68,6 +79,10 @@ class Space:
             return
         self._free = found.f_bavail * found.f_frsize
         self._inodes = not found.f_files or found.f_favail >= _FEWEST_INODES
+
+    def look_for_reserve(self) -> None:
+        """Notice that somebody removed the reserve: it is made anew then."""
+        self.reserved = self.reserved and self._path.exists()
 
     def restore(self) -> None:
         """Make the reserve, if there is room for it."""

@@ -5,8 +5,6 @@ in memory (leases, ranks, the latest messages' octets) can be had again from the
 """
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -30,11 +28,11 @@ from relay.spool import (
     SpoolDamaged,
     SpoolError,
     SpoolFull,
-    SpoolLocked,
     State,
     Topic,
     Word,
 )
+from relay.spool.fairness import Turn
 from relay.spool.ids import Ids
 from relay.spool.rows.arrival import make_entry
 from relay.spool.rows.codecs import Damaged, dump_json, find, load_entry, make_fingerprint
@@ -44,10 +42,10 @@ from relay.spool.sqlite import statements
 from relay.spool.sqlite.clock import SteadyClock
 from relay.spool.sqlite.database import Database
 from relay.spool.sqlite.disk import Space
-from relay.spool.sqlite.files import translate
+from relay.spool.sqlite.entry_cache import Recent
 from relay.spool.sqlite.maintenance import Tending, begin_time, mark_time
+from relay.spool.sqlite.ownership import Ownership
 from relay.spool.sqlite.queries import Desk
-from relay.spool.sqlite.recovery import Salvaged
 from relay.spool.sqlite.statements import insert
 from relay.spool.sqlite.waiters import Waiters
 
@@ -80,7 +78,8 @@ class SqliteSpool(Desk):
         self._folder = folder
         self._space = Space(folder, keep_free, reserve)
         self._wall = (clock or Clock()).wall
-        database = Database(folder, self._space, self._wall, self._salvaged)
+        self._ownership = Ownership(folder)
+        database = Database(folder, self._space, self._wall, self._hear, self._ownership)
         super().__init__(folder, self._space, database, SteadyClock(clock or Clock()))
         self._ids = Ids()
         self._waiters = Waiters(self._say)
@@ -90,7 +89,6 @@ class SqliteSpool(Desk):
         self._news: list[str] = []  # of damage, not reported yet
         self._tended = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock_fd = -1
 
     def exists(self) -> bool:
         """Whether there is a spool in the folder already."""
@@ -103,16 +101,17 @@ class SqliteSpool(Desk):
         try:
             await self._writer.start(self._load_all)
         except BaseException:
-            self._unlock()
+            self._ownership.release()
             raise
 
-    def _salvaged(self, found: Salvaged) -> None:
+    def _hear(self, news: str) -> None:
         # In the writer's thread.
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._go_on, str(found))
+            self._loop.call_soon_threadsafe(self._go_on, news)
 
     def _go_on(self, news: str) -> None:
         self._turns.doubt_all()
+        self._recent = Recent()  # content may be gone
         self._news.append(news)
         if self._tended:
             self._report_news()
@@ -122,30 +121,13 @@ class SqliteSpool(Desk):
             self._report("spool.db", self._news.pop(0))
 
     def _prepare_folder(self) -> None:
-        try:
-            # The state directory holds tokens too; as one of `parents` it would get the umask's mode.
-            self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise translate(error) from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
-            raise SpoolLocked(f"another relay is using {self._folder}") from None
-        self._lock_fd = fd
+        self._ownership.take()
         try:
             self._files.prepare()
         except SpoolError:
-            self._unlock()
+            self._ownership.release()
             raise
         self._space.restore()
-
-    def _unlock(self) -> None:
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
 
     def _load_all(self, connection: sqlite3.Connection) -> None:
         self._turns.load(connection)
@@ -157,7 +139,7 @@ class SqliteSpool(Desk):
         await self._reader.close()
         await self._writer.stop()
         await asyncio.gather(*self._cleaning, return_exceptions=True)
-        self._unlock()
+        self._ownership.release()
 
     @override
     def writer(self) -> ContentWriter:
@@ -179,9 +161,12 @@ class SqliteSpool(Desk):
             submission = await self._keep(queue_id, submission)
             entry = make_entry(queue_id, submission, account)
             fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
-            turn = await self._commit(
-                lambda c: insert(c, self._turns, entry, submission.content, fingerprint)
-            )
+
+            def write(c: sqlite3.Connection) -> Turn:
+                self._space.check()
+                return insert(c, self._turns, entry, submission.content, fingerprint)
+
+            turn = await self._commit(write)
         except BaseException as error:
             await self._waiters.close(queue_id)
             if isinstance(error, SpoolError):
@@ -202,6 +187,7 @@ class SqliteSpool(Desk):
 
     def _admit(self) -> str:
         """The queue id of a message for which there is room."""
+        self._space.check()
         if not self._space.look().accepting:
             raise SpoolFull("less is free on the spool's disk than keep_free says")
         return self._ids.make()

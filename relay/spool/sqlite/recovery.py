@@ -161,6 +161,21 @@ def _prepare(new: sqlite3.Connection) -> None:
         new.executescript(f"{script}; PRAGMA user_version = {number};")
 
 
+def copy(connection: sqlite3.Connection, folder: Path) -> None:
+    """Write all that a connection has open into the folder, to be put in its place by `finish`. Blocks.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be written, or read.
+    """
+    making = folder / f"{_READY}.tmp"
+    making.unlink(missing_ok=True)
+    connection.execute("VACUUM INTO ?", (str(making),))
+    making.chmod(0o600)
+    flush(making)
+    making.rename(folder / _READY)
+    flush(folder)
+
+
 def finish(folder: Path) -> None:
     """Put a salvaged database in its place, also one that a crash left waiting."""
     if (folder / _READY).exists():

@@ -27,6 +27,7 @@ Operation = Callable[[sqlite3.Connection], T]
 _MOST_AT_ONCE = 500
 _SOON = 0.02  # seconds that what nobody waits for may wait for company
 _AGAIN = 0.25  # seconds between tries to write what must be written
+_LOOK = 0.5  # seconds between looks at the spool's folder when nothing is to be done
 _STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
 # The storage's trouble, not the operation's: nothing of the commit can be written.
 _STORAGE = NO_ROOM | {
@@ -173,6 +174,7 @@ class Writer:
             if ended:
                 going, self._give_up_at = False, time.monotonic() + _STOP_PATIENCE
             try:
+                connection = self._database.look_after(connection)
                 connection = self._serve(connection, batch)
             except Exception as error:
                 # Nobody may wait for ever because of a fault of ours.
@@ -189,7 +191,7 @@ class Writer:
         """The next operations, all that are there; and whether there will be no more."""
         batch: list[_Item] = []
         # What must be written, and a reserve that is gone, are looked after at least so often.
-        patience: float | None = _AGAIN if self._backlog or not self._space.reserved else None
+        patience = _AGAIN if self._backlog or not self._space.reserved else _LOOK
         if not wait:
             time.sleep(_AGAIN)
             return batch, False

@@ -1,0 +1,223 @@
+"""Parts of the spool's folder are removed, moved, cut off or closed while the relay runs.
+
+What was open could be written to as before, so mail got its 250 and was gone with the process.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import smtplib
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from relay.console.service import ServiceStatus
+from relay.envelope import Envelope, Submission
+from relay.spool import SpoolError, SpoolLocked, State
+from relay.spool.sqlite.engine import SqliteSpool
+from tests.support.relay import relaying
+
+PATIENCE = 20.0  # seconds until something is noticed: much more than it takes, the machine may be busy
+WAITING = [State.QUEUED, State.HELD]
+
+
+def submission(spool, number=0, content=b""):
+    writer = spool.writer()
+    writer.write(b"Subject: %d\r\n\r\nb\r\n" % number + content)
+    envelope = Envelope("s@example.com", ("a@example.com",), datetime.now(UTC), client_address="192.0.2.1")
+    return Submission(envelope, writer.finish())
+
+
+@contextlib.asynccontextmanager
+async def opened(folder, reports=None):
+    spool = SqliteSpool(folder, report=lambda *news: None if reports is None else reports.append(news))
+    await spool.open()
+    try:
+        yield spool
+    finally:
+        await spool.close()
+
+
+@contextlib.asynccontextmanager
+async def tended(spool):
+    task = asyncio.create_task(spool.tend(1e9, 1e9))
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(check):
+    end = time.monotonic() + PATIENCE
+    while not check():
+        assert time.monotonic() < end, "it did not come true"
+        await asyncio.sleep(0.02)
+
+
+async def put(spool, count=1):
+    return {await spool.put(submission(spool, number), "scanner") for number in range(count)}
+
+
+async def ids_in(spool):
+    return {entry.queue_id for entry in await spool.list(WAITING, 1000)}
+
+
+def remove(*names):
+    def spoil(folder):
+        for name in names:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    spoil.__name__ = "remove " + " ".join(names)
+    return spoil
+
+
+def remove_all(folder):
+    shutil.rmtree(folder)
+
+
+def close_all(folder):
+    for path in (folder / "spool.db", folder / "spool.db-wal", folder / "lock"):
+        path.chmod(0)
+    folder.chmod(0o500)
+
+
+REMOVALS = [
+    remove("spool.db"),
+    remove("spool.db", "spool.db-wal", "spool.db-shm"),
+    remove("spool.db-wal"),
+    remove("spool.db-shm"),
+    remove("lock"),
+    remove("incoming"),
+    remove("content"),
+    remove("reserve"),
+    remove_all,
+    close_all,
+]
+
+
+@pytest.mark.parametrize("spoil", REMOVALS, ids=lambda one: one.__name__)
+async def test_what_is_removed_is_written_again_and_loses_nothing(tmp_path, spoil):
+    """Every message that had its 250, before or after, is there after a restart."""
+    folder = tmp_path / "spool"
+    async with opened(folder) as spool:
+        ids = await put(spool, 20)
+        await spool.backlog(100)  # the reader has the file open too
+        spoil(folder)
+        end = time.monotonic() + PATIENCE
+        late = 0
+        while late < 5:
+            with contextlib.suppress(SpoolError):
+                ids |= await put(spool)
+                late += 1
+            assert time.monotonic() < end, "nothing is accepted any more"
+        made = ("spool.db", "lock", "incoming", "content")
+        await until(lambda: all((folder / name).exists() for name in made))
+        ids.add(await spool.put(submission(spool, 1, b"x" * 100_000), "scanner"))
+        assert await ids_in(spool) == ids
+        with pytest.raises(SpoolLocked):
+            await SqliteSpool(folder).open()
+    async with opened(folder) as spool:
+        assert await ids_in(spool) == ids
+
+
+async def test_content_that_is_removed_costs_its_messages_and_they_are_named(tmp_path):
+    reports = []
+    async with opened(tmp_path, reports) as spool, tended(spool):
+        large = await spool.put(submission(spool, 1, b"x" * 100_000), "scanner")
+        small = await spool.put(submission(spool, 2), "scanner")
+        shutil.rmtree(tmp_path / "content")
+        await until(lambda: reports)
+        claim = await spool.claim(["scanner"], time.time())
+        assert claim.entry.queue_id == small
+        assert await spool.claim(["scanner"], time.time()) is None
+        assert (await spool.show(large)).state is State.HELD
+    assert (large, "its content file is missing") in reports
+
+
+@pytest.mark.parametrize("instead", ["moved", "moved and made", "replaced"])
+async def test_what_was_moved_or_replaced_takes_no_more_until_it_is_back(tmp_path, instead):
+    """There may be two spools now: which one counts is a person's to say. No mail is in neither."""
+    folder, aside, reports = tmp_path / "spool", tmp_path / "aside", []
+    async with opened(folder, reports) as spool, tended(spool):
+        ids = await put(spool, 10)
+        if instead == "replaced":
+            aside.mkdir()
+            for path in folder.glob("spool.db*"):
+                path.rename(aside / path.name)
+            (folder / "spool.db").touch()
+        else:
+            folder.rename(aside)
+            if instead == "moved and made":
+                folder.mkdir()
+        await until(lambda: spool.room().trouble)
+        assert not spool.room().accepting
+        for _ in range(3):
+            with pytest.raises(SpoolError):
+                await put(spool)
+        await until(lambda: reports)
+        assert "new mail is refused" in reports[0][1]
+        if instead == "replaced":
+            for path in aside.iterdir():
+                path.rename(folder / path.name)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+        await until(lambda: spool.room().accepting)
+        ids |= await put(spool)
+    async with opened(folder) as spool:
+        assert await ids_in(spool) == ids
+
+
+@pytest.mark.parametrize("name", ["spool.db", "spool.db-wal"])
+@pytest.mark.parametrize("part", [0, 0.5])
+async def test_what_is_cut_off_is_noticed(tmp_path, name, part):
+    """Whatever has its 250 from then on is there after a restart."""
+    async with opened(tmp_path) as spool:
+        before = await put(spool, 20)
+        path = tmp_path / name
+        size = path.stat().st_size
+        inode = (tmp_path / "spool.db").stat().st_ino
+        await until(lambda: spool._ownership._sizes.get(name) == size)
+        with path.open("r+b") as file:
+            file.truncate(int(size * part))
+        await until(lambda: (tmp_path / "spool.db").stat().st_ino != inode)
+        after = await put(spool, 3)
+    async with opened(tmp_path) as spool:
+        assert after <= await ids_in(spool) <= before | after
+
+
+def submit(host, port):
+    with smtplib.SMTP(host, port, timeout=PATIENCE) as client:
+        client.sendmail("s@example.com", ["a@example.net"], "Subject: a\r\n\r\nb\r\n")
+
+
+async def test_the_door_and_readiness_say_so(tmp_path):
+    """They went on with 250 and "ready"."""
+    async with relaying(tmp_path / "state", grants=()) as relay:
+        folder = tmp_path / "state" / "spool"
+        kept = await relay.put()
+        for path in folder.glob("spool.db*"):
+            path.unlink()
+        (folder / "spool.db").touch()
+        await until(lambda: relay.service.spool.room().trouble)
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as caught:
+            await asyncio.to_thread(submit, *relay.service.server.addresses[0])
+        assert caught.value.recipients["a@example.net"][0] == 451
+        problems = await ServiceStatus(relay.service).problems()
+        assert any("another file lies at" in one for one in problems)
+        (folder / "spool.db").unlink()
+        await until(lambda: relay.service.spool.room().accepting)
+        later = await relay.put()
+    async with opened(folder) as spool:
+        assert {kept, later} <= {one.queue_id for one in await spool.list(list(State), 100)}
+
+
+async def test_content_that_cannot_be_removed_ends_nothing(tmp_path):
+    """On a read-only file system a refused message ended in an exception of its own."""
+    async with opened(tmp_path) as spool:
+        content = submission(spool, 1, b"x" * 100_000).content
+        content.path.unlink()
+        content.path.mkdir()  # for root too, a path that cannot be unlinked
+        content.discard()
+        content.path.rmdir()
