@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from relay import __version__
+from relay.cli.terminal import echo
 
 # Name of the command, and what `relay --help` says of it: no import of the module for the help.
 _COMMANDS = {
@@ -67,10 +68,10 @@ class Failure(click.ClickException):
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class and reads the instance
 
-    def show(self, file: Any = None) -> None:
+    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
         """Print the sentence, each line with the command's name before it."""
         for line in self.format_message().splitlines():
-            click.echo(f"relay: {line}", file=file or sys.stderr, err=True)
+            echo(f"relay: {line}", err=True)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -126,7 +127,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        click.echo("relay: stopped", err=True)
+        echo("relay: stopped", err=True)
         sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) has seen enough; keep Python from complaining at exit.
@@ -135,6 +136,6 @@ def main() -> None:
     except OSError as error:
         if error.filename or error.errno not in UNWRITTEN:
             raise
-        click.echo(f"relay: the output cannot be written: {error.strerror}", err=True)
+        echo(f"relay: the output cannot be written: {error.strerror}", err=True)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EX_IOERR)

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from relay import cli
-from relay.cli.startup import choose_account, print_json, read_config
+from relay.cli.startup import choose_account, read_config
+from relay.cli.terminal import echo, make_console, print_json
 from relay.config.model import Account
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.works.auth.consent import confirm
@@ -113,12 +113,12 @@ def _print(rows: list[dict[str, Any]]) -> None:
             *cells,
             used[:10],
         )
-    Console(width=160, soft_wrap=True, markup=False, emoji=False, highlight=False).print(table)
+    make_console(width=160, soft_wrap=True).print(table)
     for row in rows:
         whose = (row["grant"] or {}).get("whose") or row["address"]
         if whose.lower() != row["address"].lower():  # `relay login --any-mailbox`
-            click.echo(f"{row['name']}: the grant is {whose}'s, not {row['address']}'s")
+            echo(f"{row['name']}: the grant is {whose}'s, not {row['address']}'s")
         if row["problem"]:
-            click.echo(f"{row['name']}: {row['problem']}")
+            echo(f"{row['name']}: {row['problem']}")
         elif row["grant"] and not row["grant"]["verified"]:
-            click.echo(f"{row['name']}: {explain_unverified(row['name'], row['address'])}")
+            echo(f"{row['name']}: {explain_unverified(row['name'], row['address'])}")

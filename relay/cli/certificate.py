@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_CANTCREAT, Failure, config_option, json_option
-from relay.cli.startup import become_owner, print_json
+from relay.cli.startup import become_owner
+from relay.cli.terminal import echo, print_json
 from relay.config.fields import split_address
 from relay.config.model import Config
 
@@ -77,9 +78,7 @@ def _config(path: str | None) -> Config | None:
         return load(path, learned=False)
     except ConfigError:
         if path or os.environ.get("RELAY_CONFIG"):
-            click.echo(
-                "relay: the configuration cannot be used yet; names are taken from this machine", err=True
-            )
+            echo("relay: the configuration cannot be used yet; names are taken from this machine", err=True)
         return None
 
 
@@ -111,7 +110,7 @@ def _report(pair: "Pair", names: tuple[str, ...], path: Path, key: Path, *, as_j
             }
         )
         return
-    click.echo(
+    echo(
         f"""\
 made for {", ".join(names)}
 valid until {pair.expires:%Y-%m-%d}, SHA-256 fingerprint

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from relay.cli import EX_UNAVAILABLE, config_option, json_option
-from relay.cli.startup import print_json, read_config
+from relay.cli.startup import read_config
+from relay.cli.terminal import echo, print_json
 
 _MARKS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "problem": ("red", "PROBLEM")}
 
@@ -24,6 +25,7 @@ def command(config_path: str | None, *, as_json: bool) -> None:
     import asyncio
     from dataclasses import asdict
 
+    from relay.config.load import find
     from relay.host import logs
     from relay.operator.check import Finding, Level, check
 
@@ -31,7 +33,7 @@ def command(config_path: str | None, *, as_json: bool) -> None:
 
     async def collect() -> list[Finding]:
         found = []
-        async for finding in check(config):
+        async for finding in check(config, find(config_path)):
             found.append(finding)
             if not as_json:
                 _print(asdict(finding))
@@ -42,13 +44,13 @@ def command(config_path: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json({"ready": not bad, "findings": [asdict(finding) for finding in findings]})
     else:
-        click.echo("\nMail cannot be relayed yet." if bad else "\nReady: mail can be relayed.")
+        echo("\nMail cannot be relayed yet." if bad else "\nReady: mail can be relayed.")
     if bad:
         raise click.exceptions.Exit(EX_UNAVAILABLE)
 
 
 def _print(finding: dict[str, Any]) -> None:
     colour, mark = _MARKS[finding["level"]]
-    click.echo(f"{click.style(f'{mark:>8}', fg=colour)}  {finding['subject']}: {finding['text']}")
+    echo(f"  {finding['subject']}: {finding['text']}", head=click.style(f"{mark:>8}", fg=colour))
     if finding["remedy"]:
-        click.echo(f"{'':>8}  → {finding['remedy']}")
+        echo(f"{'':>8}  → {finding['remedy']}")

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from relay.cli import config_option, json_option
-from relay.cli.startup import ask_service, print_json, read_config
+from relay.cli.startup import ask_service, read_config
+from relay.cli.terminal import echo, print_json
 from relay.config.model import Config
 
 _PATIENCE = 20.0  # seconds that one question of --live waits
@@ -38,13 +39,13 @@ def command(address: str, config_path: str | None, *, live: bool, as_json: bool)
 
 def _list(answer: dict[str, Any]) -> None:
     if not answer["clients"]:
-        click.echo(f"nobody has connected since {answer['since']}; {_where(answer)}")
+        echo(f"nobody has connected since {answer['since']}; {_where(answer)}")
     for client in answer["clients"]:
         last = client["last"]
         helo = f" ({last['helo']})" if last["helo"] else ""
-        click.echo(f"{client['client']}{helo}  {last['started']}")
+        echo(f"{client['client']}{helo}  {last['started']}")
         for line in _verdict(client):
-            click.echo(f"  {line}")
+            echo(f"  {line}")
 
 
 def _where(answer: dict[str, Any]) -> str:
@@ -67,7 +68,7 @@ def _verdict(client: dict[str, Any]) -> Iterator[str]:
 
 def _explain(answer: dict[str, Any], address: str) -> None:
     if not answer["clients"]:
-        click.echo(
+        echo(
             f"nothing has come from {address} since {answer['since']}. {_where(answer).capitalize()}: "
             "compare the "
             "server and the port on the device's panel, and look for a firewall in between; relay doctor "
@@ -77,17 +78,17 @@ def _explain(answer: dict[str, Any], address: str) -> None:
         return
     client = answer["clients"][0]
     for line in _verdict(client):
-        click.echo(line)
+        echo(line)
     shown = [client["last"]]
     if client["troubled"] and not client["last"]["advice"]:
         shown.append(client["troubled"])
     for session in shown:
         tls = f", {session['tls']}" if session["tls"] else ""
-        click.echo(f"\nsession {session['session']} at {session['listener']}, {session['started']}{tls}")
+        echo(f"\nsession {session['session']} at {session['listener']}, {session['started']}{tls}")
         for line in session["lines"]:
-            click.echo(_line(line))
+            echo(_line(line))
         if session["left_out"]:
-            click.echo(f"  ({session['left_out']} lines in the middle were not kept)")
+            echo(f"  ({session['left_out']} lines in the middle were not kept)")
 
 
 def _line(line: dict[str, str]) -> str:
@@ -97,7 +98,7 @@ def _line(line: dict[str, str]) -> str:
 def _follow(config: Config, address: str, *, as_json: bool) -> None:
     serial = ask_service(config, "doctor", address=address)["serial"]
     if not as_json:
-        click.echo("following sessions; Ctrl-C ends this", err=True)
+        echo("following sessions; Ctrl-C ends this", err=True)
     while True:
         answer = ask_service(config, "doctor_live", after=serial, patience=_PATIENCE, address=address)
         serial = answer["serial"]
@@ -108,10 +109,8 @@ def _follow(config: Config, address: str, *, as_json: bool) -> None:
 def _print_live(line: dict[str, str], advice: dict[str, Any], *, as_json: bool) -> None:
     found = advice.get(line["session"], []) if line["text"] == "closed" else []
     if as_json:
-        import json
-
-        click.echo(json.dumps({**line, "advice": found} if found else line, ensure_ascii=False))
+        print_json({**line, "advice": found} if found else line, indent=None)
         return
-    click.echo(f"{line['client']} {line['session']}{_line(line)}")
+    echo(f"{line['client']} {line['session']}{_line(line)}")
     for one in found:
-        click.echo(f"{line['client']} → {one['text']}")
+        echo(f"{line['client']} → {one['text']}")

@@ -1,8 +1,8 @@
 """`relay explain`: what a message would become. Reads files of any size, block by block; no network."""
 
+import codecs
 import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +16,13 @@ import click
 
 from relay import cli
 from relay.cli.startup import load_config
+from relay.cli.terminal import echo, make_console
 from relay.config.load import find
 from relay.config.model import Config
 from relay.config.rules import choose_account, find_rules
 from relay.envelope import Buffer, Envelope
 from relay.host.content import ContentWriter
+from relay.host.display import clean, escape_json
 from relay.mail import Conversion, Loss, Unconvertible, Weight
 from relay.message import Converted, Payload, convert, destinations, make_loss, originator_address
 from relay.reply import Rejected
@@ -28,7 +30,6 @@ from relay.smtp.address import check_forward_path
 from relay.smtp.data import ChunkDecoder
 
 _BLOCK = 1024 * 1024
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # nothing that a terminal would obey
 _LONGEST_BODY = 2000  # characters shown to people; --json has all
 
 
@@ -206,22 +207,26 @@ class _JsonPrinter:
                 out.write(b', "more_requests": [' if not number else b", ")
                 self._write(payload, content)
             out.write(b"]")
-        out.write(
-            b', "losses": ' + json.dumps([*map(_as_json, losses)], ensure_ascii=False).encode() + b"}\n"
-        )
+        out.write(b', "losses": ' + _to_json([*map(_as_json, losses)]) + b"}\n")
         out.flush()
 
     def _write(self, payload: Payload, content: Buffer) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")()  # a block may end within a character
         for block in payload.describe(content) if self.no_data else payload.blocks(content):
-            sys.stdout.buffer.write(block)
+            sys.stdout.buffer.write(escape_json(decoder.decode(bytes(block))).encode())
 
     def _begin(self, name: str) -> bytes:
-        return b'{"file": ' + json.dumps(name).encode() + b", " if self.named else b"{"
+        return b'{"file": ' + _to_json(name) + b", " if self.named else b"{"
 
     def refuse(self, name: str, status: str, reason: str) -> None:
-        error = json.dumps({"status": status, "reason": reason}, ensure_ascii=False).encode()
+        error = _to_json({"status": status, "reason": reason})
         sys.stdout.buffer.write(self._begin(name) + b'"error": ' + error + b"}\n")
         sys.stdout.buffer.flush()
+
+
+def _to_json(value: object) -> bytes:
+    # A file's name may hold octets that are no text.
+    return escape_json(json.dumps(value, ensure_ascii=False)).encode(errors="backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,17 +236,15 @@ class _TextPrinter:
     named: bool
 
     def show(self, name: str, content: Buffer, converted: Converted, losses: tuple[Loss, ...]) -> None:
-        from rich.console import Console
-
-        console = Console(highlight=False)
+        console = make_console()
         if self.named:
-            console.print(name, style="bold", markup=False)
+            console.print(name, style="bold")
         for request in converted.requests:
             _print_request(console, json.loads(b"".join(request.payload.describe(content))))
         _print_losses(console, losses)
 
     def refuse(self, name: str, status: str, reason: str) -> None:
-        click.echo(f"relay: {name}: refused: {status} {reason}", err=True)
+        echo(f"relay: {name}: refused: {status} {reason}", err=True)
 
 
 def _print_request(console: Any, request: dict[str, Any]) -> None:
@@ -255,7 +258,7 @@ def _print_request(console: Any, request: dict[str, Any]) -> None:
         table.add_row(Text(key, style="dim"), Text(str(value)))
     table.add_row(
         Text("body", style="dim"),
-        Text(_CONTROLS.sub("", body[:_LONGEST_BODY]) + "…" * (len(body) > _LONGEST_BODY)),
+        Text(clean(body[:_LONGEST_BODY], "") + "…" * (len(body) > _LONGEST_BODY)),
     )
     for one in attachments:
         inline = f", inline as {one['cid']}" if one.get("inline") else ""

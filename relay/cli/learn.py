@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from relay.cli import config_option, json_option
-from relay.cli.startup import ask_service, print_json, read_config
+from relay.cli.startup import ask_service, read_config
+from relay.cli.terminal import echo, print_json
 from relay.config.model import Config
 from relay.config.units import parse_duration
 
@@ -73,7 +74,7 @@ def _decide(config: Config, adopt: str | None, refuse: str | None, *, as_json: b
     if as_json:
         print_json(answer)
     else:
-        click.echo(text)
+        echo(text)
 
 
 def _count(ids: list[str]) -> str:
@@ -86,12 +87,12 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
         return
     for window in answer["windows"]:
         at = f" at {window['listener']}" if window["listener"] else ""
-        click.echo(f"learning {window['network']}{at} until {window['until']}")
+        echo(f"learning {window['network']}{at} until {window['until']}")
     if not answer["windows"]:
-        click.echo("nothing is being learned")
+        echo("nothing is being learned")
     for device in answer["waiting"]:
-        click.echo(_sentence(device))
-        click.echo(f"  relay learn --adopt {device['address']}")
+        echo(_sentence(device))
+        echo(f"  relay learn --adopt {device['address']}")
 
 
 def _sentence(device: dict[str, Any]) -> str:
@@ -109,7 +110,7 @@ def _follow(config: Config, end: float) -> None:
             if device["address"] in asked:
                 continue
             asked.add(device["address"])
-            click.echo(_sentence(device))
+            echo(_sentence(device))
             if click.confirm("Adopt it?", default=False):
                 _decide(config, device["address"], None, as_json=False)
         asyncio.run(asyncio.sleep(_POLL))

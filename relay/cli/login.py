@@ -9,6 +9,7 @@ import click
 
 from relay import cli
 from relay.cli.startup import choose_account, read_app_config
+from relay.cli.terminal import echo
 from relay.config.model import Account, Config
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.works.auth.consent import AuthorizationRequest, ConsentError, complete, keep, read_redirect
@@ -53,9 +54,9 @@ def command(
         raise cli.Failure(str(error), cli.EX_UNAVAILABLE) from None
     except GrantError as error:
         raise cli.Failure(str(error), cli.EX_CANTCREAT) from None
-    click.echo(f"relay: {account} may send now" + (f", as {grant.whose}" if grant.whose else ""), err=True)
+    echo(f"relay: {account} may send now" + (f", as {grant.whose}" if grant.whose else ""), err=True)
     if not grant.is_verified:
-        click.echo(f"relay: {explain_unverified(account, chosen.address)}", err=True)
+        echo(f"relay: {explain_unverified(account, chosen.address)}", err=True)
 
 
 def _check_state_dir(config: Config) -> None:
@@ -72,9 +73,9 @@ def _check_state_dir(config: Config) -> None:
 
 
 def _paste(url: str, state: str) -> str:
-    click.echo("Open this URL in any browser, log in as the mailbox's owner, and agree:", err=True)
-    click.echo(url)
-    click.echo("Then paste the address that the browser ended at (or the code in it):", err=True)
+    echo("Open this URL in any browser, log in as the mailbox's owner, and agree:", err=True)
+    echo(url)
+    echo("Then paste the address that the browser ended at (or the code in it):", err=True)
     line = sys.stdin.readline()
     if not line.strip():
         raise ConsentError("nothing was pasted")
@@ -85,10 +86,10 @@ def _paste(url: str, state: str) -> str:
 
 def _browse(config: Config, url: str, state: str, wait: int, *, opening: bool) -> str:
     with RedirectServer(config.works.redirect_url, state, url).running() as redirect:
-        click.echo(
+        echo(
             "Open this URL in a browser on this machine, log in as the mailbox's owner, and agree:", err=True
         )
-        click.echo(url)
+        echo(url)
         # Without a display a text browser would take over the terminal.
         if opening and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             webbrowser.open(redirect.page_url)

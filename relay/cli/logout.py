@@ -6,6 +6,7 @@ import click
 
 from relay import cli
 from relay.cli.startup import choose_account, read_app_config
+from relay.cli.terminal import echo
 from relay.grants import Grant, GrantError
 from relay.works.auth.consent import ConsentError, forget, revoke
 from relay.works.auth.files import FileGrants
@@ -32,9 +33,9 @@ def command(account: str, config_path: str | None, *, force: bool) -> None:
     except GrantError as error:
         raise cli.Failure(str(error), cli.EX_CANTCREAT) from None
     if revoked:
-        click.echo(f"relay: the grant of {account} is revoked and forgotten", err=True)
+        echo(f"relay: the grant of {account} is revoked and forgotten", err=True)
     else:
-        click.echo(f"relay: the grant of {account} is forgotten here, and was not revoked at Works", err=True)
+        echo(f"relay: the grant of {account} is forgotten here, and was not revoked at Works", err=True)
 
 
 def _load(store: FileGrants, account: str, *, force: bool) -> Grant | None:

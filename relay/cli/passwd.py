@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from relay.cli.terminal import echo
 from relay.host.passwords import hash_password
 
 
@@ -20,4 +21,4 @@ def command() -> None:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise click.UsageError("an empty password lets anybody in; give one")
-    click.echo(hash_password(password))
+    echo(hash_password(password))

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from relay.cli import EX_DATAERR, config_option, json_option
-from relay.cli.startup import ask, print_json, read_config
+from relay.cli.startup import ask, read_config
+from relay.cli.terminal import echo, print_json
 
 _STATES = ("queued", "sending", "delayed", "held", "failed", "relayed", "discarded")
 _More = dict[str, Any]  # what a verb is asked for
@@ -35,11 +36,11 @@ def list_(states: tuple[str, ...], limit: int, config_path: str | None, *, as_js
         print_json(answer)
         return
     for message in answer["messages"]:
-        click.echo("\n".join(_lines(message)))
+        echo("\n".join(_lines(message)))
     counts = ", ".join(f"{n} {state}" for state, n in answer["counts"].items() if n)
-    click.echo(counts or "the queue is empty")
+    echo(counts or "the queue is empty")
     for name, reason in answer["held_accounts"].items():
-        click.echo(f"account {name} is held, and its mail with it: {reason}")
+        echo(f"account {name} is held, and its mail with it: {reason}")
 
 
 def _lines(message: dict[str, Any]) -> list[str]:
@@ -75,7 +76,7 @@ def show(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
             value = "; ".join(f"{x['loss']} ({x['detail']})" for x in value)  # noqa: PLW2901
         elif isinstance(value, list):
             value = ", ".join(value)  # noqa: PLW2901
-        click.echo(f"{key.replace('_', ' '):>14}  {value if value not in (None, '') else '-'}")
+        echo(f"{key.replace('_', ' '):>14}  {value if value not in (None, '') else '-'}")
 
 
 def _verb(name: str, done: str) -> Callable[[Callable[..., _More]], Callable[..., None]]:
@@ -163,10 +164,10 @@ def _print(answer: dict[str, Any], done: str, *, as_json: bool) -> None:
         print_json(answer)
     else:
         for queue_id in answer["done"]:
-            click.echo(f"{queue_id} {done}")
+            echo(f"{queue_id} {done}")
         for problem in answer["problems"]:
-            click.echo(f"relay: {problem}", err=True)
+            echo(f"relay: {problem}", err=True)
         if not answer["done"] and not answer["problems"]:
-            click.echo("there is no such message", err=True)
+            echo("there is no such message", err=True)
     if answer["problems"]:
         raise click.exceptions.Exit(EX_DATAERR)

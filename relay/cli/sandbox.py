@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_CANTCREAT, EX_SOFTWARE, EX_UNAVAILABLE, UNWRITTEN, Failure
-from relay.cli.startup import become_owner, print_json
+from relay.cli.startup import become_owner
+from relay.cli.terminal import echo, print_json
 
 if TYPE_CHECKING:
     from relay.console.server import Front
@@ -188,7 +189,7 @@ async def _main(options: _Options, folder: Path) -> None:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)
 
 
 async def _until_told() -> None:

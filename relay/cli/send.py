@@ -20,7 +20,8 @@ from relay.cli import (
     config_option,
     json_option,
 )
-from relay.cli.startup import deaf, print_json, read_config, unusable
+from relay.cli.startup import deaf, read_config, unusable
+from relay.cli.terminal import echo, print_json
 from relay.config.model import Config
 
 _BLOCK = 256 * 1024
@@ -68,7 +69,7 @@ def _command(
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"{answer['code']} {answer['status']} {answer['text']}")
+        echo(f"{answer['code']} {answer['status']} {answer['text']}")
     if answer["code"] >= 400:  # noqa: PLR2004 - 4yz and 5yz, RFC 5321 §4.2.1
         raise click.exceptions.Exit(EX_DATAERR if answer["code"] >= 500 else EX_TEMPFAIL)  # noqa: PLR2004
 

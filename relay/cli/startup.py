@@ -1,12 +1,9 @@
 """What several commands begin with: the configuration, the running service, or the spool."""
 
 import asyncio
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, Failure
 from relay.config.model import Account, Config
@@ -146,12 +143,3 @@ async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str
         return answer
     finally:
         await spool.close()
-
-
-def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    import json
-
-    # JSON is UTF-8 (RFC 8259 §8.1), or ASCII where the locale is something else.
-    plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
-    click.echo(json.dumps(value, ensure_ascii=plain, indent=2))

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from relay.cli import config_option, json_option
-from relay.cli.startup import ask, print_json, read_config
+from relay.cli.startup import ask, read_config
+from relay.cli.terminal import echo, print_json
 
 Answer = dict[str, Any]
 
@@ -25,7 +26,7 @@ def command(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
         print_json(answer)
         return
     for key, value in _lines(answer):
-        click.echo(f"{key:>11}  {value}".rstrip())
+        echo(f"{key:>11}  {value}".rstrip())
 
 
 def _lines(life: Answer) -> Iterator[tuple[str, str]]:

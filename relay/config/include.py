@@ -17,7 +17,7 @@ def add_files(tree: dict[str, Any], main: Path) -> list[str]:
     exist. Tables are joined, arrays of tables lengthened; a key that is set twice is a problem.
     """
     problems: list[str] = []
-    for path in _find(tree.get("include", []), main, problems):
+    for path in find_files(tree.get("include", []), main, problems):
         more = _read(path, problems)
         if more.pop("include", None) is not None:
             problems.append(f"include: {path}: an included file cannot include others")
@@ -64,9 +64,10 @@ def _read(path: Path, problems: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _find(patterns: object, main: Path, problems: list[str]) -> list[Path]:
+def find_files(patterns: object, main: Path, problems: list[str]) -> list[Path]:
+    """The files that `include` names; what is wrong with it is added to the problems."""
     found: list[Path] = []
-    if not isinstance(patterns, list):
+    if not isinstance(patterns, list | tuple):
         return found  # the model says what it should have been
     for pattern in patterns:
         if not isinstance(pattern, str) or not pattern:

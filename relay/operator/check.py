@@ -6,8 +6,10 @@ Each check gives findings; one that cannot be made because an earlier one failed
 import asyncio
 import errno
 import os
+import re
 import shutil
 import ssl
+import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from relay.config.include import find_files
 from relay.config.model import Account, Config
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.operator import control
@@ -27,6 +30,7 @@ from relay.works.auth.errors import TokenError
 from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
+from relay.works.http.tls import make_context
 
 # The first release of each line with the fixes of header injection in `email` (CVE-2026-1299 among them).
 _GOOD_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12}
@@ -36,6 +40,8 @@ _DAY = 86400.0
 _WARN_DAYS = 30
 _NOT_OURS = "run this as the relay's own user, `chown` the directory to it, or name another state_dir"
 _NO_DIRECTORY = "something else is there: name another state_dir"
+# Hashes can be tried at leisure by whoever reads them.
+_SECRET_KEYS = re.compile(r"^[ \t]*(password_hash|client_secret)[ \t]*=", re.MULTILINE)
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -57,10 +63,16 @@ class Finding:
     remedy: str = ""
 
 
-async def check(config: Config) -> AsyncIterator[Finding]:
-    """Look at everything, in the order in which `serve` would meet it."""
+async def check(config: Config, path: Path | None = None) -> AsyncIterator[Finding]:
+    """Look at everything, in the order in which `serve` would meet it.
+
+    Args:
+        config: what `serve` would use.
+        path: the file that it was read from, to look who else can read and write it.
+    """
     yield _python()
-    for finding in (*_state_dir(config), *_listeners(config)):
+    files = [] if path is None else [path, *find_files(config.include, path, [])]
+    for finding in (*_configuration(files), *_state_dir(config), *_listeners(config)):
         yield finding
     found, held = await _spool(config)
     yield found
@@ -98,6 +110,25 @@ def _python() -> Finding:
             f"update to {version.major}.{version.minor}.{wanted} or later (or a patched one)",
         )
     return Finding("python", Level.OK, text)
+
+
+def _configuration(files: list[Path]) -> Iterator[Finding]:
+    for path in files:
+        try:
+            mode = path.stat().st_mode
+            text = path.read_text(encoding="utf-8") if mode & stat.S_IROTH else ""
+        except OSError:
+            continue  # root has read it; the owner of state_dir, who looks now, may not
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            remedy = f"chmod go-w {path}"
+            yield Finding("configuration", Level.WARNING, f"{path} can be written by other users", remedy)
+        if secrets := sorted(set(_SECRET_KEYS.findall(text))):
+            yield Finding(
+                "configuration",
+                Level.WARNING,
+                f"{path} can be read by every user of this machine, and holds {', '.join(secrets)}",
+                f"let only the service's user read it: chgrp relay {path} && chmod 640 {path}",
+            )
 
 
 def _state_dir(config: Config) -> Iterator[Finding]:
@@ -209,7 +240,7 @@ async def _reach(name: str, url: str) -> Finding:
     try:
         async with asyncio.timeout(_PATIENCE):
             _, writer = await asyncio.open_connection(
-                host, port, ssl=ssl.create_default_context() if secure else None
+                host, port, ssl=await make_context() if secure else None
             )
             writer.close()
     except TimeoutError:

@@ -17,10 +17,12 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from http import HTTPStatus
 
+from relay.host.display import clean
 from relay.outcome import Action, Blame, Cause, Outcome, Scope
 
 _CODE = re.compile(r"[A-Z_]{1,40}")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+# What `clean` leaves, and no log line or reply may hold.
+_CONTROLS = re.compile(r"[\t\n\u2028\u2029\ud800-\udfff]+")
 # Bounded on both sides of the sign, so that no input makes it slow.
 # U+FF20 is the full-width sign, as Japanese and Korean keyboards give it.
 _ADDRESS = re.compile(r"[^\s<>()\[\]\",;:@\uff20]{1,64}[@\uff20][^\s<>()\[\]\",;:@\uff20]{1,255}")
@@ -283,7 +285,7 @@ def _read_object(body: bytes) -> dict[str, object]:
 
 def _clean(text: str) -> str:
     # An answer may echo what it was given: no address and nothing like a token goes on from here.
-    plain = _CONTROLS.sub(" ", text[:2000])
+    plain = _CONTROLS.sub(" ", clean(text[:2000], " "))
     return _SECRET.sub("…", _ADDRESS.sub("<address>", plain))[:_LONGEST_DIAGNOSTIC].strip()
 
 

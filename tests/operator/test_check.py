@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import os
 import smtplib
+import ssl
+import subprocess
 import sys
 
 import pytest
 
 from relay.console.server import serving
+from relay.host import certificate
 from relay.sandbox import Sandbox, Settings
 from relay.works.auth.files import FileGrants
 from tests.support.toml import to_toml
@@ -66,3 +70,67 @@ async def test_what_the_running_relay_holds_is_told(tmp_path):
 def send(address):
     with smtplib.SMTP(*address, timeout=30) as client:
         client.sendmail("scanner@example.com", ["a@example.com", "b@example.com"], "Subject: x\n\nhello\n")
+
+
+def findings(path, **environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "relay", "check", "--json", "--config", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout)["findings"]
+
+
+CLOSED = "http://127.0.0.1:9"
+HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA"
+
+
+@pytest.mark.parametrize(
+    ("mode", "found"),
+    [
+        (0o644, ["holds client_secret", "holds password_hash"]),
+        (0o664, ["can be written", "holds client_secret", "can be written", "holds password_hash"]),
+        (0o640, []),
+        (0o600, []),
+    ],
+)
+def test_hashes_and_secrets_that_others_can_read(tmp_path, mode, found):
+    """Every user of the machine could try the hashes at leisure; check said "secret present"."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "relay.toml").write_text(
+        f'state_dir = "{tmp_path}/state"\ninclude = ["users.toml"]\n[works]\nclient_secret = "s3cret-ours"\n'
+        f'api_url = "{CLOSED}"\nauth_url = "{CLOSED}"\n'
+    )
+    (tmp_path / "users.toml").write_text(f'[[user]]\nname = "erp"\npassword_hash = "{HASH}"\n')
+    for name in ("relay.toml", "users.toml"):
+        (tmp_path / name).chmod(mode)
+    said = [one for one in findings(tmp_path / "relay.toml") if one["subject"] == "configuration"]
+    assert [one["level"] for one in said] == ["warning"] * len(found)
+    for one, words in zip(said, found, strict=True):
+        assert words in one["text"]
+        assert "chmod" in one["remedy"]
+        assert HASH not in one["text"]
+
+
+async def test_tls_is_looked_at_as_sending_does(tmp_path):
+    """With SSL_CERT_FILE the check trusted what sending does not: "ok", and no mail went."""
+    pair = certificate.make(["localhost"], 2)
+    certificate.write(pair, tmp_path / "crt.pem", tmp_path / "key.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt.pem", tmp_path / "key.pem")
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "relay.toml").write_text(
+        f'state_dir = "{tmp_path}/state"\n[works]\napi_url = "{url}"\nauth_url = "{CLOSED}"\n'
+    )
+    async with server:
+        said = await asyncio.to_thread(
+            findings, tmp_path / "relay.toml", SSL_CERT_FILE=str(tmp_path / "crt.pem")
+        )
+    (found,) = [one for one in said if one["subject"] == "api_url"]
+    assert "not trusted" in found["text"]

@@ -55,6 +55,7 @@ def grant_of(sandbox: Sandbox, address: str) -> Grant:
         issued_at=now,
         refresh_issued_at=now,
         scope="mail",
+        whose=address,
     )
 
 

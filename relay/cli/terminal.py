@@ -1,0 +1,46 @@
+"""The only place where the commands print. What is printed came from devices, senders, Works and services."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from relay.host.display import clean, escape_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def echo(text: object = "", *, err: bool = False, head: str = "") -> None:
+    """Print a line with nothing in it that a terminal would obey.
+
+    Args:
+        text: the line, or several.
+        err: whether to print on standard error.
+        head: put before it as it is; it may be coloured by click.style, and is never other people's text.
+    """
+    click.echo(head + clean(str(text)), err=err)
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print one JSON value on standard output, for programs and for terminals."""
+    # JSON is UTF-8 (RFC 8259 §8.1), or ASCII where the locale is something else.
+    plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    click.echo(escape_json(json.dumps(value, ensure_ascii=plain, indent=indent)))
+
+
+def make_console(**options: Any) -> "Console":
+    """A console of rich, for tables and styles, that holds to the same rule. Loaded when it is needed."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class CleanConsole(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else clean(text), style, control)
+
+    return CleanConsole(markup=False, emoji=False, highlight=False, **options)

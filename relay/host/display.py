@@ -1,0 +1,18 @@
+"""Text that other people wrote, made fit to be shown at a terminal."""
+
+import re
+
+# What a terminal obeys: C0 without line feed and tab, DEL, C1 (ECMA-48 §5.3), and the marks, embeddings,
+# overrides and isolates that change the order in which text is shown (Unicode UAX #9 §2).
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def clean(text: str, replacement: str = _REPLACEMENT) -> str:
+    """The text with nothing in it that a terminal would obey; each such character is replaced."""
+    return _OBEYED.sub(replacement, text)
+
+
+def escape_json(text: str) -> str:
+    """JSON text whose strings hold such characters as escapes (RFC 8259 §7): the same value for a program."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
