@@ -14,6 +14,7 @@ import structlog
 from relay import metrics, reply
 from relay.config.model import Account, Config
 from relay.config.rules import choose_account, find_rules
+from relay.conversion.effort import costs_little
 from relay.courier import Courier
 from relay.envelope import Submission
 from relay.host.content import ContentWriter
@@ -116,8 +117,9 @@ class Intake:
 
     async def _keep(self, submission: Submission, arrived: asyncio.Future[None]) -> Reply:
         envelope = submission.envelope
-        # A file is mapped and read: not in the event loop.
-        inline = submission.content.path is None
+        content = submission.content
+        # A file is mapped and read, and a hostile field takes its time: not in the event loop.
+        inline = content.path is None and costs_little(content.data or b"")
         account = self._choose(submission) if inline else await asyncio.to_thread(self._choose, submission)
         if account is None:
             submission.content.discard()

@@ -83,11 +83,14 @@ def may_have(head: int, made: int, asked: Asked) -> bool:
     return head <= _MOST_JSON and made <= asked.most
 
 
-def _write_source(source: Leaf | tuple[Leaf, ...] | bytes) -> list[list[Any]] | int:
+def _write_source(source: Leaf | tuple[Leaf, ...] | bytes) -> list[Any] | int:
     if isinstance(source, bytes):
         return len(source)
-    leaves = (source,) if isinstance(source, Leaf) else source
-    return [[leaf.start, leaf.end, leaf.encoding, leaf.clean_end] for leaf in leaves]
+    return _write_leaf(source) if isinstance(source, Leaf) else [_write_leaf(leaf) for leaf in source]
+
+
+def _write_leaf(leaf: Leaf) -> list[Any]:
+    return [leaf.start, leaf.end, leaf.encoding, leaf.clean_end]
 
 
 def read_answer(head: bytes, made: bytes, asked: Asked) -> Mail:
@@ -156,8 +159,10 @@ class _Reader:
     def _read_source(self, source: Any) -> Leaf | tuple[Leaf, ...] | bytes:
         if isinstance(source, int):
             return self._take(source)
-        leaves = tuple(self._read_leaf(*_list(one, 4)) for one in _list(source, _MOST_FILES))
-        return leaves[0] if len(leaves) == 1 else leaves
+        leaves = _list(source, _MOST_FILES)
+        if not all(isinstance(leaf, list) for leaf in leaves):
+            return self._read_leaf(*_list(leaves, 4))
+        return tuple(self._read_leaf(*_list(leaf, 4)) for leaf in leaves)
 
     def _read_leaf(self, start: Any, end: Any, encoding: Any, clean_end: Any) -> Leaf:
         self._use(start, end)

@@ -23,6 +23,7 @@ from relay.conversion.process import ANSWER, CONFINED, GO, QUESTION, UNCONFINED,
 from relay.envelope import Content
 from relay.mail import Conversion, Mail, Unconvertible
 from relay.message import Converted, convert, make_requests
+from relay.message.text import budget
 
 log = structlog.get_logger("converter")
 # A scan takes some 20 ms, twenty of them half a second; who has waited for so long waits for a message
@@ -163,8 +164,10 @@ class Converter:
             OSError: its file is gone or cannot be read, or no process can be started.
             ConversionError: every process that was asked is gone.
         """
-        if not content.size or (content.path is None and costs_little(content.data or b"")):
-            return convert(content.data or b"", recipients, conversion)
+        octets = content.data or b""
+        if content.path is None and costs_little(octets):
+            with contextlib.suppress(budget.TooDearError), budget.bounded(strict=True):
+                return convert(octets, recipients, conversion)
         mail = await self._make_mail(content, Asked(content.size, recipients), conversion)
         if len(mail.body) > _LARGE or len(mail.attachments) > _MANY:
             return await asyncio.to_thread(make_requests, mail, recipients, conversion)

@@ -101,6 +101,7 @@ class _Reader:
         self._words: list[str] = []  # what may be a display name or a bare addr-spec, with its blanks
         self._comment: list[str] = []
         self._angle: str | None = None
+        self._has_at = False  # whether an @ is among the words
 
     def read(self) -> list[Address]:
         at = 0
@@ -120,6 +121,7 @@ class _Reader:
                 self._take_angle(text)
             else:
                 self._words.append(text)
+                self._has_at = self._has_at or "@" in text
         self._finish()
         return self._found
 
@@ -141,7 +143,7 @@ class _Reader:
     def _take_special(self, text: str) -> None:
         if text in ",;":
             self._finish()
-        elif text == ":" and self._angle is None and "@" not in "".join(self._words):
+        elif text == ":" and self._angle is None and not self._has_at:
             self._start()  # a group's name
         elif text == ":":
             self._words.append(text)
@@ -157,6 +159,8 @@ class _Reader:
 
     def _finish(self) -> None:
         words, comment, angle = self._words, self._comment, self._angle
+        if not words and not comment and angle is None:
+            return
         self._start()
         name = "".join(words).strip()
         if angle is None:

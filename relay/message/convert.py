@@ -146,7 +146,7 @@ def _understand(content: Buffer) -> Understood:
     try:
         understood = parse(content)
         return _wrap(content, "neither fields nor text") if _is_no_message(content) else understood
-    except Unconvertible:
+    except (Unconvertible, budget.TooDearError):
         raise
     except Exception as trouble:  # noqa: BLE001 - a fault of ours must not cost anybody a message
         return _wrap(content, type(trouble).__name__)
@@ -181,7 +181,7 @@ def _read_header(content: Buffer) -> Header:
     """What the message's own fields say; nothing, if they are what cannot be understood."""
     try:
         return read_header(read_fields(content, find_start(content), len(content))[0])
-    except Unconvertible:
+    except (Unconvertible, budget.TooDearError):
         raise
     except Exception:  # noqa: BLE001 - a fault of ours must not cost anybody a message
         return Header("", (), (), (), (), (), (), ())

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from relay.mail import Address, Conversion
 from relay.message.addresses import unquote
 
+# RFC 1035 §2.3.4. A longer one is no label, and Python's codec takes quadratic time: seconds for 30 KB.
+_LONGEST_LABEL = 63
+
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
@@ -27,7 +30,7 @@ def fold_domain(domain: str) -> str:
     ASCII.
     """
     domain = domain.lower().rstrip(".")
-    if domain.isascii():
+    if domain.isascii() or any(len(label) > _LONGEST_LABEL for label in domain.split(".")):
         return domain
     try:
         return domain.encode("idna").decode("ascii")

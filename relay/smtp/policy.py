@@ -27,6 +27,8 @@ from relay.reply import Rejected
 
 _OWN_LETTERS = frozenset("ßς")
 _QUOTED, _QUOTED_PAIR = re.compile(r'".*"', re.DOTALL), re.compile(r"\\(.)", re.DOTALL)
+# RFC 1035 §2.3.4. A longer one is no label, and Python's codecs take quadratic time: seconds for 30 KB.
+_LONGEST_LABEL = 63
 # So many logins wait in line, some five seconds of them; whoever comes then is asked to come again.
 _MOST_WAITING = 200
 # Not the lowest: a login must not wait for a whole machine that is busy with something else.
@@ -159,7 +161,10 @@ def _spell_address(address: str) -> str:
 
 
 def _spell_domain(domain: str) -> str:
-    labels = [_spell_label(label) for label in domain.split(".")]
+    labels = domain.split(".")
+    if any(len(label) > _LONGEST_LABEL for label in labels):
+        return domain.casefold()
+    labels = [_spell_label(label) for label in labels]
     try:
         return ".".join(labels).encode("idna").decode("ascii").lower()
     except UnicodeError:

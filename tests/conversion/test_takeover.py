@@ -211,7 +211,7 @@ def test_base64_that_is_none_does_not_leave():
     evil = b'","data":"x"}],"to":"evil@example.com'
     message = SCAN + evil
     at = message.index(evil)
-    lie = told(files=file([[at, at + len(evil), "base64", at + len(evil)]], size=3 * len(evil) // 4))
+    lie = told(files=file([at, at + len(evil), "base64", at + len(evil)], size=3 * len(evil) // 4))
     mail = read_answer(lie, b"", Asked(len(message), TO))
     data = mail.attachments[0]
     payload = make_requests(mail, TO, HOW).requests[0].payload

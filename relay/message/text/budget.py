@@ -25,13 +25,24 @@ SAMPLE = 16 * 1024  # octets of one text that are enough to guess by
 DECODINGS = 50_000
 # References in html that are looked up among the files.
 REFERENCES = 20_000
+# What may be guessed where nobody is to wait: some two milliseconds.
+_FEW, _SHORT = 2, 2000  # guesses, octets
 _LAST_RESORT = "cp1252"  # it takes any octets
 
 
-class Budget:
-    """What is left for one message."""
+class TooDearError(Exception):
+    """The message takes more than it may where nobody is to wait for it."""
 
-    def __init__(self) -> None:
+
+class Budget:
+    """What is left for one message.
+
+    Args:
+        strict: more than a few guesses are `TooDearError`, not answered in the cheap way.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
         # Gives the codecs that the message itself names, the likeliest first.
         self.find_hints: Callable[[], Sequence[str]] = tuple
         self.guesses = 0  # made so far
@@ -51,6 +62,8 @@ class Budget:
         """
         if (known := self._guessed.get(octets)) is not None:
             return known
+        if self._strict and (self.guesses >= _FEW or len(octets) > _SHORT):
+            raise TooDearError
         if self.guesses >= GUESSES or self._octets <= 0:
             self.spent = True
             return next((codec for codec in self.find_hints() if _takes(octets, codec)), _LAST_RESORT)
@@ -80,13 +93,17 @@ def current() -> Budget:
 
 
 @contextmanager
-def bounded() -> Iterator[Budget]:
-    """One budget for all that is done within; that of the context around it, if there is one."""
+def bounded(*, strict: bool = False) -> Iterator[Budget]:
+    """One budget for all that is done within; that of the context around it, if there is one.
+
+    Raises:
+        TooDearError: it is strict, and spent.
+    """
     around = _current.get(None)
     if around is not None:
         yield around
         return
-    token = _current.set(Budget())
+    token = _current.set(Budget(strict=strict))
     try:
         yield _current.get()
     finally:
