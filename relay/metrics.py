@@ -34,6 +34,14 @@ OVER_LIMIT = Counter(
     "Messages deferred because their source had sent all that it may in an hour",
     registry=REGISTRY,
 )
+ACCEPTING = Gauge("relay_accepting", "1 while new mail is taken, 0 while it hears 452", registry=REGISTRY)
+FREE_OCTETS = Gauge("relay_free_octets", "Octets that are free on the spool's disk", registry=REGISTRY)
+REFUSALS = Counter(
+    "relay_refusals",
+    "Refusals that sessions gave to any command, by reply code",
+    ["code"],  # 4yz and 5yz (RFC 5321 §4.2.1)
+    registry=REGISTRY,
+)
 ATTEMPTS = Counter(
     "relay_attempts",
     "Attempts to send that ended, by action; each unknown one is a possible duplicate",
@@ -84,6 +92,8 @@ LOGINS = Counter(
     registry=REGISTRY,
 )
 
+_TEMPORARY = ("421", "450", "451", "452", "454")
+_PERMANENT = ["500", "501", "502", "503", "504", "530", "535", "538", "550", "552", "553", "554", "555"]
 _CLOSED: tuple[tuple[Counter | Histogram, Iterable[str]], ...] = (
     (MESSAGES, ("relayed", "queued", "refused", "deferred")),
     (ATTEMPTS, (action.value for action in Action)),
@@ -92,6 +102,7 @@ _CLOSED: tuple[tuple[Counter | Histogram, Iterable[str]], ...] = (
     (REFRESHES, ("granted", "refused", "unavailable")),
     (CONNECTIONS, ("accepted", "refused")),
     (LOGINS, ("accepted", "refused")),
+    (REFUSALS, (*_TEMPORARY, *_PERMANENT)),
 )
 for _series, _values in _CLOSED:
     for _value in _values:

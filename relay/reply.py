@@ -189,3 +189,7 @@ SHUTTING_DOWN = Reply(421, "4.3.2", "the relay is stopping, send it again later"
 SPOOL_FULL = Reply(452, "4.3.1", "no room to keep the message, send it again later")
 SPOOL_UNAVAILABLE = Reply(451, "4.3.0", "the message could not be kept, send it again later")
 INTERNAL = Reply(421, "4.3.0", "the relay had a fault of its own, closing; send it again later")
+# Why a client has to come again, where the relay and not the client is the reason.
+OURS = frozenset(
+    {SPOOL_FULL, SPOOL_UNAVAILABLE, TOO_BUSY, OUT_OF_MEMORY, NO_TLS_NOW, LOGIN_UNAVAILABLE, INTERNAL}
+)

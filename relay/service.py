@@ -20,6 +20,7 @@ from relay.intake import Intake
 from relay.notices import Operator, Senders
 from relay.notices.operator_mail import choose_healthy
 from relay.operator import control
+from relay.operator.accepting import Accepting
 from relay.operator.doctor import Desk
 from relay.operator.learning import Learned
 from relay.operator.verbs import Verbs
@@ -72,6 +73,7 @@ class Service:
             report=self._report_damage,
             clock=self._clock,
         )
+        self.accepting = Accepting(self.spool)
         self.grants = FileGrants(config.state_dir)
 
     async def start(self) -> None:
@@ -109,6 +111,8 @@ class Service:
         self._stack.push_async_callback(self._stop_flow)
         self.intake = Intake(config, self.spool, self.courier)
         self.verbs = Verbs(self.spool, self.courier, self.intake)
+        watching = asyncio.create_task(self.accepting.watch(), name="accepting")
+        self._stack.callback(watching.cancel)
         if self._listen:
             await self._start_doors()
 

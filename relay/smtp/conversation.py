@@ -12,7 +12,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP
 from typing_extensions import override
 
-from relay import reply
+from relay import metrics, reply
 from relay.config.model import User
 from relay.config.rules import Rules, find_device
 from relay.devices.learning import Standing
@@ -127,6 +127,10 @@ class Conversation(SMTP):
     async def say(self, answer: Reply, *, now: bool = False) -> None:
         """Give a reply; it goes with the next ones to pipelined commands, or now."""
         self.stream.put(answer.encode())
+        if answer.code >= 400:  # noqa: PLR2004 - 4yz and 5yz
+            metrics.REFUSALS.labels(str(answer.code)).inc()
+        if answer in reply.OURS:
+            self.note("told to come again", reply=str(answer))
         if now or not self.stream.pending:
             await self.stream.flush()
         self.record.said(answer)

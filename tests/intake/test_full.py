@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import smtplib
 import socket
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from relay import metrics, reply
 from tests.support.relay import relaying, until
 
 MEGABYTE = 2**20
@@ -98,3 +101,34 @@ async def test_what_is_announced_and_does_not_fit_is_refused_before_it_comes(tmp
         assert await asyncio.to_thread(ask, address, 2 * MEGABYTE) == b"452 4.3.1"
         assert (await asyncio.to_thread(ask, address, MEGABYTE // 2)).startswith(b"354")
         assert disk() == ROOM
+
+
+async def test_a_full_disk_is_never_silent(tmp_path, disk, monkeypatch):
+    """Everybody heard 452 at RCPT, and the log had no line at any level."""
+    heard = []
+    with capture_logs() as lines:
+        async with relaying(tmp_path / "state", spool={"keep_free": f"{KEEP}B"}) as relay:
+            relay.service.accepting.on_change = lambda room: heard.append(room.accepting)
+            assert (await relay.send())[0] == 250
+            refused = metrics.REGISTRY.get_sample_value("relay_refusals_total", {"code": "452"})
+            monkeypatch.setattr(f"{__name__}.ROOM", KEEP - 1)
+            await until(lambda: metrics.REGISTRY.get_sample_value("relay_accepting") == 0)
+            with pytest.raises(smtplib.SMTPResponseException):
+                await relay.put()
+            assert metrics.REGISTRY.get_sample_value("relay_refusals_total", {"code": "452"}) == refused + 1
+            monkeypatch.setattr(f"{__name__}.ROOM", KEEP + 2 * MEGABYTE)
+            await until(lambda: metrics.REGISTRY.get_sample_value("relay_accepting") == 1)
+            assert metrics.REGISTRY.get_sample_value("relay_free_octets") > KEEP
+    assert heard == [False, True]
+    levels = {line["event"]: line["log_level"] for line in lines}
+    assert levels["new mail is refused"] == "error"
+    assert levels["new mail is taken again"] == "info"
+    assert "told to come again" in levels
+
+
+def test_every_refusals_code_is_counted_from_zero():
+    codes = {
+        str(one.code) for one in vars(reply).values() if isinstance(one, reply.Reply) and one.code >= 400
+    }
+    for code in codes:
+        assert metrics.REGISTRY.get_sample_value("relay_refusals_total", {"code": code}) is not None, code

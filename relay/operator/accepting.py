@@ -1,0 +1,60 @@
+"""Whether new mail is taken: watched all the time, so that it never ends in silence.
+
+While it is not, every client hears 452 at RCPT, and nothing in the queue says so.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from relay import metrics
+from relay.spool import Room, Spool
+
+log = structlog.get_logger("spool")
+_EVERY = 1.0  # seconds between looks
+
+
+class Accepting:
+    """Looks at the spool's room, and tells when accepting ends and when it begins again.
+
+    Args:
+        spool: whose room it is.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._ended: float | None = None  # when; monotonic
+        self.on_change: Callable[[Room], None] = _tell_nobody
+
+    def look(self) -> None:
+        """Look once."""
+        room = self._spool.room()
+        metrics.ACCEPTING.set(room.accepting)
+        metrics.FREE_OCTETS.set(room.free)
+        if room.accepting is (self._ended is None):
+            return
+        if room.accepting:
+            seconds = round(time.monotonic() - (self._ended or 0.0), 1)
+            self._ended = None
+            log.info("new mail is taken again", seconds=seconds, free=room.free)
+        else:
+            self._ended = time.monotonic()
+            log.error(
+                "new mail is refused",
+                reply="452",
+                free=room.free,
+                reason="less is free on the spool's disk than keep_free, or it cannot be used",
+            )
+        self.on_change(room)
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            self.look()
+            await asyncio.sleep(_EVERY)
+
+
+def _tell_nobody(_: Room) -> None:
+    """Stand for who wants to know, where nobody does."""
