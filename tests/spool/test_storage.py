@@ -751,7 +751,7 @@ OLD = [
 async def test_what_an_older_release_held_is_recognised(tmp_path):
     """Sentences told these apart until version 4 of the tables, and stand in the mail of the day before."""
     envelope = dump_envelope(ENVELOPE)
-    with sqlite3.connect(tmp_path / "spool.db") as c:
+    with database(tmp_path) as c:
         for script in MIGRATIONS[:3]:
             c.executescript(script)
         for number, (_, state, status, reason) in enumerate(OLD):

@@ -41,9 +41,7 @@ async def put(relay, account, *, source, number):
     writer.write(make_content(account, number))
     arrival = datetime.fromtimestamp(relay.clock.now(), UTC)
     envelope = Envelope("", ("r@example.net",), arrival, client_address=source)
-    queue_id = await spool.put(Submission(envelope, writer.finish()), account)
-    relay.service.courier.announce(account, envelope.line)
-    return queue_id
+    return await spool.put(Submission(envelope, writer.finish()), account)
 
 
 async def put_many(relay, account, number, *, source="192.0.2.1", first=0):

@@ -117,7 +117,13 @@ class Adapted(Session):
 
 
 async def _login(config, name, password):
-    return User(name=name, password_hash="$argon2id$x") if _ASKED.get().knows(name, password) else None
+    session = _ASKED.get()
+    if not session.knows(name, password):
+        return None
+    user = User(name=name, password_hash="$argon2id$x")
+    # At each MAIL the session looks whether its user is still one.
+    session.door.config = session.door.config.model_copy(update={"user": (user,)})
+    return user
 
 
 _ASKED = contextvars.ContextVar("asked")
