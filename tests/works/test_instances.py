@@ -101,15 +101,24 @@ async def test_a_certificate_for_another_name_is_not_spoken_to(tls):
 
 
 async def test_a_307_to_the_same_host_is_followed_with_the_token(tls):
-    async with Peer(accept).running(ssl=tls[0]) as other:
-        here = pointing_to(lambda: b"https://localhost:%d/elsewhere/mail?x=1" % other.port)
-        async with Peer(here).running(ssl=tls[0]) as peer:
-            outcome = await send(peer, tls[1])
+    async def accept_elsewhere(peer, reader, writer):
+        while True:
+            await peer.read_request(reader)
+            if peer.requests[-1].startswith(b"POST /elsewhere/"):
+                writer.write(ACCEPTED)
+            else:
+                location = b"https://localhost:%d/elsewhere/mail?x=1" % peer.port
+                writer.write(
+                    b"HTTP/1.1 307 Temporary Redirect\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % location
+                )
+
+    async with Peer(accept_elsewhere).running(ssl=tls[0]) as peer:
+        outcome = await send(peer, tls[1])
     assert outcome.action is Action.RELAYED
-    assert other.requests[0].startswith(b"POST /elsewhere/mail?x=1 HTTP/1.1\r\n")
-    assert b"Authorization: Bearer token-1\r\n" in other.requests[0]
-    assert b"Host: localhost:%d\r\n" % other.port in other.requests[0]
-    assert other.bodies == peer.bodies == [mail().octets]
+    assert peer.requests[1].startswith(b"POST /elsewhere/mail?x=1 HTTP/1.1\r\n")
+    assert b"Authorization: Bearer token-1\r\n" in peer.requests[1]
+    assert b"Host: localhost:%d\r\n" % peer.port in peer.requests[1]
+    assert peer.bodies == [mail().octets] * 2
 
 
 async def test_a_307_that_points_to_itself_ends(tls):
@@ -142,7 +151,7 @@ API = urlsplit("https://www.worksapis.com/v1.0/users/me/mail")
         ("https://www.worksapis.com/v1.0/x", "www.worksapis.com"),
         ("https://kr2.worksapis.com/v1.0/x", "kr2.worksapis.com"),
         ("https://worksapis.com/v1.0/x", "worksapis.com"),
-        ("https://KR2.WorksAPIs.com:8443/x", "kr2.worksapis.com:8443"),
+        ("https://KR2.WorksAPIs.com:443/x", "kr2.worksapis.com:443"),
         ("/v1.0/elsewhere", "www.worksapis.com"),
     ],
 )
@@ -161,6 +170,12 @@ def test_what_is_followed(location, host):
         "https://www.worksapis.com@evil.example/x",
         "https://user:pass@www.worksapis.com/x",
         "https://www.worksapis.com:99999/x",
+        "https://www.worksapis.com:8443/x",
+        "https://evil.test\\.worksapis.com/x",
+        "https://*.worksapis.com/x",
+        "https://a_b.worksapis.com/x",
+        "https://-.worksapis.com/x",
+        "https://%65vil.worksapis.com/x",
         "https://[::1/x",
         "//evil.example/x",
         "javascript:alert(1)",
