@@ -60,13 +60,14 @@ class Pages:
         self.count = max(-(-len(octets) // self.size), max(newer, default=0))
 
     def page(self, number: int) -> bytes:
-        """The octets of a page; empty if there is no such page."""
+        """The octets of a page; empty if there is none of this number."""
         newer = self._newer.get(number)
         if newer is not None:
             return newer
         if not 1 <= number <= self.count:
             return b""
-        return bytes(self._octets[(number - 1) * self.size : number * self.size])
+        # Of a page that is cut off the rest is still good.
+        return bytes(self._octets[(number - 1) * self.size : number * self.size]).ljust(self.size, b"\0")
 
     def node(self, number: int) -> Node | None:
         """The page of a b-tree; None if the page is none."""

@@ -29,6 +29,7 @@ _NAMES = ("spool.db", "spool.db-wal", "spool.db-shm")
 _READY = "spool.salvaged"  # whole: it takes the place of the database, if need be after a crash
 _MOST_NAMED = 10  # queue ids in a sentence
 _FILE_HEAD = 100  # octets of the database's header
+_LEAST = 512  # octets of a database: the smallest page
 _INDEX_HEAD = 96  # octets of the header of the log's index, which stands there twice
 
 
@@ -69,8 +70,8 @@ def is_due(folder: Path) -> bool:
     there = path.exists()
     if (folder / _MARK).exists() or _is_cut_off(folder):
         return True
-    if not there or not path.stat().st_size:
-        # SQLite begins a new one there, and removes the log.
+    if _size(path) < _LEAST:
+        # SQLite takes a file of no octet or of one for a new database, and removes the log.
         return there or _size(folder / _NAMES[1]) > 0
     return _size(folder / _NAMES[1]) > 0 and _hides_frames(folder)
 

@@ -172,7 +172,7 @@ def cut_cases(source, chance, *, sample):
     lengths = [0, 1, 15, 16, 50, 99, 100, 101, 511, 512, 1024, SIZE - 1, SIZE, SIZE + 1, size // 2, size - 1]
     lengths += chance.sample(borders, min(len(borders), 60))
     if sample:
-        lengths = [0, 50, SIZE, size // 2, size - 1]
+        lengths = [0, 1, 16, SIZE, size // 2 // SIZE * SIZE - 1]
     for length in lengths:
 
         def spoil(folder, length=length):
