@@ -774,3 +774,21 @@ def test_an_envelope_of_an_older_release_tells_its_origin(listener, origin):
     tree = json.loads(dump_envelope(ENVELOPE)) | {"listener": listener}
     del tree["origin"]
     assert load_envelope(json.dumps(tree)).origin == origin
+
+
+async def test_what_was_relayed_is_gone_from_the_disk_while_the_relay_runs(tmp_path):
+    """Twenty small mails stood in the write-ahead log until the stop, and a thief of the disk read them."""
+    secret = b"nobody-but-the-recipient"
+    async with opened(tmp_path) as spool:
+        for _ in range(20):
+            await spool.put(submission(spool, b"Subject: a\r\n\r\n" + secret * 50), "scanner")
+        held = [path for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_bytes()]
+        assert held
+        while claim := await spool.claim(ACCOUNTS, time.time()):
+            await spool.start(claim, 0, ["a@example.com"])
+            await spool.record(claim, 0, TAKEN)
+            await spool.settle(claim, Settlement(State.RELAYED, TAKEN))
+        async with asyncio.timeout(60):
+            while any(path.is_file() and secret in path.read_bytes() for path in tmp_path.rglob("*")):
+                await asyncio.sleep(0.2)
+        assert (tmp_path / "spool.db-wal").stat().st_size == 0

@@ -124,6 +124,17 @@ class Database:
         self._note_trouble(self._ownership.trouble)
         return connection
 
+    def truncate_log(self, connection: sqlite3.Connection) -> None:
+        """Empty the write-ahead log, where the content of messages stands after their rows have lost it.
+
+        Nobody waits for this: a reader that is in the way, or a fault, is left to the next time.
+        """
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with suppress(sqlite3.Error):
+            connection.execute(f"PRAGMA busy_timeout = {int(_LOCK_PATIENCE * 1000)}")
+
     def _note_trouble(self, trouble: str) -> None:
         before, self._space.trouble = self._space.trouble, trouble
         if trouble and not before:
@@ -174,6 +185,8 @@ class Database:
             # A checkpoint flushes twice more; one for 8 MB of log instead of 4 is half as many.
             connection.execute("PRAGMA wal_autocheckpoint = 2000")
             connection.execute("PRAGMA cache_size = -8192")
+            # What was deleted is overwritten in the file; some builds of SQLite do so by themselves.
+            connection.execute("PRAGMA secure_delete = ON")
             connection.text_factory = read_text
             connection.create_function("now", 0, self._wall)  # seconds since the epoch
             migrate(connection)

@@ -28,6 +28,7 @@ _MOST_AT_ONCE = 500
 _SOON = 0.02  # seconds that what nobody waits for may wait for company
 _AGAIN = 0.25  # seconds between tries to write what must be written
 _LOOK = 0.5  # seconds between looks at the spool's folder when nothing is to be done
+_IDLE = 5.0  # seconds without a commit, after which the log of what was deleted is emptied
 _STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
 # The storage's trouble, not the operation's: nothing of the commit can be written.
 _STORAGE = NO_ROOM | {
@@ -72,6 +73,7 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._following = 0  # what nobody waits for and is not committed yet
         self._give_up_at = float("inf")
+        self._tidy_at = float("inf")  # monotonic; there is nothing to tidy
 
     async def start(self, load: Callable[[sqlite3.Connection], None]) -> None:
         """Open the database in the thread and load what is kept in memory.
@@ -176,6 +178,7 @@ class Writer:
             try:
                 connection = self._database.look_after(connection)
                 connection = self._serve(connection, batch)
+                self._tidy(connection, batch)
             except Exception as error:
                 # Nobody may wait for ever because of a fault of ours.
                 log.exception("spool operation broke off")
@@ -225,6 +228,14 @@ class Writer:
         if not self._space.reserved and not self._backlog:
             self._space.restore()
         return connection
+
+    def _tidy(self, connection: sqlite3.Connection, batch: list[_Item]) -> None:
+        now = time.monotonic()
+        if any(item.kind is not _Kind.READ for item in batch):
+            self._tidy_at = now + _IDLE
+        elif now >= self._tidy_at and not self._backlog:
+            self._tidy_at = float("inf")
+            self._database.truncate_log(connection)
 
     def _conclude(
         self, connection: sqlite3.Connection, writes: list[_Item], error: sqlite3.Error | None
