@@ -53,7 +53,8 @@ def probe(port: int, seconds: float, queue) -> None:
 
 def send_honest(port: int, seconds: float, queue) -> None:
     taken = []
-    with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
+    # Another device: the senders share one flow, it has its own.
+    with smtplib.SMTP("127.0.0.1", port, timeout=60, source_address=("127.0.0.2", 0)) as client:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             began = time.perf_counter()
