@@ -105,7 +105,7 @@ async def make(folder, messages):
     """A spool that was stopped, and one that was killed while much stood in its log."""
     spool = await fill(folder / "stopped", messages)
     await spool.close()
-    spool = await fill(folder / "running", messages // 8)
+    spool = await fill(folder / "running", 20 + messages // 8)
     await spool.touch()
     shutil.copytree(folder / "running", folder / "killed")
     await spool.close()
