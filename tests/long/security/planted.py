@@ -82,6 +82,8 @@ COMMANDS = {
     "check": ["check"],
     "login": ["login", "scanner", "--paste"],
     "accounts": ["accounts", "--json"],
+    "confirm": ["accounts", "--confirm", "scanner"],
+    "logout": ["logout", "scanner", "--force"],
     "queue list": ["queue", "list"],
     "queue discard": ["queue", "discard", "--all", "--yes"],
     "trace": ["trace", "1M8M4SQB26QN"],
