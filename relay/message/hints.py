@@ -20,15 +20,11 @@ from relay.message.structure import Part
 from relay.message.text import budget, charsets
 from relay.message.text.encoded_words import find_charsets
 from relay.message.text.guessing import LATIN, guess_codec
-from relay.message.text.japanese import decode_euc_jp
 from relay.message.text.labels import find_codec
+from relay.message.text.readings import EAST_ASIAN
 from relay.message.text_part import find_label
 
-_JAPANESE = {"cp932", "euc-jp", "iso-2022-jp"}
-_TWO_OCTETS = {"cp949", "gb18030", "big5"}
 _SINGLE = ("iso8859", "cp125", "cp8", "koi8", "mac-", "tis-620", "ptcp154", "cp437", "cp737")
-_HALFWIDTH = re.compile("[\uff61-\uff9f]")
-_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _PRIVATE = re.compile("[\ue000-\uf8ff\ufffd]")
 _HEAD = 4096  # octets of an html part, in which it may say its charset
 _MOST_HINTS = 8
@@ -71,11 +67,7 @@ def _is_raw(field: Field) -> bool:
     """Whether its octets are neither ASCII nor UTF-8, and no escape sequences say what they are."""
     if field.value.isascii() or field.name not in _NAMES or b"\x1b$" in field.value:
         return False
-    try:
-        field.value.decode("utf-8")
-    except UnicodeDecodeError:
-        return True
-    return False
+    return not charsets.may_be_utf_8(field.value)
 
 
 def _own_charset(part: Part) -> str:
@@ -114,9 +106,9 @@ def _recode(field: Field, hints: Iterable[str]) -> Field:
 
 def _decode(octets: bytes, codec: str, guess: str) -> str:
     """The octets in that charset, "" when they are none of it."""
-    if codec in _JAPANESE:
-        return _decode_japanese(octets)
-    if codec not in _TWO_OCTETS and not codec.startswith(_SINGLE):
+    if found := charsets.read_hinted(octets, codec):
+        return found.text
+    if codec in EAST_ASIAN or not codec.startswith(_SINGLE):
         return ""  # UTF-8, ASCII, 7-bit charsets: raw octets show that it was not used
     if codec in LATIN and not _is_latin(codec, guess):
         return ""
@@ -129,14 +121,4 @@ def _is_latin(codec: str, guess: str) -> bool:
     """Whether nothing speaks against a charset that takes anything; iso-8859-1 (read as windows-1252) is also
     what programs say that never thought of charsets.
     """
-    return guess in LATIN if codec == "cp1252" else guess not in _JAPANESE | _TWO_OCTETS
-
-
-def _decode_japanese(octets: bytes) -> str:
-    """Shift_JIS or EUC-JP, whichever the declared Japanese charset is: file systems have their own."""
-    sjis = charsets.decode(octets, "shift_jis")
-    is_sjis = not sjis.guessed and not sjis.damaged and not _PRIVATE.search(sjis.text)
-    euc, is_euc = decode_euc_jp(octets)
-    if is_euc and (not is_sjis or (_HALFWIDTH.search(sjis.text) and _KANA.search(euc))):
-        return euc
-    return sjis.text if is_sjis else ""
+    return guess in LATIN if codec == "cp1252" else guess not in EAST_ASIAN

@@ -1,34 +1,59 @@
 """Octets to text, as browsers and the mail programs of Japan and Korea read them.
 
-Decoding never raises, and its text never holds a lone surrogate. What was declared is believed as long as
-the octets agree; then come UTF-8, what the octets themselves show, and at last windows-1252, which takes
-anything.
+Decoding never raises, and its text never holds a lone surrogate. The evidence is weighed in one order, for
+bodies, fields and names alike; the first row that holds decides:
+
+| what is there | is read as |
+|---|---|
+| ASCII without NUL or escape sequence | ASCII, but for 7-bit charsets that are made of it |
+| a byte order mark, an escape sequence of ISO 2022 | what it says |
+| well-formed UTF-8 with several long characters | UTF-8 under any label but an East Asian one; under that |
+| | too if every character has three octets and none stands alone |
+| octets that the declared charset has | that; but text in Shift_JIS or EUC-KR is not Latin |
+| a Japanese label | of Shift_JIS and EUC-JP the one with fewer wrong octets |
+| - neither has any, or euc-jp is declared | what is declared |
+| - half-width katakana in Shift_JIS | EUC-JP if all octets pair up and a pair is kana |
+| | (rows A4, A5), else half-width katakana (JIS X 0201) |
+| a few octets that the declared charset has not | the declared charset, with replacement |
+| lines in UTF-8, and others | line by line |
+| UTF-8 but for a few octets | UTF-8, with replacement |
+| a charset that the message names elsewhere | that, if hardly anything is wrong |
+| nothing of that | what `guessing` finds; at last windows-1252 |
+
+A character that is cut off at the end is never wrong: devices cut subjects and names by octets. One line that
+differs does not decide for the others.
 """
 
-import codecs
 import re
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from relay.message.text import budget
-from relay.message.text.guessing import guess_codec
-from relay.message.text.japanese import decode_euc_jp, decode_iso_2022_jp
+from relay.message.text.guessing import LATIN, guess_codec, is_plain_hangul, is_plain_japanese
+from relay.message.text.japanese import HALFWIDTH, has_kana_pairs
 from relay.message.text.labels import find_codec
+from relay.message.text.readings import (
+    BOMS,
+    EAST_ASIAN,
+    ESCAPES,
+    REPLACEMENT,
+    Reading,
+    decode_by,
+    read,
+)
 
-_ESCAPES = (b"\x1b$B", b"\x1b$@", b"\x1b(J", b"\x1b(I", b"\x1b$(")
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-_EAST_ASIAN = {"cp932", "euc-jp", "cp949", "gb18030", "big5"}
+JAPANESE = {"iso-2022-jp", "cp932", "euc-jp"}
+_UTF_16 = {"utf-16", "utf-16-le", "utf-16-be"}
+_SEVEN_BITS = {"iso-2022-jp", "iso2022_kr", "hz", "utf-7", "gb2312"}
+_STATES = _SEVEN_BITS | _UTF_16 | {"utf-32", "utf-32-le", "utf-32-be"}
 # What UTF-8 of East Asian text has none of: letters of two octets, and characters that stand alone in ASCII.
 _NOT_EAST_ASIAN = re.compile("[\u0080-\u07ff]|(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")
-_JAPANESE = {"iso-2022-jp", "cp932", "euc-jp"}
-_KANA = re.compile("[\u3041-\u30fa]")
-# What takes more than one octet everywhere; half-width katakana take one, and any octets may look like them.
-_WIDE = re.compile("[\u0080-\uff60\uffa0-\U0010ffff]")
-_NOT_WRITTEN = re.compile("[\ue000-\uf8ff\uff61-\uff9f]")
+_LONG_PAIR = re.compile(rb"(?:[\xe1-\xef][\x80-\xbf]{2}){2}")
+_TWO, _LONG = re.compile("[\u0080-\u07ff]"), re.compile("[\u0800-\U0010ffff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_REPLACEMENT = "�"
-_SAMPLE = 4096  # octets that are enough to see the order of octets by
+_ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd-\uffff]")
+_KANA = re.compile("[\u3041-\u30fa]")
+_ENOUGH = 3  # long characters that are no chance; one of two octets counts once, a longer one twice
+_MOST_HINTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +71,17 @@ def decode(octets: bytes, label: str = "") -> Decoded:
     if not budget.current().take_decoding():
         return Decoded(_clean(octets.decode("utf-8", "replace")), "utf-8", guessed=True)
     codec = find_codec(label)
-    if (
-        codec
-        and codec != "us-ascii"
-        and not _is_escaped_japanese(octets, codec)
-        and not _is_utf_8(octets, codec)
-    ):
-        text, good = _decode_by(octets, codec)
-        if not good and codec in _JAPANESE and (other := _read_other_japanese(octets, codec)):
-            return other
-        if good or _is_small_damage(octets, text, codec):
-            return Decoded(_clean(text), codec, damaged=not good)
+    if codec and codec != "us-ascii" and (found := _read_declared(octets, codec)):
+        return found
     if octets.isascii() and b"\x1b" not in octets:
-        unknown = bool(label) and not codec
-        return Decoded(octets.decode("ascii"), "us-ascii", guessed=unknown)
-    guess = _find_codec(octets)
-    text, good = _decode_by(octets, guess)
-    return Decoded(_clean(text), guess, guessed=True, damaged=not good)
+        is_wrong = bool(label) and (not codec or codec in _UTF_16)
+        return Decoded(octets.decode("ascii"), "us-ascii", guessed=is_wrong)
+    return _read_undeclared(octets)
 
 
 def decode_whole(octets: bytes, codec: str) -> str | None:
     """The text by that codec; None if it does not take every octet."""
-    text, good = _decode_by(octets, codec)
+    text, good = decode_by(octets, codec)
     return text if good else None
 
 
@@ -76,176 +90,257 @@ def decode_field(raw: bytes, codec: str = "") -> str:
 
     Args:
         raw: the octets.
-        codec: that of the text that they stood in. One that takes any octets is no reason to doubt UTF-8.
+        codec: that of the text that they stood in.
     """
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii")
-    return decode(raw, "" if codec not in _EAST_ASIAN and _takes(raw, "utf-8") else codec).text
+    return decode(raw, codec if codec in EAST_ASIAN or not _is_utf_8(raw) else "").text
+
+
+def read_hinted(octets: bytes, codec: str) -> Reading | None:
+    """Octets without a label, read by a codec that the message names elsewhere; None if they are not that."""
+    if codec in JAPANESE:
+        found = read_japanese(octets, codec)
+    elif codec in EAST_ASIAN:
+        found = read(octets, codec)
+    else:
+        return None
+    return found if found.is_likely and found.codec != "iso-2022-jp" else None
+
+
+def _make(reading: Reading, *, guessed: bool) -> Decoded:
+    damaged = not reading.whole or REPLACEMENT in reading.text
+    return Decoded(_clean(reading.text), reading.codec, guessed=guessed, damaged=damaged)
 
 
 def _clean(text: str) -> str:
     text = text.removeprefix("\ufeff")
-    return _SURROGATES.sub(_REPLACEMENT, text) if not text.isascii() else text
+    return _SURROGATES.sub(REPLACEMENT, text) if not text.isascii() else text
 
 
-def _is_escaped_japanese(octets: bytes, codec: str) -> bool:
-    """Whether it is ISO-2022-JP under the label of a charset that has no escape sequences."""
-    return (
-        not codec.startswith("iso-2022") and octets.isascii() and any(one in octets for one in _ESCAPES[:2])
-    )
-
-
-def _is_utf_8(octets: bytes, codec: str) -> bool:
-    """Whether it is UTF-8 under an East Asian label: nothing but ASCII and well-formed groups of three or
-    four.
-
-    Text of those charsets is that by no chance worth counting; Shift_JIS would take it as rare kanji.
-    """
-    if codec not in _EAST_ASIAN or octets.isascii():
-        return False
+def _is_utf_8(octets: bytes) -> bool:
     try:
-        return _NOT_EAST_ASIAN.search(octets.decode("utf-8")) is None
-    except UnicodeDecodeError:
-        return False
-
-
-def _is_small_damage(octets: bytes, text: str, codec: str) -> bool:
-    """Whether the declared charset is plainly right, and a few octets are broken."""
-    if codec in {"utf-16", "utf-16-le", "utf-16-be", "utf-7", "hz", "iso2022_kr"}:
-        return len(text.replace(_REPLACEMENT, "")) > 8 * text.count(_REPLACEMENT)
-    high = len(octets) - len(octets.translate(None, bytes(range(0x80, 0x100))))
-    if codec == "iso-2022-jp":
-        return any(escape in octets for escape in _ESCAPES)
-    return text.count(_REPLACEMENT) * 6 <= high or _is_cut_off(text)
-
-
-def _is_cut_off(text: str) -> bool:
-    """Whether all is well but the last character: devices cut subjects and names by octets."""
-    whole = text.rstrip().removesuffix(_REPLACEMENT)
-    return _REPLACEMENT not in whole and _WIDE.search(whole) is not None
-
-
-def _read_other_japanese(octets: bytes, declared: str) -> Decoded | None:
-    """Shift_JIS or EUC-JP under the label of another Japanese charset: the label tells the language."""
-    if any(escape in octets for escape in _ESCAPES) or _takes(octets, "utf-8"):
-        return None
-    found = []
-    for codec in {"cp932", "euc-jp"} - {declared}:
-        text, whole = _decode_by(octets, codec)
-        if whole and _WIDE.search(text) and not _NOT_WRITTEN.search(text):
-            found.append(Decoded(text, codec, guessed=True))
-    return max(found, key=lambda one: len(_KANA.findall(one.text)), default=None)
-
-
-def _decode_by(octets: bytes, codec: str) -> tuple[str, bool]:
-    """Decode with replacement; the flag says whether nothing had to be replaced."""
-    if special := _SPECIAL.get(codec):
-        return special(octets)
-    try:
-        return octets.decode(codec), True
-    except UnicodeDecodeError:
-        pass
-    except (UnicodeError, ValueError, LookupError):
-        return octets.decode("latin-1"), False
-    if codec.startswith(("cp125", "iso8859", "cp874")):
-        # The undefined octets of the windows pages are C1 controls (WHATWG Encoding Standard).
-        text = octets.decode(codec, "relay-c1")
-        return text, not codec.startswith("cp874")
-    return octets.decode(codec, "replace"), False
-
-
-def _replace_by_c1(error: UnicodeError) -> tuple[str, int]:
-    if isinstance(error, UnicodeDecodeError):
-        return error.object[error.start : error.end].decode("latin-1"), error.end
-    raise error
-
-
-codecs.register_error("relay-c1", _replace_by_c1)
-
-
-def _decode_big5(octets: bytes) -> tuple[str, bool]:
-    for codec in ("big5hkscs", "cp950"):
-        try:
-            return octets.decode(codec), True
-        except UnicodeDecodeError:
-            continue
-    return octets.decode("big5hkscs", "replace"), False
-
-
-def _decode_utf_8(octets: bytes) -> tuple[str, bool]:
-    try:
-        return octets.decode("utf-8"), True
-    except UnicodeDecodeError:
-        pass
-    if b"\xed" in octets:
-        # Surrogates, each encoded by itself: what databases and Java programs call UTF-8 (CESU-8).
-        with suppress(UnicodeError):
-            pairs = octets.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")
-            return pairs.decode("utf-16-le"), True
-    return octets.decode("utf-8", "replace"), False
-
-
-def _decode_utf_16_unmarked(octets: bytes) -> tuple[str, bool]:
-    """RFC 2781 §4.3: big-endian is to be assumed; WHATWG: little-endian. ASCII in it shows which."""
-    sample = octets[:_SAMPLE]
-    big = sample[::2].count(0) > sample[1::2].count(0)
-    return _decode_utf_16(octets, "utf-16-be" if big else "utf-16-le")
-
-
-def _decode_utf_16(octets: bytes, default: str = "utf-16-le") -> tuple[str, bool]:
-    for bom, codec in _BOMS[1:]:
-        if octets.startswith(bom):
-            default, octets = codec, octets[2:]
-            break
-    text = octets.decode(default, "replace")
-    return text, _REPLACEMENT not in text and len(octets) % 2 == 0
-
-
-def _decode_utf_7(octets: bytes) -> tuple[str, bool]:
-    text = octets.decode("utf-7", "replace")
-    return text, _REPLACEMENT not in text
-
-
-def _decode_cp932(octets: bytes) -> tuple[str, bool]:
-    if any(escape in octets for escape in _ESCAPES[:2]):  # mislabelled ISO-2022-JP
-        return decode_iso_2022_jp(octets)
-    try:
-        return octets.decode("cp932"), True
-    except UnicodeDecodeError:
-        text = octets.decode("cp932", "replace")
-        return text, False
-
-
-_SPECIAL: dict[str, Callable[[bytes], tuple[str, bool]]] = {
-    "iso-2022-jp": decode_iso_2022_jp,
-    "euc-jp": decode_euc_jp,
-    "cp932": _decode_cp932,
-    "big5": _decode_big5,
-    "utf-8": _decode_utf_8,
-    "utf-16": _decode_utf_16_unmarked,
-    "utf-16-le": _decode_utf_16,
-    "utf-16-be": lambda octets: _decode_utf_16(octets, "utf-16-be"),
-    "utf-7": _decode_utf_7,
-}
-
-
-def _find_codec(octets: bytes) -> str:
-    """The codec that the octets themselves show."""
-    for bom, codec in _BOMS:
-        if octets.startswith(bom):
-            return codec
-    if any(escape in octets for escape in _ESCAPES):
-        return "iso2022_kr" if b"\x1b$)C" in octets else "iso-2022-jp"
-    text, whole = _decode_utf_8(octets)
-    if whole or _is_cut_off(text):
-        return "utf-8"
-    guess = budget.current().guess(octets, guess_codec)
-    return guess if _decode_by(octets, guess)[1] else "cp1252"
-
-
-def _takes(octets: bytes, codec: str) -> bool:
-    try:
-        octets.decode(codec)
+        octets.decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _is_long_utf_8(octets: bytes, codec: str) -> bool:
+    """Whether it is UTF-8 that text of another charset is by no chance worth counting.
+
+    Each long character would be an accented letter and symbols in a single-octet charset; Shift_JIS would
+    take it as rare kanji.
+    """
+    if octets.isascii():
+        return False
+    if codec in EAST_ASIAN:
+        return _is_utf_8(octets) and _NOT_EAST_ASIAN.search(octets.decode("utf-8")) is None
+    return _is_mostly_utf_8(read(octets, "utf-8"))
+
+
+def _is_mostly_utf_8(found: Reading) -> bool:
+    """Whether a reading as UTF-8 has far more well-formed long characters than wrong octets."""
+    long = len(_LONG.findall(found.text)) - found.text.count(REPLACEMENT)
+    weight = len(_TWO.findall(found.text)) + 2 * long
+    return found.good >= 3 * found.wrong and weight >= _ENOUGH + found.wrong
+
+
+def may_be_utf_8(octets: bytes) -> bool:
+    """Whether raw octets are UTF-8, perhaps but for a few, or cut off."""
+    found = read(octets, "utf-8")
+    return found.whole or _is_mostly_utf_8(found)
+
+
+def _read_declared(octets: bytes, codec: str) -> Decoded | None:
+    """By the declared charset, as far as the octets agree; None if they do not."""
+    if octets.isascii() and not codec.startswith("iso-2022") and any(one in octets for one in ESCAPES[:2]):
+        return None  # ISO-2022-JP under the label of a charset that has no escape sequences
+    if codec in _UTF_16:
+        return _read_utf_16(octets, codec)
+    if codec == "utf-8":
+        return _read_utf_8(octets)
+    if codec in _STATES and codec != "iso-2022-jp":
+        return _read_states(octets, codec)
+    return None if _is_long_utf_8(octets, codec) else _read_local(octets, codec)
+
+
+def _read_local(octets: bytes, codec: str) -> Decoded | None:
+    """By the declared charset of some countries, which UTF-8 is not."""
+    if codec in JAPANESE:
+        return _read_as_japanese(octets, codec)
+    if codec in EAST_ASIAN:
+        return _settle(octets, read(octets, codec))
+    if codec in LATIN and (other := _find_east_asian(octets)):
+        return _make(read(octets, other), guessed=True)
+    found = read(octets, codec)
+    return _make(found, guessed=False) if found.whole or found.wrong * 6 <= found.good else None
+
+
+def _read_states(octets: bytes, codec: str) -> Decoded | None:
+    found = read(octets, codec)
+    is_small = len(found.text.replace(REPLACEMENT, "")) > 8 * found.text.count(REPLACEMENT)
+    return _make(found, guessed=False) if found.whole or is_small else None
+
+
+def _read_utf_16(octets: bytes, codec: str) -> Decoded | None:
+    """UTF-16 only where it can be: text that is also UTF-8, and without NUL, is that; so is what has marks
+    of nobody's writing in it.
+    """
+    found = read(octets, codec)
+    if octets.startswith(tuple(bom for bom, name in BOMS if name != "utf-8")):
+        return _make(found, guessed=False)
+    if b"\0" not in octets and (_is_utf_8(octets) or 8 * len(_ODD.findall(found.text)) >= len(found.text)):
+        return None
+    is_small = len(found.text.replace(REPLACEMENT, "")) > 8 * found.text.count(REPLACEMENT)
+    return _make(found, guessed=False) if found.whole or is_small else None
+
+
+def _read_utf_8(octets: bytes) -> Decoded | None:
+    found = read(octets, "utf-8")
+    if found.whole:
+        return _make(found, guessed=False)
+    # A long character is one by no chance; an octet that is replaced in another may leave two wrong places.
+    is_long = found.wrong <= 2 and _LONG.search(found.text.replace(REPLACEMENT, ""))
+    if not (found.fits or is_long) or octets.startswith(tuple(bom for bom, name in BOMS if name != "utf-8")):
+        return None
+    return _read_lines(octets, "utf-8") or _make(found, guessed=False)
+
+
+def _settle(octets: bytes, found: Reading) -> Decoded | None:
+    """A reading by the declared charset: as it is, line by line where some differ, or not at all."""
+    if not found.fits:
+        return None
+    if found.whole and not _LONG_PAIR.search(octets):
+        return _make(found, guessed=False)
+    return _read_lines(octets, found.codec) or _make(found, guessed=False)
+
+
+def _find_east_asian(octets: bytes) -> str:
+    """The East Asian codec of octets that nobody writes in Latin letters; "" for none."""
+    if is_plain_japanese(octets) and len(_KANA.findall(octets.decode("cp932", "replace"))) > 1:
+        return "cp932"
+    return "cp949" if is_plain_hangul(octets) else ""
+
+
+def _read_as_japanese(octets: bytes, codec: str) -> Decoded | None:
+    found = read_japanese(octets, codec)
+    if found.codec != codec:
+        return _make(found, guessed=True) if found.is_likely else None
+    if codec == "iso-2022-jp":
+        return _make(found, guessed=False) if found.whole or any(one in octets for one in ESCAPES) else None
+    return _settle(octets, found)
+
+
+def read_japanese(octets: bytes, declared: str) -> Reading:
+    """Japanese text by the charset that has the fewest wrong octets: its label tells the language."""
+    if any(one in octets for one in ESCAPES) or (declared == "iso-2022-jp" and octets.isascii()):
+        return read(octets, "iso-2022-jp")
+    if _LONG_PAIR.search(octets) and (rest := _drop_utf_8(octets)) != octets:
+        return read(octets, read_japanese(rest, declared).codec if rest.strip() else declared)
+    sjis, euc = read(octets, "cp932"), read(octets, "euc-jp")
+    is_kana = _KANA.search(euc.text) or (sjis.wrong and HALFWIDTH.search(sjis.text))
+    if declared == "euc-jp" and (euc.whole or (euc.fits and is_kana)):
+        return euc
+    if sjis.cost != euc.cost:
+        return min(sjis, euc, key=lambda one: one.cost)
+    if sjis.cost:
+        is_euc = declared == "euc-jp" or _has_more_kana(euc, sjis)
+    else:
+        is_euc = has_kana_pairs(octets) if HALFWIDTH.search(sjis.text) else declared == "euc-jp"
+    return euc if is_euc else sjis
+
+
+def _drop_utf_8(octets: bytes) -> bytes:
+    """The octets without the lines that are plainly UTF-8, which say nothing of the others' charset."""
+    return b"".join(line for line in octets.splitlines(keepends=True) if not _is_long_utf_8(line, "cp932"))
+
+
+def _has_more_kana(one: Reading, other: Reading) -> bool:
+    return len(_KANA.findall(one.text)) > len(_KANA.findall(other.text))
+
+
+def _read_lines(octets: bytes, codec: str) -> Decoded | None:
+    """Line by line, where some are of another charset than `codec`; None where they are not."""
+    lines = octets.splitlines(keepends=True)
+    if len(lines) < 2:
+        return None
+    foreign = [line for line in lines if not line.isascii() and not _is_of(line, codec)]
+    if not foreign:
+        return None
+    pieces: list[str] = []
+    known: dict[bytes, str] = {}
+    is_whole = True
+    for line in lines:
+        if line.isascii():
+            pieces.append(line.decode("ascii"))
+        elif _is_of(line, codec):
+            pieces.append(read(line, codec).text)
+        else:
+            text = known.get(line)
+            if text is None:
+                text = known[line] = _read_foreign(line, codec)
+            is_whole &= REPLACEMENT not in text
+            pieces.append(text)
+    return Decoded(_clean("".join(pieces)), codec, guessed=True, damaged=not is_whole)
+
+
+def _is_of(line: bytes, codec: str) -> bool:
+    if codec == "utf-8":
+        return _is_utf_8(line)
+    return not _is_long_utf_8(line, codec) and read(line, codec).whole
+
+
+def _read_foreign(line: bytes, codec: str) -> str:
+    """A line that is not of the text's codec, or is damaged."""
+    if codec != "utf-8" and _is_long_utf_8(line, codec):
+        return line.decode("utf-8")
+    main = read(line, codec)
+    if codec == "utf-8" and main.good >= main.wrong:
+        return main.text
+    if codec == "utf-8" and is_plain_japanese(line):
+        return read(line, "cp932").text
+    return main.text
+
+
+def _read_undeclared(octets: bytes) -> Decoded:
+    """By what the octets themselves show, then by what the message names elsewhere, then by a guess."""
+    for bom, codec in BOMS:
+        if octets.startswith(bom):
+            return _make(read(octets, codec), guessed=True)
+    if any(escape in octets for escape in ESCAPES):
+        codec = "iso2022_kr" if b"\x1b$)C" in octets else "iso-2022-jp"
+        return _make(read(octets, codec), guessed=True)
+    utf_8 = read(octets, "utf-8")
+    if utf_8.whole or (not utf_8.wrong and _LONG.search(utf_8.text.replace(REPLACEMENT, ""))):
+        return _make(utf_8, guessed=True)
+    if _has_utf_8(octets) or _is_mostly_utf_8(utf_8):
+        return _read_mixed(octets) or _make(utf_8, guessed=True)
+    for hint in budget.current().find_hints()[:_MOST_HINTS]:
+        if (found := read_hinted(octets, hint)) is not None:
+            return _make(found, guessed=True)
+    guess = budget.current().guess(octets, guess_codec)
+    found = read(octets, guess)
+    return _make(found if found.is_likely else read(octets, "cp1252"), guessed=True)
+
+
+def _has_utf_8(octets: bytes) -> bool:
+    """Whether some lines are UTF-8 by no chance."""
+    lines = [line for line in octets.splitlines() if not line.isascii() and _is_utf_8(line)]
+    text = b"".join(lines).decode("utf-8")
+    return 2 * len(_LONG.findall(text)) >= 2 * _ENOUGH or len(_TWO.findall(text)) >= 4 * _ENOUGH
+
+
+def _read_mixed(octets: bytes) -> Decoded | None:
+    """Lines of UTF-8, and others: those by a charset of their own, if they are another's in the main."""
+    lines = octets.splitlines(keepends=True)
+    foreign = [line for line in lines if not line.isascii() and not _is_utf_8(line)]
+    others = [line for line in foreign if not read(line, "utf-8").fits]
+    if len(lines) < 2 or not others:
+        return None
+    rest = b"".join(others)
+    codec = budget.current().guess(rest, guess_codec)
+    codec = codec if read(rest, codec).is_likely and codec != "cp1252" else "utf-8"
+    chosen = set(others)
+    text = "".join(read(line, codec if line in chosen else "utf-8").text for line in lines)
+    return Decoded(_clean(text), "utf-8", guessed=True, damaged=REPLACEMENT in text)

@@ -10,6 +10,7 @@ from relay.message.limits import FIELD
 from relay.message.text.budget import SAMPLE
 from relay.message.text.japanese import decode_euc_jp
 from relay.message.text.labels import find_codec
+from relay.message.text.readings import read
 
 _FIRST_HIGH = re.compile(rb"[\x80-\xff]")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
@@ -22,6 +23,17 @@ _KANJI = re.compile("[\u4e00-\u9fff]")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _JAPANESE_RUN = re.compile("[\u3041-\u30ff\u4e00-\u9fff]{2}")
 _HIGH_RUN = re.compile("[\u0080-\uffff]+")
+_HIGH_OCTETS = re.compile(rb"[\x80-\xff]+")
+_HANGUL = re.compile("[\uac00-\ud7a3 ]+")
+_ENOUGH_HANGUL = 8  # octets
+_ENOUGH_CHARACTERS = 8
+# The leads of the usual syllables and of the usual hanzi, those of level 1.
+_USUAL = (
+    ("cp949", "euc_kr", (0xB0, 0xC8)),
+    ("gb18030", "gb2312", (0xB0, 0xD7)),
+    ("big5", "big5", (0xA4, 0xC6)),
+)
+_FEW = 8  # one of so many may be wrong
 _EAST_ASIAN = {"gb18030", "cp949", "big5", "johab"}
 LATIN = {
     "cp1252",
@@ -49,20 +61,27 @@ def guess_codec(octets: bytes) -> str:
     # Begin a little before the first octet of interest, not within a character.
     start = max(0, first.start() - 64) if first else 0
     sample = octets[start : start + SAMPLE]
-    if _is_plain_japanese(sample):
+    if is_plain_japanese(sample):
         return "cp932"
     if _is_plain_euc_jp(sample):
         return "euc-jp"
-    codec = find_codec(_ask_library(sample))
+    codec = find_codec(_ask_library(_pair_up(sample)))
     if codec in _IMPROBABLE or codec in {"", "us-ascii", "utf-8"}:
         codec = "cp1252"
-    if codec == "gb18030" and _PRIVATE.search(sample.decode("gb18030", "replace")):
+    if codec not in _EAST_ASIAN | LATIN | {"cp932", "euc-jp"} and (usual := _find_plain_east_asian(sample)):
+        codec = usual
+    if codec == "gb18030" and _is_no_chinese(sample):
         codec = "cp874"  # Thai: short, it passes for Chinese that nobody writes
     if codec in _EAST_ASIAN:
         return _prefer_japanese(sample, codec)
     if codec not in LATIN and codec not in {"cp932", "euc-jp"} and _looks_western(sample):
         return "cp1252"
     return codec
+
+
+def _is_no_chinese(sample: bytes) -> bool:
+    text = sample.decode("gb18030", "replace")
+    return len(_PRIVATE.findall(text)) * _FEW > sum(character >= "\x80" for character in text)
 
 
 def _ask_library(sample: bytes) -> str:
@@ -90,31 +109,70 @@ def _prefer_japanese(sample: bytes, codec: str) -> str:
     return codec
 
 
-def _is_plain_japanese(sample: bytes) -> bool:
-    """Whether it is Shift_JIS beyond doubt: common kanji and kana, several in a row.
+def is_plain_japanese(sample: bytes) -> bool:
+    """Whether it is Shift_JIS beyond doubt: common kanji and kana, several in a row, with hardly any others.
 
     One alone is an accented letter or a Windows quotation mark before an ASCII letter.
     """
+    text, wrong = _read_sample(sample, "cp932")
+    beyond = [character for character in text if character >= "\x80"]
+    odd = wrong + sum(not _is_common(one) or "\uff61" <= one <= "\uff9f" for one in beyond)
+    return odd * _FEW <= len(beyond) and _JAPANESE_RUN.search(text) is not None
+
+
+def is_plain_hangul(sample: bytes) -> bool:
+    """Whether it is EUC-KR beyond doubt: words of nothing but usual syllables."""
+    runs = _HIGH_OCTETS.findall(sample)
+    if sum(map(len, runs)) < _ENOUGH_HANGUL or any(len(run) % 2 for run in runs):
+        return False
     try:
-        text = sample.decode("cp932")
+        text = b" ".join(runs).decode("euc_kr")
     except UnicodeDecodeError:
         return False
-    beyond = [character for character in text if character >= "\x80"]
-    return (
-        not any("\uff61" <= character <= "\uff9f" for character in beyond)
-        and all(map(_is_common, beyond))
-        and _JAPANESE_RUN.search(text) is not None
-    )
+    return _HANGUL.fullmatch(text) is not None and max(map(len, runs)) > 2
 
 
 def _is_plain_euc_jp(sample: bytes) -> bool:
     """Whether it is EUC-JP beyond doubt: common kanji, and kana that no Korean writes."""
-    text, whole = decode_euc_jp(sample)
-    if not whole or not all(map(_is_common, text)):
+    text, wrong = _read_sample(sample, "euc-jp")
+    beyond = [character for character in text if character >= "\x80"]
+    if (wrong + sum(not _is_common(one) for one in beyond)) * _FEW > len(beyond):
         return False
     hiragana = set(_HIRAGANA.findall(text))
     katakana = any(len(set(run)) > 1 for run in _KATAKANA_RUN.findall(text))
     return katakana or (len(hiragana) > 1 and not hiragana <= _LAUGHTER)
+
+
+def _read_sample(sample: bytes, codec: str) -> tuple[str, int]:
+    """The text without what is none, and how often that was; a character cut off at the end is none of it."""
+    found = read(sample, codec)
+    return found.text.replace("\ufffd", ""), found.wrong
+
+
+def _pair_up(sample: bytes) -> bytes:
+    """Without the runs of high octets that do not pair up, where most do: one misleads the library."""
+    runs = _HIGH_OCTETS.findall(sample)
+    odd = [run for run in runs if len(run) % 2]
+    most = sum(map(len, runs)) - sum(map(len, odd))
+    if not odd or 4 * (len(runs) - len(odd)) > most or most < sum(map(len, odd)):
+        return sample
+    return _HIGH_OCTETS.sub(lambda run: b"" if len(run[0]) % 2 else run[0], sample)
+
+
+def _find_plain_east_asian(sample: bytes) -> str:
+    """The charset whose usual characters nearly all of it are, though an octet is wrong; "" for none."""
+    for codec, strict, (first, last) in _USUAL:
+        text, wrong = _read_sample(sample, codec)
+        beyond = [character for character in text if character >= "\x80"]
+        odd = wrong + sum(not _is_within(character, strict, first, last) for character in beyond)
+        if len(beyond) >= _ENOUGH_CHARACTERS and odd * _FEW <= len(beyond):
+            return codec
+    return ""
+
+
+def _is_within(character: str, codec: str, first: int, last: int) -> bool:
+    octets = character.encode(codec, "ignore")[:1]
+    return bool(octets) and (first <= octets[0] <= last or 0xA1 <= octets[0] <= 0xA3)
 
 
 def _is_usual_korean(sample: bytes, codec: str) -> bool:

@@ -15,6 +15,8 @@ _PAIRS = re.compile(rb"(?:[\x21-\x7e]{2})+")
 _EUC_RUN = re.compile(
     rb"(?P<jis>(?:[\xa1-\xfe]{2})+)|(?P<kana>(?:\x8e[\xa1-\xdf])+)|(?P<sup>(?:\x8f[\xa1-\xfe]{2})+)"
 )
+HALFWIDTH = re.compile("[\uff61-\uff9f]")
+_HIGH = re.compile(rb"[\x80-\xff]+")
 _TO_7BIT = bytes(octet & 0x7F for octet in range(256))
 _TO_KANA = bytes(octet | 0x80 if 0x21 <= octet <= 0x5F else octet for octet in range(256))
 
@@ -86,6 +88,14 @@ def _decode_double(segment: bytes) -> str:
         at = found.end()
     pieces.append(segment[at:].decode("ascii", "replace"))
     return "".join(pieces)
+
+
+def has_kana_pairs(octets: bytes) -> bool:
+    """Whether all high octets pair up as in EUC-JP, and a pair is kana (rows A4, A5)."""
+    runs = _HIGH.findall(octets)
+    return all(len(run) % 2 == 0 for run in runs) and any(
+        0xA4 <= octet <= 0xA5 for run in runs for octet in run[::2]
+    )
 
 
 def decode_euc_jp(octets: bytes) -> tuple[str, bool]:

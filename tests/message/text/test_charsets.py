@@ -1,0 +1,234 @@
+"""Charsets by evidence: encodings × labels × whole, cut, one stray octet, one foreign line."""
+
+import base64
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.message.parse import parse
+from relay.message.text.charsets import decode
+from tests.support.charsets import CHARSETS, find_wrong, replace_octet
+
+JAPANESE = (
+    "本日の会議は午後三時からです。\nトナーが少なくなりました。\n至急、交換用カートリッジをご用意ください。\n"
+)
+KOREAN = "토너가 부족합니다.\n교체용 카트리지를 준비해 주십시오.\n오늘 회의는 오후 세 시부터입니다.\n"
+CHINESE = "今天的会议从下午三点开始。\n墨粉不足，请准备更换的墨盒。\n谢谢您的合作。\n"
+TAIWAN = "今天的會議從下午三點開始。\n墨水匣快用完了，請準備更換。\n謝謝您的合作。\n"
+ENCODINGS = [
+    ("utf-8", JAPANESE),
+    ("cp932", JAPANESE),
+    ("euc-jp", JAPANESE),
+    ("utf-8", KOREAN),
+    ("cp949", KOREAN),
+    ("gb18030", CHINESE),
+    ("big5", TAIWAN),
+]
+IDS = [f"{codec}-{text[:2]}" for codec, text in ENCODINGS]
+OWN = {
+    "utf-8": "utf-8",
+    "cp932": "shift_jis",
+    "euc-jp": "euc-jp",
+    "cp949": "euc-kr",
+    "gb18030": "gb2312",
+    "big5": "big5",
+}
+SUBJECTS = {JAPANESE: "会議のお知らせ", KOREAN: "회의 안내입니다", CHINESE: "会议通知", TAIWAN: "會議通知"}
+
+
+def is_nearly(found: str, text: str, most: int) -> bool:
+    """Whether no more than so many characters of the text are missing from what was found."""
+    found, at, missing = found.replace("\ufffd", ""), 0, 0
+    for character in text:
+        place = found.find(character, at, at + 6)
+        if place < 0:
+            missing += 1
+        else:
+            at = place + 1
+    return missing <= most and len(found) <= len(text) + most + 2
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(("codec", "text"), ENCODINGS, ids=IDS)
+def test_whole(codec, text, own):
+    assert decode(text.encode(codec), OWN[codec] if own else "").text == text
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(("codec", "text"), ENCODINGS, ids=IDS)
+def test_cut(codec, text, own, cut):
+    """Within the last character: it is no damage, and decides nothing."""
+    octets = text.strip().encode(codec)[:-cut]
+    assert is_nearly(decode(octets, OWN[codec] if own else "").text, text.strip(), 2)
+
+
+@pytest.mark.parametrize("stray", [b"\xff", b"\x80", b"\xfe", b"\xa0"])
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(("codec", "text"), ENCODINGS, ids=IDS)
+def test_one_stray_octet(codec, text, own, stray):
+    """The log of a UTF-8 system with one octet too many became Arabic letters."""
+    octets = text.encode(codec)
+    at = len(text[:9].encode(codec))
+    found = decode(octets[:at] + stray + octets[at:], OWN[codec] if own else "")
+    assert is_nearly(found.text, text, 12)
+    # With the octet behind it, it may be a character that those charsets have.
+    assert found.guessed or found.damaged or codec in {"big5", "gb18030", "cp949"}
+
+
+@pytest.mark.parametrize(
+    ("codec", "text", "foreign"),
+    [
+        ("utf-8", JAPANESE, "/share/見積書.xls\n".encode("cp932")),
+        ("utf-8", KOREAN, "/share/견적서.xls\n".encode("cp949")),
+        ("utf-8", JAPANESE, "/share/Größe.xls\n".encode("cp1252")),
+        ("cp932", JAPANESE, "/share/見積書の控え.xls\n".encode()),
+        ("euc-jp", JAPANESE, "/share/見積書の控え.xls\n".encode()),
+        ("cp949", KOREAN, "/share/견적서사본.xls\n".encode()),
+        ("cp932", JAPANESE, "/share/Größe.xls\n".encode("cp1252")),
+    ],
+)
+@pytest.mark.parametrize("own", [False, True])
+def test_one_foreign_line(codec, text, foreign, own):
+    """It does not decide for the rest."""
+    head, *rest = text.splitlines(keepends=True)
+    found = decode(head.encode(codec) + foreign + "".join(rest).encode(codec), OWN[codec] if own else "").text
+    assert found.startswith(head)
+    assert "".join(rest[-1:]) in found
+    assert "/share/" in found
+
+
+SINGLE = ["iso-8859-1", "windows-1252", "iso-8859-2", "koi8-r", "windows-1251", "iso-8859-15"]
+UTF_8 = ["請求書 2026年", "お世話になっております。", "견적서", "Dzień dobry, łączna kwota", "Привет, мир"]
+
+
+@pytest.mark.parametrize("label", SINGLE)
+@pytest.mark.parametrize("text", UTF_8)
+def test_utf_8_under_a_label_that_takes_anything(text, label):
+    """Scripts say iso-8859-1 by habit, and nobody can choose another charset in what Works shows."""
+    found = decode(text.encode(), label)
+    assert (found.text, found.guessed) == (text, True)
+
+
+@pytest.mark.parametrize("label", SINGLE)
+@pytest.mark.parametrize("text", UTF_8)
+def test_the_same_with_a_stray_octet(text, label):
+    octets = text.encode() * 3
+    found = decode(octets + b" \xff " + octets, label)
+    assert found.text.count(text) == 6
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("iso-8859-1", "Grüße, Ã© und 10 °C"),
+        ("iso-8859-1", "Ã©"),
+        ("iso-8859-1", "Müller & Söhne GmbH – Größe"),
+        ("windows-1251", "Отчёт за сентябрь"),
+        ("koi8-r", "Отчёт за сентябрь"),
+        ("iso-8859-2", "Žluťoučký kůň"),
+        ("windows-1254", "Şişli'de görüşme"),
+        ("windows-1253", "Καλημέρα σας"),
+        ("windows-1256", "السلام عليكم"),
+        ("tis-620", "สวัสดีครับ"),
+    ],
+)
+def test_a_label_that_is_right_is_believed(label, text):
+    found = decode(text.encode("cp1252" if label == "iso-8859-1" else label), label)
+    assert (found.text, found.guessed) == (text, False)
+
+
+@pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "iso-8859-2"])
+@pytest.mark.parametrize(("codec", "text"), [("cp932", JAPANESE), ("cp949", KOREAN)])
+def test_east_asian_text_is_not_latin(codec, text, label):
+    found = decode(text.encode(codec), label)
+    assert (found.text, found.guessed) == (text, True)
+
+
+HALFWIDTH = ["ﾌﾘｺﾐ", "ﾃﾞｰﾀ", "ﾊﾟｿｺﾝ", "ｻｸﾗ ﾐｷ", "ｱ", "ﾃｽﾄ.pdf", "ｶ)ﾔﾏﾀﾞ 10000"]
+FULLWIDTH = ["おかし", "テスト", "データ 12", "請求書について"]
+
+
+def word(octets: bytes, label: str) -> bytes:
+    return b"=?%s?B?%s?=" % (label.encode(), base64.b64encode(octets))
+
+
+@pytest.mark.parametrize("label", ["iso-2022-jp", "shift_jis"])
+@pytest.mark.parametrize("text", HALFWIDTH)
+def test_half_width_katakana(text, label):
+    """Banks' systems write them in eight bits; without an escape they were Chinese, Arabic or symbols."""
+    octets = text.encode("cp932")
+    assert decode(octets, label).text == text
+    message = b"Subject: " + word(octets, label) + b"\r\nContent-Type: text/plain; charset=" + label.encode()
+    mail = parse(message + b"\r\n\r\n" + octets).mail
+    assert (mail.subject, mail.body) == (text, text)
+    name = word(octets, label)
+    file = parse(b'Content-Type: application/pdf; name="' + name + b'"\r\n\r\nx').mail.attachments[0]
+    assert file.filename == text
+
+
+@pytest.mark.parametrize("label", ["iso-2022-jp", "shift_jis", "euc-jp"])
+@pytest.mark.parametrize("text", FULLWIDTH)
+@pytest.mark.parametrize("codec", ["euc-jp", "cp932"])
+def test_a_japanese_label_tells_the_language(codec, text, label):
+    assert decode(text.encode(codec), label).text == text
+
+
+@pytest.mark.parametrize("text", ["ﾌﾘｺﾐ", "漢字", "テスト", "ｱ漢字"])
+def test_under_euc_jp_valid_euc_jp_is_believed(text):
+    found = decode(text.encode("euc-jp"), "euc-jp")
+    assert (found.text, found.guessed) == (text, False)
+
+
+UTF_16 = ["utf-16", "utf-16le", "utf-16be", "ucs-2", "unicode", "iso-10646-ucs-2", "csunicode"]
+
+
+@pytest.mark.parametrize("label", UTF_16)
+@pytest.mark.parametrize(
+    "text", ["Backup finished OK.\nDisk 95% full\n", "バックアップ完了", "완료", "完了", "Größe für alle"]
+)
+def test_utf_16_is_believed_where_it_can_be(text, label):
+    """Text of other charsets under that label was one of CJK characters that nobody wrote."""
+    found = decode(text.encode(), label)
+    assert (found.text, found.guessed) == (text, True)
+    codec = "utf-16-be" if label == "utf-16be" else "utf-16-le"
+    real = decode(text.encode(codec), label)
+    assert real.text == text or (label == "utf-16" and text.isprintable())
+    assert decode(b"\xff\xfe" + text.encode("utf-16-le"), label).text == text
+
+
+@pytest.mark.parametrize(("codec", "text"), [one for one in ENCODINGS if one[0] != "utf-8"])
+@pytest.mark.parametrize("cut", [0, 1])
+@pytest.mark.parametrize("label", ["own", "none"])
+def test_a_raw_subject_beside_a_text(codec, text, cut, label):
+    """Devices cut subjects by octets; the text beside them says the charset."""
+    subject = SUBJECTS[text].encode(codec)
+    subject = subject[: len(subject) - cut]
+    charset = OWN[codec] if label == "own" else "us-ascii"
+    message = (
+        b"Subject: " + subject + b"\r\nContent-Type: text/plain; charset=" + charset.encode() + b"\r\n\r\nx"
+    )
+    found = parse(message).mail.subject
+    if label == "own" or codec in {"cp932", "euc-jp"}:
+        assert found.rstrip("\ufffd") == SUBJECTS[text][: len(SUBJECTS[text]) - cut]
+
+
+@pytest.mark.parametrize(("codec", "text"), [one for one in ENCODINGS if one[0] != "utf-8"])
+def test_a_text_without_a_label_is_of_the_subjects_charset(codec, text):
+    short = SUBJECTS[text].encode(codec)
+    message = b"Subject: " + word(short, OWN[codec]) + b"\r\nContent-Type: text/plain\r\n\r\n" + short
+    assert parse(message).mail.body == SUBJECTS[text]
+
+
+@pytest.mark.parametrize("charset", CHARSETS.values(), ids=lambda charset: charset.label)
+@settings(max_examples=120, deadline=None)
+@given(data=st.data())
+def test_one_octet_replaced(charset, data):
+    """Wrong at most up to the next ASCII octet or the line's end; tests/long/fuzz has more draws."""
+    text = data.draw(st.text(charset.letters, min_size=1, max_size=60))
+    octets = text.encode(charset.codec)
+    at = data.draw(st.integers(0, len(octets) - 1))
+    octet = data.draw(st.integers(0, 255))
+    broken, begin, end = replace_octet(octets, at, octet)
+    assert find_wrong(octets, broken, begin, end, charset) == ""
