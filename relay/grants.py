@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 REFRESH_TOKEN_LIFE = 90 * 86400.0  # seconds; Works API §2
+# Days before a grant dies that nothing but a person can renew: at each of them it is said so.
+EXPIRY_MARKS = (1, 7, 14, 30)
 
 
 class GrantError(Exception):

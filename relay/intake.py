@@ -12,7 +12,8 @@ import time
 import structlog
 
 from relay import metrics, reply
-from relay.config.model import Account, Config
+from relay.config.current import Current
+from relay.config.model import Account
 from relay.config.rules import choose_account, find_rules
 from relay.conversion.effort import costs_little
 from relay.courier import Courier
@@ -28,8 +29,8 @@ log = structlog.get_logger("intake")
 class Intake:
     """Takes submissions from the door and from commands."""
 
-    def __init__(self, config: Config, spool: Spool, courier: Courier) -> None:
-        self._config = config
+    def __init__(self, current: Current, spool: Spool, courier: Courier) -> None:
+        self._current = current
         self._spool = spool
         self._courier = courier
         self._verdicts = courier.verdicts
@@ -41,10 +42,6 @@ class Intake:
         # What is on its way to the spool: by what makes two submissions the same, the session and its end.
         self._arriving: dict[_Same, tuple[str, asyncio.Future[None]]] = {}
 
-    def configure(self, config: Config) -> None:
-        """Go on by another configuration."""
-        self._config = config
-
     def writer(self) -> ContentWriter:
         """Where content flows, on the spool's own file system."""
         return self._spool.writer()
@@ -54,7 +51,7 @@ class Intake:
         room = self._spool.room()
         if not room.accepting:
             return reply.SPOOL_UNAVAILABLE if room.trouble else reply.SPOOL_FULL
-        return None if self._config.account else reply.NO_ACCOUNT
+        return None if self._current.config.account else reply.NO_ACCOUNT
 
     def replied(self, session: str) -> None:
         """The reply to the session's last message was written to its socket."""
@@ -125,7 +122,7 @@ class Intake:
             submission.content.discard()
             return reply.NO_ACCOUNT
         try:
-            wait = self._config.delivery.wait
+            wait = self._current.config.delivery.wait
             waits = not submission.hold and 0 < wait >= self._courier.forecast(account.name, envelope.line)
             queue_id = await self._spool.put(submission, account.name, waits=waits)
         except SpoolError as error:
@@ -167,7 +164,7 @@ class Intake:
         queue_id, session = known.queue_id, submission.envelope.session
         self._answer_for(session, queue_id)
         log.info("message submitted again", queue_id=queue_id, session=session, state=known.state.value)
-        wait = self._config.delivery.wait
+        wait = self._current.config.delivery.wait
         with contextlib.suppress(SpoolError):
             settled = await self._verdicts.wait_for_verdict(queue_id, known.account, wait, again=True)
             if settled is not None:
@@ -181,10 +178,10 @@ class Intake:
 
     def _choose(self, submission: Submission) -> Account | None:
         envelope = submission.envelope
-        rules = find_rules(self._config, envelope)
+        rules = find_rules(self._current.config, envelope)
         with submission.content.map() as content:
             return choose_account(
-                self._config, rules, lambda: originator_address(content), envelope.reverse_path
+                self._current.config, rules, lambda: originator_address(content), envelope.reverse_path
             )
 
 

@@ -7,11 +7,12 @@ holds an address, a subject or an id.
 """
 
 from collections.abc import Iterable
+from itertools import product
 
 import prometheus_client as prometheus
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from relay.outcome import Action
+from relay.outcome import Action, Blame
 
 # A series for the moment of birth of each counter says nothing here and doubles the page.
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -44,8 +45,8 @@ REFUSALS = Counter(
 )
 ATTEMPTS = Counter(
     "relay_attempts",
-    "Attempts to send that ended, by action; each unknown one is a possible duplicate",
-    ["action"],  # outcome.Action
+    "Attempts to send that ended, by action and whose trouble it was; each unknown one may be a duplicate",
+    ["action", "blame"],  # outcome.Action, outcome.Blame
     registry=REGISTRY,
 )
 LOSSES = Counter(
@@ -96,7 +97,6 @@ _TEMPORARY = ("421", "450", "451", "452", "454")
 _PERMANENT = ["500", "501", "502", "503", "504", "530", "535", "538", "550", "552", "553", "554", "555"]
 _CLOSED: tuple[tuple[Counter | Histogram, Iterable[str]], ...] = (
     (MESSAGES, ("relayed", "queued", "refused", "deferred")),
-    (ATTEMPTS, (action.value for action in Action)),
     (NOTICES, ("sender", "operator", "nobody")),
     (API_SECONDS, ("2xx", "4xx", "429", "5xx", "none")),
     (REFRESHES, ("granted", "refused", "unavailable")),
@@ -104,6 +104,8 @@ _CLOSED: tuple[tuple[Counter | Histogram, Iterable[str]], ...] = (
     (LOGINS, ("accepted", "refused")),
     (REFUSALS, (*_TEMPORARY, *_PERMANENT)),
 )
+for _action, _blame in product(Action, Blame):
+    ATTEMPTS.labels(_action.value, _blame.value)
 for _series, _values in _CLOSED:
     for _value in _values:
         _series.labels(_value)

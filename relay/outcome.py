@@ -1,4 +1,4 @@
-"""What became of one attempt to send, in the words of RFC 3464 §2.3.3.
+"""What became of one attempt to send, in the words of RFC 3464 §2.3.3; and what is wrong for longer.
 
 An API that refuses mail is the relay's daily work, so a refusal is a value and not an exception.
 """
@@ -97,3 +97,30 @@ class Outcome:
     def may_have_been_taken(self) -> bool:
         """Whether sending the message again could make a second mail of it."""
         return self.action in (Action.RELAYED, Action.UNKNOWN)
+
+
+class TroubleKind(StrEnum):
+    """What is wrong with the relay, or with what it needs."""
+
+    ACCOUNT = "account"  # an account's mail waits
+    API = "api"  # Works is down
+    GRANT_EXPIRES = "grant expires"  # a grant dies soon, and does not renew itself
+    DAMAGE = "damage"  # something in the spool is not what was written
+    MESSAGE_HELD = "message held"  # a message waits for a person
+    NOT_TOLD = "not told"  # a message failed, and its sender could not be told
+    NO_ROOM = "no room"  # new mail is not accepted
+    SPOOL = "spool"  # the spool's files are not the ones that are open
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that a person should know of. Times are seconds since the epoch."""
+
+    kind: TroubleKind
+    name: str  # of the account or the message; "" where there is only one
+    reason: str  # a sentence
+    since: float
+    person: bool = True  # whether a person must act; otherwise it passes by itself
+    deadline: float | None = None  # when it gets worse by itself
+    ended: float | None = None  # None: it goes on
+    told: tuple[tuple[str, float], ...] = ()  # who was told, and when

@@ -4,31 +4,35 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import structlog
 
+from relay import metrics
+from relay.config.current import Current
 from relay.config.load import ConfigError
 from relay.config.model import Account, Config, Works
-from relay.courier import Courier
+from relay.courier import Courier, Settling, Standing, Tools
+from relay.courier.judgement import AccountHold
+from relay.envelope import Origin
 from relay.host import systemd
 from relay.host.allocator import limit_arenas
 from relay.host.clock import Clock
 from relay.intake import Intake
-from relay.notices import Operator, Senders
-from relay.notices.operator_mail import choose_healthy
+from relay.notices import OperatorMail, Senders
 from relay.operator import control
 from relay.operator.accepting import Accepting
 from relay.operator.doctor import Desk
 from relay.operator.learning import Learned
+from relay.operator.trouble import Troubles, describe
 from relay.operator.verbs import Verbs
+from relay.outcome import Action, Outcome, Scope, TroubleKind
 from relay.smtp.server import ListenError, Server
-from relay.spool import Spool, SpoolError
-from relay.spool.sqlite.engine import SqliteSpool
+from relay.spool import Entry, Room, SpoolError
+from relay.stores import open_grants, open_spool
 from relay.works.auth.authorizer import Authorizer
-from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
 from relay.works.diagnosis import Failure, diagnose_failure
@@ -58,23 +62,53 @@ class Service:
         clock: Clock | None = None,
         sockets: systemd.PassedSockets | None = None,
     ) -> None:
-        self.config = config
-        self._clock = clock or Clock()
+        self.current = Current(config)
+        self._clock = clock = clock or Clock()
+        self.started = time.time()  # seconds since the epoch
+        self.troubles = Troubles(clock.wall)
+        self.spool = open_spool(config, report=self._report_damage, clock=clock)
+        self.accepting = Accepting(self.spool, self._on_room)
+        self.grants = open_grants(config)
+        self.authorizer = Authorizer(
+            AuthServer(config.works), self.grants, self._on_grant, clock.wall, self._on_warning
+        )
+        self.client = Client(config.works, self.authorizer)
+        self.pacing = Pacing(config.works.requests_per_minute, _limits(config), clock.steady)
+        self.current.subscribe(self._pace)
+        self.standing = Standing(self.current, self.pacing.circuit, clock)
+        self.senders = Senders(self.current, self.spool, self.standing, clock.wall, self._on_silence)
+        self.operator = OperatorMail(
+            self.current, self.spool, self.standing, clock.wall, self.troubles.note_told
+        )
+        self.troubles.subscribe(self.operator.hear)
+        self.standing.subscribe(self)
+        tools = Tools(self.spool, self.client, self.pacing, self.standing.judge)
+        settling = Settling(self.spool, self.senders, self._on_hold)
+        self.courier = Courier(self.current, tools, self.standing, settling, clock)
+        self.intake = Intake(self.current, self.spool, self.courier)
+        self.server = Server(config, self.intake, sockets)
+        self.verbs = Verbs(self.spool, self.standing, self.intake, self._other_verbs())
+        self.current.subscribe(lambda _: self._keep_alive())
         self._listen = listen
-        self._sockets = sockets
         self._stack = AsyncExitStack()
         self._alive: asyncio.Task[None] | None = None
-        self._serving = False
         self._stopping_since = 0.0  # monotonic
-        self.started = time.time()  # seconds since the epoch
-        self.spool: Spool = SqliteSpool(
-            config.state_dir / "spool",
-            keep_free=config.spool.keep_free,
-            report=self._report_damage,
-            clock=self._clock,
-        )
-        self.accepting = Accepting(self.spool)
-        self.grants = FileGrants(config.state_dir)
+
+    @property
+    def config(self) -> Config:
+        """The configuration of this moment."""
+        return self.current.config
+
+    def _other_verbs(self) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
+        """What parts of the service can be asked besides the queue."""
+        desk = Desk(lambda: self.config, self.server.recorder)
+        learned = Learned(lambda: self.config, self.server.learning, self.spool, self.reload)
+        return desk.verbs | learned.verbs | {"troubles": self._list_troubles}
+
+    async def _list_troubles(self) -> dict[str, Any]:
+        """What is wrong, and what was."""
+        troubles = self.troubles
+        return {"current": [*map(describe, troubles.current)], "ended": [*map(describe, troubles.ended)]}
 
     async def start(self) -> None:
         """Start everything, or nothing.
@@ -91,26 +125,15 @@ class Service:
             raise
 
     async def _start(self) -> None:
-        config = self.config
         await self.spool.open()
         self._stack.push_async_callback(self.spool.close)
-        self.authorizer = Authorizer(
-            AuthServer(config.works), self.grants, self._on_grant, self._clock.wall, self._on_warning
-        )
         self._stack.push_async_callback(self._close_authorizer)
-        self.client = Client(config.works, self.authorizer)
         self._stack.push_async_callback(self.client.aclose)
-        self.pacing = Pacing(
-            config.works.requests_per_minute, {a.name: a for a in config.account}, self._clock.steady
-        )
-        self.courier = Courier(config, self.spool, self.client, self.pacing, self._clock)
-        self._stack.push_async_callback(self._open_notices().stop)
+        self._stack.push_async_callback(self.operator.stop)
         self._keep_alive()
         await self.courier.start()
         self.operator.resume()
         self._stack.push_async_callback(self._stop_flow)
-        self.intake = Intake(config, self.spool, self.courier)
-        self.verbs = Verbs(self.spool, self.courier, self.intake)
         watching = asyncio.create_task(self.accepting.watch(), name="accepting")
         self._stack.callback(watching.cancel)
         if self._listen:
@@ -136,63 +159,78 @@ class Service:
 
         A session whose content comes to its end meanwhile is told `queued`: the message is on disk.
         """
-        doors = [self.server.stop()] if self._serving else []
-        await asyncio.gather(self.courier.stop(_GRACE), *doors)
+        await asyncio.gather(self.courier.stop(_GRACE), self.server.stop())
 
-    def _open_notices(self) -> Operator:
-        """Let senders and the operator be told."""
-        config, courier, wall = self.config, self.courier, self._clock.wall
-        self.senders = Senders(config, self.spool, self._choose_for_sender, wall)
-        self.operator = Operator(config, self.spool, self._choose_for_operator, wall)
-        courier.notices = self.senders
-        self.senders.on_silence = self.operator.report_silence
-        courier.on_trouble = self.operator.report
-        courier.on_hold = self.operator.report_hold
-        return self.operator
+    def _pace(self, config: Config) -> None:
+        self.pacing.configure(config.works.requests_per_minute, _limits(config))
+
+    # What the parts find wrong goes into the registry, and nowhere else.
 
     def _report_damage(self, name: str, reason: str) -> None:
-        """The spool is there before the operator's notices are, and looks at messages only after."""
-        self.operator.report_damage(name, reason)
+        """The spool set something aside."""
+        metrics.DAMAGED.inc()
+        self.troubles.begin(TroubleKind.DAMAGE, name, reason)
 
-    def _choose_for_sender(self, name: str) -> Account | None:
-        """The failed message's account; another one if it is in trouble and another one is not."""
-        ill, own = self.courier.accounts.troubles, self.config.find_account(name)
-        well = own is not None and name not in ill
-        return own if well else choose_healthy(self.config.account, ill) or own
+    def _on_room(self, room: Room) -> None:
+        """New mail is refused, or taken again."""
+        if room.accepting:
+            self.troubles.end(TroubleKind.NO_ROOM)
+        else:
+            reason = room.trouble or "the spool's disk has less free than keep_free, or cannot be used"
+            self.troubles.begin(TroubleKind.NO_ROOM, "", reason)
 
-    def _choose_for_operator(self, avoid: str) -> Account | None:
-        return choose_healthy(self.config.account, {avoid, *self.courier.accounts.troubles})
+    def _on_hold(self, entry: Entry, outcome: Outcome) -> None:
+        """A message waits for a person. It had its 250: it may wait, but not unseen."""
+        if entry.envelope.origin is not Origin.NOTICE:  # nothing is said about what we say
+            self.troubles.begin(TroubleKind.MESSAGE_HELD, entry.queue_id, outcome.reason)
+
+    def _on_silence(self, entry: Entry, outcome: Outcome) -> None:
+        """A message failed after its 250, and no notice to its sender could be made."""
+        self.troubles.begin(TroubleKind.NOT_TOLD, entry.queue_id, outcome.reason)
+
+    def account_changed(self, account: str, hold: AccountHold | None) -> None:
+        """An account's mail waits, or goes again."""
+        if hold is None:
+            self.troubles.end(TroubleKind.ACCOUNT, account)
+        else:
+            reason = hold.outcome.reason
+            self.troubles.begin(TroubleKind.ACCOUNT, account, reason, person=hold.held)
+
+    def api_changed(self, outcome: Outcome | None) -> None:
+        """Works is down, or up again."""
+        if outcome is None:
+            self.troubles.end(TroubleKind.API)
+        else:
+            self.troubles.begin(TroubleKind.API, "", outcome.reason, person=False)
 
     def _on_grant(self, account: str, failure: Failure | None) -> None:
         """The authorizer knows before any message does whether an account can send."""
         if self.config.find_account(account) is None:
             return  # it has left the configuration since
         if failure is None:
-            self.courier.stop_account(account, None)
-            self.operator.report(account, None)
+            self.standing.release(account)
+            self.troubles.end(TroubleKind.ACCOUNT, account)
             return
         outcome = diagnose_failure(failure, account=account)
         # A refused refresh is known at half of the access token's life: mail goes on with the rest of it,
         # and the message that finds the token dead stops the account. The operator hears of it now.
         if self.authorizer.can_send(account):
-            self.operator.report(account, outcome)
-        else:
-            self.courier.stop_account(account, outcome)
+            person = outcome.action is Action.HELD
+            self.troubles.begin(TroubleKind.ACCOUNT, account, outcome.reason, person=person)
+        elif outcome.scope is Scope.ACCOUNT:
+            self.standing.hold(account, outcome)
 
     def _on_warning(self, account: str, days: int) -> None:
-        """A grant that does not renew itself dies in at most so many days."""
+        """A grant that does not renew itself dies in at most so many days; 0: it does no longer."""
         grant = self.authorizer.grant(account)
-        if grant is not None:
-            mark = self.authorizer.warned(account)
-            self.operator.warn(account, days, grant, lambda: self.authorizer.warned(account) == mark)
+        if not days or grant is None:
+            self.troubles.end(TroubleKind.GRANT_EXPIRES, account)
+            return
+        reason = f"the account's grant dies in at most {days} day{'s' if days > 1 else ''}"
+        deadline = grant.refresh_expires_at
+        self.troubles.begin(TroubleKind.GRANT_EXPIRES, account, reason, deadline=deadline)
 
     async def _start_doors(self) -> None:
-        self.server = Server(self.config, self.intake, self._sockets)
-        desk = Desk(lambda: self.config, self.server.recorder)
-        learned = Learned(
-            lambda: self.config, self.server.learning, self.spool, self.courier.wake, self.reload
-        )
-        self.verbs.more.update(desk.verbs | learned.verbs)
         path = self.config.state_dir / "control.sock"
         controls = control.Server(path, self.verbs)
         try:
@@ -201,7 +239,6 @@ class Service:
             raise SpoolError(f"{error.strerror}: {path}") from error
         self._stack.push_async_callback(controls.stop)
         await self.server.start()
-        self._serving = True
         spool = self.config.spool
         tending = asyncio.create_task(self.spool.tend(spool.keep_failed, spool.keep_history))
         self._stack.callback(tending.cancel)
@@ -214,12 +251,7 @@ class Service:
         """
         before = self.config
         await self.server.reload(config)
-        self.config = config
-        self.pacing.configure(config.works.requests_per_minute, {a.name: a for a in config.account})
-        self.senders.config = self.operator.config = config
-        self.intake.configure(config)
-        self._keep_alive()
-        self.courier.configure(config)
+        self.current.replace(config)
         later = [name for name in _FIXED if getattr(before, name) != getattr(config, name)]
         if _lasting(before.works) != _lasting(config.works):
             later.append("works")
@@ -230,6 +262,10 @@ class Service:
         """Stop accepting, let what is in flight end, leave the rest in the spool."""
         self._stopping_since = time.monotonic()
         await self._stack.aclose()
+
+
+def _limits(config: Config) -> dict[str, Account]:
+    return {account.name: account for account in config.account}
 
 
 def _lasting(works: Works) -> Works:

@@ -14,6 +14,7 @@ from relay.console.app import build
 from relay.console.server import FEW, Server
 from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview
 from relay.mail import Weight
+from relay.outcome import TroubleKind
 from relay.service import Service
 from relay.smtp.server import ListenError
 from relay.spool import WAITING, Entry, NoSuchMessage, SpoolError, State
@@ -80,13 +81,14 @@ class ServiceStatus:
 
     async def _warn_of_damage(self) -> AsyncIterator[str]:
         """What was set aside since the start, and still waits for a person."""
-        for name, reason in list(self._service.operator.damaged.items())[-_MOST_DAMAGED:]:
+        damage = [one for one in self._service.troubles.current if one.kind is TroubleKind.DAMAGE]
+        for one in damage[-_MOST_DAMAGED:]:
             try:
-                waits = (await self._service.spool.show(name)).state is State.HELD
+                waits = (await self._service.spool.show(one.name)).state is State.HELD
             except NoSuchMessage:
                 waits = True  # a file without a row
             if waits:
-                yield f"set aside as damaged: {name}: {reason}"
+                yield f"set aside as damaged: {one.name}: {one.reason}"
 
     async def problems(self) -> tuple[str, ...]:
         """Why mail would not be taken now."""

@@ -1,17 +1,20 @@
 """Claim, convert, pace, send, settle, for ever: from the spool to Works.
 
-courier     the loop: whose turn it is, and how each claim ends
-attempt     one claimed message: converted, and sent in one request or several
-rules       the attempt's outcomes → how the message is settled
-patience    when a message's time is up, and when it is not its fault
-accounts    accounts in trouble: their mail waits, and one message at a time probes
-suspects    messages that Works refuses as their account's trouble while others pass
-strangers   accounts that mail waits for and that are not in the configuration
-sessions    SMTP sessions that wait for a verdict
-backlog     how many messages come before one, as far as is known
+courier       the loop: whose turn it is
+attempt       one claimed message: converted, and sent in one request or several
+judgement/    what an outcome means, given the ones before
+standing      how the API and each account stand: what the judgement knows
+settling      how a claim ends: written once, heard, told
+probes        asks Works whether a trouble is over
+slots         attempts that may be under way at once
+verdicts      SMTP sessions that wait for a verdict
+forecast      how long a message is likely to wait for its turn
+unconfigured  accounts that mail waits for and that are not in the configuration
 """
 
-from relay.courier.attempt import conversion
+from relay.courier.attempt import Tools, conversion
 from relay.courier.courier import Courier
+from relay.courier.settling import Settling
+from relay.courier.standing import Standing
 
-__all__ = ["Courier", "conversion"]
+__all__ = ["Courier", "Settling", "Standing", "Tools", "conversion"]

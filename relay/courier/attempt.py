@@ -4,18 +4,17 @@
 done; the 202 as soon as its status line is there. What was cut off in between is unknown.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from relay.config.model import Account, Config
 from relay.config.rules import Rules, find_rules
 from relay.conversion.pool import Converter
-from relay.courier.judgement.holds import Trouble
-from relay.courier.judgement.rules import DAY_IS_FULL
+from relay.courier.judgement import DAY_IS_FULL, AccountHold, Judgement, Tried
 from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request
 from relay.outcome import Action, Blame, Outcome
-from relay.spool import Claim, Spool
+from relay.spool import Claim, Settlement, Spool
 from relay.works.client import Client
 from relay.works.diagnosis import Failure, diagnose_failure
 from relay.works.pace.pacing import Pacing, Slot
@@ -31,7 +30,7 @@ class Tools:
     spool: Spool
     client: Client
     pacing: Pacing
-    learn: Callable[[str, str, Outcome], Outcome]  # account, message, outcome → what it means
+    judge: Callable[[Tried, Sequence[Outcome], Outcome], Judgement]  # see `Standing.judge`
     converter: Converter = field(default_factory=Converter)
 
 
@@ -41,7 +40,7 @@ class Share:
 
     claim: Claim
     slot: Slot
-    probe: Trouble | None = None  # of which trouble of its account it is the probe
+    probe: AccountHold | None = None  # of which trouble of its account it tries whether it is over
 
 
 @dataclass(slots=True)
@@ -52,7 +51,9 @@ class Attempt:
     config: Config
     claim: Claim
     account: Account
-    outcomes: list[Outcome] = field(default_factory=list)
+    probe: bool = False  # it tries whether a trouble of its account is over
+    outcomes: list[Outcome] = field(default_factory=list)  # what its requests' ends mean
+    settlement: Settlement | None = None  # None: nothing has ended yet
     losses: tuple[Loss, ...] = ()
     _requests: int = 1
     _served: list[str] = field(default_factory=list)
@@ -70,22 +71,25 @@ class Attempt:
             converted = await self._convert()
         except Unconvertible as error:
             slot.cancel()
-            self.outcomes = [Outcome(Action.FAILED, error.status, Blame.MESSAGE, error.reason)]
+            self._judge(Outcome(Action.FAILED, error.status, Blame.MESSAGE, error.reason))
             return
         self.losses, self._requests = converted.losses, len(converted.requests)
         for number, request in enumerate(converted.requests):
             if number:
                 slot = await self.tools.pacing.slot(self.account.name)
             with slot:
-                outcome = await self._send(number, request, slot)
-            self.outcomes.append(outcome)
+                outcome = self._judge(await self._send(number, request, slot))
             if not self._goes_on(outcome):
                 return
 
-    @property
-    def complete(self) -> bool:
-        """Whether every request was made."""
-        return len(self.outcomes) >= self._requests
+    def _judge(self, outcome: Outcome) -> Outcome:
+        """A request ended so; what that means."""
+        complete = len(self.outcomes) + 1 >= self._requests
+        tried = Tried(self.claim, self.losses, probe=self.probe, complete=complete)
+        judgement = self.tools.judge(tried, self.outcomes, outcome)
+        self.outcomes.append(judgement.outcome)
+        self.settlement = judgement.settlement
+        return judgement.outcome
 
     def _goes_on(self, outcome: Outcome) -> bool:
         # One unknown outcome does not keep the others' mail back; two in a row are an outage.
@@ -131,7 +135,7 @@ class Attempt:
         self._open, self._taken = None, False
         if outcome.action is Action.RELAYED:
             self._served += request.recipients
-        return self.tools.learn(self.account.name, claim.entry.queue_id, outcome)
+        return outcome
 
     def _recorder(self, number: int) -> Callable[[int], Awaitable[None]]:
         async def record(status: int) -> None:
@@ -142,16 +146,15 @@ class Attempt:
 
         return record
 
-    async def cut_off(self) -> bool:
-        """Write down what an interruption leaves; whether anything was begun at all."""
+    async def cut_off(self) -> None:
+        """Write down what an interruption leaves."""
         if self._taken:
-            self.outcomes.append(_TAKEN)
+            self._judge(_TAKEN)
         elif self._open is not None:
             outcome = diagnose_failure(Failure.INTERRUPTED)
             await self.tools.spool.record(self.claim, self._open, outcome)
-            self.outcomes.append(outcome)
+            self._judge(outcome)
         self._open, self._taken = None, False
-        return bool(self.outcomes)
 
 
 def conversion(config: Config, account: Account | None, rules: Rules) -> Conversion:

@@ -6,11 +6,11 @@ the account may have been taken out by mistake.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
 
 import structlog
 
-from relay.courier.judgement.holds import Accounts
+from relay.config.current import Current
+from relay.courier.standing import Standing
 from relay.outcome import Action, Blame, Outcome, Scope
 from relay.spool import Spool, SpoolError
 
@@ -19,18 +19,18 @@ log = structlog.get_logger("accounts")
 _LOOK_EVERY = 300.0  # seconds
 
 
-class Strangers:
+class Unconfigured:
     """Looks for them at the start, after each reload, and once in a while."""
 
-    def __init__(self, spool: Spool, accounts: Accounts, configured: Callable[[], Collection[str]]) -> None:
+    def __init__(self, spool: Spool, standing: Standing, current: Current) -> None:
         """Args:
         spool: whose mail.
-        accounts: told of each as of an account in trouble.
-        configured: the names in the configuration at this moment.
+        standing: told of each as of an account in trouble.
+        current: the configuration.
         """
         self._spool = spool
-        self._accounts = accounts
-        self._configured = configured
+        self._standing = standing
+        self._current = current
         self._known: set[str] = set()
         self._soon = asyncio.Event()
 
@@ -38,7 +38,7 @@ class Strangers:
         """The configuration is another one."""
         self._soon.set()
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Look for ever."""
         while True:
             self._soon.clear()
@@ -53,12 +53,12 @@ class Strangers:
     async def _look(self) -> None:
         waiting = set(await self._spool.accounts())
         # Asked after the spool, whose answer takes a while: what is configured now is not touched.
-        configured = set(self._configured())
+        configured = {account.name for account in self._current.config.account}
         for name in self._known - waiting - configured:
-            self._accounts.release(name)
+            self._standing.release(name)
         self._known = waiting - configured
         for name in sorted(self._known):
-            self._accounts.stop(name, _judge(name))
+            self._standing.hold(name, _judge(name))
 
 
 def _judge(name: str) -> Outcome:

@@ -9,28 +9,30 @@ yet, of messages that wait for a person and of damage: the next mail names all o
 import asyncio
 import contextlib
 import smtplib
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 
 from relay import metrics
+from relay.config.current import Current
 from relay.config.fields import split_address
-from relay.config.model import Account, Config
-from relay.envelope import Origin
-from relay.grants import Grant
+from relay.courier.standing import Standing
+from relay.grants import EXPIRY_MARKS
 from relay.notices.compose import Letterhead, list_some, write_plain
-from relay.notices.sender import Choose, submit
+from relay.notices.sender import choose_healthy, submit
 from relay.notices.texts import LANGUAGES, Words
 from relay.notices.told import DAMAGE, FORGET, HELD, KINDS, SILENCE, Told
-from relay.outcome import Action, Outcome
-from relay.spool import Entry, Spool, SpoolError, State
+from relay.outcome import Trouble, TroubleKind
+from relay.spool import Spool, SpoolError, State
 
 log = structlog.get_logger("notices")
 _FALLBACK_PATIENCE = 20.0  # seconds
 _AGAIN = 300.0  # seconds, when no way led anywhere and there is something to tell still
-_MOST_DAMAGED = 100  # remembered for the console; the log has all of them
+_DAY = 86400.0
+# What is told of by name, several in one mail, until a person has dealt with it.
+_NAMED = {TroubleKind.DAMAGE: DAMAGE, TroubleKind.MESSAGE_HELD: HELD, TroubleKind.NOT_TOLD: SILENCE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,66 +46,104 @@ class _News:
     lasts: Callable[[], bool]  # whether there is something to tell still
     account: str = ""  # whose trouble it is: told by another one
     once: bool = False  # when it is told, it is over
+    about: tuple[tuple[TroubleKind, str], ...] = ()  # of which troubles it tells
 
 
-class Operator:
-    """Writes to the operator."""
+class OperatorMail:
+    """Writes to the operator what the registry of troubles tells."""
 
-    def __init__(self, config: Config, spool: Spool, choose: Choose, now: Callable[[], float]) -> None:
-        """As Senders; `choose` gives an account that can send, preferably not this one."""
-        self.config = config
+    def __init__(
+        self,
+        current: Current,
+        spool: Spool,
+        standing: Standing,
+        now: Callable[[], float],
+        note_told: Callable[[TroubleKind, str, str], None],
+    ) -> None:
+        """Args:
+        current: who is told, and how.
+        spool: where mail to the operator goes.
+        standing: which accounts can send.
+        now: seconds since the epoch.
+        note_told: told of what kind of trouble, and whose, somebody heard.
+        """
+        self._current = current
         self._spool = spool
-        self._choose = choose
+        self._standing = standing
         self._now = now
-        self._told = Told(config.state_dir / "told.json")
+        self._note_told = note_told
+        self._told = Told(current.config.state_dir / "told.json")
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[str] = set()  # what is on its way
-        self._troubles: dict[str, str] = {}  # the key of what is wrong now, by account
+        self._lasting: dict[tuple[TroubleKind, str], str] = {}  # the key of what is wrong now
         self._stopping = asyncio.Event()
-        self.damaged: dict[str, str] = {}  # what was set aside since the start, and why
 
-    def report(self, name: str, outcome: Outcome | None) -> None:
-        """An account's trouble began, became another, or is over (None)."""
-        if outcome is None or outcome.action is not Action.HELD:
-            self._troubles.pop(name, None)
-            return
-        words, account = self._words(), self.config.find_account(name)
+    def hear(self, trouble: Trouble) -> None:
+        """Something is wrong, is so for another reason, or is over."""
+        if trouble.kind in _NAMED:
+            if trouble.ended is None:
+                self._told.add(_NAMED[trouble.kind], trouble.name, trouble.reason)
+                self._tell_of(_NAMED[trouble.kind])
+        elif trouble.ended is not None or not trouble.person:
+            self._lasting.pop((trouble.kind, trouble.name), None)
+        elif trouble.kind is TroubleKind.ACCOUNT:
+            self._tell_account(trouble)
+        elif trouble.kind is TroubleKind.GRANT_EXPIRES:
+            self._tell_expiry(trouble)
+        elif trouble.kind is TroubleKind.NO_ROOM:
+            self._tell_no_room(trouble)
+
+    def _tell_account(self, trouble: Trouble) -> None:
+        name, config, words = trouble.name, self._current.config, self._words()
+        account = config.find_account(name)
         subject, text = (
             (words.removed, words.removed_text) if account is None else (words.trouble, words.trouble_text)
         )
         address = account.address if account is not None else ""
-        subject = subject.format(hostname=self.config.hostname, account=name)
-        text = text.format(account=name, address=address, reason=outcome.reason, since=self._say_now())
-        self._troubles[name] = key = f"{name}: {outcome.reason}"
-        every = self.config.delivery.notify_every
-        news = _News(
-            key, every, subject, lambda _: text, lambda: self._troubles.get(name) == key, name, once=not every
+        subject = subject.format(hostname=config.hostname, account=name)
+        text = text.format(account=name, address=address, reason=trouble.reason, since=self._say_now())
+        every = config.delivery.notify_every
+        self._tell_lasting(trouble, f"{name}: {trouble.reason}", every, subject, text, once=not every)
+
+    def _tell_expiry(self, trouble: Trouble) -> None:
+        config, words, deadline = self._current.config, self._words(), trouble.deadline or 0.0
+        account = config.find_account(trouble.name)
+        if account is None:
+            return
+        left = (deadline - self._now()) / _DAY
+        days = next((mark for mark in EXPIRY_MARKS if left <= mark), EXPIRY_MARKS[-1])
+        date = datetime.fromtimestamp(deadline, UTC).strftime("%Y-%m-%d")
+        subject = words.expiry.format(hostname=config.hostname, account=account.name, days=days)
+        text = words.expiry_text.format(account=account.name, address=account.address, date=date)
+        key = f"{account.name}: {days} days, {deadline:.0f}"
+        self._tell_lasting(trouble, key, FORGET, subject, text, once=True)
+
+    def _tell_no_room(self, trouble: Trouble) -> None:
+        config, words = self._current.config, self._words()
+        subject = words.no_room.format(hostname=config.hostname)
+        text = words.no_room_text.format(reason=trouble.reason, since=self._say_now())
+        every = config.delivery.notify_every
+        self._tell_lasting(trouble, trouble.kind.value, every, subject, text, once=not every)
+
+    def _tell_lasting(
+        self, trouble: Trouble, key: str, every: float, subject: str, text: str, *, once: bool
+    ) -> None:
+        """Tell of one thing while it lasts."""
+        what = (trouble.kind, trouble.name)
+        self._lasting[what] = key
+        avoid = trouble.name if trouble.kind is TroubleKind.ACCOUNT else ""
+        self._tell(
+            _News(
+                key,
+                every,
+                subject,
+                lambda _: text,
+                lambda: self._lasting.get(what) == key,
+                avoid,
+                once=once,
+                about=(what,),
+            )
         )
-        self._tell(news)
-
-    def report_damage(self, name: str, reason: str) -> None:
-        """The spool set something aside.
-
-        Args:
-            name: the queue id of the message, or of the file.
-            reason: what is wrong with it.
-        """
-        metrics.DAMAGED.inc()
-        while len(self.damaged) >= _MOST_DAMAGED:
-            self.damaged.pop(next(iter(self.damaged)))
-        self.damaged[name] = reason
-        self._told.add(DAMAGE, name, reason)
-        self._tell_of(DAMAGE)
-
-    def report_hold(self, entry: Entry, outcome: Outcome) -> None:
-        """A message waits for a person: the relay sends it no more by itself.
-
-        It had its 250: it may wait, but not unseen.
-        """
-        if entry.envelope.origin is Origin.NOTICE:
-            return  # nothing is said about what we say
-        self._told.add(HELD, entry.queue_id, outcome.reason)
-        self._tell_of(HELD)
 
     def resume(self) -> None:
         """Tell what was not told before the last stop."""
@@ -125,36 +165,12 @@ class Operator:
             name = next(iter(names)) if len(names) == 1 else "QUEUE-ID"
             return text.format(names=listed, name=name, since=since)
 
-        every = self.config.delivery.notify_every
-        subject = subject.format(hostname=self.config.hostname)
+        every = self._current.config.delivery.notify_every
+        subject = subject.format(hostname=self._current.config.hostname)
         self._tell(_News(key, every, subject, write, lambda: bool(self._told.untold(key))))
-
-    def report_silence(self, entry: Entry, outcome: Outcome) -> None:
-        """A message failed after its 250, and no notice to its sender could be made."""
-        self._told.add(SILENCE, entry.queue_id, outcome.reason)
-        self._tell_of(SILENCE)
 
     def _say_now(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-    def warn(self, name: str, days: int, grant: Grant, lasts: Callable[[], bool]) -> None:
-        """A grant that does not renew itself dies in at most so many days.
-
-        Args:
-            name: the account's.
-            days: 30, 14, 7 or 1.
-            grant: which one.
-            lasts: whether it is this grant still, and this many days.
-        """
-        account = self.config.find_account(name)
-        if account is None:
-            return
-        words = self._words()
-        date = datetime.fromtimestamp(grant.refresh_expires_at, UTC).strftime("%Y-%m-%d")
-        subject = words.expiry.format(hostname=self.config.hostname, account=name, days=days)
-        text = words.expiry_text.format(account=name, address=account.address, date=date)
-        key = f"{name}: {days} days, {grant.consented_at:.0f}"
-        self._tell(_News(key, FORGET, subject, lambda _: text, lasts, once=True))
 
     async def stop(self) -> None:
         """Let what is being told be told, for a moment."""
@@ -165,14 +181,14 @@ class Operator:
             task.cancel()
 
     def _words(self) -> Words:
-        language = self.config.delivery.notice_language
+        language = self._current.config.delivery.notice_language
         return LANGUAGES["en" if language == "auto" else language]
 
     def _tell(self, news: _News) -> None:
         due_in = self._told.due_in(news.key, self._now(), news.every)
         if news.key in self._telling or (due_in and news.once):
             return
-        if not self.config.delivery.notify:
+        if not self._current.config.delivery.notify:
             log.warning("no mail about trouble", reason="delivery.notify is empty", trouble=news.key)
             return
         self._telling.add(news.key)
@@ -218,6 +234,9 @@ class Operator:
             return False
         self._told.remove(news.key, names)
         self._told.note(news.key, self._now())
+        named = [(kind, name) for kind, key in _NAMED.items() if key == news.key for name in names]
+        for kind, name in (*news.about, *named):
+            self._note_told(kind, name, self._current.config.delivery.notify)
         return True
 
     async def _is(self, name: str, states: Container[State]) -> bool:
@@ -242,12 +261,12 @@ class Operator:
         return False
 
     def _head(self, sender: str) -> Letterhead:
-        delivery = self.config.delivery
+        delivery = self._current.config.delivery
         language = "en" if delivery.notice_language == "auto" else delivery.notice_language
-        return Letterhead(self.config.hostname, sender, delivery.notify, language, self._now())
+        return Letterhead(self._current.config.hostname, sender, delivery.notify, language, self._now())
 
     async def _by_fallback(self, subject: str, text: str, _: str) -> bool:
-        delivery = self.config.delivery
+        delivery = self._current.config.delivery
         if not delivery.fallback:
             return False
         # From and to are the operator: the one address that this host certainly knows.
@@ -257,11 +276,11 @@ class Operator:
         return True
 
     async def _by_account(self, subject: str, text: str, avoid: str) -> bool:
-        account = self._choose(avoid)
+        account = choose_healthy(self._current.config.account, {avoid, *self._standing.holds})
         if account is None:
             return False
         octets = write_plain(self._head(account.address), subject, text)
-        submission = submit(self._spool, octets, self.config.delivery.notify, self._now())
+        submission = submit(self._spool, octets, self._current.config.delivery.notify, self._now())
         queue_id = await self._spool.put(submission, account.name)
         log.info("operator told", way=account.name, queue_id=queue_id)
         return True
@@ -270,9 +289,3 @@ class Operator:
 def _send(host: tuple[str, int], to: str, octets: bytes) -> None:
     with smtplib.SMTP(*host, timeout=_FALLBACK_PATIENCE) as client:
         client.sendmail(to, [to], octets)
-
-
-def choose_healthy(accounts: Iterable[Account], in_trouble: Iterable[str]) -> Account | None:
-    """The first account that can send."""
-    ill = set(in_trouble)
-    return next((account for account in accounts if account.name not in ill), None)

@@ -6,14 +6,16 @@ Nobody is ever told about a message with the null reverse-path, which all notice
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import UTC, datetime
 
 import structlog
 
 from relay import metrics
-from relay.config.model import Account, Config
-from relay.courier.courier import Failure
+from relay.config.current import Current
+from relay.config.model import Account
+from relay.courier.settling import FailedMessage
+from relay.courier.standing import Standing
 from relay.envelope import Buffer, Content, Envelope, Origin, Submission
 from relay.host.content import ContentWriter
 from relay.mail import Unconvertible
@@ -28,7 +30,6 @@ log = structlog.get_logger("notices")
 _DAY = 86400
 # An address of this form can be written to, in a field and in the API's `to`.
 _PLAIN = re.compile(r"[A-Za-z0-9.!#$&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
-Choose = Callable[[str], Account | None]
 OnSilence = Callable[[Entry, Outcome], None]
 
 
@@ -51,20 +52,28 @@ def submit(spool: Spool, octets: bytes, to: str, now: float) -> Submission:
 class Senders:
     """Writes notices about failures; the courier puts them into the spool."""
 
-    def __init__(self, config: Config, spool: Spool, choose: Choose, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        current: Current,
+        spool: Spool,
+        standing: Standing,
+        now: Callable[[], float],
+        on_silence: OnSilence,
+    ) -> None:
         """Args:
-        config: who may be told, and how.
+        current: who may be told, and how.
         spool: where notices go.
-        choose: an account that can send, preferably this one.
+        standing: which accounts can send.
         now: seconds since the epoch.
+        on_silence: told of a failure that its sender is not told of.
         """
-        self.config = config
+        self._current = current
         self._spool = spool
-        self._choose = choose
+        self._standing = standing
         self._now = now
-        self.on_silence: OnSilence | None = None  # told of a failure that its sender is not told of
+        self._on_silence = on_silence
 
-    async def write(self, failure: Failure) -> Notice | None:
+    async def write(self, failure: FailedMessage) -> Notice | None:
         """The notice for whoever may be told.
 
         Never raises: a notice that cannot be made must not keep the failure open. Without the original it
@@ -88,12 +97,11 @@ class Senders:
         self._give_up(failure)
         return None
 
-    def _give_up(self, failure: Failure) -> None:
+    def _give_up(self, failure: FailedMessage) -> None:
         metrics.NOTICES.labels("nobody").inc()
-        if self.on_silence is not None:
-            self.on_silence(failure.claim.entry, failure.outcome)
+        self._on_silence(failure.claim.entry, failure.outcome)
 
-    async def _compose(self, failure: Failure, *, bare: bool) -> Notice | None:
+    async def _compose(self, failure: FailedMessage, *, bare: bool) -> Notice | None:
         queue_id, account = failure.claim.entry.queue_id, self._choose(failure.claim.entry.account)
         to, octets = ("", b"")
         if account is not None:
@@ -104,13 +112,21 @@ class Senders:
             return None
         return Notice(submit(self._spool, octets, to, self._now()), account.name, to)
 
+    def _choose(self, name: str) -> Account | None:
+        """The failed message's account; another one if it is in trouble and another one is not."""
+        config, ill = self._current.config, self._standing.holds
+        own = config.find_account(name)
+        return own if own is not None and name not in ill else choose_healthy(config.account, ill) or own
+
     def announce(self, queue_id: str, notice: Notice, notice_id: str) -> None:
         """A notice was put, in the same commit as the failure."""
-        metrics.NOTICES.labels("operator" if notice.to == self.config.delivery.notify else "sender").inc()
+        metrics.NOTICES.labels(
+            "operator" if notice.to == self._current.config.delivery.notify else "sender"
+        ).inc()
         log.info("notice put", queue_id=queue_id, notice=notice_id)
 
-    def _draft(self, failure: Failure, account: Account, *, bare: bool) -> tuple[str, bytes]:
-        delivery, entry = self.config.delivery, failure.claim.entry
+    def _draft(self, failure: FailedMessage, account: Account, *, bare: bool) -> tuple[str, bytes]:
+        delivery, entry = self._current.config.delivery, failure.claim.entry
         with _look_into(failure.claim.content, bare=bare) as content:
             author = originator(content)
             to = self._find_reader(author.addr_spec if author else "", entry.envelope.reverse_path)
@@ -118,7 +134,7 @@ class Senders:
                 return "", b""
             subject, language = _understand(content)
             head = Letterhead(
-                self.config.hostname,
+                self._current.config.hostname,
                 account.address,
                 to,
                 language if delivery.notice_language == "auto" else delivery.notice_language,
@@ -130,7 +146,7 @@ class Senders:
                 failure.refused,
                 failure.unknown,
                 subject or delivery.no_subject,
-                int(self.config.spool.keep_failed // _DAY),
+                int(self._current.config.spool.keep_failed // _DAY),
                 delivery.notice_original,
                 bare,
             )
@@ -138,10 +154,15 @@ class Senders:
 
     def _find_reader(self, author: str, reverse_path: str) -> str:
         """The header From or the reverse-path, if it is ours to write to; else the operator; "" is nobody."""
-        domains = [one.lower() for one in self.config.delivery.notice_domains]
-        domains = domains or [_domain(account.address) for account in self.config.account]
+        domains = [one.lower() for one in self._current.config.delivery.notice_domains]
+        domains = domains or [_domain(account.address) for account in self._current.config.account]
         ours = [one for one in (author, reverse_path) if _domain(one) in domains and _PLAIN.fullmatch(one)]
-        return next(iter(ours), self.config.delivery.notify)
+        return next(iter(ours), self._current.config.delivery.notify)
+
+
+def choose_healthy(accounts: Iterable[Account], in_trouble: Container[str]) -> Account | None:
+    """The first account that can send."""
+    return next((account for account in accounts if account.name not in in_trouble), None)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,8 @@ class Words:
     hold_text: str
     silence: str
     silence_text: str
+    no_room: str
+    no_room_text: str
 
 
 _ENGLISH = Words(
@@ -100,6 +102,10 @@ _ENGLISH = Words(
     "It is kept with its content for a while. What fails like it later is told in the next mail.\n\n"
     "See all of it:   relay queue list --state failed\nLook at it:      relay trace {name}\n"
     "Send it again:   relay queue retry {name}\nSince:           {since}",
+    no_room="{hostname}: new mail is refused",
+    no_room_text="Devices and programs hear 452 or 451 and have to send again later:\n\n{reason}\n\n"
+    "What was accepted before is safe, and goes on being sent. New mail is taken again by itself when this is "
+    "over.\n\nLook at it:      relay check\nSince:           {since}",
 )
 _JAPANESE = Words(
     relay="メールリレー",
@@ -160,6 +166,10 @@ _JAPANESE = Words(
     "メールは内容とともに一定期間保管されます。以後の同様のメールは次回の通知でお知らせします。\n\n"
     "一覧:         relay queue list --state failed\n詳細:         relay trace {name}\n"
     "再送:         relay queue retry {name}\n発生日時:     {since}",
+    no_room="{hostname}: 新しいメールを受け付けられません",
+    no_room_text="機器やプログラムには 452 または 451 が返され、後で再送する必要があります。\n\n{reason}\n\n"
+    "すでに受け付けたメールは安全に保管されており、送信は続きます。解消すると受け付けは自動で再開します。\n\n"
+    "確認:         relay check\n発生:         {since}",
 )
 _KOREAN = Words(
     relay="메일 릴레이",
@@ -221,6 +231,10 @@ _KOREAN = Words(
     "메일은 내용과 함께 한동안 보관됩니다. 이후 같은 메일은 다음 알림에서 알려 드립니다.\n\n"
     "전체 보기:   relay queue list --state failed\n자세히:      relay trace {name}\n"
     "다시 보내기: relay queue retry {name}\n발생 시각:   {since}",
+    no_room="{hostname}: 새 메일을 받지 못하고 있습니다",
+    no_room_text="장치와 프로그램은 452 또는 451 응답을 받으며 나중에 다시 보내야 합니다.\n\n{reason}\n\n"
+    "이미 받은 메일은 안전하게 보관되어 있으며 계속 발송됩니다. 해결되면 자동으로 다시 받습니다.\n\n"
+    "확인:        relay check\n발생:        {since}",
 )
 LANGUAGES: Mapping[str, Words] = {"en": _ENGLISH, "ja": _JAPANESE, "ko": _KOREAN}
 

@@ -21,12 +21,13 @@ class Accepting:
 
     Args:
         spool: whose room it is.
+        on_change: told when accepting ends, and when it begins again.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, on_change: Callable[[Room], None]) -> None:
         self._spool = spool
         self._ended: float | None = None  # when; monotonic
-        self.on_change: Callable[[Room], None] = _tell_nobody
+        self._on_change = on_change
 
     def look(self) -> None:
         """Look once."""
@@ -47,14 +48,10 @@ class Accepting:
                 free=room.free,
                 reason="less is free on the spool's disk than keep_free, or it cannot be used",
             )
-        self.on_change(room)
+        self._on_change(room)
 
     async def watch(self) -> None:
         """Look for ever."""
         while True:
             self.look()
             await asyncio.sleep(_EVERY)
-
-
-def _tell_nobody(_: Room) -> None:
-    """Stand for who wants to know, where nobody does."""

@@ -32,13 +32,11 @@ class Learned:
         config: Callable[[], Config],
         learning: Learning,
         spool: Spool,
-        wake: Callable[[], None],
         reload: Callable[[Config], Awaitable[object]],
     ) -> None:
         self._config = config
         self._learning = learning
         self._spool = spool
-        self._wake = wake
         self._reload = reload
         self.verbs: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             "learn": self.learn,
@@ -100,7 +98,6 @@ class Learned:
         await self._reload(config.model_copy(update={"device": (*config.device, device)}))
         for entry in entries:
             await self._spool.release(entry.queue_id)
-        self._wake()
         log.info("device adopted", client=address, listener=listener, released=len(entries))
         return {"file": str(path), "released": [e.queue_id for e in entries]}
 

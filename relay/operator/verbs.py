@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from relay.courier.standing import Standing
 from relay.envelope import Envelope, Origin, Submission
 from relay.intake import Intake
 from relay.operator.trace import describe, describe_life
@@ -22,6 +23,7 @@ _TOGETHER = 200  # share their commits
 # Who asks, where that is known: the process and the user on the other side of the control socket.
 ASKER: ContextVar[Mapping[str, int]] = ContextVar("asker", default=MappingProxyType({}))
 Answer = dict[str, Any]
+Verb = Callable[..., Awaitable[Answer]]
 
 
 class Refused(Exception):  # noqa: N818 - the service's word
@@ -33,32 +35,6 @@ class Octets(Protocol):
 
     async def readexactly(self, n: int, /) -> bytes:
         """The next `n` octets."""
-
-
-class Courier(Protocol):
-    """What the verbs need of the courier."""
-
-    def wake(self) -> None:
-        """There may be something to do."""
-
-    def stop_account(self, account: str, outcome: Outcome | None) -> None:
-        """What is known of an account; None: try it again."""
-
-    @property
-    def held(self) -> Mapping[str, Outcome]:
-        """Accounts whose mail waits for a person, and why."""
-
-
-class _Nobody:
-    """Stands for the courier where none runs."""
-
-    held: Mapping[str, Outcome] = MappingProxyType({})
-
-    def wake(self) -> None:
-        """There is nobody to wake."""
-
-    def stop_account(self, account: str, outcome: Outcome | None) -> None:
-        """Nobody knows of accounts."""
 
 
 def _waits_for_adoption(entry: Entry) -> bool:
@@ -86,22 +62,39 @@ def _check_envelope(reverse_path: str, forward_paths: Sequence[str]) -> tuple[st
 class Verbs:
     """The verbs."""
 
-    def __init__(self, spool: Spool, courier: Courier | None = None, intake: Intake | None = None) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        standing: Standing | None = None,
+        intake: Intake | None = None,
+        more: Mapping[str, Verb] = MappingProxyType({}),
+    ) -> None:
+        """Args:
+        spool: the messages.
+        standing: how the accounts stand; None where nothing is sent.
+        intake: takes what a command sends; None where nothing is taken.
+        more: what other parts of the service can be asked, by the name of the verb.
+        """
         self._spool = spool
-        self._courier: Courier = courier or _Nobody()
+        self._standing = standing
         self._intake = intake
-        # What other parts of the service can be asked, by the name of the verb.
-        self.more: dict[str, Callable[..., Awaitable[Answer]]] = {}
+        self._more = more
 
-    def find(self, name: str) -> Callable[..., Awaitable[Answer]] | None:
+    def find(self, name: str) -> Verb | None:
         """The verb of that name, here or in another part of the service."""
-        own: Callable[..., Awaitable[Answer]] | None = getattr(self, name, None)
-        return self.more.get(name) or own
+        own: Verb | None = getattr(self, name, None)
+        return self._more.get(name) or own
+
+    @property
+    def _held(self) -> Mapping[str, Outcome]:
+        """Accounts whose mail waits for a person, and why."""
+        holds = self._standing.holds if self._standing is not None else {}
+        return {name: one.outcome for name, one in holds.items() if one.held}
 
     async def queue_list(self, states: list[str], limit: int) -> Answer:
         """Messages in these states, oldest first, and how many are in each state."""
         chosen = {State(state) for state in states}
-        held = self._courier.held
+        held = self._held
         # What waits for its account is held in the operator's eyes, and queued in the spool's.
         looked_at = chosen | ({State.QUEUED, State.DELAYED} if held and State.HELD in chosen else set())
         entries = await self._spool.list(tuple(looked_at), limit)
@@ -115,7 +108,7 @@ class Verbs:
 
     async def queue_show(self, queue_id: str) -> Answer:
         """One message."""
-        return describe(await self._spool.show(queue_id), self._courier.held)
+        return describe(await self._spool.show(queue_id), self._held)
 
     async def queue_retry(
         self,
@@ -173,7 +166,7 @@ class Verbs:
         entry = await self._spool.show(queue_id)
         attempts = await self._spool.attempts(queue_id)
         events = await self._spool.events(queue_id)
-        return describe_life(entry, attempts, events, self._courier.held)
+        return describe_life(entry, attempts, events, self._held)
 
     async def _choose(
         self,
@@ -202,7 +195,6 @@ class Verbs:
             ends = await asyncio.gather(*[self._one(verb, queue_id) for queue_id in some])
             done += [queue_id for queue_id, problem in ends if not problem]
             problems += [problem for _, problem in ends if problem]
-        self._courier.wake()
         return {"done": done, "problems": problems}
 
     async def _one(self, verb: Callable[[str], Awaitable[None]], queue_id: str) -> tuple[str, str]:
@@ -228,9 +220,9 @@ class Verbs:
         self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str], account: str, *, every: bool
     ) -> Answer:
         """Do it to these messages, and try their accounts in trouble again."""
-        for name in list(self._courier.held):
-            if every or name == account or await self._any_of(chosen, name):
-                self._courier.stop_account(name, None)
+        for name in self._held:
+            if self._standing is not None and (every or name == account or await self._any_of(chosen, name)):
+                self._standing.release(name)
         return await self._each(verb, chosen)
 
     async def _any_of(self, queue_ids: Sequence[str], account: str) -> bool:

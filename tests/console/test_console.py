@@ -89,7 +89,8 @@ async def test_metrics_are_what_prometheus_reads_and_are_born_at_zero():
     assert samples["relay_grant_days_left", "erp"] == 0
     assert (samples["relay_account_held", "erp"], samples["relay_account_held", "scanner"]) == (1, 0)
     for action in ("relayed", "delayed", "failed", "held", "unknown"):
-        assert ("relay_attempts_total", action) in samples
+        for blame in ("message", "remote", "gateway"):
+            assert ("relay_attempts_total", action, blame) in samples
     for loss in KINDS:
         assert ("relay_losses_total", loss) in samples
     for name in ("relay_messages_total", "relay_logins_total", "relay_connections_total"):
@@ -112,7 +113,7 @@ async def test_every_metric_is_documented_with_its_labels():
         for sample in family.samples:
             for label, value in sample.labels.items():
                 assert label == "le" or f"`{label}`" in row, (family.name, label)
-                if label in ("reply", "action", "told", "answer", "result"):
+                if label in ("reply", "action", "blame", "told", "answer", "result"):
                     assert value in row, (family.name, value)
     for name in re.findall(r"`(relay_[a-z_]+)[`{]", text):
         assert name in rows, name
@@ -130,12 +131,14 @@ def test_every_metric_is_counted_somewhere():
 async def test_what_is_counted_is_seen():
     async with console(Relay()) as http:
         before = (await http.get("/metrics")).text
-        metrics.ATTEMPTS.labels("unknown").inc()
+        metrics.ATTEMPTS.labels("unknown", "remote").inc()
         after = (await http.get("/metrics")).text
 
     def value(text):
         (line,) = (
-            line for line in text.splitlines() if line.startswith('relay_attempts_total{action="unknown"}')
+            line
+            for line in text.splitlines()
+            if line.startswith('relay_attempts_total{action="unknown",blame="remote"}')
         )
         return float(line.split()[1])
 

@@ -119,7 +119,7 @@ async def test_a_message_is_seen_and_counted_without_its_content(tmp_path):
         assert secret not in page
     for series in (
         'relay_messages_total{reply="relayed"}',
-        'relay_attempts_total{action="relayed"}',
+        'relay_attempts_total{action="relayed",blame="remote"}',
         'relay_losses_total{loss="reply-to"}',
         'relay_api_seconds_count{answer="2xx"}',
         'relay_connections_total{result="accepted"}',

@@ -6,17 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from relay.courier.judgement.expiry import Patience
 from relay.host.clock import Clock
-from relay.outcome import Action, Blame, Outcome, Scope
 from relay.sandbox import Settings
 from relay.service import Service
 from relay.spool import State
 from relay.works.diagnosis import Failure, diagnose_failure
 from tests.support.relay import relaying, until
 
-DOWN = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down", if_repeated=Scope.API)
-UP = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
 HOUR = 3600.0
 
 
@@ -27,9 +23,9 @@ async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, s
         relay.sandbox.add_fault("503")
         queue_id = await relay.put()
         await relay.reach(queue_id, State.DELAYED)
-        spool, courier = relay.service.spool, relay.service.courier
+        spool = relay.service.spool
         if standstill == "account":
-            courier.stop_account("scanner", diagnose_failure(Failure.NO_GRANT))
+            relay.service.standing.hold("scanner", diagnose_failure(Failure.NO_GRANT))
         else:
             spool._space.blocked = True
         rounds, pacing = [], relay.service.pacing
@@ -39,7 +35,7 @@ async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, s
         await asyncio.sleep(0.5)
         assert (await relay.entry(queue_id)).state is State.DELAYED
         assert len(rounds) < 20
-        courier.stop_account("scanner", None)
+        relay.service.standing.release("scanner")
         spool._space.blocked = False
         await relay.reach(queue_id, State.RELAYED)
 
@@ -103,50 +99,6 @@ async def test_a_stop_cuts_off_what_does_not_end_and_says_that_it_is_unknown(tmp
         assert (entry.state, entry.unknowns) == (State.DELAYED, 1)
 
 
-class FakeClock:
-    def __init__(self):
-        self.now = 1e9
-        self.jump = 0.0
-
-    def clock(self):
-        return Clock(lambda: self.now + self.jump, lambda: self.now)
-
-
-def test_nothing_is_given_up_while_the_api_was_down_for_four_hours():
-    fake = FakeClock()
-    patience = Patience(fake.clock(), 5 * 24 * HOUR)
-    patience.learn(UP)
-    fake.now += 10 * HOUR
-    assert not patience.excuses("a")
-    patience.learn(DOWN)
-    fake.now += 3.9 * HOUR
-    patience.learn(DOWN)
-    assert not patience.excuses("a")
-    fake.now += 0.2 * HOUR
-    assert patience.excuses("a")
-    patience.learn(UP)
-    assert patience.excuses("a")  # an old message still deserves its chance
-    fake.now += 4.1 * HOUR
-    assert not patience.excuses("a")
-
-
-@pytest.mark.parametrize("jump", [0.0, -10 * HOUR])
-def test_an_outage_that_goes_on_at_the_start_has_lasted_since_the_start(jump):
-    """The grace ends four hours after it, and the first attempt came a quarter of an hour later: no gap."""
-    fake = FakeClock()
-    patience = Patience(fake.clock(), 24 * HOUR)
-    if jump:
-        patience.learn(UP)
-        fake.now, fake.jump = fake.now + 10 * HOUR, jump
-        assert patience.excuses("a")
-    fake.now += 0.25 * HOUR
-    patience.learn(DOWN)
-    for _ in range(100):
-        fake.now += 0.25 * HOUR
-        assert patience.excuses("a")
-        patience.learn(DOWN)
-
-
 async def has_been_tried(relay, queue_id, times):
     entry = await relay.entry(queue_id)
     return entry.state is State.DELAYED and entry.attempts == times
@@ -173,23 +125,3 @@ async def test_a_restart_within_an_outage_gives_nothing_up(tmp_path):
                 await until(lambda times=times: has_been_tried(again, queue_id, times))
         finally:
             await service.stop()
-
-
-def test_nothing_is_given_up_while_its_account_was_in_trouble():
-    fake = FakeClock()
-    patience = Patience(fake.clock(), 5 * 24 * HOUR)
-    fake.now += 10 * HOUR
-    patience.learn_account("a", in_trouble=True)
-    fake.now += 5 * HOUR
-    assert patience.excuses("a")
-    assert not patience.excuses("b")
-
-
-@pytest.mark.parametrize("days", [-5, 5])
-def test_a_clock_that_jumps_gives_nothing_up(days):
-    """Five days forward every waiting message is too old at once; none of them has been tried for so long."""
-    fake = FakeClock()
-    patience = Patience(fake.clock(), 5 * 24 * HOUR)
-    fake.now += 10 * HOUR
-    fake.jump = days * 24 * HOUR
-    assert patience.excuses("a")

@@ -272,11 +272,11 @@ async def test_a_probe_that_says_nothing_makes_room_for_the_next(relay, monkeypa
     queue_id = await relay.put()
     courier = relay.service.courier
     await until(lambda: courier.held and not courier.under_way)
+    refusing.times = 1  # met long ago: it is over
     with monkeypatch.context() as patch:
         patch.setattr("relay.conversion.pool.convert", lambda *_: 1 / 0)
         relay.pass_time(3601)
         await relay.reach(queue_id, State.DELAYED)
-    refusing.times = 1  # met long ago: it is over
     relay.pass_time(3601)
     await relay.reach(queue_id, State.RELAYED)
 

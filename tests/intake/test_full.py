@@ -108,7 +108,7 @@ async def test_a_full_disk_is_never_silent(tmp_path, disk, monkeypatch):
     heard = []
     with capture_logs() as lines:
         async with relaying(tmp_path / "state", spool={"keep_free": f"{KEEP}B"}) as relay:
-            relay.service.accepting.on_change = lambda room: heard.append(room.accepting)
+            relay.service.troubles.subscribe(heard.append)
             assert (await relay.send())[0] == 250
             refused = metrics.REGISTRY.get_sample_value("relay_refusals_total", {"code": "452"})
             monkeypatch.setattr(f"{__name__}.ROOM", KEEP - 1)
@@ -119,7 +119,10 @@ async def test_a_full_disk_is_never_silent(tmp_path, disk, monkeypatch):
             monkeypatch.setattr(f"{__name__}.ROOM", KEEP + 2 * MEGABYTE)
             await until(lambda: metrics.REGISTRY.get_sample_value("relay_accepting") == 1)
             assert metrics.REGISTRY.get_sample_value("relay_free_octets") > KEEP
-    assert heard == [False, True]
+    assert [(one.kind, one.ended is None) for one in heard] == [
+        (TroubleKind.NO_ROOM, True),
+        (TroubleKind.NO_ROOM, False),
+    ]
     levels = {line["event"]: line["log_level"] for line in lines}
     assert levels["new mail is refused"] == "error"
     assert levels["new mail is taken again"] == "info"

@@ -28,6 +28,7 @@ ASKED = {
     "doctor_live": {"after": 0, "patience": 0.0},
     "learn": {"network": "127.0.0.0/8", "seconds": 60},
     "learning": {},
+    "troubles": {},
     "learn_stop": {},
     "learn_refuse": {"address": "192.168.1.50"},
 }
@@ -68,7 +69,7 @@ async def test_a_refusal_by_the_socket_is_the_verbs_own_sentence(tmp_path, verb)
 async def test_no_verb_is_left_out_above(tmp_path):
     async with relaying(tmp_path / "state") as relay:
         own = {name for name, _ in inspect.getmembers(Verbs, inspect.isfunction) if name[0] != "_"}
-        assert (own - _OF_THE_CLASS) | set(relay.service.verbs.more) == set(ASKED) | set(REFUSED)
+        assert (own - _OF_THE_CLASS) | set(relay.service.verbs._more) == set(ASKED) | set(REFUSED)
 
 
 async def test_a_relay_of_another_version_is_no_fault_of_the_command(tmp_path):

@@ -3,13 +3,10 @@
 import asyncio
 import heapq
 import random
-from itertools import pairwise
 
 import pytest
 
-from relay.outcome import Action, Scope
-from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
-from relay.works.pace.circuit import Circuit
+from relay.works.diagnosis import Answer
 from relay.works.pace.pacing import Pacing, Sent
 from tests.support.pacing import NO_LIMIT, limits, pacing_of
 from tests.support.windows import most_in
@@ -325,79 +322,29 @@ async def test_an_unknown_account_is_an_error_at_once():
         await Pacing(0, {}).slot("nobody")
 
 
-def down():
-    return diagnose_failure(Failure.NOT_REACHED)
-
-
-def test_two_different_messages_open_the_circuit_and_one_alone_does_not():
-    pacing, _clock = pacing_of(0, a=NO_LIMIT)
-    for _ in range(5):
-        pacing.judge("a", "m1", down())
-    assert pacing.circuit.down_since is None
-    pacing.judge("a", "m2", down())
-    assert pacing.circuit.down_since is not None
-    assert pacing.take("a") is None
-    assert pacing.next_free("a") == pytest.approx(30)
-
-
-def test_an_open_circuit_gives_one_probe_in_thirty_seconds():
+def test_an_open_circuit_lets_through_one_and_only_when_it_is_told_to():
     pacing, clock = pacing_of(0, a=NO_LIMIT)
-    pacing.judge("a", "m1", down())
-    pacing.judge("a", "m2", down())
-    probes = []
-    while clock.now < 1000 + 300:
-        slot = pacing.take("a")
-        if slot is not None:
-            probes.append(clock.now)
+    pacing.circuit.open(clock.now)
+    clock.now += 3600
+    assert pacing.take("a") is None
+    assert pacing.next_free("a") > 0
+    for _ in range(3):
+        pacing.circuit.let_one()
+        with pacing.take("a"):
+            pacing.circuit.let_one()
             assert pacing.take("a") is None  # one at a time
-            pacing.judge("a", f"m{clock.now}", down())
-            slot.end()
-        clock.now += 1
-    assert all(b - a >= 30 for a, b in pairwise(probes))
-    assert len(probes) == 9
-
-
-def test_any_answer_that_shows_the_api_at_work_closes_the_circuit():
-    for status in (202, 400, 401, 403, 404, 413, 429):
-        pacing, _clock = pacing_of(0, a=NO_LIMIT)
-        pacing.judge("a", "m1", down())
-        pacing.judge("a", "m2", down())
-        pacing.judge("a", "m3", diagnose(Answer(status, {})))
-        assert pacing.circuit.down_since is None, status
+        pacing.circuit.open(clock.now)
+        assert pacing.take("a") is None
+    pacing.circuit.close()
+    assert pacing.take("a") is not None
 
 
 def test_after_recovery_no_burst_above_the_rate():
     pacing, clock = pacing_of(60, a=NO_LIMIT)
-    pacing.judge("a", "m1", down())
-    pacing.judge("a", "m2", down())
+    pacing.circuit.open(clock.now)
     clock.now += 3600
-    slot = pacing.take("a")
-    pacing.judge("a", "m3", diagnose(Answer(202, {})))
-    slot.end()
+    pacing.circuit.let_one()
+    pacing.take("a").end()
+    pacing.circuit.close()
     times = [when for when, _ in drain(pacing, clock, {"a": 300})]
     assert most_in(times, 60.0) <= 60
-
-
-def test_a_token_problem_says_nothing_about_the_api():
-    pacing, _clock = pacing_of(0, a=NO_LIMIT)
-    for number in range(5):
-        pacing.judge("a", f"m{number}", diagnose_failure(Failure.TOKEN_UNAVAILABLE))
-    assert pacing.circuit.down_since is None
-
-
-def test_a_403_holds_the_account_when_a_second_message_gets_it():
-    circuit = Circuit()
-    refused = diagnose(Answer(403, {}))
-    assert circuit.judge("a", "m1", refused, 0.0).action is Action.DELAYED
-    assert circuit.judge("a", "m1", refused, 1.0).action is Action.DELAYED
-    assert circuit.judge("b", "m2", refused, 2.0).action is Action.DELAYED
-    held = circuit.judge("a", "m3", refused, 3.0)
-    assert (held.action, held.scope) == (Action.HELD, Scope.ACCOUNT)
-
-
-def test_a_403_between_two_that_went_is_that_messages_own():
-    circuit = Circuit()
-    refused, relayed = diagnose(Answer(403, {})), diagnose(Answer(202, {}))
-    for number in range(5):
-        assert circuit.judge("a", f"m{number}", refused, 0.0).action is Action.DELAYED
-        circuit.judge("a", f"n{number}", relayed, 0.0)

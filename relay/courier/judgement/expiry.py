@@ -6,84 +6,49 @@ such a time, when the wall clock has jumped, and when the relay itself has only 
 message then has not had its chance yet.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from relay.host.clock import Clock
+from relay.courier.judgement.state import AccountState, ApiState, Spell, State
 from relay.outcome import Action, Outcome, Scope
 
 _LONG = 4 * 3600.0  # seconds
-_JUMP = 60.0  # seconds that the two clocks may drift apart before one of them was set
 
 
-@dataclass(slots=True)
-class _Spell:
-    """A time in which nothing could be sent; steady seconds."""
-
-    since: float | None = None  # None: it is over
-    ended: float | None = None  # when a long one ended
-
-    def begin(self, now: float) -> None:
-        if self.since is None:
-            self.since = now
-
-    def end(self, now: float) -> None:
-        if self.since is not None and now - self.since >= _LONG:
-            self.ended = now
-        self.since = None
-
-    def excuses(self, now: float, patience: float) -> bool:
-        going_on = self.since is not None and now - self.since >= _LONG
-        return going_on or (self.ended is not None and now - self.ended < patience)
+def begin(spell: Spell, now: float) -> Spell:
+    """Nothing can be sent from now on, if that did not begin before."""
+    return spell if spell.since is not None else replace(spell, since=now)
 
 
-@dataclass(slots=True)
-class Patience:
-    """What is known about outages."""
+def end(spell: Spell, now: float) -> Spell:
+    """Something was sent, or could be."""
+    long = spell.since is not None and now - spell.since >= _LONG
+    return Spell(ended=now if long else spell.ended)
 
-    clock: Clock
-    give_up_after: float  # seconds
-    _api: _Spell = field(default_factory=_Spell)
-    _accounts: dict[str, _Spell] = field(default_factory=dict)
-    _began: float = 0.0  # steady
-    _offset: float = 0.0  # of the wall clock
-    _answered: bool = False  # since it began
 
-    def __post_init__(self) -> None:
-        self._begin()
+def learn(api: ApiState, outcome: Outcome, now: float) -> ApiState:
+    """Whether the API answers at all."""
+    if outcome.if_repeated is Scope.API:
+        # The first attempt may come long after the start: until an answer came, it was down before too.
+        return replace(api, spell=begin(api.spell, now if api.answered else api.began))
+    if outcome.http_status is not None or outcome.action is Action.RELAYED:
+        return replace(api, answered=True, spell=end(api.spell, now))
+    return api
 
-    def _begin(self) -> None:
-        self._began = self.clock.steady()
-        self._offset = self.clock.wall() - self._began
-        self._answered = False
 
-    def learn(self, outcome: Outcome) -> None:
-        """Whether the API answers at all."""
-        now = self.clock.steady()
-        if outcome.if_repeated is Scope.API:
-            # The first attempt may come long after the start: until an answer came, it was down before too.
-            self._api.begin(now if self._answered else self._began)
-        elif outcome.http_status is not None or outcome.action is Action.RELAYED:
-            self._answered = True
-            self._api.end(now)
+def learn_account(account: AccountState, now: float) -> AccountState:
+    """Whether the account can send."""
+    spell = begin(account.spell, now) if account.hold is not None else end(account.spell, now)
+    return account if spell == account.spell else replace(account, spell=spell)
 
-    def learn_account(self, account: str, *, in_trouble: bool) -> None:
-        """Whether the account can send."""
-        spell, now = self._accounts.setdefault(account, _Spell()), self.clock.steady()
-        if in_trouble:
-            spell.begin(now)
-        else:
-            spell.end(now)
 
-    @property
-    def api_is_down(self) -> bool:
-        """Whether the last answer, or the lack of one, was the API's trouble."""
-        return self._api.since is not None
+def excuses(state: State, give_up_after: float, now: float) -> bool:
+    """Whether no message of this account may be given up now."""
+    grace = min(_LONG, give_up_after)
+    return now - state.api.began < grace or any(
+        _excuses(spell, now, grace) for spell in (state.api.spell, state.account.spell)
+    )
 
-    def excuses(self, account: str) -> bool:
-        """Whether no message of this account may be given up now."""
-        now = self.clock.steady()
-        if abs(self.clock.wall() - now - self._offset) > _JUMP:
-            self._begin()
-        grace = min(_LONG, self.give_up_after)
-        spells = (self._api, self._accounts.get(account, _Spell()))
-        return now - self._began < grace or any(spell.excuses(now, grace) for spell in spells)
+
+def _excuses(spell: Spell, now: float, grace: float) -> bool:
+    going_on = spell.since is not None and now - spell.since >= _LONG
+    return going_on or (spell.ended is not None and now - spell.ended < grace)

@@ -1,53 +1,72 @@
-"""Messages that Works refuses as if their account were in trouble, while others of the account pass.
+"""Messages that are refused as if it were not their fault, while others of their account pass.
 
-The account waits at first: an answer does not say whose limit it is. When the same message has met it
-for the third time and others have passed each time in between, it is the message's own: it waits for a
-person, and holds up nobody any more.
+The account, or the schedule, makes them wait at first: an answer does not say whose limit it is, and a
+proxy's page does not say whose fault. When the same message has met it for the third time and others have
+passed each time in between, it is the message's own: it waits for a person, and holds up nobody any more.
+
+The other way round, five different messages in a row that were refused in words not Works' own, with
+none taken in between, are no fault of theirs: their account waits, and a person is told.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from types import MappingProxyType
 
-from relay.outcome import Action, Outcome, Scope
+from relay.courier.judgement.state import AccountState, Suspect
+from relay.outcome import Action, Blame, Cause, Outcome, Scope
 
 _MOST_REFUSALS = 3
 _MOST_SUSPECTS = 1000  # of one account; the oldest is forgotten
-_UNAUTHORIZED = 401
+_MOST_FOREIGN = 5
 
 
-@dataclass(slots=True)
-class _Suspect:
-    refusals: int = 0  # each after others had passed
-    others_passed: bool = True  # since the last one
+def judge(account: AccountState, message: str, outcome: Outcome) -> tuple[Outcome, AccountState]:
+    """The outcome, or what it means after the ones before, and what is known now."""
+    if outcome.action is Action.RELAYED:
+        passed = {
+            name: replace(one, others_passed=True)
+            for name, one in account.suspects.items()
+            if name != message
+        }
+        return outcome, replace(account, foreign=(), suspects=MappingProxyType(passed))
+    if not _is_suspicious(outcome):
+        return outcome, account
+    outcome, account = _suspect(account, message, outcome)
+    if outcome.cause is Cause.FOREIGN and outcome.action is Action.DELAYED:
+        return _count_foreign(account, message, outcome)
+    return outcome, account
 
 
-class Suspects:
-    """What is known of such messages since the start."""
-
-    def __init__(self) -> None:
-        self._accounts: dict[str, dict[str, _Suspect]] = {}
-
-    def judge(self, account: str, message: str, outcome: Outcome) -> Outcome:
-        """The outcome, or what it means after the ones before."""
-        suspects = self._accounts.setdefault(account, {})
-        if outcome.action is Action.RELAYED:
-            suspects.pop(message, None)
-            for one in suspects.values():
-                one.others_passed = True
-            return outcome
-        # Without an answer, or with a 401, it is the grant, whatever the message.
-        if outcome.scope is not Scope.ACCOUNT or outcome.http_status in (None, _UNAUTHORIZED):
-            return outcome
-        suspect = suspects.setdefault(message, _Suspect())
-        if suspect.others_passed:
-            suspect.refusals, suspect.others_passed = suspect.refusals + 1, False
-        if suspect.refusals >= _MOST_REFUSALS:
-            del suspects[message]
-            return _blame(outcome)
-        if len(suspects) > _MOST_SUSPECTS:
-            del suspects[next(iter(suspects))]
-        return outcome
+def _is_suspicious(outcome: Outcome) -> bool:
+    if outcome.cause is Cause.FOREIGN:
+        return True
+    # Without an answer, or with a 401, it is the grant, whatever the message.
+    is_account = outcome.scope is Scope.ACCOUNT and outcome.http_status is not None
+    return is_account and outcome.cause is not Cause.UNAUTHORIZED
 
 
-def _blame(outcome: Outcome) -> Outcome:
-    reason = f"refused again and again while others of its account pass; at last: {outcome.reason}"
-    return replace(outcome, action=Action.HELD, scope=Scope.MESSAGE, reason=reason)
+def _suspect(account: AccountState, message: str, outcome: Outcome) -> tuple[Outcome, AccountState]:
+    suspects = dict(account.suspects)
+    one = suspects.get(message, Suspect())
+    if one.others_passed:
+        one = Suspect(one.refusals + 1, others_passed=False)
+    suspects[message] = one
+    if one.refusals >= _MOST_REFUSALS:
+        del suspects[message]
+        reason = f"refused again and again while others of its account pass; at last: {outcome.reason}"
+        outcome = replace(outcome, action=Action.HELD, scope=Scope.MESSAGE, reason=reason)
+    elif len(suspects) > _MOST_SUSPECTS:
+        del suspects[next(iter(suspects))]
+    return outcome, replace(account, suspects=MappingProxyType(suspects))
+
+
+def _count_foreign(account: AccountState, message: str, outcome: Outcome) -> tuple[Outcome, AccountState]:
+    foreign = (*(one for one in account.foreign if one != message), message)[-_MOST_FOREIGN:]
+    if len(foreign) >= _MOST_FOREIGN:
+        reason = (
+            f"{_MOST_FOREIGN} messages in a row were refused, and not in the words of Works: look at the "
+            f"proxy or filter between the relay and Works; at last: {outcome.reason}"
+        )
+        outcome = replace(
+            outcome, action=Action.HELD, scope=Scope.ACCOUNT, blame=Blame.GATEWAY, reason=reason
+        )
+    return outcome, replace(account, foreign=foreign)

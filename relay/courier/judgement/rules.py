@@ -10,13 +10,15 @@ relayed   all of them were taken
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from relay.config.model import Delivery
-from relay.courier.judgement.expiry import Patience
+from relay.courier.judgement import expiry
+from relay.courier.judgement.state import Now, State
 from relay.mail import Loss
-from relay.outcome import Action, Blame, Outcome, Scope
-from relay.spool import Claim, Settlement, State
+from relay.outcome import Action, Blame, Cause, Hold, Outcome, Scope
+from relay.spool import Claim, Settlement
+from relay.spool import State as MessageState
 
 _WORST_FIRST = (Action.FAILED, Action.UNKNOWN, Action.HELD, Action.DELAYED, Action.RELAYED)
 # An unknown outcome is tried again at most so often, so many seconds later, then a person decides.
@@ -26,12 +28,31 @@ _UNKNOWN_WAIT = 180.0
 _LONGEST_OUTAGE_WAIT = 900.0
 # A fault of ours that comes back is a bug which this message meets each time: it waits for a person.
 _MOST_FAULTS = 3
-_UNAUTHORIZED = 401
-FAULT = Outcome(Action.DELAYED, "4.3.0", Blame.GATEWAY, "the relay had a fault of its own; its log says more")
+FAULT = Outcome(
+    Action.DELAYED,
+    "4.3.0",
+    Blame.GATEWAY,
+    "the relay had a fault of its own; its log says more",
+    cause=Cause.FAULT,
+)
 # The account's own limit is known before Works is asked; what waits for it is nobody's failure.
 DAY_IS_FULL = Outcome(
-    Action.DELAYED, "4.7.28", Blame.GATEWAY, "the account has sent to as many recipients as a day allows"
+    Action.DELAYED,
+    "4.7.28",
+    Blame.GATEWAY,
+    "the account has sent to as many recipients as a day allows",
+    cause=Cause.DAY_IS_FULL,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A message that was tried, and what for."""
+
+    claim: Claim  # as it was before the attempt
+    losses: tuple[Loss, ...] = ()
+    probe: bool = False  # its account was in trouble already, and it tried whether it still is
+    complete: bool = True  # every request of it was made
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
@@ -39,90 +60,91 @@ def worst(outcomes: Sequence[Outcome]) -> Outcome:
     return min(outcomes, key=lambda outcome: _WORST_FIRST.index(outcome.action))
 
 
-class Rules:
-    """The rules, by the configuration of the moment."""
+def settle(
+    delivery: Delivery, tried: Tried, outcomes: Sequence[Outcome], state: State, now: Now
+) -> Settlement:
+    """How the message is settled.
 
-    def __init__(self, delivery: Delivery, patience: Patience) -> None:
-        self.delivery = delivery
-        self._patience = patience
-
-    def settle(
-        self,
-        claim: Claim,
-        outcomes: Sequence[Outcome],
-        losses: tuple[Loss, ...],
-        now: float,
-        *,
-        probe: bool = False,
-    ) -> Settlement:
-        """The settlement.
-
-        Args:
-            claim: the message, as it was before the attempt.
-            outcomes: of the requests that were made, one at least.
-            losses: of its conversion.
-            now: seconds since the epoch.
-            probe: the account was in trouble already, and this message tried whether it still is.
-        """
-        outcome = worst(outcomes)
-        match outcome.action:
-            case Action.RELAYED:
-                return Settlement(State.RELAYED, outcome, losses)
-            case Action.FAILED:
-                return Settlement(State.FAILED, outcome, losses)
-            case Action.UNKNOWN:
-                return self._unknown(claim, outcome, losses, now)
-            case Action.HELD if outcome.scope is Scope.MESSAGE:
-                return Settlement(State.HELD, outcome, losses)
-            case Action.HELD:
-                return self._wait_for_account(claim, outcome, losses, now, probe=probe)
-            case Action.DELAYED:
-                return self._later(claim, outcome, losses, now)
-
-    def _unknown(self, claim: Claim, outcome: Outcome, losses: tuple[Loss, ...], now: float) -> Settlement:
-        if self.delivery.on_unknown == "hold" or claim.entry.unknowns >= _MOST_UNKNOWNS:
-            return Settlement(State.HELD, outcome, losses)
-        return Settlement(State.DELAYED, outcome, losses, next_attempt=now + _UNKNOWN_WAIT)
-
-    def _wait_for_account(
-        self, claim: Claim, outcome: Outcome, losses: tuple[Loss, ...], now: float, *, probe: bool
-    ) -> Settlement:
-        if probe and outcome.http_status not in (None, _UNAUTHORIZED):
-            # It may be this message after all: the next probe is another one.
-            due = now + self.delivery.retry.wait(claim.attempt)
-            return Settlement(State.DELAYED, outcome, losses, next_attempt=due, spent=False)
-        return Settlement(State.QUEUED, outcome, losses, spent=False)
-
-    def _later(self, claim: Claim, outcome: Outcome, losses: tuple[Loss, ...], now: float) -> Settlement:
-        if outcome.scope is not Scope.MESSAGE:
-            return Settlement(State.QUEUED, outcome, losses, spent=False)
-        if outcome.status == DAY_IS_FULL.status:
-            due = now + (outcome.retry_after or 0.0)
-            return Settlement(State.DELAYED, outcome, losses, next_attempt=due, spent=False)
-        expires = (claim.entry.since or claim.entry.arrival) + self.delivery.give_up_after
-        excused = self._patience.excuses(claim.entry.account)
-        if now >= expires and not excused:
-            return Settlement(State.FAILED, give_up(outcome), losses)
-        due = now + self._wait(claim.attempt, outcome)
-        if now < expires:
-            due = min(due, expires)  # one last try when its time is up
-        return Settlement(State.DELAYED, outcome, losses, next_attempt=due)
-
-    def _wait(self, attempt: int, outcome: Outcome) -> float:
-        wait = self.delivery.retry.wait(attempt)
-        if self._patience.api_is_down:
-            wait = min(wait, _LONGEST_OUTAGE_WAIT)
-        return max(wait, outcome.retry_after or 0.0)
-
-    def settle_fault(self, claim: Claim, now: float) -> Settlement:
-        """The settlement after an error of ours: the message blocks nobody, and is not lost."""
-        if claim.attempt >= _MOST_FAULTS and claim.entry.reason == FAULT.reason:
-            return Settlement(State.HELD, replace(FAULT, action=Action.HELD))
-        due = now + self.delivery.retry.wait(claim.attempt)
-        return Settlement(State.DELAYED, FAULT, next_attempt=due)
+    Args:
+        delivery: the configuration's rules.
+        tried: the message.
+        outcomes: of the requests that were made, one at least, judged.
+        state: what is known after them.
+        now: the time.
+    """
+    outcome = worst(outcomes)
+    match outcome.action:
+        case Action.RELAYED:
+            end, spent = (MessageState.RELAYED, True) if tried.complete else (MessageState.QUEUED, False)
+            settled = Settlement(end, outcome, tried.losses, spent=spent)
+        case Action.FAILED:
+            settled = Settlement(MessageState.FAILED, outcome, tried.losses)
+        case Action.UNKNOWN:
+            settled = _unknown(delivery, tried, outcome, now)
+        case Action.HELD if outcome.scope is Scope.MESSAGE:
+            settled = _hold(tried, outcome)
+        case Action.HELD:
+            settled = _wait_for_account(delivery, tried, outcome, now)
+        case Action.DELAYED:
+            settled = _later(delivery, tried, outcome, state, now)
+    return settled
 
 
-def give_up(outcome: Outcome) -> Outcome:
+def _hold(tried: Tried, outcome: Outcome) -> Settlement:
+    return Settlement(MessageState.HELD, outcome, tried.losses, hold=Hold.OUTCOME)
+
+
+def _delay(tried: Tried, outcome: Outcome, due: float, *, spent: bool = True) -> Settlement:
+    return Settlement(MessageState.DELAYED, outcome, tried.losses, next_attempt=due, spent=spent)
+
+
+def _unknown(delivery: Delivery, tried: Tried, outcome: Outcome, now: Now) -> Settlement:
+    if delivery.on_unknown == "hold" or tried.claim.entry.unknowns >= _MOST_UNKNOWNS:
+        return _hold(tried, outcome)
+    return _delay(tried, outcome, now.wall + _UNKNOWN_WAIT)
+
+
+def _wait_for_account(delivery: Delivery, tried: Tried, outcome: Outcome, now: Now) -> Settlement:
+    is_grant = outcome.http_status is None or outcome.cause is Cause.UNAUTHORIZED
+    if tried.probe and not is_grant:
+        # It may be this message after all: the next probe is another one.
+        return _delay(tried, outcome, now.wall + delivery.retry.wait(tried.claim.attempt), spent=False)
+    return Settlement(MessageState.QUEUED, outcome, tried.losses, spent=False)
+
+
+def _later(delivery: Delivery, tried: Tried, outcome: Outcome, state: State, now: Now) -> Settlement:
+    entry = tried.claim.entry
+    if outcome.scope is not Scope.MESSAGE:
+        return Settlement(MessageState.QUEUED, outcome, tried.losses, spent=False)
+    if outcome.cause is Cause.DAY_IS_FULL:
+        return _delay(tried, outcome, now.wall + (outcome.retry_after or 0.0), spent=False)
+    expires = (entry.since or entry.arrival) + delivery.give_up_after
+    if now.wall >= expires and not expiry.excuses(state, delivery.give_up_after, now.steady):
+        # What no answer of Works refused is not the message's fault, however long it lasts.
+        foreign = outcome.cause is Cause.FOREIGN
+        return _hold(tried, outcome) if foreign else give_up(tried, outcome)
+    due = now.wall + _find_wait(delivery, tried.claim.attempt, outcome, state)
+    if now.wall < expires:
+        due = min(due, expires)  # one last try when its time is up
+    return _delay(tried, outcome, due)
+
+
+def _find_wait(delivery: Delivery, attempt: int, outcome: Outcome, state: State) -> float:
+    wait = delivery.retry.wait(attempt)
+    if state.api.spell.since is not None:
+        wait = min(wait, _LONGEST_OUTAGE_WAIT)
+    return max(wait, outcome.retry_after or 0.0)
+
+
+def settle_fault(delivery: Delivery, claim: Claim, now: Now) -> Settlement:
+    """The settlement after an error of ours: the message blocks nobody, and is not lost."""
+    if claim.attempt >= _MOST_FAULTS and claim.entry.cause is Cause.FAULT:
+        return _hold(Tried(claim), replace(FAULT, action=Action.HELD))
+    return _delay(Tried(claim), FAULT, now.wall + delivery.retry.wait(claim.attempt))
+
+
+def give_up(tried: Tried, outcome: Outcome) -> Settlement:
     """The end of trying: RFC 3463 X.4.7, delivery time expired. The last reason is still the reason."""
     reason = f"given up after trying for too long; at last: {outcome.reason}"
-    return replace(outcome, action=Action.FAILED, status="5.4.7", reason=reason)
+    outcome = replace(outcome, action=Action.FAILED, status="5.4.7", reason=reason)
+    return Settlement(MessageState.FAILED, outcome, tried.losses)

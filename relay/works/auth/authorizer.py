@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from relay import metrics
-from relay.grants import Grant, GrantError, GrantStore
+from relay.grants import EXPIRY_MARKS, Grant, GrantError, GrantStore
 from relay.works.auth.errors import TokenError
 from relay.works.auth.oauth import AuthServer, Tokens
 from relay.works.diagnosis import Failure
@@ -39,7 +39,6 @@ _NOTE_USE_EVERY = 3600.0  # seconds
 # An authorization server that is not well for so long may be one that will not take this grant again.
 _OVERDUE = 3600.0  # seconds
 _DAY = 86400.0  # seconds
-_WARN_AT = (1, 7, 14, 30)  # days before a grant dies that nothing but a person can renew
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +84,8 @@ class Authorizer:
         on_trouble: told of an account's trouble when it changes, perhaps while it `can_send` still;
             None: it is over.
         clock: seconds since the epoch.
-        on_warning: told, 30, 14, 7 and 1 days before, that a grant dies in at most so many days.
+        on_warning: told, 30, 14, 7 and 1 days before, that a grant dies in at most so many days; 0: not
+            any more.
         """
         self._server = server
         self._store = store
@@ -136,13 +136,6 @@ class Authorizer:
         if state is None or state.grant is None:
             return None
         return replace(state.grant, used_at=max(state.used_at, state.grant.used_at or 0.0) or None)
-
-    def warned(self, account: str) -> tuple[str, int] | None:
-        """Of which grant the end was announced, and at how many days; None: it was renewed since."""
-        state = self._states.get(account)
-        if state is None or state.grant is None or state.grant.refresh_token != state.warned[0]:
-            return None
-        return state.warned
 
     async def keep_alive(self, accounts: Iterable[str]) -> None:
         """Refresh what is due, for ever; notice new grants. Cancel it to end it, then `aclose`."""
@@ -235,6 +228,7 @@ class Authorizer:
         before = state.grant
         # Known first, told then: whoever is told asks at once whether the account can send.
         state.grant, state.version, state.read = grant, version, True
+        self._take_back_warning(account, state)  # before anybody hears that the account is well again
         if grant is None or (state.unsaved and state.unsaved.consented_at != grant.consented_at):
             state.unsaved = None
         if grant is None:
@@ -262,10 +256,17 @@ class Authorizer:
         if self._on_trouble is not None:
             self._on_trouble(account, trouble)
 
+    def _take_back_warning(self, account: str, state: _State) -> None:
+        """The grant that was warned of is not the account's any more."""
+        if state.warned[0] and (state.grant is None or state.grant.refresh_token != state.warned[0]):
+            state.warned = ("", 0)
+            if self._on_warning is not None:
+                self._on_warning(account, 0)
+
     def _warn(self, account: str, state: _State, grant: Grant) -> None:
         """Say once at each mark that the refresh token dies; with rotation on it never comes near one."""
         left = (grant.refresh_expires_at - self._clock()) / _DAY
-        mark = next((days for days in _WARN_AT if left <= days), None)
+        mark = next((days for days in EXPIRY_MARKS if left <= days), None)
         if mark is None or state.warned == (grant.refresh_token, mark):
             return
         state.warned = (grant.refresh_token, mark)

@@ -19,8 +19,8 @@ have the very next one, however long the queue of somebody else is:
 Slots are given in the order in which they were asked for, so that accounts take turns. A slot counts from
 its start until a minute after its answer (see `budget`). Half of a minute's budget may go at once, the
 rest is spread evenly. A 429 pauses the domain's budget, for every message; `rateLimit-*` fields lower
-it when others of the domain use it too. While the circuit is open one slot at a time is given, a
-probe. After a restart `seed` is told what was sent in the last 24 hours.
+it when others of the domain use it too. While the circuit is open no slot is given, but one at a time to
+whoever tries whether it still must be. After a restart `seed` is told what was sent in the last 24 hours.
 
 Clocks: monotonic for all counting, so that a clock set back or forth changes nothing; wall-clock time
 only to place the history of `seed`.
@@ -36,7 +36,6 @@ from typing import Self
 import structlog
 
 from relay.config.model import Account
-from relay.outcome import Outcome
 from relay.works.diagnosis import Answer, retry_after, seconds
 from relay.works.pace.budget import DAY, Rate, Window
 from relay.works.pace.circuit import Circuit
@@ -98,12 +97,12 @@ class Sent:
 class Slot:
     """The right to make one request for one account, now. Ended or cancelled exactly once."""
 
-    def __init__(self, pacing: "Pacing", account: str, mailbox: _Mailbox) -> None:
+    def __init__(self, pacing: "Pacing", account: str, mailbox: _Mailbox, *, probe: bool) -> None:
         self._pacing = pacing
         self._mailbox = mailbox
         self._open = True
         self._holds_api = True
-        self._probe = pacing.circuit.down_since is not None
+        self._probe = probe  # it tries whether the API is up again
         self._bound: int | None = None  # recipients
         self.account = account
 
@@ -241,7 +240,7 @@ class Pacing:
         now, mailbox = self.now(), self._mailboxes[account]
         day = mailbox.room_in(now, recipients)
         rates = [_minute_share(rate, ahead, now) for rate in (self.api, mailbox.rate)]
-        return max(self.circuit.free_in(now), day, *rates)
+        return max(self.circuit.free_in(), day, *rates)
 
     def take(self, account: str) -> Slot | None:
         """A slot, if there is one now.
@@ -252,10 +251,9 @@ class Pacing:
         now, mailbox = self.now(), self._mailboxes[account]
         if self._api_free_in(now) or mailbox.rate.free_in(now):
             return None
-        self.circuit.take(now)
         self.api.take(now)
         mailbox.rate.take(now)
-        return Slot(self, account, mailbox)
+        return Slot(self, account, mailbox, probe=self.circuit.take())
 
     async def slot(self, account: str) -> Slot:
         """Wait for a slot.
@@ -328,7 +326,7 @@ class Pacing:
         return max(self._api_free_in(now) if accounts else self.api.free_in(now), own, 0.001)
 
     def _api_free_in(self, now: float) -> float:
-        return max(self.api.free_in(now), self.circuit.free_in(now))
+        return max(self.api.free_in(now), self.circuit.free_in())
 
     def learn(self, answer: Answer) -> None:
         """Read `rateLimit-*` and `Retry-After`; a 429 pauses the whole budget."""
@@ -343,16 +341,6 @@ class Pacing:
         if answer.status == _TOO_MANY:
             wait = retry_after(answer)
             self.api.pause(now + (_USUAL_PAUSE if wait is None else wait))
-
-    def judge(self, account: str, message: str, outcome: Outcome) -> Outcome:
-        """Learn from a message's outcome whether the API or the account is in trouble (see `circuit`).
-
-        Returns:
-            The outcome, or what it means after another message met the same.
-        """
-        judged = self.circuit.judge(account, message, outcome, self.now())
-        self.wake()
-        return judged
 
 
 def _minute_share(rate: Rate, ahead: int, now: float) -> float:

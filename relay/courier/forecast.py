@@ -1,0 +1,84 @@
+"""How long a message is likely to wait for its turn, so that no session waits in vain.
+
+Counted in memory: what was put and what was claimed since, by account and flow. It is a guess (what an
+operator releases, or what comes back after a delay, is not in it) and is right again as soon as an
+account's queue is empty.
+"""
+
+from collections.abc import Mapping
+
+from relay.courier.standing import Standing
+from relay.works.pace.pacing import Pacing
+
+_MOST_FLOWS = 1000  # busy flows of one account; with more, nobody waits anyway
+_NEVER = float("inf")
+
+
+class Backlog:
+    """What is queued, by account and flow."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, dict[str, int]] = {}
+
+    def seed(self, found: Mapping[tuple[str, str], int]) -> None:
+        """What was queued at the start."""
+        for (account, flow), count in found.items():
+            self._waiting.setdefault(account, {})[flow] = count
+
+    def add(self, account: str, flow: str) -> None:
+        """A message was put."""
+        flows = self._waiting.setdefault(account, {})
+        flows[flow] = flows.get(flow, 0) + 1
+
+    def count_ahead(self, account: str, flow: str) -> int:
+        """How many others are likely to go before the next message of this flow."""
+        flows = self._waiting.get(account, {})
+        own = flows.get(flow, 0)
+        if len(flows) > _MOST_FLOWS:
+            return own + len(flows)
+        # Flows take turns: each other one goes at most once before each message of this one.
+        return own + sum(min(count, own + 1) for other, count in flows.items() if other != flow)
+
+    def take(self, account: str, flow: str) -> None:
+        """A message was claimed."""
+        flows = self._waiting.get(account)
+        if flows is None or flow not in flows:
+            return
+        flows[flow] -= 1
+        if flows[flow] <= 0:
+            del flows[flow]
+
+    def empty(self, account: str) -> None:
+        """Nothing of this account is queued."""
+        self._waiting.pop(account, None)
+
+
+class Forecast:
+    """Tells a session whether it is worth waiting."""
+
+    def __init__(self, standing: Standing, pacing: Pacing, most: int) -> None:
+        """Args:
+        standing: how the API and the accounts stand.
+        pacing: the budgets.
+        most: attempts that may be under way at once.
+        """
+        self._standing = standing
+        self._pacing = pacing
+        self._most = most
+        self.backlog = Backlog()
+        self._usual = 0.0  # seconds that an attempt takes, on average of late
+
+    def learn(self, seconds: float) -> None:
+        """An attempt took so long."""
+        self._usual += (seconds - self._usual) / 8
+
+    def seconds(self, account: str, flow: str) -> float:
+        """Seconds until the next message of this account and flow has its turn; infinite: nobody knows."""
+        if self._standing.api_is_down or account in self._standing.holds:
+            return _NEVER
+        ahead = self.backlog.count_ahead(account, flow)
+        try:
+            wait = self._pacing.next_free(account, ahead=ahead)
+        except KeyError:
+            return _NEVER
+        return max(wait, ahead * self._usual / self._most)

@@ -1,0 +1,235 @@
+"""How the API and each account stand: every outcome, and what a person did, goes through here.
+
+The judgement is pure (`judgement`); this keeps what it knows, opens and closes the gate before the API, and
+tells of what changed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from relay.config.current import Current
+from relay.courier.judgement import (
+    AccountHold,
+    Facts,
+    Judgement,
+    Now,
+    State,
+    Tried,
+    expiry,
+    holds,
+    judge,
+    outage,
+)
+from relay.courier.judgement.state import AccountState, ApiState
+from relay.host.clock import Clock
+from relay.outcome import Action, Outcome, Scope
+from relay.works.pace.circuit import Circuit
+
+log = structlog.get_logger("standing")
+_JUMP = 60.0  # seconds that the two clocks may drift apart before one of them was set
+
+
+class Listener(Protocol):
+    """Who hears of changes."""
+
+    def account_changed(self, account: str, hold: AccountHold | None) -> None:
+        """An account's trouble began, became another, or is over (None)."""
+
+    def api_changed(self, outcome: Outcome | None) -> None:
+        """The API is down, and how that showed; or up again (None)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Epoch:
+    """Since when the clocks are watched, and how far apart they were."""
+
+    steady: float
+    offset: float
+
+
+class Standing:
+    """What is known of the API and of the accounts."""
+
+    def __init__(self, current: Current, gate: Circuit, clock: Clock) -> None:
+        self._current = current
+        self._gate = gate
+        self._clock = clock
+        self._listeners: list[Listener] = []
+        self._accounts: dict[str, AccountState] = {}
+        self._api_probe_at = 0.0  # steady seconds
+        self._start()
+        current.subscribe(lambda _: self._look_again())
+
+    def _start(self) -> None:
+        now = self._now()
+        self._epoch = _Epoch(now.steady, now.wall - now.steady)
+        self._api = ApiState(began=now.steady)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Have changes told."""
+        self._listeners.append(listener)
+
+    def _now(self) -> Now:
+        return Now(self._clock.steady(), self._clock.wall())
+
+    def _account(self, name: str) -> AccountState:
+        return self._accounts.get(name, AccountState())
+
+    def look(self, account: str) -> State:
+        """What is known."""
+        return State(self._api, self._account(account))
+
+    # What messages and people say.
+
+    def judge(self, tried: Tried, earlier: Sequence[Outcome], outcome: Outcome) -> Judgement:
+        """Judge how a request ended, and remember what it says.
+
+        Args:
+            tried: its message.
+            earlier: what the requests before it meant, in the same attempt.
+            outcome: how it ended.
+        """
+        entry, config, now = tried.claim.entry, self._current.config, self._now()
+        self._follow_clock(now)
+        facts = Facts(entry.account, entry.queue_id, alone=len(config.account) <= 1)
+        judgement = judge(
+            self.look(entry.account), facts, tried, earlier, outcome, delivery=config.delivery, now=now
+        )
+        self._keep_api(judgement.state.api, outcome)
+        self._keep_account(entry.account, judgement.state.account)
+        return judgement
+
+    def _follow_clock(self, now: Now) -> None:
+        """What was counted by a clock that was set says nothing: begin anew."""
+        if abs(now.wall - now.steady - self._epoch.offset) > _JUMP:
+            self._epoch = _Epoch(now.steady, now.wall - now.steady)
+            self._api = replace(self._api, began=now.steady, answered=False)
+
+    def hold(self, account: str, outcome: Outcome) -> None:
+        """An account is in trouble, whoever found it."""
+        state, now = self._account(account), self._now()
+        state = expiry.learn_account(holds.hold(state, account, outcome, now), now.steady)
+        self._keep_account(account, state)
+
+    def release(self, account: str) -> None:
+        """An account's trouble is over, or may be: a person did something, or a grant is there."""
+        state = replace(self._account(account), hold=None, forbidden=None, foreign=(), doubted="")
+        self._keep_account(account, expiry.learn_account(state, self._now().steady))
+
+    def _look_again(self) -> None:
+        for account in self.holds:
+            self.release(account)  # what was wrong may be corrected now
+
+    def _keep_account(self, name: str, state: AccountState) -> None:
+        before, self._accounts[name] = self._account(name).hold, state
+        hold = state.hold
+        if hold is None and before is not None:
+            log.info("account released", account=name)
+        elif hold is not None and (before is None or before.outcome.reason != hold.outcome.reason):
+            write = log.error if hold.held else log.warning
+            write("account in trouble", account=name, status=hold.outcome.status, reason=hold.outcome.reason)
+        else:
+            return
+        for listener in self._listeners:
+            listener.account_changed(name, hold)
+
+    def _keep_api(self, api: ApiState, outcome: Outcome) -> None:
+        before, self._api = self._api, api
+        now = self._clock.steady()
+        if api.down_since is not None and outcome.if_repeated is Scope.API:
+            self._api_probe_at = now + outage.probe_pause(api)
+        if before.down_since is None and api.down_since is not None:
+            log.error("works is down", status=outcome.status, reason=outcome.reason)
+            self._gate.open(api.down_since)
+            self._tell_api(outcome)
+        elif before.down_since is not None and api.down_since is None:
+            log.warning("works is up again", seconds=round(now - before.down_since))
+            self._gate.close()
+            self._tell_api(None)
+
+    def _tell_api(self, outcome: Outcome | None) -> None:
+        for listener in self._listeners:
+            listener.api_changed(outcome)
+
+    # Whose turn it may be.
+
+    @property
+    def holds(self) -> dict[str, AccountHold]:
+        """The accounts whose mail waits, by name."""
+        return {name: state.hold for name, state in self._accounts.items() if state.hold is not None}
+
+    @property
+    def api_is_down(self) -> bool:
+        """Whether nothing is sent for any account."""
+        return self._api.down_since is not None
+
+    def wait(self, account: str) -> float:
+        """Seconds until a message of this account may be tried; 0 is now."""
+        return holds.wait(self._account(account), self._clock.steady())
+
+    def take(self, account: str) -> AccountHold | None:
+        """A message of this account is chosen: if the account is in trouble, it tries whether it still is."""
+        state = self._account(account)
+        if state.hold is None:
+            return None
+        trying = replace(state.hold, ready=False, trying=True)
+        self._accounts[account] = replace(state, hold=trying)
+        return trying
+
+    def give_back(self, trying: AccountHold) -> None:
+        """The message that tried has ended, whatever it said."""
+        state = self._account(trying.account)
+        if state.hold is trying:
+            # It said nothing about the account.
+            self._accounts[trying.account] = replace(state, hold=holds.tried(trying, self._clock.steady()))
+
+    # What is asked of Works while nothing is sent.
+
+    def probes_due(self) -> list[str]:
+        """The accounts in trouble for which Works is to be asked now."""
+        now = self._clock.steady()
+        return [
+            name
+            for name, hold in self.holds.items()
+            if not hold.ready and not hold.trying and hold.probe_at <= now
+        ]
+
+    @property
+    def api_probe_is_due(self) -> bool:
+        """Whether Works is to be asked now whether it is up."""
+        return self.api_is_down and not self._gate.trying and self._clock.steady() >= self._api_probe_at
+
+    def probed(self, account: str, outcome: Outcome | None) -> None:
+        """Works was asked for an account in trouble; None: it answers as it should."""
+        state, now = self._account(account), self._now()
+        if state.hold is None:
+            return
+        # What passes by itself says nothing new of an account that waits for a person.
+        news = outcome is not None and (outcome.action is Action.HELD or not state.hold.held)
+        if outcome is not None and outcome.scope is Scope.ACCOUNT and news:
+            again = holds.hold(state, account, outcome, now).hold
+            pause = holds.answered(state.hold, now.steady, well=False)
+            if again is not None:
+                again = replace(again, pause=pause.pause, probe_at=max(again.probe_at, pause.probe_at))
+            self._keep_account(account, replace(state, hold=again))
+        else:
+            hold = holds.answered(state.hold, now.steady, well=outcome is None)
+            self._keep_account(account, replace(state, hold=hold))
+
+    def probed_api(self, outcome: Outcome | None) -> None:
+        """Works was asked whether it is up; None: it is. A message follows, or a second answer is proof."""
+        now = self._clock.steady()
+        self._api_probe_at = now + outage.probe_pause(self._api)
+        if outcome is not None or not self.api_is_down:
+            return
+        if not self._gate.ready:
+            self._gate.let_one()
+            return
+        before = self._api.down_since or now
+        self._api = replace(self._api, down_since=None, doubted=None, unknowns=0)
+        log.warning("works is up again", seconds=round(now - before))
+        self._gate.close()
+        self._tell_api(None)

@@ -1,0 +1,117 @@
+"""The registry of troubles: what is wrong, since when, told to whom, over when.
+
+Every part of the relay reports here, and nowhere else; whoever tells a person listens. It is in memory: what
+still holds after a restart is found again, and what was told is remembered by whoever told it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from relay.outcome import Trouble, TroubleKind
+
+log = structlog.get_logger("trouble")
+_MOST = 1000  # of one kind that are remembered while they go on; the log and the spool have all of them
+_MOST_ENDED = 200
+Listener = Callable[[Trouble], None]
+
+
+class Troubles:
+    """What is wrong now, and what was."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Args:
+        now: seconds since the epoch.
+        """
+        self._now = now
+        self._current: dict[tuple[TroubleKind, str], Trouble] = {}
+        self._ended: deque[Trouble] = deque(maxlen=_MOST_ENDED)
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Have each beginning, each other reason and each end told."""
+        self._listeners.append(listener)
+
+    def begin(
+        self,
+        kind: TroubleKind,
+        name: str,
+        reason: str,
+        *,
+        person: bool = True,
+        deadline: float | None = None,
+    ) -> None:
+        """Something is wrong. Nothing new if it was so before, for the same reason.
+
+        Args:
+            kind: what sort of trouble.
+            name: of the account or the message; "" where there is only one.
+            reason: a sentence for the operator.
+            person: whether a person must act.
+            deadline: when it gets worse by itself, seconds since the epoch.
+        """
+        before = self._current.get((kind, name))
+        if before is not None and (before.reason, before.person) == (reason, person):
+            return
+        since = before.since if before else self._now()
+        while before is None and self._count(kind) >= _MOST:
+            del self._current[next(key for key in self._current if key[0] is kind)]
+        self._current[kind, name] = trouble = Trouble(kind, name, reason, since, person, deadline)
+        self._tell(trouble)
+
+    def _count(self, kind: TroubleKind) -> int:
+        return sum(key[0] is kind for key in self._current)
+
+    def end(self, kind: TroubleKind, name: str = "") -> None:
+        """It is over, if it was wrong."""
+        before = self._current.pop((kind, name), None)
+        if before is not None:
+            over = replace(before, ended=self._now())
+            self._ended.append(over)
+            self._tell(over)
+
+    def note_told(self, kind: TroubleKind, name: str, to: str) -> None:
+        """Somebody was told."""
+        trouble = self._current.get((kind, name))
+        if trouble is not None:
+            told = (*trouble.told, (to, self._now()))
+            self._current[kind, name] = replace(trouble, told=told)
+
+    def _tell(self, trouble: Trouble) -> None:
+        for listener in self._listeners:
+            listener(trouble)
+
+    def find(self, kind: TroubleKind, name: str = "") -> Trouble | None:
+        """This trouble, while it goes on."""
+        return self._current.get((kind, name))
+
+    @property
+    def current(self) -> list[Trouble]:
+        """What is wrong now, oldest first."""
+        return sorted(self._current.values(), key=lambda one: one.since)
+
+    @property
+    def ended(self) -> list[Trouble]:
+        """What was wrong and is over, the latest last; a few hundred."""
+        return list(self._ended)
+
+
+def describe(trouble: Trouble) -> dict[str, Any]:
+    """A trouble as plain values for JSON."""
+    return {
+        "kind": trouble.kind.value,
+        "name": trouble.name,
+        "reason": trouble.reason,
+        "person": trouble.person,
+        "since": _iso(trouble.since),
+        "ended": None if trouble.ended is None else _iso(trouble.ended),
+        "told": [{"to": to, "at": _iso(at)} for to, at in trouble.told],
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
