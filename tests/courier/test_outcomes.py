@@ -218,6 +218,11 @@ async def test_limits_of_works_hold_the_account(tmp_path):
         assert (await relay.reach(queue_id, State.RELAYED)).attempts == 1
 
 
+def is_quiet(relay):
+    """Whether every attempt has ended, and the answer to every probe was understood."""
+    return not relay.service.courier.under_way and not relay.service.standing.probes_due()
+
+
 async def test_two_messages_that_get_403_again_and_again_are_held_and_never_given_up(tmp_path):
     """Once two have met it, the first one's next refusal is no sign that the account is well again."""
     async with relaying(tmp_path / "state", delivery={"wait": "0s", "give_up_after": "6h"}) as relay:
@@ -227,7 +232,7 @@ async def test_two_messages_that_get_403_again_and_again_are_held_and_never_give
         for _ in range(12):
             before = refusing.met
             relay.pass_time(3601)
-            await until(lambda before=before: refusing.met > before and not relay.service.courier.under_way)
+            await until(lambda before=before: refusing.met > before and is_quiet(relay))
             assert list(relay.service.courier.held) == ["scanner"]
         for queue_id in ids:
             assert (await relay.entry(queue_id)).attempts <= 1
@@ -262,7 +267,7 @@ async def test_an_account_in_trouble_is_probed_by_one_message_at_a_time(relay):
     for _ in range(4):
         before = refusing.met
         relay.pass_time(3601)
-        await until(lambda before=before: refusing.met > before and not courier.under_way)
+        await until(lambda before=before: refusing.met > before and is_quiet(relay))
         assert refusing.met == before + 1
 
 
