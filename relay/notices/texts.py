@@ -104,8 +104,8 @@ _ENGLISH = Words(
     "Send it again:   relay queue retry {name}\nSince:           {since}",
     no_room="{hostname}: new mail is refused",
     no_room_text="Devices and programs hear 452 or 451 and have to send again later:\n\n{reason}\n\n"
-    "What was accepted before is safe, and goes on being sent. New mail is taken again by itself when this is "
-    "over.\n\nLook at it:      relay check\nSince:           {since}",
+    "What was accepted before is safe, and goes on being sent. New mail is taken again by itself when "
+    "this is over.\n\nLook at it:      relay check\nSince:           {since}",
 )
 _JAPANESE = Words(
     relay="メールリレー",

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay import metrics, reply
+from relay.outcome import TroubleKind
 from tests.support.relay import relaying, until
 
 MEGABYTE = 2**20
