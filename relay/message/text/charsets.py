@@ -28,7 +28,7 @@ import re
 from dataclasses import dataclass
 
 from relay.message.text import budget
-from relay.message.text.guessing import LATIN, guess_codec, is_plain_hangul, is_plain_japanese
+from relay.message.text.guessing import LATIN, find_east_asian, guess_codec, is_plain_japanese, looks_western
 from relay.message.text.japanese import HALFWIDTH, has_kana_pairs
 from relay.message.text.labels import find_codec
 from relay.message.text.readings import (
@@ -54,6 +54,10 @@ _ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd-\uffff]")
 _KANA = re.compile("[\u3041-\u30fa]")
 _ENOUGH = 3  # long characters that are no chance; one of two octets counts once, a longer one twice
 _MOST_HINTS = 8
+_MOST_OF_ONE = 3  # octets of one character, beside one that was replaced
+_MOST_LINES = 20_000
+_WRITTEN = ("cp932", "cp949", "gb2312", "big5", "cp1252", "cp1251", "iso8859-7", "cp874")
+_MOST_WRITTEN = 1000  # characters that show whether they are text
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,7 @@ def _read_local(octets: bytes, codec: str) -> Decoded | None:
         return _read_as_japanese(octets, codec)
     if codec in EAST_ASIAN:
         return _settle(octets, read(octets, codec))
-    if codec in LATIN and (other := _find_east_asian(octets)):
+    if codec in LATIN and (other := find_east_asian(octets)):
         return _make(read(octets, other), guessed=True)
     found = read(octets, codec)
     return _make(found, guessed=False) if found.whole or found.wrong * 6 <= found.good else None
@@ -184,24 +188,38 @@ def _read_states(octets: bytes, codec: str) -> Decoded | None:
 
 
 def _read_utf_16(octets: bytes, codec: str) -> Decoded | None:
-    """UTF-16 only where it can be: text that is also UTF-8, and without NUL, is that; so is what has marks
-    of nobody's writing in it.
-    """
-    found = read(octets, codec)
+    """UTF-16 only where it can be: with a mark or NUL, or where people write such text that is no UTF-8."""
     if octets.startswith(tuple(bom for bom, name in BOMS if name != "utf-8")):
-        return _make(found, guessed=False)
-    if b"\0" not in octets and (_is_utf_8(octets) or 8 * len(_ODD.findall(found.text)) >= len(found.text)):
-        return None
+        return _make(read(octets, codec), guessed=False)
+    found = read(octets, codec)
+    if b"\0" not in octets:
+        if _is_utf_8(octets) and not _ODD.search(octets.decode("utf-8")):
+            return None
+        found = max((found, read(octets, "utf-16-le"), read(octets, "utf-16-be")), key=_count_written)
+        if not _is_written(found.text):
+            return None
     is_small = len(found.text.replace(REPLACEMENT, "")) > 8 * found.text.count(REPLACEMENT)
     return _make(found, guessed=False) if found.whole or is_small else None
+
+
+def _count_written(found: Reading) -> int:
+    """How many characters are of the charsets that people write in, the one of most of them."""
+    sample = found.text[:_MOST_WRITTEN]
+    return max(len(sample.encode(codec, "ignore").decode(codec)) for codec in _WRITTEN)
+
+
+def _is_written(text: str) -> bool:
+    sample = text[:_MOST_WRITTEN]
+    odd = len(_ODD.findall(sample))
+    return 8 * odd < len(sample) and 4 * _count_written(Reading("", text, True, 0, 0)) >= 3 * len(sample)
 
 
 def _read_utf_8(octets: bytes) -> Decoded | None:
     found = read(octets, "utf-8")
     if found.whole:
         return _make(found, guessed=False)
-    # A long character is one by no chance; an octet that is replaced in another may leave two wrong places.
-    is_long = found.wrong <= 2 and _LONG.search(found.text.replace(REPLACEMENT, ""))
+    # A long character is one by no chance; an octet replaced in another leaves so many wrong places at most.
+    is_long = found.wrong <= _MOST_OF_ONE and _LONG.search(found.text.replace(REPLACEMENT, ""))
     if not (found.fits or is_long) or octets.startswith(tuple(bom for bom, name in BOMS if name != "utf-8")):
         return None
     return _read_lines(octets, "utf-8") or _make(found, guessed=False)
@@ -211,16 +229,9 @@ def _settle(octets: bytes, found: Reading) -> Decoded | None:
     """A reading by the declared charset: as it is, line by line where some differ, or not at all."""
     if not found.fits:
         return None
-    if found.whole and not _LONG_PAIR.search(octets):
+    if found.whole and not found.wrong and not _LONG_PAIR.search(octets):
         return _make(found, guessed=False)
     return _read_lines(octets, found.codec) or _make(found, guessed=False)
-
-
-def _find_east_asian(octets: bytes) -> str:
-    """The East Asian codec of octets that nobody writes in Latin letters; "" for none."""
-    if is_plain_japanese(octets) and len(_KANA.findall(octets.decode("cp932", "replace"))) > 1:
-        return "cp932"
-    return "cp949" if is_plain_hangul(octets) else ""
 
 
 def _read_as_japanese(octets: bytes, codec: str) -> Decoded | None:
@@ -239,7 +250,7 @@ def read_japanese(octets: bytes, declared: str) -> Reading:
     if _LONG_PAIR.search(octets) and (rest := _drop_utf_8(octets)) != octets:
         return read(octets, read_japanese(rest, declared).codec if rest.strip() else declared)
     sjis, euc = read(octets, "cp932"), read(octets, "euc-jp")
-    is_kana = _KANA.search(euc.text) or (sjis.wrong and HALFWIDTH.search(sjis.text))
+    is_kana = _KANA.search(euc.text) or (sjis.cost and HALFWIDTH.search(sjis.text))
     if declared == "euc-jp" and (euc.whole or (euc.fits and is_kana)):
         return euc
     if sjis.cost != euc.cost:
@@ -260,83 +271,85 @@ def _has_more_kana(one: Reading, other: Reading) -> bool:
     return len(_KANA.findall(one.text)) > len(_KANA.findall(other.text))
 
 
+def _split(octets: bytes) -> list[bytes]:
+    """The lines; none where there is but one, or too many to be looked at one by one."""
+    lines = octets.splitlines(keepends=True) if octets.count(b"\n") <= _MOST_LINES else []
+    return lines if len(lines) > 1 else []
+
+
 def _read_lines(octets: bytes, codec: str) -> Decoded | None:
     """Line by line, where some are of another charset than `codec`; None where they are not."""
-    lines = octets.splitlines(keepends=True)
-    if len(lines) < 2:
-        return None
-    foreign = [line for line in lines if not line.isascii() and not _is_of(line, codec)]
-    if not foreign:
-        return None
     pieces: list[str] = []
-    known: dict[bytes, str] = {}
-    is_whole = True
-    for line in lines:
+    is_mixed = False
+    for line in _split(octets):
         if line.isascii():
             pieces.append(line.decode("ascii"))
-        elif _is_of(line, codec):
-            pieces.append(read(line, codec).text)
-        else:
-            text = known.get(line)
-            if text is None:
-                text = known[line] = _read_foreign(line, codec)
-            is_whole &= REPLACEMENT not in text
-            pieces.append(text)
-    return Decoded(_clean("".join(pieces)), codec, guessed=True, damaged=not is_whole)
+            continue
+        found = Reading("utf-8", "", False, 0, 1)
+        if codec == "utf-8" or not _is_long_utf_8(line, codec):
+            found = read(line, codec)
+        if found.wrong or not found.whole:
+            is_mixed = True
+            found = _read_foreign(line, codec)
+        pieces.append(found.text)
+    text = "".join(pieces)
+    return Decoded(_clean(text), codec, guessed=True, damaged=REPLACEMENT in text) if is_mixed else None
 
 
-def _is_of(line: bytes, codec: str) -> bool:
-    if codec == "utf-8":
-        return _is_utf_8(line)
-    return not _is_long_utf_8(line, codec) and read(line, codec).whole
-
-
-def _read_foreign(line: bytes, codec: str) -> str:
+def _read_foreign(line: bytes, codec: str) -> Reading:
     """A line that is not of the text's codec, or is damaged."""
     if codec != "utf-8" and _is_long_utf_8(line, codec):
-        return line.decode("utf-8")
+        return read(line, "utf-8")
     main = read(line, codec)
-    if codec == "utf-8" and main.good >= main.wrong:
-        return main.text
-    if codec == "utf-8" and is_plain_japanese(line):
-        return read(line, "cp932").text
-    return main.text
+    if codec == "utf-8" and not main.fits and is_plain_japanese(line):
+        return read(line, "cp932")
+    if main.wrong and main.good <= 2 * main.wrong and looks_western(line):
+        return read(line, "cp1252")
+    return main
 
 
 def _read_undeclared(octets: bytes) -> Decoded:
     """By what the octets themselves show, then by what the message names elsewhere, then by a guess."""
-    for bom, codec in BOMS:
-        if octets.startswith(bom):
-            return _make(read(octets, codec), guessed=True)
-    if any(escape in octets for escape in ESCAPES):
-        codec = "iso2022_kr" if b"\x1b$)C" in octets else "iso-2022-jp"
+    if codec := _find_marks(octets):
         return _make(read(octets, codec), guessed=True)
     utf_8 = read(octets, "utf-8")
     if utf_8.whole or (not utf_8.wrong and _LONG.search(utf_8.text.replace(REPLACEMENT, ""))):
         return _make(utf_8, guessed=True)
     if _has_utf_8(octets) or _is_mostly_utf_8(utf_8):
         return _read_mixed(octets) or _make(utf_8, guessed=True)
-    for hint in budget.current().find_hints()[:_MOST_HINTS]:
-        if (found := read_hinted(octets, hint)) is not None:
-            return _make(found, guessed=True)
-    guess = budget.current().guess(octets, guess_codec)
-    found = read(octets, guess)
-    return _make(found if found.is_likely else read(octets, "cp1252"), guessed=True)
+    hinted = (read_hinted(octets, hint) for hint in budget.current().find_hints()[:_MOST_HINTS])
+    if (found := next(filter(None, hinted), None)) is not None:
+        return _make(found, guessed=True)
+    found = read(octets, budget.current().guess(octets, guess_codec))
+    if not found.is_likely:
+        return _make(read(octets, "cp1252"), guessed=True)
+    lines = _read_lines(octets, found.codec) if found.codec in EAST_ASIAN and found.wrong else None
+    return lines or _make(found, guessed=True)
+
+
+def _find_marks(octets: bytes) -> str:
+    """The codec that a byte order mark or an escape sequence says; "" without one."""
+    for bom, codec in BOMS:
+        if octets.startswith(bom):
+            return codec
+    if any(escape in octets for escape in ESCAPES):
+        return "iso2022_kr" if b"\x1b$)C" in octets else "iso-2022-jp"
+    return ""
 
 
 def _has_utf_8(octets: bytes) -> bool:
     """Whether some lines are UTF-8 by no chance."""
-    lines = [line for line in octets.splitlines() if not line.isascii() and _is_utf_8(line)]
+    lines = [line for line in _split(octets) if not line.isascii() and _is_utf_8(line)]
     text = b"".join(lines).decode("utf-8")
     return 2 * len(_LONG.findall(text)) >= 2 * _ENOUGH or len(_TWO.findall(text)) >= 4 * _ENOUGH
 
 
 def _read_mixed(octets: bytes) -> Decoded | None:
     """Lines of UTF-8, and others: those by a charset of their own, if they are another's in the main."""
-    lines = octets.splitlines(keepends=True)
+    lines = _split(octets)
     foreign = [line for line in lines if not line.isascii() and not _is_utf_8(line)]
     others = [line for line in foreign if not read(line, "utf-8").fits]
-    if len(lines) < 2 or not others:
+    if not others:
         return None
     rest = b"".join(others)
     codec = budget.current().guess(rest, guess_codec)

@@ -24,8 +24,8 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _JAPANESE_RUN = re.compile("[\u3041-\u30ff\u4e00-\u9fff]{2}")
 _HIGH_RUN = re.compile("[\u0080-\uffff]+")
 _HIGH_OCTETS = re.compile(rb"[\x80-\xff]+")
-_HANGUL = re.compile("[\uac00-\ud7a3 ]+")
-_ENOUGH_HANGUL = 8  # octets
+_ENOUGH_OCTETS = 8
+_LONGEST_RUN = 2000  # octets
 _ENOUGH_CHARACTERS = 8
 # The leads of the usual syllables and of the usual hanzi, those of level 1.
 _USUAL = (
@@ -65,7 +65,7 @@ def guess_codec(octets: bytes) -> str:
         return "cp932"
     if _is_plain_euc_jp(sample):
         return "euc-jp"
-    codec = find_codec(_ask_library(_pair_up(sample)))
+    codec = find_codec(_ask_library(_pair_up(_drop_cut(sample))))
     if codec in _IMPROBABLE or codec in {"", "us-ascii", "utf-8"}:
         codec = "cp1252"
     if codec not in _EAST_ASIAN | LATIN | {"cp932", "euc-jp"} and (usual := _find_plain_east_asian(sample)):
@@ -74,7 +74,7 @@ def guess_codec(octets: bytes) -> str:
         codec = "cp874"  # Thai: short, it passes for Chinese that nobody writes
     if codec in _EAST_ASIAN:
         return _prefer_japanese(sample, codec)
-    if codec not in LATIN and codec not in {"cp932", "euc-jp"} and _looks_western(sample):
+    if codec not in LATIN and codec not in {"cp932", "euc-jp"} and looks_western(sample):
         return "cp1252"
     return codec
 
@@ -120,16 +120,15 @@ def is_plain_japanese(sample: bytes) -> bool:
     return odd * _FEW <= len(beyond) and _JAPANESE_RUN.search(text) is not None
 
 
-def is_plain_hangul(sample: bytes) -> bool:
-    """Whether it is EUC-KR beyond doubt: words of nothing but usual syllables."""
+def find_east_asian(sample: bytes) -> str:
+    """The East Asian codec of octets that nobody writes in Latin letters; "" for none."""
+    sample = sample[:SAMPLE]
+    if is_plain_japanese(sample) and len(_KANA.findall(sample.decode("cp932", "replace"))) > 1:
+        return "cp932"
     runs = _HIGH_OCTETS.findall(sample)
-    if sum(map(len, runs)) < _ENOUGH_HANGUL or any(len(run) % 2 for run in runs):
-        return False
-    try:
-        text = b" ".join(runs).decode("euc_kr")
-    except UnicodeDecodeError:
-        return False
-    return _HANGUL.fullmatch(text) is not None and max(map(len, runs)) > 2
+    if sum(map(len, runs)) < max(_ENOUGH_OCTETS, 4 * len(runs)):
+        return ""  # accents stand alone
+    return "euc-jp" if _is_plain_euc_jp(sample) else _find_plain_east_asian(sample)
 
 
 def _is_plain_euc_jp(sample: bytes) -> bool:
@@ -149,6 +148,14 @@ def _read_sample(sample: bytes, codec: str) -> tuple[str, int]:
     return found.text.replace("\ufffd", ""), found.wrong
 
 
+def _drop_cut(sample: bytes) -> bytes:
+    """Without the first octet of a character that is cut off at the end."""
+    end = sample.rstrip()
+    last = _HIGH_OCTETS.findall(end[-_LONGEST_RUN:])[-1:]
+    is_cut = bool(last) and end.endswith(last[0]) and len(last[0]) % 2 and len(last[0]) > 1
+    return end[:-1] if is_cut else sample
+
+
 def _pair_up(sample: bytes) -> bytes:
     """Without the runs of high octets that do not pair up, where most do: one misleads the library."""
     runs = _HIGH_OCTETS.findall(sample)
@@ -161,13 +168,14 @@ def _pair_up(sample: bytes) -> bytes:
 
 def _find_plain_east_asian(sample: bytes) -> str:
     """The charset whose usual characters nearly all of it are, though an octet is wrong; "" for none."""
+    found: list[tuple[int, str]] = []
     for codec, strict, (first, last) in _USUAL:
         text, wrong = _read_sample(sample, codec)
         beyond = [character for character in text if character >= "\x80"]
         odd = wrong + sum(not _is_within(character, strict, first, last) for character in beyond)
         if len(beyond) >= _ENOUGH_CHARACTERS and odd * _FEW <= len(beyond):
-            return codec
-    return ""
+            found.append((odd, codec))
+    return min(found, key=lambda one: one[0])[1] if found else ""
 
 
 def _is_within(character: str, codec: str, first: int, last: int) -> bool:
@@ -197,7 +205,7 @@ def _is_common(character: str) -> bool:
     return len(octets) == 2 and octets[0] <= 0xCF
 
 
-def _looks_western(sample: bytes) -> bool:
+def looks_western(sample: bytes) -> bool:
     """Whether the high octets stand alone or in pairs among many letters of ASCII, as accents do."""
     text = sample.decode("cp1252", "replace")
     runs = [len(run) for run in _HIGH_RUN.findall(text)]

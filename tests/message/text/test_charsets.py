@@ -1,6 +1,7 @@
 """Charsets by evidence: encodings × labels × whole, cut, one stray octet, one foreign line."""
 
 import base64
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -140,7 +141,9 @@ def test_a_label_that_is_right_is_believed(label, text):
 
 
 @pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "iso-8859-2"])
-@pytest.mark.parametrize(("codec", "text"), [("cp932", JAPANESE), ("cp949", KOREAN)])
+@pytest.mark.parametrize(
+    ("codec", "text"), [("cp932", JAPANESE), ("euc-jp", JAPANESE), ("cp949", KOREAN), ("gb18030", CHINESE)]
+)
 def test_east_asian_text_is_not_latin(codec, text, label):
     found = decode(text.encode(codec), label)
     assert (found.text, found.guessed) == (text, True)
@@ -196,6 +199,27 @@ def test_utf_16_is_believed_where_it_can_be(text, label):
     real = decode(text.encode(codec), label)
     assert real.text == text or (label == "utf-16" and text.isprintable())
     assert decode(b"\xff\xfe" + text.encode("utf-16-le"), label).text == text
+
+
+@pytest.mark.parametrize("codec", ["utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("text", ["日本語", "バックアップ完了", "안녕하세요", "会议通知", "Привет", "สวัสดี"])
+def test_utf_16_without_a_mark_or_ascii_shows_its_order(text, codec):
+    assert decode(text.encode(codec), "utf-16").text == text
+
+
+@pytest.mark.parametrize("text", ["本日の会議は午後三時からです。", "日本語のメール本文です。"])
+@pytest.mark.parametrize("label", UTF_16)
+def test_shift_jis_is_no_utf_16(text, label):
+    assert decode(text.encode("cp932"), label).text == text
+
+
+def test_very_many_lines_are_read_at_once():
+    """Each is a little work of its own; a text of so many is read whole, with replacement."""
+    octets = ("あいう\n".encode() + b"\xff\n") * 100_000
+    begin = time.perf_counter()
+    assert decode(octets, "utf-8").text.startswith("あいう\n\ufffd\nあいう")
+    assert decode(octets).text.startswith("あいう\n\ufffd\nあいう")
+    assert time.perf_counter() - begin < 30
 
 
 @pytest.mark.parametrize(("codec", "text"), [one for one in ENCODINGS if one[0] != "utf-8"])
