@@ -24,6 +24,7 @@ _ASSIGNMENT = re.compile(
 )  # padding fills up a quantum, an equals sign does not
 _CHECKSUM = re.compile(rb"=[A-Za-z0-9+/]{4}\Z")  # of OpenPGP's armour (RFC 9580 §6.1)
 _MARKS = bytes(range(0x21, 0x30)) + b":;<=>?@[]_"
+_GLANCE = 1024  # octets; as a rule the first line of Base64 is among them
 _HEAD = 16 * 1024  # octets within which the first line of Base64 is looked for
 _LONGEST_LINE = 64 * 1024  # a line that is longer is taken in pieces
 _MOST_RANGES = 1000
@@ -48,8 +49,13 @@ class Found:
 
 def find_start(content: Buffer, leaf: Leaf) -> Found:
     """Where the Base64 of a leaf begins: behind text, and short lines that longer ones follow."""
+    found = _find_start(content, leaf, _GLANCE)
+    return found if found.width else _find_start(content, leaf, _HEAD)
+
+
+def _find_start(content: Buffer, leaf: Leaf, look: int) -> Found:
     found = Found(leaf.start)
-    head = bytes(content[leaf.start : min(leaf.end, leaf.start + _HEAD)])
+    head = bytes(content[leaf.start : min(leaf.end, leaf.start + look)])
     lines = [(line, _strip(line[0])) for line in _LINE.finditer(head)]
     lines = [(line, text) for line, text in lines if text]
     found.width = max((len(text) for _, text in lines if _is_data(text)), default=0)
@@ -59,7 +65,7 @@ def find_start(content: Buffer, leaf: Leaf) -> Found:
             found.start = leaf.start + line.start()
             break
         found.before.append((leaf.start + line.start(), leaf.start + line.end()))
-    if not found.width and (leaf.end - leaf.start > _HEAD or not lines):
+    if not found.width and (leaf.end - leaf.start > look or not lines):
         # Who knows: what can be decoded will be.
         found.before, found.data = [], [(leaf.start, leaf.end)]
     return found

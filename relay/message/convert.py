@@ -1,8 +1,9 @@
 """A message → the requests that send it, and what was lost on the way."""
 
+import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
@@ -190,13 +191,14 @@ def _read_header(content: Buffer) -> Header:
 def _check_size(mail: Mail, conversion: Conversion) -> None:
     size = sum(one.size for one in mail.attachments)
     if conversion.attachment_limit and size > conversion.attachment_limit:
-        has, most = _say_size(size), _say_size(conversion.attachment_limit)
+        # What is too much is rounded up, what is allowed down: they never read alike.
+        has, most = _say_size(size, math.ceil), _say_size(conversion.attachment_limit, math.floor)
         raise Unconvertible(
             "5.3.4", f"the attachments have {has}, Works takes {most}: scan with fewer pages or less dpi"
         )
 
 
-def _say_size(octets: int) -> str:
+def _say_size(octets: int, whole: Callable[[float], int]) -> str:
     if octets < limits.MEGABYTE:
-        return f"{octets // 1024} KB"
-    return f"{octets / limits.MEGABYTE:.1f} MB"
+        return f"{whole(octets / 1024)} KB"
+    return f"{whole(10 * octets / limits.MEGABYTE) / 10:.1f} MB"

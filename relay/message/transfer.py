@@ -190,8 +190,9 @@ def _decode_qp_blocks(raw: Iterable[bytes], damage: Damage | None) -> Iterator[b
 
 
 def _decode_qp(data: bytes, damage: Damage) -> bytes:
-    damage.broken += sum(1 for _ in _QP_BROKEN.finditer(data))
-    return decode_quoted_printable(_QP_LINE_END.sub(b"", data))
+    whole, broken = _QP_BROKEN.subn(b"=3D", _QP_LINE_END.sub(b"", data))
+    damage.broken += broken
+    return binascii.a2b_qp(whole)
 
 
 def decode_quoted_printable(data: bytes) -> bytes:

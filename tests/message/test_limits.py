@@ -68,3 +68,17 @@ def test_a_megabyte_without_a_header_is_a_body():
 def test_next_to_nothing(octets):
     (request,) = convert(octets, ["b@example.com"], ALL).requests
     assert sum(map(len, request.payload.blocks(octets))) == request.payload.length
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "has", "most"),
+    [
+        (20 * 1024 * 1024 + 1, 20 * 1024 * 1024, "20.1 MB", "20.0 MB"),
+        (10_241, 10_240, "11 KB", "10 KB"),
+    ],
+)
+def test_one_octet_too_many_reads_as_more(size, limit, has, most):
+    """The sentence said that 20.0 MB were more than 20.0 MB."""
+    content = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: binary\r\n\r\n" + b"x" * size
+    with pytest.raises(Unconvertible, match=f"have {has}, Works takes {most}"):
+        convert(content, ["a@example.com"], Conversion(attachment_limit=limit))

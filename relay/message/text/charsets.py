@@ -56,6 +56,8 @@ _ENOUGH = 3  # long characters that are no chance; one of two octets counts once
 _MOST_HINTS = 8
 _MOST_OF_ONE = 3  # octets of one character, beside one that was replaced
 _MOST_LINES = 20_000
+_LOW = bytes(range(0x80))
+_NO_TAIL = bytes(octet for octet in range(256) if not 0x80 <= octet <= 0xBF)  # none of UTF-8's further octets
 _WRITTEN = ("cp932", "cp949", "gb2312", "big5", "cp1252", "cp1251", "iso8859-7", "cp874")
 _MOST_WRITTEN = 1000  # characters that show whether they are text
 
@@ -140,6 +142,9 @@ def _is_long_utf_8(octets: bytes, codec: str) -> bool:
         return False
     if codec in EAST_ASIAN:
         return _is_utf_8(octets) and _NOT_EAST_ASIAN.search(octets.decode("utf-8")) is None
+    high = len(octets.translate(None, _LOW))
+    if 3 * len(octets.translate(None, _NO_TAIL)) < high:
+        return False  # each of its characters would have one of those at least
     return _is_mostly_utf_8(read(octets, "utf-8"))
 
 
@@ -249,7 +254,10 @@ def read_japanese(octets: bytes, declared: str) -> Reading:
         return read(octets, "iso-2022-jp")
     if _LONG_PAIR.search(octets) and (rest := _drop_utf_8(octets)) != octets:
         return read(octets, read_japanese(rest, declared).codec if rest.strip() else declared)
-    sjis, euc = read(octets, "cp932"), read(octets, "euc-jp")
+    sjis = read(octets, "cp932")
+    if declared != "euc-jp" and not sjis.cost and not HALFWIDTH.search(sjis.text):
+        return sjis
+    euc = read(octets, "euc-jp")
     is_kana = _KANA.search(euc.text) or (sjis.cost and HALFWIDTH.search(sjis.text))
     if declared == "euc-jp" and (euc.whole or (euc.fits and is_kana)):
         return euc

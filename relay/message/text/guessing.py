@@ -25,6 +25,10 @@ _JAPANESE_RUN = re.compile("[\u3041-\u30ff\u4e00-\u9fff]{2}")
 _HIGH_RUN = re.compile("[\u0080-\uffff]+")
 _HIGH_OCTETS = re.compile(rb"[\x80-\xff]+")
 _ENOUGH_OCTETS = 8
+_LOW = bytes(range(0x80))
+_NO_LEADS = bytes(
+    octet for octet in range(256) if not 0x81 <= octet <= 0x9F
+)  # of Shift_JIS; no Latin letters
 _LONGEST_RUN = 2000  # octets
 _ENOUGH_CHARACTERS = 8
 # The leads of the usual syllables and of the usual hanzi, those of level 1.
@@ -123,7 +127,12 @@ def is_plain_japanese(sample: bytes) -> bool:
 def find_east_asian(sample: bytes) -> str:
     """The East Asian codec of octets that nobody writes in Latin letters; "" for none."""
     sample = sample[:SAMPLE]
-    if is_plain_japanese(sample) and len(_KANA.findall(sample.decode("cp932", "replace"))) > 1:
+    leads = len(sample.translate(None, _NO_LEADS))
+    if (
+        4 * leads > len(sample.translate(None, _LOW))
+        and is_plain_japanese(sample)
+        and len(_KANA.findall(sample.decode("cp932", "replace"))) > 1
+    ):
         return "cp932"
     runs = _HIGH_OCTETS.findall(sample)
     if sum(map(len, runs)) < max(_ENOUGH_OCTETS, 4 * len(runs)):
