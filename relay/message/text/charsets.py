@@ -53,12 +53,13 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd-\uffff]")
 _KANA = re.compile("[\u3041-\u30fa]")
 _ENOUGH = 3  # long characters that are no chance; one of two octets counts once, a longer one twice
+_PLENTY = 6  # of them whatever they are; fewer must be of one language
 _MOST_HINTS = 8
 _MOST_OF_ONE = 3  # octets of one character, beside one that was replaced
 _MOST_LINES = 20_000
 _LOW = bytes(range(0x80))
 _NO_TAIL = bytes(octet for octet in range(256) if not 0x80 <= octet <= 0xBF)  # none of UTF-8's further octets
-_WRITTEN = ("cp932", "cp949", "gb2312", "big5", "cp1252", "cp1251", "iso8859-7", "cp874")
+_WRITTEN = ("cp932", "cp949", "gb2312", "big5", "cp874", *(f"cp{page}" for page in range(1250, 1259)))
 _MOST_WRITTEN = 1000  # characters that show whether they are text
 
 
@@ -152,7 +153,10 @@ def _is_mostly_utf_8(found: Reading) -> bool:
     """Whether a reading as UTF-8 has far more well-formed long characters than wrong octets."""
     long = len(_LONG.findall(found.text)) - found.text.count(REPLACEMENT)
     weight = len(_TWO.findall(found.text)) + 2 * long
-    return found.good >= 3 * found.wrong and weight >= _ENOUGH + found.wrong
+    doubts = 2 * found.wrong + 2 * (not found.whole)
+    if found.good < 3 * found.wrong or weight < _ENOUGH + doubts:
+        return False
+    return weight >= _PLENTY or _is_written(found.text)
 
 
 def may_be_utf_8(octets: bytes) -> bool:
@@ -200,23 +204,26 @@ def _read_utf_16(octets: bytes, codec: str) -> Decoded | None:
     if b"\0" not in octets:
         if _is_utf_8(octets) and not _ODD.search(octets.decode("utf-8")):
             return None
-        found = max((found, read(octets, "utf-16-le"), read(octets, "utf-16-be")), key=_count_written)
+        found = max(
+            (found, read(octets, "utf-16-le"), read(octets, "utf-16-be")),
+            key=lambda one: _count_written(one.text),
+        )
         if not _is_written(found.text):
             return None
     is_small = len(found.text.replace(REPLACEMENT, "")) > 8 * found.text.count(REPLACEMENT)
     return _make(found, guessed=False) if found.whole or is_small else None
 
 
-def _count_written(found: Reading) -> int:
+def _count_written(text: str) -> int:
     """How many characters are of the charsets that people write in, the one of most of them."""
-    sample = found.text[:_MOST_WRITTEN]
+    sample = text[:_MOST_WRITTEN]
     return max(len(sample.encode(codec, "ignore").decode(codec)) for codec in _WRITTEN)
 
 
 def _is_written(text: str) -> bool:
-    sample = text[:_MOST_WRITTEN]
-    odd = len(_ODD.findall(sample))
-    return 8 * odd < len(sample) and 4 * _count_written(Reading("", text, True, 0, 0)) >= 3 * len(sample)
+    """Whether the characters beyond ASCII are, in the main, those of one such charset."""
+    sample = "".join(character for character in text[:_MOST_WRITTEN] if not character.isascii())
+    return 8 * len(_ODD.findall(sample)) <= len(sample) and 4 * _count_written(sample) >= 3 * len(sample)
 
 
 def _read_utf_8(octets: bytes) -> Decoded | None:
@@ -245,6 +252,8 @@ def _read_as_japanese(octets: bytes, codec: str) -> Decoded | None:
         return _make(found, guessed=True) if found.is_likely else None
     if codec == "iso-2022-jp":
         return _make(found, guessed=False) if found.whole or any(one in octets for one in ESCAPES) else None
+    if found.wrong <= _MOST_OF_ONE and _KANA.search(found.text):
+        return _read_lines(octets, codec) or _make(found, guessed=False)
     return _settle(octets, found)
 
 
@@ -311,7 +320,7 @@ def _read_foreign(line: bytes, codec: str) -> Reading:
     main = read(line, codec)
     if codec == "utf-8" and not main.fits and is_plain_japanese(line):
         return read(line, "cp932")
-    if main.wrong and main.good <= 2 * main.wrong and looks_western(line):
+    if main.wrong and not main.good and looks_western(line):
         return read(line, "cp1252")
     return main
 

@@ -24,7 +24,7 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _JAPANESE_RUN = re.compile("[\u3041-\u30ff\u4e00-\u9fff]{2}")
 _HIGH_RUN = re.compile("[\u0080-\uffff]+")
 _HIGH_OCTETS = re.compile(rb"[\x80-\xff]+")
-_ENOUGH_OCTETS = 8
+_ENOUGH_OCTETS = 12
 _LOW = bytes(range(0x80))
 _NO_LEADS = bytes(
     octet for octet in range(256) if not 0x81 <= octet <= 0x9F
@@ -135,7 +135,7 @@ def find_east_asian(sample: bytes) -> str:
     ):
         return "cp932"
     runs = _HIGH_OCTETS.findall(sample)
-    if sum(map(len, runs)) < max(_ENOUGH_OCTETS, 4 * len(runs)):
+    if sum(map(len, runs)) < max(_ENOUGH_OCTETS, 6 * len(runs)):
         return ""  # accents stand alone
     return "euc-jp" if _is_plain_euc_jp(sample) else _find_plain_east_asian(sample)
 
