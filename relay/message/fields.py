@@ -49,6 +49,11 @@ _PART_NAMES = (
     b"content-location",
     b"mime-version",
 )
+_CUT_FIELD = re.compile(rb"^([A-Za-z][A-Za-z-]{0,30})(\r?\n)([A-Za-z-]{1,30})([ \t]*:[^\r\n]*)", re.MULTILINE)
+_CUT_VALUE = re.compile(
+    rb"^(content-transfer-encoding[ \t]*:)([ \t]*\r?\n)(?=(?:base64|quoted-printable)[ \t]*\r?$)",
+    re.MULTILINE | re.IGNORECASE,
+)
 _LONGEST_CUT = max(map(len, _PART_NAMES))
 _FIRST_LOOK = 8 * 1024
 
@@ -69,6 +74,7 @@ class Fields:
     """The fields of one section, in their order."""
 
     fields: tuple[Field, ...] = ()
+    mended: bool = False  # whether a line end had cut one of MIME's in two
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
@@ -109,7 +115,8 @@ def read_fields(
     Raises:
         Unconvertible: a limit on octets is passed (5.6.0).
     """
-    section, after = _find_section(content, start, end, delimiters)
+    raw, after = _find_section(content, start, end, delimiters)
+    section = _mend(raw)
     found: list[_Found] = []
     body = start + after
     junk = -1  # offset of the first line that is no field, with no field behind it
@@ -140,9 +147,23 @@ def read_fields(
         tuple(
             _make_field(section, one, start + one.line, start + end)
             for one, end in zip(found, ends, strict=True)
-        )
+        ),
+        mended=section != raw,
     )
     return fields, start + junk if _is_text(section, junk, fields) else body
+
+
+def _mend(section: bytes) -> bytes:
+    """The section with the fields of MIME in one piece that a line end had cut in two; its length stays."""
+    mended = _CUT_FIELD.sub(_join_field, section)
+    return _CUT_VALUE.sub(lambda found: found[1] + b" " * len(found[2]), mended)
+
+
+def _join_field(found: re.Match[bytes]) -> bytes:
+    begun, line_end, name, rest = found.groups()
+    if (begun + name).lower() not in _PART_NAMES:
+        return found[0]
+    return begun + name + rest + b" " * len(line_end)
 
 
 def _is_text(section: bytes, junk: int, fields: Fields) -> bool:

@@ -30,6 +30,7 @@ _USUAL_TYPES = {
     "related": "multipart/related",
 }
 _LONGEST_DELIMITER = 4096
+_MENDED = "a line end stands within a field"
 _LATE = "fields stand behind an empty line"
 _LOOKS_LATE = "what looks like fields stands in the text"
 _ENCODINGS = {
@@ -117,7 +118,9 @@ class _Reader:
         fields, body = read_fields(self._content, start, end, delimiters)
         late = find_late_fields(self._content, fields, body, end, delimiters)
         if late is None:
-            return make_part(fields, body, end, default)
+            part = make_part(fields, body, end, default)
+            part.damage = _MENDED if fields.mended else ""
+            return part
         part = make_part(late.fields, late.body, end, default)
         part.damage = _LATE if late.taken else _LOOKS_LATE
         return part

@@ -124,3 +124,18 @@ def test_a_part_whose_fields_stand_behind_an_empty_line(blanks):
         (file,) = mail.attachments
         assert (file.filename, file.size) == ("a.pdf", 9)
         assert damages(mail)
+
+
+PART = ["Content-Type: application/pdf; name=a.pdf", "Content-Transfer-Encoding: base64"]
+
+
+@pytest.mark.parametrize(("field", "cut"), [(0, 7), (0, 10), (1, 3), (1, 14), (1, 20), (1, 26)])
+def test_a_field_of_mime_that_a_line_end_cuts_in_two(field, cut):
+    """Within its name, or before its value: the file was undecoded Base64, or a text, and nothing said so."""
+    part = [*PART]
+    part[field : field + 1] = [part[field][:cut], part[field][cut:].lstrip()]
+    mail = read([*OWN, MIXED[0], "", *MIXED[2:6], "--b", *part, "", "JVBERi0xLjQK", "--b--"])
+    (file,) = mail.attachments
+    assert (file.filename, file.size) == ("a.pdf", 9)
+    assert mail.body == "hi"
+    assert damages(mail)
