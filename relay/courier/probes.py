@@ -16,7 +16,7 @@ from relay.works.client import Client
 from relay.works.pace.pacing import Pacing
 
 log = structlog.get_logger("probes")
-_LOOK_EVERY = 1.0  # seconds
+_LOOK_AGAIN, _LONGEST_SLEEP = 1.0, 30.0  # seconds
 
 
 class Probes:
@@ -50,8 +50,10 @@ class Probes:
             while True:
                 self._soon.clear()
                 self._look()
+                # What is due was begun just now.
+                seconds = min(max(self._standing.next_probe_in(), _LOOK_AGAIN), _LONGEST_SLEEP)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_EVERY):
+                    async with asyncio.timeout(seconds):
                         await self._soon.wait()
         finally:
             for task in self._asking.values():

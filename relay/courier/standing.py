@@ -191,16 +191,25 @@ class Standing:
     def probes_due(self) -> list[str]:
         """The accounts in trouble for which Works is to be asked now."""
         now = self._clock.steady()
-        return [
-            name
-            for name, hold in self.holds.items()
-            if not hold.ready and not hold.trying and hold.probe_at <= now
-        ]
+        return [name for name, at in self._probes().items() if at <= now]
+
+    def _probes(self) -> dict[str, float]:
+        """When to ask, by account in trouble that no message tries."""
+        return {
+            name: hold.probe_at for name, hold in self.holds.items() if not hold.ready and not hold.trying
+        }
 
     @property
     def api_probe_is_due(self) -> bool:
         """Whether Works is to be asked now whether it is up."""
         return self.api_is_down and not self._gate.trying and self._clock.steady() >= self._api_probe_at
+
+    def next_probe_in(self) -> float:
+        """Seconds until Works is to be asked again; infinite where nothing is in trouble."""
+        times = list(self._probes().values())
+        if self.api_is_down and not self._gate.trying:
+            times.append(self._api_probe_at)
+        return min(times, default=float("inf")) - self._clock.steady()
 
     def probed(self, account: str, outcome: Outcome | None) -> None:
         """Works was asked for an account in trouble; None: it answers as it should."""

@@ -113,12 +113,15 @@ async def test_a_full_disk_is_never_silent(tmp_path, disk, monkeypatch):
             assert (await relay.send())[0] == 250
             refused = metrics.REGISTRY.get_sample_value("relay_refusals_total", {"code": "452"})
             monkeypatch.setattr(f"{__name__}.ROOM", KEEP - 1)
-            await until(lambda: metrics.REGISTRY.get_sample_value("relay_accepting") == 0)
+            troubles = relay.service.troubles
+            await until(lambda: troubles.find(TroubleKind.NO_ROOM))
+            assert metrics.REGISTRY.get_sample_value("relay_accepting") == 0
             with pytest.raises(smtplib.SMTPResponseException):
                 await relay.put()
             assert metrics.REGISTRY.get_sample_value("relay_refusals_total", {"code": "452"}) == refused + 1
             monkeypatch.setattr(f"{__name__}.ROOM", KEEP + 2 * MEGABYTE)
-            await until(lambda: metrics.REGISTRY.get_sample_value("relay_accepting") == 1)
+            await until(lambda: not troubles.find(TroubleKind.NO_ROOM))
+            assert metrics.REGISTRY.get_sample_value("relay_accepting") == 1
             assert metrics.REGISTRY.get_sample_value("relay_free_octets") > KEEP
     assert [(one.kind, one.ended is None) for one in heard] == [
         (TroubleKind.NO_ROOM, True),

@@ -111,7 +111,7 @@ def test_a_device_that_is_adopted_goes_on(tmp_path):
     with House(tmp_path, kinds={"only": ANYWHERE | ELSEWHERE}) as house:
         house.service.server.learning.open("127.0.0.0/8", 600)
         with open_session(house, login=False) as client:
-            house.call(house.service.verbs.more["learn_adopt"]("127.0.0.1"))
+            house.call(house.service.verbs.find("learn_adopt")("127.0.0.1"))
             assert "held" not in client.send_mail(b"Subject: adopted\r\n\r\nx")
 
 

@@ -65,7 +65,7 @@ def test_no_password_that_was_typed_into_the_wrong_place_is_kept(house):
                 if client.ask(line).startswith("421"):
                     break
         record = house.service.server.recorder.visits("127.0.0.1").last
-        advice = house.call(house.service.verbs.more["doctor"]("127.0.0.1"))
+        advice = house.call(house.service.verbs.find("doctor")("127.0.0.1"))
         seen = house.log.getvalue()[before:] + json.dumps(advice, default=str) + str(record)
         leaks += [f"{name}: {secret}" for secret in (PASSWORD, PLAIN, coded(PASSWORD)) if secret in seen]
     assert not leaks
