@@ -29,7 +29,7 @@ class Probes:
         current: the configuration.
         standing: what is in trouble, and told of the answers.
         client: asks.
-        pacing: whose budget a call takes a part of.
+        pacing: woken when a message may follow; Works counts these calls apart (Works API §5).
         wake: called when a message may follow.
         """
         self._current = current
@@ -79,7 +79,6 @@ class Probes:
         if account is None:
             return
         try:
-            await self._pacing.wait_api()
             outcome = await self._client.probe(account)
         except Exception:
             log.exception("probe broke off", account=name)

@@ -221,3 +221,19 @@ async def test_content_that_cannot_be_removed_ends_nothing(tmp_path):
         content.path.mkdir()  # for root too, a path that cannot be unlinked
         content.discard()
         content.path.rmdir()
+
+
+async def test_a_log_that_the_relay_empties_itself_is_no_trouble(tmp_path, monkeypatch):
+    """Each pause of five seconds once ended in an error, a copy of the database and mail to the operator."""
+    monkeypatch.setattr("relay.spool.sqlite.writer._IDLE", 0.05)
+    reports, wal = [], tmp_path / "spool.db-wal"
+    async with opened(tmp_path, reports) as spool, tended(spool):
+        for number in range(3):
+            await spool.put(submission(spool, number, b"x" * 20_000), "scanner")
+            await until(lambda: wal.stat().st_size == 0)
+            inode = (tmp_path / "spool.db").stat().st_ino
+            await asyncio.sleep(0.6)  # it looks twice a second
+            await spool.put(submission(spool, number + 10), "scanner")
+            assert (tmp_path / "spool.db").stat().st_ino == inode
+            assert spool.room().trouble == ""
+    assert reports == []

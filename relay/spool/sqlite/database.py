@@ -132,6 +132,7 @@ class Database:
         with suppress(sqlite3.Error):
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._ownership.log_was_emptied()
         with suppress(sqlite3.Error):
             connection.execute(f"PRAGMA busy_timeout = {int(_LOCK_PATIENCE * 1000)}")
 

@@ -92,6 +92,10 @@ class Ownership:
         self._sizes.clear()
         self._identities = {name: identity for name in _OPEN if (identity := self._identify(name))}
 
+    def log_was_emptied(self) -> None:
+        """The write-ahead log was cut off by ourselves: it may be shorter than it was."""
+        self._sizes.pop(_LOG, None)
+
     def _identify(self, name: str) -> _Identity | None:
         found = _stat(self._folder / name)
         return None if found is None else (found.st_dev, found.st_ino)
