@@ -1,7 +1,6 @@
 """`relay accounts`: the accounts and their grants."""
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -11,12 +10,12 @@ from relay import cli
 from relay.cli.startup import choose_account, read_config
 from relay.cli.terminal import echo, make_console, print_json
 from relay.config.model import Account
-from relay.grants import Grant, GrantError, explain_unverified
+from relay.grants import Grant, GrantError, GrantStore, explain_unverified
+from relay.host.clock import to_iso
+from relay.stores import open_grants
 from relay.works.auth.consent import confirm
-from relay.works.auth.files import FileGrants
 
 _DAY = 86400.0
-_NOBODY = "nobody has consented"
 
 
 @click.command()
@@ -35,7 +34,7 @@ def command(confirmed: str | None, config_path: str | None, *, as_json: bool) ->
     until a person confirms it.
     """
     config = read_config(config_path)
-    store, now = FileGrants(config.state_dir), time.time()
+    store, now = open_grants(config), time.time()
     if confirmed is not None:
         choose_account(config, confirmed)
         try:
@@ -49,12 +48,13 @@ def command(confirmed: str | None, config_path: str | None, *, as_json: bool) ->
         _print(rows)
 
 
-def _describe(account: Account, store: FileGrants, now: float) -> dict[str, Any]:
+def _describe(account: Account, store: GrantStore, now: float) -> dict[str, Any]:
+    unreadable = False
     try:
         grant = store.load(account.name)
-        problem = None if grant else f"{_NOBODY}; run: relay login {account.name}"
+        problem = None if grant else f"nobody has consented; run: relay login {account.name}"
     except GrantError as error:
-        grant, problem = None, str(error)
+        grant, problem, unreadable = None, str(error), True
         if isinstance(error.__context__, PermissionError):
             problem += "; run this as the relay's own user or as root"
     return {
@@ -64,6 +64,7 @@ def _describe(account: Account, store: FileGrants, now: float) -> dict[str, Any]
         "default": account.default,
         "grant": _describe_grant(grant, now) if grant else None,
         "problem": _problem(account, grant, now) if grant else problem,
+        "unreadable": unreadable,
     }
 
 
@@ -71,17 +72,17 @@ def _describe_grant(grant: Grant, now: float) -> dict[str, Any]:
     return {
         "whose": grant.whose or None,
         "verified": grant.is_verified,
-        "confirmed_at": _moment(grant.confirmed_at) if grant.confirmed_at else None,
+        "confirmed_at": to_iso(grant.confirmed_at) if grant.confirmed_at else None,
         "scope": grant.scope,
-        "consented_at": _moment(grant.consented_at),
+        "consented_at": to_iso(grant.consented_at),
         "age_days": round((now - grant.consented_at) / _DAY, 1),
-        "dies_at": _moment(grant.refresh_expires_at),
+        "dies_at": to_iso(grant.refresh_expires_at),
         # Cut, not rounded: no day is counted that is not whole.
         "days_left": int(max(0.0, grant.refresh_expires_at - now) / _DAY * 10) / 10,
         "rotation": grant.rotation,
-        "last_used_at": _moment(grant.used_at) if grant.used_at else None,
-        "refreshed_at": _moment(grant.issued_at),
-        "access_token_expires_at": _moment(grant.expires_at),
+        "last_used_at": to_iso(grant.used_at) if grant.used_at else None,
+        "refreshed_at": to_iso(grant.issued_at),
+        "access_token_expires_at": to_iso(grant.expires_at),
         "refresh_interrupted": grant.refresh_started_at is not None,
     }
 
@@ -92,10 +93,6 @@ def _problem(account: Account, grant: Grant, now: float) -> str | None:
     return None
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
 def _print(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("account", "address", "consented", "days left", "rotation", "last use"):
@@ -104,7 +101,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         grant = row["grant"] or {}
         rotation = {True: "on", False: "off", None: "not seen yet"}[grant.get("rotation")] if grant else ""
         days = "" if not grant else f"{int(grant['days_left'])}"  # whole days, as elsewhere
-        absent = "never" if str(row["problem"]).startswith(_NOBODY) else "unknown"
+        absent = "unknown" if row["unreadable"] else "never"
         cells = [f"{grant['age_days']:.0f} days ago" if grant else absent, days, rotation]
         used = (grant.get("last_used_at") or "") if grant else ""
         table.add_row(

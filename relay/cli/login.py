@@ -12,8 +12,8 @@ from relay.cli.startup import choose_account, read_app_config
 from relay.cli.terminal import echo
 from relay.config.model import Account, Config
 from relay.grants import Grant, GrantError, explain_unverified
+from relay.stores import open_grants
 from relay.works.auth.consent import AuthorizationRequest, ConsentError, complete, keep, read_redirect
-from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.auth.redirect import RedirectServer
 
@@ -38,7 +38,7 @@ def command(
     config = read_app_config(config_path)
     chosen = choose_account(config, account)
     server = AuthServer(config.works)
-    store = FileGrants(config.state_dir)
+    store = open_grants(config)
     try:
         _check_state_dir(config)
         request = AuthorizationRequest.make()

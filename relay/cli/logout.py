@@ -7,9 +7,9 @@ import click
 from relay import cli
 from relay.cli.startup import choose_account, read_app_config
 from relay.cli.terminal import echo
-from relay.grants import Grant, GrantError
+from relay.grants import Grant, GrantError, GrantStore
+from relay.stores import open_grants
 from relay.works.auth.consent import ConsentError, forget, revoke
-from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 
 
@@ -25,7 +25,7 @@ def command(account: str, config_path: str | None, *, force: bool) -> None:
     """
     config = read_app_config(config_path)
     choose_account(config, account)
-    store = FileGrants(config.state_dir)
+    store = open_grants(config)
     try:
         grant = _load(store, account, force=force)
         revoked = _revoke(AuthServer(config.works), grant, force=force) if grant else False
@@ -38,7 +38,7 @@ def command(account: str, config_path: str | None, *, force: bool) -> None:
         echo(f"relay: the grant of {account} is forgotten here, and was not revoked at Works", err=True)
 
 
-def _load(store: FileGrants, account: str, *, force: bool) -> Grant | None:
+def _load(store: GrantStore, account: str, *, force: bool) -> Grant | None:
     try:
         grant = store.load(account)
     except GrantError:

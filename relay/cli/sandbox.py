@@ -177,8 +177,8 @@ async def _main(options: _Options, folder: Path) -> None:
         _add_console(front, service, sandbox)
         host, port = service.server.addresses[0]
         if options.once:
-            reply = await _send_sample(host, port)
-            await _show_request(sandbox, service, reply)
+            await _send_sample(host, port)
+            await _show_request(sandbox, service)
             return
         _say(f"SMTP      {host}:{port}   no login needed; any sender, any recipient")
         _say(f"inbox     {http.url}/inbox   what was sent, as its recipients would see it")
@@ -231,7 +231,7 @@ async def _relay(
 ) -> "AsyncIterator[Service]":
     from relay.config.load import build
     from relay.service import Service
-    from relay.works.auth.files import FileGrants
+    from relay.stores import open_grants
     from relay.works.auth.oauth import AuthServer
 
     # The relay keeps to what this Works permits, as whoever configures one for it would see to.
@@ -256,7 +256,7 @@ async def _relay(
         },
         environ={},
     )
-    grants = FileGrants(config.state_dir)
+    grants = open_grants(config)
     for name, address in _ADDRESSES.items():
         # Consent, with the clicking done here: the code is real, and so is what follows.
         member = sandbox.grants.admit(address)
@@ -286,7 +286,7 @@ def _consented(tokens: "Tokens", whose: str) -> "Grant":
     )
 
 
-async def _send_sample(host: str, port: int) -> str:
+async def _send_sample(host: str, port: int) -> None:
     import smtplib
 
     content = Path(__file__).parents[1].joinpath("sandbox", "sample.eml").read_bytes()
@@ -298,21 +298,23 @@ async def _send_sample(host: str, port: int) -> str:
         said = f"gave no answer in {_ONCE_PATIENCE:.0f} s" if late else f"did not take the sample: {error}"
         raise Failure(f"the relay {said}", EX_SOFTWARE) from None
     _say(f"the relay answered: {reply}")
-    return reply
 
 
-async def _show_request(sandbox: "Sandbox", service: "Service", reply: str) -> None:
+async def _show_request(sandbox: "Sandbox", service: "Service") -> None:
     if not sandbox.messages:
-        why = await _explain_nothing(service, reply)
+        why = await _explain_nothing(service)
         raise Failure(f"the simulated Works took nothing; {why}", EX_SOFTWARE)
     print_json(sandbox.request(sandbox.messages[-1].id))
     sys.stdout.flush()
 
 
-async def _explain_nothing(service: "Service", reply: str) -> str:
-    if not reply.startswith("250"):
+async def _explain_nothing(service: "Service") -> str:
+    from relay.spool import WAITING
+
+    waiting = await service.verbs.queue_list([state.value for state in WAITING], 1)
+    if not waiting["messages"]:
         return "the relay's answer says why"
-    queue_id = reply.rpartition("id=")[2]
+    queue_id = waiting["messages"][0]["queue_id"]
     entry = await service.verbs.queue_show(queue_id)
     patience = time.monotonic() + _SETTLING_PATIENCE
     while entry["state"] == "sending" and time.monotonic() < patience:

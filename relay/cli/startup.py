@@ -127,13 +127,13 @@ async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str
     from relay.host import logs
     from relay.operator import control
     from relay.operator.verbs import Verbs
-    from relay.spool.sqlite.engine import SqliteSpool
+    from relay.stores import open_spool
 
     try:
         return await control.call(config.state_dir / "control.sock", verb, **arguments)
     except control.NotRunning:
         pass
-    spool = SqliteSpool(config.state_dir / "spool")
+    spool = open_spool(config)
     if not spool.exists():
         raise control.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
     logs.set_up(config.log.model_copy(update={"level": "error"}))  # not to standard output, which may be JSON

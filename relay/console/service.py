@@ -206,7 +206,9 @@ async def open_console(service: Service) -> AsyncIterator[Server | None]:
     try:
         server = Server(app, *split_address(console.address), FEW)
     except OSError as error:
-        raise ListenError(f"[console] {console.address}: cannot listen: {error.strerror or error}") from error
+        raise ListenError(
+            f"[console] {console.address}", f"cannot listen: {error.strerror or error}"
+        ) from error
     try:
         await server.start()
         log.info("console", url=server.url)

@@ -60,12 +60,21 @@ class Trouble(StrEnum):
     BAD_PROXY_HEADER = "bad-proxy-header"
 
 
+class Mark(StrEnum):
+    """What a line is, where something is decided by it."""
+
+    TEXT = "text"
+    CONTENT = "content"  # content came to its end
+    END = "end"  # of the session
+
+
 class Line(NamedTuple):
     """One line of a session."""
 
     at: float  # seconds since the epoch
     side: str  # C: the client, S: the relay, -: a remark
     text: str
+    mark: Mark = Mark.TEXT
 
 
 class LiveLine(NamedTuple):
@@ -134,7 +143,7 @@ class Record:
         """Content came to its end; `accepted` says whether its reply was a 250."""
         self.size = size
         self.taken += accepted
-        self._add("-", f"content of {size} octets")
+        self._add("-", f"content of {size} octets", Mark.CONTENT)
 
     def broke_off(self, size: int) -> None:
         """The session is over before its content came to an end."""
@@ -171,21 +180,21 @@ class Record:
         """The session is over."""
         if self.ended is None:
             self.ended = time.time()
-            self._add("-", "closed")
+            self._add("-", "closed", Mark.END)
             self._recorder.ended(self)
 
     @property
     def owes_reply(self) -> bool:
         """Whether the relay had not answered yet when nothing more was heard."""
-        return bool(self.lines) and self.lines[-1].side == "-" and "content of" in self.lines[-1].text
+        return bool(self.lines) and self.lines[-1].mark is Mark.CONTENT
 
     @property
     def troubled(self) -> bool:
         """Whether something in it was not as it should be."""
         return bool(self.replies or self.troubles)
 
-    def _add(self, side: str, text: str) -> None:
-        self._keep(Line(time.time(), side, _clean(text)))
+    def _add(self, side: str, text: str, mark: Mark = Mark.TEXT) -> None:
+        self._keep(Line(time.time(), side, _clean(text), mark))
 
     def _keep(self, line: Line) -> None:
         if len(self.lines) >= _MOST_LINES:

@@ -7,6 +7,7 @@ never lose mail or make a storm. All can be replaced, so that days pass at once 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Self
 
 # Time that goes on while the machine sleeps, where the system has it.
@@ -15,6 +16,16 @@ _BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 def _time_since_boot() -> float:
     return time.clock_gettime(_BOOT_TIME)
+
+
+def to_iso(seconds: float, precision: str = "seconds") -> str:
+    """A time in the form of RFC 3339, in UTC, for JSON.
+
+    Args:
+        seconds: since the epoch.
+        precision: as `datetime.isoformat` names it: "seconds" or "milliseconds".
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)
 
 
 @dataclass(frozen=True, slots=True)

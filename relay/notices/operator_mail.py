@@ -76,6 +76,7 @@ class OperatorMail:
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[str] = set()  # what is on its way
         self._lasting: dict[tuple[TroubleKind, str], str] = {}  # the key of what is wrong now
+        self._saving: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
     def hear(self, trouble: Trouble) -> None:
@@ -184,7 +185,15 @@ class OperatorMail:
         language = self._current.config.delivery.notice_language
         return LANGUAGES["en" if language == "auto" else language]
 
+    def _save_soon(self) -> None:
+        """Have what is remembered written, by one task at a time."""
+        if self._told.is_changed and (self._saving is None or self._saving.done()):
+            self._saving = asyncio.create_task(self._told.save(), name="told")
+            self._tasks.add(self._saving)
+            self._saving.add_done_callback(self._tasks.discard)
+
     def _tell(self, news: _News) -> None:
+        self._save_soon()
         due_in = self._told.due_in(news.key, self._now(), news.every)
         if news.key in self._telling or (due_in and news.once):
             return
@@ -228,12 +237,14 @@ class OperatorMail:
         states = {State.FAILED, State.SENDING} if news.key == SILENCE else {State.HELD}
         names = {name: reason for name, reason in untold.items() if await self._is(name, states)}
         self._told.remove(news.key, untold.keys() - names.keys())
+        self._save_soon()
         if untold and not names:
             return True
         if not await self._deliver(news, news.write(names)):
             return False
         self._told.remove(news.key, names)
         self._told.note(news.key, self._now())
+        self._save_soon()
         named = [(kind, name) for kind, key in _NAMED.items() if key == news.key for name in names]
         for kind, name in (*news.about, *named):
             self._note_told(kind, name, self._current.config.delivery.notify)

@@ -1,11 +1,12 @@
 """What the operator was told, kept on disk."""
 
+import asyncio
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+from relay.host.safeio import write_file
 
 DAMAGE, HELD, SILENCE = "damage", "held", "silence"
 KINDS = (DAMAGE, HELD, SILENCE)  # what is told of by name
@@ -19,6 +20,7 @@ class Told:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._changed = False
         self._when: dict[str, float] = {}
         self._untold: dict[str, dict[str, str]] = {}  # by key: names, and what is wrong with each
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
@@ -39,7 +41,7 @@ class Told:
     def note(self, key: str, now: float) -> None:
         """It is told now."""
         self._when = {one: when for one, when in self._when.items() if 0 <= now - when < FORGET} | {key: now}
-        self._write()
+        self._changed = True
 
     def untold(self, key: str) -> dict[str, str]:
         """What the next mail of this kind is to name, and why."""
@@ -50,7 +52,7 @@ class Told:
         names = self._untold.setdefault(key, {})
         if len(names) < _MOST_UNTOLD:
             names[name] = reason
-            self._write()
+            self._changed = True
 
     def remove(self, key: str, names: Iterable[str]) -> None:
         """These were named, or need not be any more."""
@@ -58,11 +60,17 @@ class Told:
         for name in names:
             left.pop(name, None)
         self._untold[key] = left
-        self._write()
+        self._changed = True
 
-    def _write(self) -> None:
-        with contextlib.suppress(OSError):  # at worst something is told twice
-            fd, aside = tempfile.mkstemp(prefix=".told-", dir=self._path.parent)
-            with os.fdopen(fd, "w") as file:
-                json.dump({**self._when, _UNTOLD: self._untold}, file)
-            Path(aside).replace(self._path)
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is something to save."""
+        return self._changed
+
+    async def save(self) -> None:
+        """Write what changed; at worst, on a disk that will not, something is told twice."""
+        while self._changed:
+            self._changed = False
+            octets = json.dumps({**self._when, _UNTOLD: self._untold}).encode()
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(write_file, self._path, octets)

@@ -20,14 +20,13 @@ from urllib.parse import urlsplit
 
 from relay.config.include import find_files
 from relay.config.model import Account, Config
-from relay.grants import Grant, GrantError, explain_unverified
+from relay.grants import Grant, GrantError, GrantStore, explain_unverified
 from relay.operator import control
 from relay.smtp.server import ListenError, tls_context
 from relay.spool import SpoolError, SpoolLocked
-from relay.spool.sqlite.engine import SqliteSpool
+from relay.stores import open_grants, open_spool
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.errors import TokenError
-from relay.works.auth.files import FileGrants
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
 from relay.works.http.tls import make_context
@@ -163,10 +162,8 @@ def _listeners(config: Config) -> Iterator[Finding]:
         try:
             tls_context(listener)
         except ListenError as error:
-            # What the sentence says after a semicolon is the remedy.
-            problem, _, remedy = str(error).removeprefix(f"{listener.address}: ").partition("; ")
-            remedy = remedy or "see certificate_file and private_key_file"
-            yield Finding(subject, Level.PROBLEM, problem, remedy)
+            remedy = error.remedy or "see certificate_file and private_key_file"
+            yield Finding(subject, Level.PROBLEM, error.problem, remedy)
             continue
         text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
         if listener.tls_profile == "legacy":
@@ -194,7 +191,7 @@ async def _spool(config: Config) -> tuple[Finding, dict[str, str]]:
 
 
 async def _own_spool(config: Config) -> Finding:
-    spool = SqliteSpool(config.state_dir / "spool")
+    spool = open_spool(config)
     if not spool.exists():
         return Finding("spool", Level.OK, "there is none yet; `relay serve` makes it")
     try:
@@ -266,7 +263,7 @@ def _why(error: OSError) -> str:
 
 async def _account(config: Config, account: Account, held: str) -> Finding:
     subject, login = f"account {account.name}", f"relay login {account.name}"
-    store = FileGrants(config.state_dir)
+    store = open_grants(config)
     try:
         grant = store.load(account.name)
     except GrantError as error:
@@ -284,7 +281,7 @@ async def _account(config: Config, account: Account, held: str) -> Finding:
     return _age(subject, account, store.load(account.name) or grant, login)
 
 
-async def _try_grant(config: Config, account: Account, store: FileGrants) -> tuple[Level | None, str, str]:
+async def _try_grant(config: Config, account: Account, store: GrantStore) -> tuple[Level | None, str, str]:
     """What is wrong with it and what to do; None: nothing. No remedy: another consent."""
     authorizer = Authorizer(AuthServer(config.works), store)
     try:

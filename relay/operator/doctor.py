@@ -1,13 +1,13 @@
 """The doctor's verbs for the control socket: what `relay doctor` asks the running service."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from relay.config.model import Config
 from relay.config.networks import read_address
 from relay.devices.doctor import diagnose
-from relay.devices.recorder import Line, Record, Recorder, Visits
+from relay.devices.recorder import Line, Mark, Record, Recorder, Visits
+from relay.host.clock import to_iso
 
 _LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
 
@@ -30,7 +30,7 @@ class Desk:
             ValueError: it is no IP address.
         """
         answer: dict[str, Any] = {
-            "since": _iso(self._recorder.started),
+            "since": to_iso(self._recorder.started),
             "listeners": [x.address for x in self._config().listener],
             "serial": self._recorder.serial,
         }
@@ -55,7 +55,7 @@ class Desk:
             "serial": serial,
             "lines": [{"client": x.client, "session": x.session, **_line(x.line)} for x in lines],
             "advice": {
-                x.session: self._advise(x.client, x.session) for x in lines if x.line.text == "closed"
+                x.session: self._advise(x.client, x.session) for x in lines if x.line.mark is Mark.END
             },
         }
 
@@ -81,8 +81,8 @@ class Desk:
         answer = {
             "session": record.session,
             "listener": record.listener,
-            "started": _iso(record.started),
-            "ended": _iso(record.ended) if record.ended else None,
+            "started": to_iso(record.started),
+            "ended": to_iso(record.ended) if record.ended else None,
             "helo": record.helo,
             "user": record.user,
             "tls": record.tls,
@@ -105,8 +105,4 @@ def _read_client(text: str) -> str:
 
 
 def _line(line: Line) -> dict[str, str]:
-    return {"at": _iso(line.at, "milliseconds"), "side": line.side, "text": line.text}
-
-
-def _iso(seconds: float, precision: str = "seconds") -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)
+    return {"at": to_iso(line.at, "milliseconds"), "side": line.side, "text": line.text}

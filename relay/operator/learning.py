@@ -16,6 +16,7 @@ from relay.config.model import Config, Device
 from relay.config.networks import read_address
 from relay.devices.adopted import CannotAdopt, append
 from relay.devices.learning import Learning, LearningRefused
+from relay.host.clock import to_iso
 from relay.operator.control import Refused
 from relay.outcome import Hold
 from relay.spool import Entry, Spool, State
@@ -68,7 +69,7 @@ class Learned:
             {
                 "network": str(w.network),
                 "listener": w.listener,
-                "until": datetime.fromtimestamp(w.until, UTC).isoformat(timespec="seconds"),
+                "until": to_iso(w.until),
             }
             for w in self._learning.windows()
         ]

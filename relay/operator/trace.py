@@ -1,10 +1,10 @@
 """A message as the operator sees it: one entry of the queue, or its whole life, as plain values for JSON."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from relay.host.clock import to_iso
 from relay.outcome import Outcome
 from relay.spool import Attempt, Entry, Event, State
 
@@ -19,7 +19,7 @@ def describe(entry: Entry, held: Mapping[str, Outcome] = NOBODY) -> Answer:
         "queue_id": entry.queue_id,
         "state": state.value,
         "account": entry.account,
-        "arrival": _iso(entry.arrival),
+        "arrival": to_iso(entry.arrival),
         "reverse_path": envelope.reverse_path,
         "forward_paths": list(envelope.forward_paths),
         "client": envelope.client_address,
@@ -27,7 +27,7 @@ def describe(entry: Entry, held: Mapping[str, Outcome] = NOBODY) -> Answer:
         "size": entry.size,
         "attempts": entry.attempts,
         "unknowns": entry.unknowns,
-        "next_attempt": _iso(entry.next_attempt) if entry.next_attempt else None,
+        "next_attempt": to_iso(entry.next_attempt) if entry.next_attempt else None,
         "status": status,
         "reason": reason,
         "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
@@ -42,10 +42,6 @@ def _stand(entry: Entry, held: Mapping[str, Outcome]) -> tuple[State, str, str]:
     if trouble is None:
         return entry.state, entry.status, entry.reason
     return State.HELD, trouble.status, trouble.reason
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def describe_life(
@@ -74,19 +70,19 @@ def describe_life(
             "priority": envelope.priority,
         },
         "content": {"size": entry.size, "sha256": entry.sha256},
-        "arrival": _iso(entry.arrival),
+        "arrival": to_iso(entry.arrival),
         "account": entry.account,
         "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
         "attempts": [_describe_attempt(one) for one in attempts],
-        "events": [{"at": _iso(one.at), "event": one.event, "detail": dict(one.detail)} for one in events],
+        "events": [{"at": to_iso(one.at), "event": one.event, "detail": dict(one.detail)} for one in events],
         "outcome": {
             "state": state.value,
             "status": status,
             "reason": reason,
             "attempts": entry.attempts,
             "unknowns": entry.unknowns,
-            "next_attempt": _iso(entry.next_attempt) if entry.next_attempt else None,
-            "ended": _iso(entry.ended) if entry.ended else None,
+            "next_attempt": to_iso(entry.next_attempt) if entry.next_attempt else None,
+            "ended": to_iso(entry.ended) if entry.ended else None,
             "relayed": sorted(entry.relayed),
             "refused": sorted(entry.refused),
         },
@@ -99,7 +95,7 @@ def _describe_attempt(one: Attempt) -> Answer:
         "attempt": one.attempt,
         "request": one.request,
         "recipients": list(one.recipients),
-        "started": _iso(one.started),
+        "started": to_iso(one.started),
         "seconds": None if one.ended is None else round(one.ended - one.started, 3),
     }
     if outcome is not None:

@@ -7,11 +7,11 @@ still holds after a restart is found again, and what was told is remembered by w
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from relay.host.clock import to_iso
 from relay.outcome import Trouble, TroubleKind
 
 log = structlog.get_logger("trouble")
@@ -107,11 +107,7 @@ def describe(trouble: Trouble) -> dict[str, Any]:
         "name": trouble.name,
         "reason": trouble.reason,
         "person": trouble.person,
-        "since": _iso(trouble.since),
-        "ended": None if trouble.ended is None else _iso(trouble.ended),
-        "told": [{"to": to, "at": _iso(at)} for to, at in trouble.told],
+        "since": to_iso(trouble.since),
+        "ended": None if trouble.ended is None else to_iso(trouble.ended),
+        "told": [{"to": to, "at": to_iso(at)} for to, at in trouble.told],
     }
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

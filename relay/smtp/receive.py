@@ -5,7 +5,6 @@ most. What does not fit is thrown away as it comes, so that the client hears why
 """
 
 import asyncio
-import errno
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +14,7 @@ import structlog
 from relay import reply
 from relay.envelope import Content
 from relay.host.content import ContentWriter
+from relay.host.safeio import DISK_FULL
 from relay.reply import Rejected, Reply
 from relay.smtp.data import ChunkDecoder, DataDecoder
 from relay.smtp.limits import Budget
@@ -25,7 +25,6 @@ log = structlog.get_logger("smtp")
 _DISK = ThreadPoolExecutor(4, thread_name_prefix="content")
 # So much is gathered for one trip to the disk.
 _PIECE = 512 * 1024
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 # The ends that some devices give to their data; they are none (RFC 5321 §4.1.1.4).
 _BARE_ENDS = (b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n")
 
@@ -177,7 +176,7 @@ class Receiver:
                 self._writer.write(piece)
         except OSError as error:
             log.error("content cannot be written", reason=error.strerror)
-            self._refusal = reply.SPOOL_FULL if error.errno in _FULL else reply.SPOOL_UNAVAILABLE
+            self._refusal = reply.SPOOL_FULL if error.errno in DISK_FULL else reply.SPOOL_UNAVAILABLE
             self._writer.discard()  # now: the client may take its time to the end
 
     @property

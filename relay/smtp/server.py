@@ -35,7 +35,18 @@ _STALL, _LOOK = 1.5, 0.1
 
 
 class ListenError(Exception):
-    """A listener cannot be opened; the text says which and what to do."""
+    """A listener cannot be opened; the text says which and what to do.
+
+    Args:
+        address: the listener's.
+        problem: why.
+        remedy: what to do, if more can be said.
+    """
+
+    def __init__(self, address: str, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{address}: {problem}; {remedy}" if remedy else f"{address}: {problem}")
+        self.problem = problem
+        self.remedy = remedy
 
 
 class Server:
@@ -241,7 +252,7 @@ def _certificate(listener: Listener) -> Certificate | None:
     try:
         return Certificate(listener)
     except TlsError as error:
-        raise ListenError(str(error)) from error
+        raise ListenError(listener.address, error.problem, error.remedy) from error
 
 
 def bind(listener: Listener) -> socket.socket:
@@ -267,5 +278,5 @@ def bind(listener: Listener) -> socket.socket:
             sock.close()
             raise
     except OSError as error:
-        raise ListenError(f"{listener.address}: cannot listen: {error.strerror or error}") from error
+        raise ListenError(listener.address, f"cannot listen: {error.strerror or error}") from error
     return sock

@@ -21,13 +21,23 @@ _LEGACY_CIPHERS = "DEFAULT:@SECLEVEL=0"
 # The keys of a listener that name files; and why one cannot be opened, and what to do.
 FILE_KEYS = ("certificate_file", "private_key_file", "client_ca_file")
 _FILE_REMEDIES: dict[int, str] = {
-    errno.ENOENT: "; name a file that is there (`relay certificate` makes a certificate and its key)",
-    errno.EACCES: "; let the relay's user read it: docs/systemd.md says how, where it is root's",
+    errno.ENOENT: "name a file that is there (`relay certificate` makes a certificate and its key)",
+    errno.EACCES: "let the relay's user read it: docs/systemd.md says how, where it is root's",
 }
 
 
 class TlsError(Exception):
-    """The certificate, key or list of authorities cannot be used; the text says which and why."""
+    """The certificate, key or list of authorities cannot be used.
+
+    Args:
+        problem: which, and why.
+        remedy: what to do, if more can be said.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+        self.problem = problem
+        self.remedy = remedy
 
 
 def looks_like_tls(octets: bytes) -> bool:
@@ -96,14 +106,14 @@ def make_context(listener: Listener) -> ssl.SSLContext:
 def _load(context: ssl.SSLContext, listener: Listener) -> None:
     for key in FILE_KEYS:
         _try_open(listener, key)
-    where = f"{listener.address}: certificate_file {listener.certificate_file}"
+    where = f"certificate_file {listener.certificate_file}"
     if listener.private_key_file:
         where += f" and private_key_file {listener.private_key_file}"
     try:
         # A key that asks for a passphrase would stop the relay at the terminal.
         context.load_cert_chain(listener.certificate_file, listener.private_key_file or None, password="")
         if listener.client_ca_file:
-            where = f"{listener.address}: client_ca_file {listener.client_ca_file}"
+            where = f"client_ca_file {listener.client_ca_file}"
             context.load_verify_locations(listener.client_ca_file)
             context.verify_mode = ssl.CERT_OPTIONAL
             # A device's own certificate may stand in the file, without the one that signed it.
@@ -121,7 +131,7 @@ def _try_open(listener: Listener, key: str) -> None:
     except (OSError, ValueError) as error:
         remedy = _FILE_REMEDIES.get(getattr(error, "errno", 0), "")
         why = _explain_file(error)
-        raise TlsError(f"{listener.address}: {key} {path} cannot be opened: {why}{remedy}") from error
+        raise TlsError(f"{key} {path} cannot be opened: {why}", remedy) from error
 
 
 def _explain_file(error: Exception) -> str:

@@ -74,6 +74,9 @@ __all__ = [
 class Spool(Protocol):
     """What every engine can do. All of it raises SpoolError when the storage will not."""
 
+    def exists(self) -> bool:
+        """Whether there is one already."""
+
     async def open(self) -> None:
         """Take the spool and bring its tables up to date.
 

@@ -281,7 +281,7 @@ def test_what_follows_from_a_refusal_is_not_told_as_well():
 
 
 def test_a_message_that_works_refused_points_to_its_trace():
-    said = text("DATA", reply.refused("5.6.0", "the subject is empty (id=20261122-abcdef)"))
+    said = text("DATA", reply.refused("5.6.0", "the subject is empty", "20261122-abcdef"))
     assert said == "its message was refused: the subject is empty; relay trace 20261122-abcdef says more."
 
 

@@ -154,10 +154,11 @@ def _explain_parameter(case: Case) -> Advice:
 
 def explain_refusal(case: Case) -> Advice:
     """The message itself was refused: by the API, or because nothing can be made of it."""
-    text = case.answer.text if case.answer else ""
-    _, _, queue_id = text.rstrip(")").rpartition("id=")
+    text, queue_id = (case.answer.text, case.answer.queue_id) if case.answer else ("", "")
     more = f"; relay trace {queue_id} says more" if queue_id else ""
-    return Advice("message-refused", f"its message was refused: {text.partition(' (id=')[0]}{more}.")
+    return Advice(
+        "message-refused", f"its message was refused: {text.removesuffix(f' (id={queue_id})')}{more}."
+    )
 
 
 BY_REPLY: dict[reply.Reply, Rule] = {

@@ -90,8 +90,8 @@ class SqliteSpool(Desk):
         self._tended = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @override
     def exists(self) -> bool:
-        """Whether there is a spool in the folder already."""
         return (self._folder / "spool.db").exists()
 
     @override

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from relay.envelope import Content
 from relay.host.content import ContentWriter
+from relay.host.safeio import DISK_FULL
 from relay.spool import SpoolError, SpoolFull
 from relay.spool.rows.codecs import Damaged
 from relay.spool.sqlite.disk import Space
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 # The process is short of something for a while; that says nothing about the file.
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _BETWEEN_READS = 1.0  # seconds; a disk on a bus or a network that was reset is back by then
@@ -159,5 +159,5 @@ def flush(path: Path) -> None:
 
 def translate(error: OSError) -> SpoolError:
     """The spool's own error for what the file system said."""
-    kind = SpoolFull if error.errno in _FULL else SpoolError
+    kind = SpoolFull if error.errno in DISK_FULL else SpoolError
     return kind(f"{error.strerror}: {error.filename}")
