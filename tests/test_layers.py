@@ -199,6 +199,61 @@ def test_sizes():
                 assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
 
 
+# Classes that assign more than twelve attributes on self, inherited ones included, and how many. A class that
+# is cut leaves the list; none may join it.
+LARGE = {"Service": 21, "Receiver": 16, "Session": 20, "Conversation": 17, "SqliteSpool": 20}
+
+
+def assigned(node):
+    """The attribute targets that a statement assigns to."""
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    for target in targets:
+        parts = target.elts if isinstance(target, ast.Tuple) else [target]
+        yield from (part for part in parts if isinstance(part, ast.Attribute))
+
+
+def is_self(node):
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def read_classes():
+    """Each class, by file and name: its bases' names, and the attributes that it assigns on self."""
+    classes = {}
+    for file, path in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                own = {part.attr for one in ast.walk(node) for part in assigned(one) if is_self(part.value)}
+                classes[file, node.name] = bases, own
+    return classes
+
+
+def find_attributes(key, classes):
+    """The attributes of a class and of those that it inherits from."""
+    bases, found = classes[key]
+    for base in bases:
+        homes = [file for file, name in classes if name == base]
+        home = key[0] if key[0] in homes else homes[0] if len(homes) == 1 else None
+        if home is not None and (home, base) != key:
+            found = found | find_attributes((home, base), classes)
+    return found
+
+
+def test_no_class_holds_too_much():
+    classes = read_classes()
+    large = {name: len(find_attributes((file, name), classes)) for file, name in classes}
+    assert {name: count for name, count in large.items() if count > 12} == LARGE
+
+
+def test_the_service_is_built_and_not_patched():
+    """Parts are complete when they are constructed: nothing is set on them from outside afterwards."""
+    tree = ast.parse((PACKAGE / "service.py").read_text(encoding="utf-8"))
+    patched = [
+        ast.unparse(part) for node in ast.walk(tree) for part in assigned(node) if not is_self(part.value)
+    ]
+    assert patched == []
+
+
 def test_what_the_relay_can_do_without_is_not_loaded_before_it_listens():
     """A start of 0.4 s takes 0.7 s with all of these, and the relay 46 MB in place of 36."""
     loads = (

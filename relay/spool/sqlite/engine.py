@@ -45,7 +45,7 @@ from relay.spool.sqlite.disk import Space
 from relay.spool.sqlite.entry_cache import Recent
 from relay.spool.sqlite.maintenance import Tending, begin_time, mark_time
 from relay.spool.sqlite.ownership import Ownership
-from relay.spool.sqlite.queries import Desk
+from relay.spool.sqlite.queries import Queries
 from relay.spool.sqlite.statements import insert
 from relay.spool.sqlite.waiters import Waiters
 
@@ -54,7 +54,7 @@ _MEGABYTE = 1024 * 1024
 _BREATH = 0.01  # seconds between two pieces of work that can wait
 
 
-class SqliteSpool(Desk):
+class SqliteSpool(Queries):
     """The contract of `relay.spool`, on one SQLite database in `folder`.
 
     Args:

@@ -28,7 +28,7 @@ log = structlog.get_logger("spool")
 T = TypeVar("T")
 
 
-class Desk(Spool):
+class Queries(Spool):
     """Lists, shows, and changes on request."""
 
     def __init__(self, folder: Path, space: Space, database: Database, clock: SteadyClock) -> None:
