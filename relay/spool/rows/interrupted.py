@@ -2,13 +2,23 @@
 
 import sqlite3
 
-from relay.outcome import Action, Blame, Outcome
+from relay.outcome import Action, Blame, Cause, Outcome
 from relay.spool import Attempt, Entry
 from relay.spool.rows.codecs import UNREADABLE, load_attempts
 
-UNKNOWN = Outcome(Action.UNKNOWN, "4.4.2", Blame.GATEWAY, "the relay was interrupted while it was sending")
+UNKNOWN = Outcome(
+    Action.UNKNOWN,
+    "4.4.2",
+    Blame.GATEWAY,
+    "the relay was interrupted while it was sending",
+    cause=Cause.INTERRUPTED,
+)
 _BETWEEN = Outcome(
-    Action.DELAYED, "4.3.2", Blame.GATEWAY, "the relay was interrupted between two requests of this message"
+    Action.DELAYED,
+    "4.3.2",
+    Blame.GATEWAY,
+    "the relay was interrupted between two requests of this message",
+    cause=Cause.INTERRUPTED,
 )
 _TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works has taken the message", http_status=202)
 

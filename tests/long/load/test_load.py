@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.long.load import backlog, fairness, outage, poison, stop
+from tests.long.load import backlog, fairness, hanging, outage, poison, stop
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ async def test_sigterm_ends_it_in_time_and_loses_nothing():
     result, kept = await stop.run(sys.executable, idle=10, in_data=4)
     assert kept, result
     assert result["accepted"] == result["ended_their_data"]
+
+
+async def test_an_account_whose_calls_hang_holds_up_no_other():
+    """Its calls took every place for attempts: the other account's mail waited for over a minute."""
+    result, _ = await hanging.run(mails=5, every=0.1)
+    assert result["relayed_in_time"] == 5, result
+    assert not result["works_taken_for_down"]
