@@ -5,6 +5,7 @@ socket, so that nothing behind it is taken by mistake.
 """
 
 import asyncio
+import logging
 import socket
 
 from aiosmtpd.proxy_protocol import AF, V2_CMD, get_proxy
@@ -15,8 +16,9 @@ from relay.smtp.peek import until_readable
 _PATIENCE = 5.0  # seconds; a balancer sends its header with the connection
 # Version 2 may carry 64 KiB of further facts, none of which are needed here.
 _MOST_OCTETS = 4_096
-# It warns of each header that it cannot read; the listener says so itself, and counts its lines.
-_parser_log.disabled = True
+# It warns of each header that it cannot read; the listener says so itself, and counts its lines. Silenced by
+# its level: whoever sets up logging in this process (Django, say) enables all loggers that are disabled.
+_parser_log.setLevel(logging.CRITICAL + 1)
 
 
 class NotProxied(Exception):  # noqa: N818 - what the peer did
