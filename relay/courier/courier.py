@@ -258,6 +258,7 @@ class Courier:
         with claim, share.slot:
             if account is None:
                 share.slot.cancel()
+                self._give_back(share)
                 await self._tools.spool.abandon(claim)
                 return
             attempt = Attempt(self._tools, config, claim, account, probe=share.probe is not None)

@@ -229,10 +229,16 @@ class Standing:
             self._keep_account(account, replace(state, hold=hold))
 
     def probed_api(self, outcome: Outcome | None) -> None:
-        """Works was asked whether it is up; None: it is. A message follows, or a second answer is proof."""
+        """Works was asked whether it is up; None: it is. A message follows, or a second answer is proof.
+
+        Args:
+            outcome: what is wrong, of the account for which it was asked or of the API.
+        """
         now = self._clock.steady()
         self._api_probe_at = now + outage.probe_pause(self._api)
-        if outcome is not None or not self.api_is_down:
+        # What Works itself says of one account, it says because it is up.
+        answered = outcome is None or (outcome.scope is Scope.ACCOUNT and outcome.http_status is not None)
+        if not answered or not self.api_is_down:
             return
         if not self._gate.ready:
             self._gate.let_one()

@@ -14,7 +14,7 @@ from relay.envelope import Content, Envelope
 from relay.host.clock import Clock
 from relay.outcome import Action, Blame, Cause, Hold, Outcome, Scope
 from relay.spool import Claim, Entry, State
-from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure
+from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure, diagnose_probe
 from relay.works.pace.circuit import Circuit
 
 HOUR, DAY = 3600.0, 86400.0
@@ -244,6 +244,19 @@ def test_two_good_probes_and_no_mail_to_try_are_proof():
         world.now += 31
         world.standing.probed_api(None)
     assert not world.standing.api_is_down
+
+
+def test_an_answer_about_one_account_shows_that_the_api_is_up():
+    """A grant may be refused just when the API is well again: its mail is held then, and not everybody's."""
+    world = World(("a", "b"))
+    world.end("m1", UNREACHABLE, "a")
+    world.end("m2", UNREACHABLE, "b")
+    world.now += 31
+    world.standing.probed_api(diagnose_probe(Answer(401, {}, ERROR, whole=True), "a"))
+    assert world.gate.free_in() == 0
+    world.now += 31
+    world.standing.probed_api(diagnose_probe(Failure.NOT_REACHED, "a"))
+    assert world.standing.api_is_down
 
 
 def test_an_account_in_trouble_is_probed_at_growing_distances():
