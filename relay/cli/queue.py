@@ -10,7 +10,7 @@ from relay.cli import EX_DATAERR, config_option, json_option
 from relay.cli.startup import ask, read_config
 from relay.cli.terminal import echo, print_json
 
-_STATES = ("queued", "sending", "delayed", "held", "failed", "relayed", "discarded")
+_STATES = ("queued", "sending", "delayed", "held", "failed", "relayed", "refused", "discarded")
 _More = dict[str, Any]  # what a verb is asked for
 _WAITING = ("queued", "sending", "delayed", "held", "failed")
 
@@ -129,11 +129,65 @@ def _read_meant(queue_ids: tuple[str, ...], account: str, *, every: bool) -> _Mo
 
 
 @command.command()
-@_verb("queue_retry", "queued again")
+@_ids
+@_every
+@_account
 @_unknown_devices
-def retry(*, unknown_devices: bool) -> _More:
-    """Try messages now: delayed, held or failed ones."""
-    return {"unknown_devices": unknown_devices}
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(("delayed", "held", "failed")),
+    help="With --all or --account: only these; may be repeated. By default delayed and held ones.",
+)
+@click.option("--unknown", is_flag=True, help="Also what may have been taken already, without asking.")
+@config_option
+@json_option
+def retry(
+    queue_ids: tuple[str, ...],
+    account: str,
+    config_path: str | None,
+    *,
+    every: bool,
+    as_json: bool,
+    **own: Any,
+) -> None:
+    """Try messages now: delayed, held or failed ones.
+
+    With --all or --account failed ones are left alone, whose senders were told that they were not sent. A
+    message of which nobody knows whether Works took it is sent again only when you say so.
+    """
+    meant = _read_meant(queue_ids, account, every=every) | own
+    config = read_config(config_path)
+    answer = ask(config, "queue_retry", **meant)
+    doubtful = answer["left_unknown"]
+    if doubtful and not as_json and _confirm_doubtful(doubtful):
+        more = ask(config, "queue_retry", queue_ids=doubtful, unknown=True)
+        answer["done"] += more["done"]
+        answer["problems"] += more["problems"]
+        answer["left_unknown"] = []
+    if not as_json:
+        _tell_left(answer)
+    _print(answer, "queued again", as_json=as_json)
+
+
+def _confirm_doubtful(queue_ids: list[str]) -> bool:
+    """Whether a person wants these sent again; nobody there to answer does not."""
+    echo("Works may have taken these already, and whoever got them would get them twice:", err=True)
+    for queue_id in queue_ids:
+        echo(f"    {queue_id}", err=True)
+    try:
+        return click.confirm("Send them again?", err=True)
+    except click.Abort:
+        return False
+
+
+def _tell_left(answer: dict[str, Any]) -> None:
+    if answer["left_unknown"]:
+        number = len(answer["left_unknown"])
+        echo(f"left alone: {number} that may have been taken; --unknown sends them again", err=True)
+    if answer["left_failed"]:
+        echo(f"left alone: {answer['left_failed']} that failed; --state failed sends them again", err=True)
 
 
 @command.command()
@@ -167,7 +221,8 @@ def _print(answer: dict[str, Any], done: str, *, as_json: bool) -> None:
             echo(f"{queue_id} {done}")
         for problem in answer["problems"]:
             echo(f"relay: {problem}", err=True)
-        if not answer["done"] and not answer["problems"]:
+        left = answer.get("left_unknown") or answer.get("left_failed")
+        if not answer["done"] and not answer["problems"] and not left:
             echo("there is no such message", err=True)
     if answer["problems"]:
         raise click.exceptions.Exit(EX_DATAERR)

@@ -117,6 +117,8 @@ class Verbs:
         every: bool = False,
         account: str = "",
         unknown_devices: bool = False,
+        states: Sequence[str] = (),
+        unknown: bool = False,
     ) -> Answer:
         """Try these messages now: delayed, held or failed ones.
 
@@ -125,10 +127,29 @@ class Verbs:
             every: all of them.
             account: all of this account.
             unknown_devices: also those that wait for their device to be adopted, when they are not named.
+            states: with `every` or `account` only those in these; by default what waits, and not what failed:
+                the senders of that were told that it was not sent.
+            unknown: also those that may have been taken already.
         """
-        states = (State.DELAYED, State.HELD, State.FAILED)
-        chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
-        return await self._let_go(self._spool.retry, chosen, account, every=every)
+        asked = tuple(State(state) for state in states) or (State.DELAYED, State.HELD)
+        chosen = await self._choose(queue_ids, asked, every=every, account=account, all_held=unknown_devices)
+        doubtful = [] if unknown else await self._find_doubtful(chosen)
+        sure = [queue_id for queue_id in chosen if queue_id not in set(doubtful)]
+        answer = await self._let_go(self._spool.retry, sure, account, every=every)
+        left = [] if queue_ids or State.FAILED in asked else await self._find((State.FAILED,), account)
+        return answer | {"left_unknown": doubtful, "left_failed": len(left)}
+
+    async def _find_doubtful(self, queue_ids: Sequence[str]) -> list[str]:
+        """Those that wait for no turn and may have been taken: sent again they may be doubled."""
+        found = []
+        for queue_id in queue_ids:
+            try:
+                entry = await self._spool.show(queue_id)
+            except NoSuchMessage:
+                continue
+            if entry.unknowns and entry.state in (State.HELD, State.FAILED):
+                found.append(queue_id)
+        return found
 
     async def queue_release(
         self,
@@ -180,13 +201,14 @@ class Verbs:
         """The messages that are meant."""
         chosen = list(queue_ids)
         if every or account:
-            found = await self._spool.list(states, _MOST_AT_ONCE)
-            chosen += [
-                entry.queue_id
-                for entry in found
-                if account in ("", entry.account) and (all_held or not _waits_for_adoption(entry))
-            ]
+            found = await self._find(states, account)
+            chosen += [entry.queue_id for entry in found if all_held or not _waits_for_adoption(entry)]
         return chosen
+
+    async def _find(self, states: Collection[State], account: str) -> list[Entry]:
+        """The messages in these states, of this account or of all ("")."""
+        found = await self._spool.list(states, _MOST_AT_ONCE)
+        return [entry for entry in found if account in ("", entry.account)]
 
     async def _each(self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str]) -> Answer:
         done, problems = [], []

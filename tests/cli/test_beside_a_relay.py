@@ -83,3 +83,54 @@ async def test_send_takes_a_file_of_any_size(tmp_path, ends, running):
         assert json.loads(done.stdout)["code"] == 250
         await until(lambda: relay.sandbox.messages)
         assert relay.sandbox.request(relay.sandbox.messages[-1].id)["body"].count("line") == 200_000
+
+
+async def refuse(relay, subject):
+    """A message that had its 250 and failed afterwards."""
+    queue_id = await relay.put(subject=subject)
+    await relay.reach(queue_id, State.FAILED)
+    return queue_id
+
+
+async def test_retry_all_leaves_alone_what_failed_unless_it_is_asked_for(tmp_path):
+    """After an outage all that failed in the last month went out again, to people who had it otherwise."""
+    async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
+        config = tmp_path / "relay.toml"
+        config.write_text(to_toml(tree("http://127.0.0.1:1", tmp_path / "state")))
+        relay.sandbox.add_fault("400", times=1)
+        failed = await refuse(relay, "failed")
+        held = await relay.put(subject="held")
+        await relay.reach(held, State.RELAYED)
+        relay.sandbox.add_fault("503", times=0)
+        waits = await relay.put(subject="waits")
+        await relay.reach(waits, State.DELAYED)
+        relay.sandbox.faults.clear()
+        done = await command(config, "queue", "retry", "--all")
+        assert done.stdout == f"{waits} queued again\n"
+        assert "left alone: 1 that failed; --state failed sends them again" in done.stderr
+        await relay.reach(waits, State.RELAYED)
+        assert (await relay.entry(failed)).state is State.FAILED
+        told = json.loads((await command(config, "queue", "retry", "--account", "scanner", "--json")).stdout)
+        assert (told["done"], told["left_failed"]) == ([], 1)
+        assert (await command(config, "queue", "retry", "--all", "--state", "failed")).returncode == 0
+        await relay.reach(failed, State.RELAYED)
+
+
+async def test_what_may_have_been_taken_is_sent_again_only_when_a_person_says_so(tmp_path):
+    """Nobody knows whether Works took it: a second mail is the operator's decision, not a command's."""
+    async with relaying(tmp_path / "state", delivery={"wait": "0s", "on_unknown": "hold"}) as relay:
+        config = tmp_path / "relay.toml"
+        config.write_text(to_toml(tree("http://127.0.0.1:1", tmp_path / "state")))
+        relay.sandbox.add_fault("500", times=1)
+        queue_id = await relay.put()
+        await relay.reach(queue_id, State.HELD)
+        for words in (["--all"], [queue_id]):  # standard input is at its end: nobody says yes
+            asked = await command(config, "queue", "retry", *words)
+            assert queue_id in asked.stderr
+            assert "left alone: 1 that may have been taken" in asked.stderr
+            assert (await relay.entry(queue_id)).state is State.HELD
+        told = json.loads((await command(config, "queue", "retry", queue_id, "--json")).stdout)
+        assert (told["done"], told["left_unknown"]) == ([], [queue_id])
+        done = await command(config, "queue", "retry", queue_id, "--unknown")
+        assert done.stdout == f"{queue_id} queued again\n"
+        await relay.reach(queue_id, State.RELAYED)

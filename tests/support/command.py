@@ -8,6 +8,7 @@ import sys
 def run_relay(config, *arguments):
     return subprocess.run(
         [sys.executable, "-m", "relay", *arguments, "--config", config],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=30,
