@@ -197,7 +197,8 @@ class Relay:
         while True:
             states = ["delayed", "held"]
             waiting = await self.ask("queue_list", states=states, limit=500)
-            await self.ask("queue_retry", queue_ids=[one["queue_id"] for one in waiting["messages"]])
+            ids = [one["queue_id"] for one in waiting["messages"]]
+            await self.ask("queue_retry", queue_ids=ids, unknown=True)
             counts = waiting["counts"]
             if time.monotonic() > told:
                 say(f"waiting: { ({state: n for state, n in counts.items() if n}) }")
