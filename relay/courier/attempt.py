@@ -125,6 +125,8 @@ class Attempt:
         spool, claim = self.tools.spool, self.claim
         if wait := slot.bind(len(request.recipients), claim.entry.queue_id):
             return replace(DAY_IS_FULL, retry_after=wait)
+        # Not between the start and the request: who is killed while the library loads would not know.
+        await self.tools.client.get_ready()
         await spool.start(claim, number, request.recipients)
         self._open = number
         outcome = await self.tools.client.send(

@@ -107,6 +107,14 @@ class Client:
             return diagnose_failure(error.failure, error.diagnostic, account.name)
         return diagnose(end) if isinstance(end, Answer) else diagnose_failure(end)
 
+    async def get_ready(self) -> None:
+        """Load what the first call needs, before anything is recorded as started.
+
+        Raises:
+            ssl.SSLError, OSError: the system's authorities cannot be read.
+        """
+        await self._exchanges.get_ready()
+
     async def probe(self, account: Account) -> Outcome | None:
         """Ask whether the mail API works for an account, by a call that costs no message.
 

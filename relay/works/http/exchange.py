@@ -82,6 +82,15 @@ class Exchanges:
         finally:
             current.reset(before)
 
+    async def get_ready(self) -> None:
+        """Load what the first request needs, and read the system's authorities.
+
+        Raises:
+            ssl.SSLError, OSError: they cannot be read.
+        """
+        if self._pool is None:
+            await self._open()
+
     async def _run(self, request: Request, progress: Progress) -> Answer | Failure:
         pool = self._pool or await self._open()
         import httpcore2 as httpcore
