@@ -172,7 +172,8 @@ class Intake:
             known = await self._spool.show(queue_id)
         if known.state is State.RELAYED:
             return reply.relayed(queue_id)
-        if known.state in (State.FAILED, State.REFUSED):
+        taken = bool(known.relayed or known.unknowns)  # by some: a notice tells of the others
+        if known.state is State.REFUSED or (known.state is State.FAILED and not taken):
             return reply.refused(known.status, known.reason, queue_id)
         return reply.queued(queue_id)
 

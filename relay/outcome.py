@@ -109,7 +109,6 @@ class TroubleKind(StrEnum):
     MESSAGE_HELD = "message held"  # a message waits for a person
     NOT_TOLD = "not told"  # a message failed, and its sender could not be told
     NO_ROOM = "no room"  # new mail is not accepted
-    SPOOL = "spool"  # the spool's files are not the ones that are open
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from relay.operator.trouble import Troubles, describe
 from relay.operator.verbs import Verbs
 from relay.outcome import Action, Outcome, Scope, TroubleKind
 from relay.smtp.server import ListenError, Server
-from relay.spool import Entry, Room, SpoolError
+from relay.spool import Entry, SpoolError, Topic, Word
 from relay.stores import open_grants, open_spool
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.oauth import AuthServer
@@ -67,7 +67,8 @@ class Service:
         self.started = time.time()  # seconds since the epoch
         self.troubles = Troubles(clock.wall)
         self.spool = open_spool(config, report=self._report_damage, clock=clock)
-        self.accepting = Accepting(self.spool, self._on_room)
+        self.spool.subscribe(self._hear)
+        self.accepting = Accepting(self.spool, self._on_accepting)
         self.grants = open_grants(config)
         self.authorizer = Authorizer(
             AuthServer(config.works), self.grants, self._on_grant, clock.wall, self._on_warning
@@ -167,17 +168,23 @@ class Service:
     # What the parts find wrong goes into the registry, and nowhere else.
 
     def _report_damage(self, name: str, reason: str) -> None:
-        """The spool set something aside."""
+        """The spool set something aside. Each finding is news, also the same one again."""
         metrics.DAMAGED.inc()
+        self.troubles.end(TroubleKind.DAMAGE, name)
         self.troubles.begin(TroubleKind.DAMAGE, name, reason)
 
-    def _on_room(self, room: Room) -> None:
-        """New mail is refused, or taken again."""
-        if room.accepting:
-            self.troubles.end(TroubleKind.NO_ROOM)
-        else:
-            reason = room.trouble or "the spool's disk has less free than keep_free, or cannot be used"
+    def _hear(self, word: Word) -> None:
+        """A person has dealt with a message: when it comes to the same again, that is news."""
+        if word.topic is Topic.CHANGED:
+            for kind in (TroubleKind.MESSAGE_HELD, TroubleKind.NOT_TOLD, TroubleKind.DAMAGE):
+                self.troubles.end(kind, word.queue_id)
+
+    def _on_accepting(self, reason: str) -> None:
+        """New mail is refused for this reason, or taken again ("")."""
+        if reason:
             self.troubles.begin(TroubleKind.NO_ROOM, "", reason)
+        else:
+            self.troubles.end(TroubleKind.NO_ROOM)
 
     def _on_hold(self, entry: Entry, outcome: Outcome) -> None:
         """A message waits for a person. It had its 250: it may wait, but not unseen."""

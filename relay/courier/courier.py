@@ -167,7 +167,7 @@ class Courier:
     @property
     def held(self) -> Mapping[str, Outcome]:
         """Accounts whose mail waits for a person, and why."""
-        return {name: one.outcome for name, one in self._standing.holds.items() if one.held}
+        return self._standing.held
 
     def forecast(self, account: str, flow: str) -> float:
         """Seconds until the next message of this account and flow has its turn; infinite: nobody knows."""

@@ -162,6 +162,11 @@ class Standing:
         return {name: state.hold for name, state in self._accounts.items() if state.hold is not None}
 
     @property
+    def held(self) -> dict[str, Outcome]:
+        """The accounts whose mail waits for a person, and why."""
+        return {name: one.outcome for name, one in self.holds.items() if one.held}
+
+    @property
     def api_is_down(self) -> bool:
         """Whether nothing is sent for any account."""
         return self._api.down_since is not None

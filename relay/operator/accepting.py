@@ -1,6 +1,6 @@
 """Whether new mail is taken: watched all the time, so that it never ends in silence.
 
-While it is not, every client hears 452 at RCPT, and nothing in the queue says so.
+While it is not, every client hears 452 or 451 at RCPT, and nothing in the queue says so.
 """
 
 import asyncio
@@ -10,10 +10,11 @@ from collections.abc import Callable
 import structlog
 
 from relay import metrics
-from relay.spool import Room, Spool
+from relay.spool import Spool
 
 log = structlog.get_logger("spool")
 _EVERY = 1.0  # seconds between looks
+_NO_ROOM = "less is free on the spool's disk than keep_free, or it cannot be used"
 
 
 class Accepting:
@@ -21,10 +22,10 @@ class Accepting:
 
     Args:
         spool: whose room it is.
-        on_change: told when accepting ends, and when it begins again.
+        on_change: told why accepting ends; "" when it begins again.
     """
 
-    def __init__(self, spool: Spool, on_change: Callable[[Room], None]) -> None:
+    def __init__(self, spool: Spool, on_change: Callable[[str], None]) -> None:
         self._spool = spool
         self._ended: float | None = None  # when; monotonic
         self._on_change = on_change
@@ -36,19 +37,16 @@ class Accepting:
         metrics.FREE_OCTETS.set(room.free)
         if room.accepting is (self._ended is None):
             return
+        reason = ""
         if room.accepting:
             seconds = round(time.monotonic() - (self._ended or 0.0), 1)
             self._ended = None
             log.info("new mail is taken again", seconds=seconds, free=room.free)
         else:
             self._ended = time.monotonic()
-            log.error(
-                "new mail is refused",
-                reply="452",
-                free=room.free,
-                reason="less is free on the spool's disk than keep_free, or it cannot be used",
-            )
-        self._on_change(room)
+            reason = room.trouble or _NO_ROOM
+            log.error("new mail is refused", free=room.free, reason=reason)
+        self._on_change(reason)
 
     async def watch(self) -> None:
         """Look for ever."""

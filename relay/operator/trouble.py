@@ -9,12 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import structlog
-
 from relay.host.clock import to_iso
 from relay.outcome import Trouble, TroubleKind
 
-log = structlog.get_logger("trouble")
 _MOST = 1000  # of one kind that are remembered while they go on; the log and the spool have all of them
 _MOST_ENDED = 200
 Listener = Callable[[Trouble], None]

@@ -1,6 +1,7 @@
 """What an operator can ask for, of a running relay or of its spool alone."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -59,6 +60,11 @@ def _check_envelope(reverse_path: str, forward_paths: Sequence[str]) -> tuple[st
     return reverse_path, checked
 
 
+def _may_have_been_taken(entry: Entry) -> bool:
+    """Whether it waits for no turn and its outcome is not known: sent again, it may be doubled."""
+    return entry.unknowns > 0 and entry.state in (State.HELD, State.FAILED)
+
+
 class Verbs:
     """The verbs."""
 
@@ -88,8 +94,7 @@ class Verbs:
     @property
     def _held(self) -> Mapping[str, Outcome]:
         """Accounts whose mail waits for a person, and why."""
-        holds = self._standing.holds if self._standing is not None else {}
-        return {name: one.outcome for name, one in holds.items() if one.held}
+        return self._standing.held if self._standing is not None else {}
 
     async def queue_list(self, states: list[str], limit: int) -> Answer:
         """Messages in these states, oldest first, and how many are in each state."""
@@ -132,23 +137,23 @@ class Verbs:
             unknown: also those that may have been taken already.
         """
         asked = tuple(State(state) for state in states) or (State.DELAYED, State.HELD)
-        chosen = await self._choose(queue_ids, asked, every=every, account=account, all_held=unknown_devices)
-        doubtful = [] if unknown else await self._find_doubtful(chosen)
-        sure = [queue_id for queue_id in chosen if queue_id not in set(doubtful)]
+        found = await self._find(asked, account) if every or account else []
+        found = [entry for entry in found if unknown_devices or not _waits_for_adoption(entry)]
+        known = [*found, *await self._show_all(queue_ids)]
+        doubtful = [] if unknown else [entry.queue_id for entry in known if _may_have_been_taken(entry)]
+        chosen = [*queue_ids, *(entry.queue_id for entry in found)]
+        left_out = set(doubtful)
+        sure = [queue_id for queue_id in chosen if queue_id not in left_out]
         answer = await self._let_go(self._spool.retry, sure, account, every=every)
         left = [] if queue_ids or State.FAILED in asked else await self._find((State.FAILED,), account)
         return answer | {"left_unknown": doubtful, "left_failed": len(left)}
 
-    async def _find_doubtful(self, queue_ids: Sequence[str]) -> list[str]:
-        """Those that wait for no turn and may have been taken: sent again they may be doubled."""
+    async def _show_all(self, queue_ids: Sequence[str]) -> list[Entry]:
+        """Those of these messages that there are."""
         found = []
         for queue_id in queue_ids:
-            try:
-                entry = await self._spool.show(queue_id)
-            except NoSuchMessage:
-                continue
-            if entry.unknowns and entry.state in (State.HELD, State.FAILED):
-                found.append(queue_id)
+            with contextlib.suppress(NoSuchMessage):
+                found.append(await self._spool.show(queue_id))
         return found
 
     async def queue_release(

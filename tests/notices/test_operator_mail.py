@@ -414,3 +414,20 @@ async def test_a_grant_that_will_die_is_announced(tmp_path):
             await asyncio.sleep(0.1)
     assert seen == {"30 days", "14 days", "7 days", "1 days"}
     assert relay.sandbox.messages == []  # of the second relay
+
+
+async def test_what_is_held_again_after_a_person_dealt_with_it_is_told_again(tmp_path):
+    """The same message for the same reason: the registry once took it for what was told before."""
+    delivery = {"notify": "postmaster@example.com", "on_unknown": "hold", "wait": "0s", "notify_every": "0s"}
+    async with relaying(tmp_path / "state", delivery=delivery) as relay:
+        relay.sandbox.add_fault("500")
+        queue_id = await relay.put()
+        await relay.reach(queue_id, State.HELD)
+        await until(lambda: relay.sent_to().count("postmaster@example.com") >= 1)
+        assert [one.name for one in relay.service.troubles.current] == [queue_id]
+        relay.sandbox.add_fault("500")
+        await relay.service.verbs.queue_retry([queue_id], unknown=True)
+        assert relay.service.troubles.current == [] or (await relay.entry(queue_id)).state is State.HELD
+        told = relay.sent_to().count("postmaster@example.com")
+        await relay.reach(queue_id, State.HELD)
+        await until(lambda: relay.sent_to().count("postmaster@example.com") > told)

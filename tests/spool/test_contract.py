@@ -363,6 +363,7 @@ async def test_the_spool_says_what_is_new_and_what_is_settled(spool):
     assert [(word.topic, word.queue_id) for word in words] == [
         (Topic.NEW, queue_id),
         (Topic.VERDICT, queue_id),
+        (Topic.CHANGED, queue_id),
         (Topic.NEW, queue_id),
     ]
     assert words[0].account == "scanner"

@@ -411,10 +411,10 @@ class SqliteSpool(Queries):
         """Wait until it is written, and tell who waits for it, even if whoever asked is cancelled."""
 
         def end(_: object) -> None:
-            failed = written.cancelled() or written.exception() is not None
-            if not failed and written.result():
+            done = not written.cancelled() and written.exception() is None and written.result()
+            if done:
                 self._over(claim, settlement)
-            self._waiters.tell(claim.entry.queue_id, None if failed else settlement)
+            self._waiters.tell(claim.entry.queue_id, settlement if done else None)
 
         written.add_done_callback(end)
         return await asyncio.shield(written)

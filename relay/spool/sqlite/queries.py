@@ -111,6 +111,7 @@ class Queries(Spool):
     async def _change(self, queue_id: str, states: Sequence[State], state: State, event: str) -> None:
         await self._commit(lambda c: statements.change(c, self._turns, queue_id, states, state, event))
         self._recent.forget(queue_id)
+        self._say(Word(Topic.CHANGED, queue_id))
         if state is State.QUEUED:
             self._say(Word(Topic.NEW, queue_id))
 
