@@ -17,7 +17,7 @@ from relay.config.model import Account
 from relay.config.rules import choose_account, find_rules
 from relay.conversion.effort import costs_little
 from relay.courier import Courier
-from relay.envelope import Submission
+from relay.envelope import Envelope, Submission
 from relay.host.content import ContentWriter
 from relay.message import originator_address
 from relay.reply import Reply, Verdict
@@ -122,9 +122,8 @@ class Intake:
             submission.content.discard()
             return reply.NO_ACCOUNT
         try:
-            wait = self._current.config.delivery.wait
-            waits = not submission.hold and 0 < wait >= self._courier.forecast(account.name, envelope.line)
-            queue_id = await self._spool.put(submission, account.name, waits=waits)
+            wait = 0.0 if submission.hold else self._patience(envelope, account.name)
+            queue_id = await self._spool.put(submission, account.name, waits=wait > 0)
         except SpoolError as error:
             submission.content.discard()
             log.error("message not kept", session=envelope.session, reason=str(error))
@@ -142,9 +141,16 @@ class Intake:
         )
         if submission.hold:
             return reply.held(queue_id)
-        if not waits:
+        if not wait:
             return reply.queued(queue_id)
         return _reply(queue_id, await self._verdicts.wait_for_verdict(queue_id, account.name, wait))
+
+    def _patience(self, envelope: Envelope, account: str) -> float:
+        """Seconds that the session waits for the outcome; 0: it would wait in vain, or is not to wait."""
+        config = self._current.config
+        own = find_rules(config, envelope).wait
+        wait = config.delivery.wait if own is None else own
+        return wait if wait >= self._courier.forecast(account, envelope.line) else 0.0
 
     def _answer_for(self, session: str, queue_id: str) -> None:
         if session in self._unanswered:
@@ -164,7 +170,7 @@ class Intake:
         queue_id, session = known.queue_id, submission.envelope.session
         self._answer_for(session, queue_id)
         log.info("message submitted again", queue_id=queue_id, session=session, state=known.state.value)
-        wait = self._current.config.delivery.wait
+        wait = self._patience(submission.envelope, known.account)
         with contextlib.suppress(SpoolError):
             settled = await self._verdicts.wait_for_verdict(queue_id, known.account, wait, again=True)
             if settled is not None:

@@ -136,6 +136,7 @@ Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=0)]
 Flag = Annotated[bool, BeforeValidator(_read_flag)]
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
+Wait = Duration | Literal[""]
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...],
     BeforeValidator(_split),

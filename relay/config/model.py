@@ -35,6 +35,7 @@ from relay.config.fields import (
     Size,
     StateDir,
     Url,
+    Wait,
     Words,
     _device,
 )
@@ -121,6 +122,7 @@ class Listener(Section):
     account: str = Field("", description="the account that sends; empty: chosen by address")
     may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
     require_tls: Flag = Field(default=False, description="530 before TLS, with or without a login")
+    wait: Wait = Field("", description="as in [delivery], for whoever comes here; empty: as there")
 
     @field_validator("networks")
     @classmethod
@@ -179,6 +181,7 @@ class User(Section):
     recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
     messages_per_hour: Count | None = Field(None, description="absent: as in [limits]; 0: no limit")
     user_name: str = Field("", description="the sender's display name; empty: the account's, or the From's")
+    wait: Wait = Field("", description="as in [delivery]; empty: the device's, or the listener's")
 
     @field_validator("certificate")
     @classmethod
@@ -198,6 +201,7 @@ class Device(Section):
     may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
     require_tls: Flag = Field(default=False, description="530 before TLS")
     user_name: str = Field("", description="the sender's display name; empty: the account's, or the From's")
+    wait: Wait = Field("", description="as in [delivery]; empty: the listener's")
 
 
 class Delivery(Section):

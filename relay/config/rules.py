@@ -31,6 +31,11 @@ class Rules:
         return next((one.user_name for one in (self.user, self.device) if one and one.user_name), "")
 
     @property
+    def wait(self) -> float | None:
+        """Seconds that the session waits for the outcome; None: none of the three says so."""
+        return next((one.wait for one in self._each() if one.wait != ""), None)
+
+    @property
     def may_send_as(self) -> tuple[tuple[str, ...], ...]:
         """Patterns of senders' addresses, a tuple for each level that has them: all of these must allow."""
         return tuple(one.may_send_as for one in self._each() if one.may_send_as is not None)

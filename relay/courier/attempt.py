@@ -60,8 +60,12 @@ class Attempt:
     _open: int | None = None  # the request that has started and not ended
     _taken: bool = False  # its 202 was seen and recorded
 
-    async def run(self, slot: Slot) -> None:
+    async def run(self, slot: Slot, on_pause: Callable[[], None] = lambda: None) -> None:
         """Convert, and send what is to be sent.
+
+        Args:
+            slot: for the first request.
+            on_pause: called before a further request waits for the budget.
 
         Raises:
             SpoolError: the spool could not record a start; nothing was sent for it.
@@ -76,6 +80,8 @@ class Attempt:
         self.losses, self._requests = converted.losses, len(converted.requests)
         for number, request in enumerate(converted.requests):
             if number:
+                if not self.tools.pacing.has_room(self.account.name):
+                    on_pause()
                 slot = await self.tools.pacing.slot(self.account.name)
             with slot:
                 outcome = self._judge(await self._send(number, request, slot))

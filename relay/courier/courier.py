@@ -170,7 +170,7 @@ class Courier:
         return self._standing.held
 
     def forecast(self, account: str, flow: str) -> float:
-        """Seconds until the next message of this account and flow has its turn; infinite: nobody knows."""
+        """Seconds until the next message of this account and flow has its turn; infinite: do not wait."""
         return self._forecast.seconds(account, flow) if self.working else float("inf")
 
     # The loop.
@@ -262,18 +262,18 @@ class Courier:
                 await self._tools.spool.abandon(claim)
                 return
             attempt = Attempt(self._tools, config, claim, account, probe=share.probe is not None)
-            began = self._clock.steady()
+            began, queue_id = self._clock.steady(), claim.entry.queue_id
             try:
-                await attempt.run(share.slot)
+                await attempt.run(share.slot, lambda: self.verdicts.dismiss_message(queue_id))
             except SpoolError as error:
-                log.error("attempt not begun", queue_id=claim.entry.queue_id, reason=str(error))
+                log.error("attempt not begun", queue_id=queue_id, reason=str(error))
                 await self._cut_off(attempt, share)
                 await asyncio.sleep(SPOOL_PATIENCE)
             except asyncio.CancelledError:
                 await self._cut_off(attempt, share)
                 raise
             except Exception:
-                log.exception("attempt broke off", queue_id=claim.entry.queue_id)
+                log.exception("attempt broke off", queue_id=queue_id)
                 await self._cut_off(attempt, share, fault=True)
             else:
                 self._forecast.learn(self._clock.steady() - began)

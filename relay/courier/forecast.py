@@ -73,12 +73,16 @@ class Forecast:
         self._usual += (seconds - self._usual) / 8
 
     def seconds(self, account: str, flow: str) -> float:
-        """Seconds until the next message of this account and flow has its turn; infinite: nobody knows."""
+        """Seconds until the next message of this account and flow has its turn.
+
+        Infinite where no session should wait: nobody knows when, or only a budget stands in the way. A
+        program with 5,000 messages would wait for a turn of the budget with each of them.
+        """
         if self._standing.api_is_down or account in self._standing.holds:
             return _NEVER
         ahead = self.backlog.count_ahead(account, flow)
         try:
-            wait = self._pacing.next_free(account, ahead=ahead)
+            goes_now = self._pacing.has_room(account, ahead)
         except KeyError:
             return _NEVER
-        return max(wait, ahead * self._usual / self._most)
+        return ahead * self._usual / self._most if goes_now else _NEVER

@@ -38,12 +38,16 @@ class Relay:
                 f"From: {more.pop('author', sender)}\r\nTo: {to[0]}\r\nSubject: {subject}\r\n\r\n{body}\r\n"
             ).encode()
         )
-        return await asyncio.to_thread(self._send, sender, to, content, more.pop("source", None))
+        return await asyncio.to_thread(
+            self._send, sender, to, content, more.pop("source", None), more.get("login")
+        )
 
-    def _send(self, sender, to, content, source):
+    def _send(self, sender, to, content, source, login):
         address = self.service.server.addresses[0]
         with smtplib.SMTP(*address, timeout=PATIENCE, source_address=source and (source, 0)) as client:
             client.ehlo("device.test")
+            if login:
+                client.login(*login)
             client.mail(sender)
             for one in to:
                 client.rcpt(one)

@@ -72,10 +72,8 @@ def _explain_hang_up(case: Case) -> Advice | None:
         return Advice(
             "impatient",
             "it hung up while the relay waited for the outcome. The message is kept and goes its way; if "
-            "the device "
-            f'reports a failure, set wait = "0s" in [delivery] (now {case.config.delivery.wait:g} s) or '
-            "raise the "
-            "time limit on its panel.",
+            'the device reports a failure, set wait = "0s" in its [[device]] or its [[listener]], or raise '
+            "the time limit on its panel.",
             "relay",
         )
     if phase == "tls":

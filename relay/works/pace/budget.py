@@ -6,6 +6,7 @@ hold more than the limit, however long requests take on the way. Every operation
 averaged over the requests.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -127,6 +128,15 @@ class Rate:
         room = self.window.room_in(now, 1, max(1, limit - others))
         used = self.window.used(now) + others
         return max(pause, room, self._due - now if used >= limit * _AT_ONCE else 0.0)
+
+    def at_once(self, now: float) -> float:
+        """How many requests may start at this moment, and wait for nothing; infinite: any number."""
+        limit = self.allowed(now)
+        if self.free_in(now):
+            return 0
+        if not limit:
+            return math.inf
+        return max(1, math.ceil(limit * _AT_ONCE) - self.window.used(now) - self._others(now, limit))
 
     def _others(self, now: float, limit: int) -> int:
         """How much of `limit` others of the domain use: what the API allows beyond it is theirs first."""

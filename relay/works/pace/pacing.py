@@ -226,21 +226,33 @@ class Pacing:
                 mailbox.rate.seed(now - age)
                 mailbox.day.add(now - age, sent.recipients)
 
-    def next_free(self, account: str, recipients: int = 1, ahead: int = 0) -> float:
+    def next_free(self, account: str, recipients: int = 1) -> float:
         """Seconds until a slot could be had, at the earliest.
 
         Args:
             account: the account's name.
             recipients: of the message.
-            ahead: how many messages of this account come first.
 
         Raises:
             KeyError: there is no such account.
         """
         now, mailbox = self.now(), self._mailboxes[account]
         day = mailbox.room_in(now, recipients)
-        rates = [_minute_share(rate, ahead, now) for rate in (self.api, mailbox.rate)]
-        return max(self.circuit.free_in(), day, *rates)
+        return max(self.circuit.free_in(), day, self.api.free_in(now), mailbox.rate.free_in(now))
+
+    def has_room(self, account: str, ahead: int = 0) -> bool:
+        """Whether one more message could start at this moment without waiting for a budget.
+
+        Args:
+            account: the account's name.
+            ahead: how many messages of this account come first.
+
+        Raises:
+            KeyError: there is no such account.
+        """
+        now, mailbox = self.now(), self._mailboxes[account]
+        at_once = min(self.api.at_once(now), mailbox.rate.at_once(now))
+        return at_once > ahead and not mailbox.room_in(now, 1)
 
     def take(self, account: str) -> Slot | None:
         """A slot, if there is one now.
@@ -341,8 +353,3 @@ class Pacing:
         if answer.status == _TOO_MANY:
             wait = retry_after(answer)
             self.api.pause(now + (_USUAL_PAUSE if wait is None else wait))
-
-
-def _minute_share(rate: Rate, ahead: int, now: float) -> float:
-    limit = rate.allowed(now)
-    return rate.free_in(now) + (ahead * 60.0 / limit if limit else 0.0)
