@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,11 @@ from relay.mail import Loss, Weight
 from relay.outcome import Action, Blame, Cause, Hold, Outcome, Scope
 from relay.spool import Attempt, Entry, Event, Past, SpoolError, State
 
-COLUMNS = (
+ENTRY_COLUMNS = (
     "queue_id, state, account, envelope, size, sha256, arrival, next_attempt, attempts, unknowns, "
-    "status, reason, losses, since, ended, hold, cause, file, seal"
+    "status, reason, losses, since, ended, hold, cause"
 )
+COLUMNS = f"{ENTRY_COLUMNS}, file, seal"  # an engine without files has a constant in the place of `file`
 FILE, SEAL = -2, -1  # where these two stand in a row of COLUMNS
 _ENVELOPE = tuple(one.name for one in fields(Envelope))
 _OUTCOME = tuple(one.name for one in fields(Outcome))
@@ -127,9 +128,19 @@ def load_entry(connection: sqlite3.Connection, row: Sequence[Any]) -> Entry:
     Raises:
         Damaged: the row is not what was written.
     """
+    query = "SELECT recipients, outcome, started FROM request WHERE queue_id = ? AND outcome IS NOT NULL"
+    return read_entry(row, connection.execute(query, (row[0],)))
+
+
+def read_entry(row: Sequence[Any], ended: Iterable[Sequence[Any]]) -> Entry:
+    """An entry of the columns named by COLUMNS, and of recipients, outcome and start of its ended requests.
+
+    Raises:
+        Damaged: the row is not what was written.
+    """
     judge(row)
     try:
-        relayed, refused = load_done(connection, row[0], row[13])
+        relayed, refused = _read_done(ended, row[13])
         return _build_entry(row, load_envelope(row[3]), relayed, refused)
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"its row cannot be read ({type(error).__name__})") from error
@@ -187,14 +198,11 @@ def _build_entry(
     )
 
 
-def load_done(
-    connection: sqlite3.Connection, queue_id: str, since: float
-) -> tuple[frozenset[str], frozenset[str]]:
+def _read_done(ended: Iterable[Sequence[Any]], since: float) -> tuple[frozenset[str], frozenset[str]]:
     """The recipients whose request Works took, and those refused since a person last said `retry`."""
     relayed: set[str] = set()
     refused: set[str] = set()
-    query = "SELECT recipients, outcome, started FROM request WHERE queue_id = ? AND outcome IS NOT NULL"
-    for recipients, outcome, started in connection.execute(query, (queue_id,)):
+    for recipients, outcome, started in ended:
         action = load_outcome(outcome).action
         if action is Action.RELAYED:
             relayed.update(json.loads(recipients))
@@ -209,16 +217,15 @@ def load_attempts(connection: sqlite3.Connection, queue_id: str) -> tuple[Attemp
         "SELECT attempt, number, recipients, started, ended, outcome FROM request WHERE queue_id = ?"
         " ORDER BY serial"
     )
-    return tuple(
-        Attempt(
-            attempt,
-            number,
-            _read_recipients(recipients),
-            _number(started),
-            ended if _is_number(ended) else None,
-            _read_outcome(outcome),
-        )
-        for attempt, number, recipients, started, ended, outcome in connection.execute(query, (queue_id,))
+    return tuple(read_attempt(row) for row in connection.execute(query, (queue_id,)))
+
+
+def read_attempt(row: Sequence[Any]) -> Attempt:
+    """A request of attempt, number, recipients, started, ended and outcome; what is damaged is left out."""
+    attempt, number, recipients, started, ended, outcome = row
+    end = ended if _is_number(ended) else None
+    return Attempt(
+        attempt, number, _read_recipients(recipients), _number(started), end, _read_outcome(outcome)
     )
 
 
@@ -246,11 +253,16 @@ def _read_detail(text: Any) -> dict[str, object]:
 def load_events(connection: sqlite3.Connection, queue_id: str) -> tuple[Event, ...]:
     """What else happened to a message."""
     query = "SELECT at, event, detail FROM event WHERE queue_id = ? ORDER BY number"
-    rows = connection.execute(query, (queue_id,))
-    return tuple(Event(_number(at), str(event), _read_detail(detail)) for at, event, detail in rows)
+    return tuple(read_event(row) for row in connection.execute(query, (queue_id,)))
 
 
-def load_past(row: tuple[Any, ...]) -> Past:
+def read_event(row: Sequence[Any]) -> Event:
+    """An event of at, event and detail."""
+    at, event, detail = row
+    return Event(_number(at), str(event), _read_detail(detail))
+
+
+def load_past(row: Sequence[Any]) -> Past:
     """One request of the past, of started, ended, account, recipients and outcome; damaged, it counts too."""
     started, ended, account, recipients, outcome = row
     number = len(_read_recipients(recipients)) or 1

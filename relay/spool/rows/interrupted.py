@@ -1,10 +1,10 @@
 """What became of an attempt that its process did not live to settle."""
 
-import sqlite3
+from collections.abc import Sequence
 
 from relay.outcome import Action, Blame, Cause, Outcome
 from relay.spool import Attempt, Entry
-from relay.spool.rows.codecs import UNREADABLE, load_attempts
+from relay.spool.rows.codecs import UNREADABLE
 
 UNKNOWN = Outcome(
     Action.UNKNOWN,
@@ -23,15 +23,14 @@ _BETWEEN = Outcome(
 _TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "Works has taken the message", http_status=202)
 
 
-def outcome_of(c: sqlite3.Connection, entry: Entry) -> Outcome:
-    """Judge by what was recorded.
+def outcome_of(entry: Entry, attempts: Sequence[Attempt]) -> Outcome:
+    """Judge by what was recorded: all requests of the message, oldest first.
 
     A request without an end, or whose record is damaged, may have been taken: nobody knows. With every
     request ended, what was recorded last stands; when Works took all of it, it is relayed, and only the
     settling was lost. When it refused a part, that stands, because the sender has not been told yet; else an
     outcome that nobody knows, because it is still to be counted.
     """
-    attempts = load_attempts(c, entry.queue_id)
     if any(one.outcome in (None, UNREADABLE) or not one.recipients for one in attempts):
         return UNKNOWN
     if set(entry.envelope.forward_paths) <= entry.relayed:

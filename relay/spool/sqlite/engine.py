@@ -35,7 +35,7 @@ from relay.spool import (
 from relay.spool.fairness import Turn
 from relay.spool.ids import Ids
 from relay.spool.rows.arrival import make_entry
-from relay.spool.rows.codecs import Damaged, dump_json, find, load_entry, make_fingerprint
+from relay.spool.rows.codecs import Damaged, dump_json, find, load_attempts, load_entry, make_fingerprint
 from relay.spool.rows.interrupted import outcome_of
 from relay.spool.rows.unacknowledged import LIFE
 from relay.spool.sqlite import statements
@@ -238,8 +238,8 @@ class SqliteSpool(Queries):
             await self._commit(lambda c, one=queue_id, by=token: statements.take_over(c, one, by))  # type: ignore[misc]
             claim = await self._lease(queue_id)
             if claim is not None:
-                ended = await self._writer.read(lambda c, entry=claim.entry: outcome_of(c, entry))  # type: ignore[misc]
-                found.append(Interrupted(claim, ended))
+                requests = await self._writer.read(lambda c, one=queue_id: load_attempts(c, one))  # type: ignore[misc]
+                found.append(Interrupted(claim, outcome_of(claim.entry, requests)))
         return found
 
     @override
