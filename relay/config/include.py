@@ -1,8 +1,10 @@
 """`include` of relay.toml: other files that add to it, and the devices that were adopted."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
+
+from relay.config.reading import read
+from relay.config.sources import Sources, name_key, tell_slip
 
 LEARNED = "learned.toml"  # in state_dir; written by `relay learn --adopt`
 # All that the file may hold. It belongs to the service's user: nothing in it may say what an administrator's
@@ -10,7 +12,7 @@ LEARNED = "learned.toml"  # in state_dir; written by `relay learn --adopt`
 LEARNED_KEYS = ("address", "listener", "note")
 
 
-def add_files(tree: dict[str, Any], main: Path) -> list[str]:
+def add_files(tree: dict[str, Any], main: Path, sources: Sources) -> list[str]:
     """Add to the tree what the files of its `include` hold; gives the problems.
 
     Paths are relative to the main file's folder. A pattern may match nothing; a plain path has to
@@ -18,14 +20,14 @@ def add_files(tree: dict[str, Any], main: Path) -> list[str]:
     """
     problems: list[str] = []
     for path in find_files(tree.get("include", []), main, problems):
-        more = _read(path, problems)
+        more = _read(path, problems, tree, sources)
         if more.pop("include", None) is not None:
             problems.append(f"include: {path}: an included file cannot include others")
         problems += [f"{path}: {where}: is set in another file already" for where in _join(tree, more, "")]
     return problems
 
 
-def add_learned(tree: dict[str, Any], state_dir: Path) -> list[str]:
+def add_learned(tree: dict[str, Any], state_dir: Path, sources: Sources) -> list[str]:
     """Add to the tree the devices that `relay learn` adopted; gives the problems.
 
     The file may hold `[[device]]` with address, listener and note, and nothing else.
@@ -39,29 +41,32 @@ def add_learned(tree: dict[str, Any], state_dir: Path) -> list[str]:
             return [f"{path}: is not a file"]
     except OSError:
         return []  # a command that reads no state, run by somebody who may not
-    learned = _read(path, problems)
+    learned = _read(path, problems, tree, sources)
     devices = learned.pop("device", [])
     problems += [f"{path}: {key}: only [[device]] may stand in this file" for key in learned]
     if not _is_array(devices):
         return [*problems, f"{path}: device: expected [[device]], with two brackets"]
     for i, device in enumerate(devices):
         problems += [
-            f"{path}: device[{i}].{key}: only address, listener and note may stand here; "
-            "move the device to relay.toml"
+            f"{path}: {name_key(('device', i, key), learned)}: "
+            "only address, listener and note may stand here; move the device to relay.toml"
             for key in sorted(device.keys() - set(LEARNED_KEYS))
         ]
     _join(tree, {"device": [{key: d[key] for key in LEARNED_KEYS if key in d} for d in devices]}, "")
     return problems
 
 
-def _read(path: Path, problems: list[str]) -> dict[str, Any]:
+def _read(path: Path, problems: list[str], tree: dict[str, Any], sources: Sources) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read(path)
     except OSError as error:
         problems.append(f"include: {path}: cannot be read ({error.strerror})")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.append(f"include: {path}: is not TOML: {error}")
-    return {}
+        return {}
+    problems += [tell_slip(path, slip) for slip in document.slips]
+    if document.tree is None:
+        return {}
+    sources.add_file(path, document.text, tree)
+    return document.tree
 
 
 def find_files(patterns: object, main: Path, problems: list[str]) -> list[Path]:

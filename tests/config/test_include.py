@@ -48,9 +48,12 @@ def test_adopted_devices_are_always_included(tmp_path):
         ('[[user]]\nname = "him"', "user: only [[device]] may stand in this file"),
         ('include = ["x"]', "include: only [[device]] may stand in this file"),
         ("[device]", "device: expected [[device]], with two brackets"),
-        ('[[device]]\naddress = "10.1.1.1"\nmay_send_as = ["*"]', "device[0].may_send_as: only address"),
-        ("[[device]]\naddress = 5", "device[0].address: expected a text"),
-        ("nonsense", "is not TOML"),
+        (
+            '[[device]]\naddress = "10.1.1.1"\nmay_send_as = ["*"]',
+            "[[device]] no. 1, may_send_as: only address",
+        ),
+        ("[[device]]\naddress = 5", "[[device]] no. 1 (line 1), address: expected a text"),
+        ("nonsense", "learned.toml:1:1: a line is KEY = VALUE"),
     ],
 )
 def test_learned_toml_may_hold_adopted_devices_and_nothing_else(tmp_path, text, problem):
@@ -90,7 +93,7 @@ def test_everything_else_is_read_before_the_state_directory_is_entered(tmp_path)
         ('["one.toml"]', {"one": "hostname = 'x'"}, "one.toml: hostname: is set in another file already"),
         ('["one.toml"]', {"one": "[works]\nclient_id = 'x'"}, "works.client_id: is set in another"),
         ('["one.toml"]', {"one": "include = ['two.toml']"}, "cannot include others"),
-        ('["one.toml"]', {"one": "= nonsense"}, "one.toml: is not TOML"),
+        ('["one.toml"]', {"one": "= nonsense"}, "one.toml:1:1: is not TOML"),
         ('["one.toml"]', {"one": "hostnam = 'x'"}, "hostnam: no such key"),
         ("3", {}, "include: "),
     ],

@@ -4,6 +4,9 @@ import pytest
 
 from relay.config.load import ConfigError, build, load
 
+ADDRESS = 'ADDRESS:PORT, such as "127.0.0.1:2525" or "[::]:25"'
+HIDDEN = "(a secret, not shown)"
+
 
 def problems(tree, environ=None):
     with pytest.raises(ConfigError) as caught:
@@ -23,12 +26,12 @@ def test_all_problems_at_once_each_with_key_wish_and_find():
     text = "\n".join(found)
     assert "works.requests_per_minute: expected a whole number, found True" in text
     assert "works.api_url: expected an https URL" in text
-    assert "listener[0].tls: expected 'none', 'starttls' or 'implicit', found 'ssl'" in text
-    assert "listener[0].prot: no such key" in text
+    assert "[[listener]] no. 1, tls: expected 'none', 'starttls' or 'implicit', found 'ssl'" in text
+    assert "[[listener]] no. 1, prot: no such key" in text
     assert "delivery.wait: expected a duration" in text
     assert "only the last step can be without end" in text
-    assert "user[0]: expected password_hash" in text
-    assert "user[0].account: expected the name of an account, found 'nobody'" in text
+    assert "[[user]] no. 1 (u): expected password_hash" in text
+    assert "[[user]] no. 1 (u), account: expected the name of an account, found 'nobody'" in text
     assert len(found) == 8
 
 
@@ -48,10 +51,10 @@ def test_problems_between_keys():
             }
         )
     )
-    assert "account[1].name: 'a' is there twice" in text
-    assert "account[1].address: 'a@example.com' is there twice" in text
+    assert "[[account]] no. 2 (a), name: 'a' is there twice" in text
+    assert "[[account]] no. 2 (a), address: 'a@example.com' is there twice" in text
     assert "only one can be the default" in text
-    assert "user[0].account: expected the name of an account, found 'nobody'" in text
+    assert "[[user]] no. 1 (u), account: expected the name of an account, found 'nobody'" in text
 
 
 def test_a_wrong_key_hides_no_problem_across_keys():
@@ -59,23 +62,26 @@ def test_a_wrong_key_hides_no_problem_across_keys():
     listener = {"address": "25", "tls": "starttls", "networks": ["0.0.0.0/0"]}
     found = problems({"listener": [listener], "user": [{"name": ""}]})
     assert [problem.partition(" (")[0] for problem in found] == [
-        'listener[0].address: expected ADDRESS:PORT, such as "127.0.0.1:2525" or "[::]:25", found \'25\'',
-        "listener[0]: anybody in 0.0.0.0/0 could send",
-        'listener[0]: certificate_file is needed for tls = "starttls"',
-        "user[0].name: expected a text that is not empty, found ''",
-        "user[0]: expected password_hash",
+        f"[[listener]] no. 1, address: expected {ADDRESS}, found '25'",
+        "[[listener]] no. 1: anybody in 0.0.0.0/0 could send",
+        '[[listener]] no. 1: certificate_file is needed for tls = "starttls"',
+        "[[user]] no. 1, name: expected a text that is not empty, found ''",
+        "[[user]] no. 1: expected password_hash",
     ]
 
 
 @pytest.mark.parametrize(
     ("tree", "key"),
     [
-        ({"listener": [{"tls": "ssl", "auth": "required"}]}, "listener[0].tls"),
-        ({"listener": [{"auth": "yes", "networks": ["0.0.0.0/0"]}]}, "listener[0].auth"),
-        ({"listener": [{"tls": "implicit", "certificate_file": 3}]}, "listener[0].certificate_file"),
-        ({"listener": [{"auth": "required", "auth_without_tls": "x"}]}, "listener[0].auth_without_tls"),
-        ({"user": [{"name": "u", "password_hash": "x"}]}, "user[0].password_hash"),
-        ({"user": [{"name": "u", "certificate": 3}]}, "user[0].certificate"),
+        ({"listener": [{"tls": "ssl", "auth": "required"}]}, "[[listener]] no. 1, tls"),
+        ({"listener": [{"auth": "yes", "networks": ["0.0.0.0/0"]}]}, "[[listener]] no. 1, auth"),
+        ({"listener": [{"tls": "implicit", "certificate_file": 3}]}, "[[listener]] no. 1, certificate_file"),
+        (
+            {"listener": [{"auth": "required", "auth_without_tls": "x"}]},
+            "[[listener]] no. 1, auth_without_tls",
+        ),
+        ({"user": [{"name": "u", "password_hash": "x"}]}, "[[user]] no. 1 (u), password_hash"),
+        ({"user": [{"name": "u", "certificate": 3}]}, "[[user]] no. 1 (u), certificate"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -86,7 +92,7 @@ def test_what_follows_from_a_wrong_key_alone_is_no_problem_of_its_own(tree, key)
 
 def test_a_password_in_plain_text_needs_its_own_word():
     assert problems({"listener": [{"auth": "required"}]}) == [
-        'listener[0]: auth = "required" needs tls, or auth_without_tls = true'
+        '[[listener]] no. 1: auth = "required" needs tls, or auth_without_tls = true'
     ]
     build({"listener": [{"auth": "required", "auth_without_tls": True}]}, {})
 
@@ -96,7 +102,7 @@ def test_a_flag_is_true_or_false_and_no_other_text(value):
     """ "yes" was true to the accounts and unknown to the check that only one of them is the default."""
     account = {"name": "a", "address": "a@example.com", "default": value}
     assert problems({"account": [account]}) == [
-        f"account[0].default: expected true or false, found {value!r}"
+        f"[[account]] no. 1 (a), default: expected true or false, found {value!r}"
     ]
 
 
@@ -104,7 +110,7 @@ def test_a_flag_is_true_or_false_and_no_other_text(value):
 def test_two_defaults_are_found_however_true_is_written(value):
     """The environment has nothing but texts."""
     accounts = [{"name": n, "address": f"{n}@example.com", "default": value} for n in "ab"]
-    assert problems({"account": accounts}) == ["account: only one can be the default"]
+    assert problems({"account": accounts}) == ["[[account]] no. 2 (b), default: only one can be the default"]
     environ = {"RELAY_ACCOUNT__0__DEFAULT": "1", "RELAY_ACCOUNT__0__TRACKING": "FALSE"}
     (account,) = build({"account": [accounts[0]]}, environ).account
     assert (account.default, account.tracking) == (True, False)
@@ -204,7 +210,7 @@ def test_a_misspelt_variable_is_an_error_but_kubernetes_is_left_alone():
     """A service called relay gives every pod RELAY_PORT=tcp://…"""
     build({}, {"RELAY_PORT": "tcp://10.0.0.1:25", "RELAY_SERVICE_HOST": "10.0.0.1"})
     assert problems({}, {"RELAY_WORKS__CLIENT_IT": "x"}) == [
-        "works.client_it: no such key; did you mean client_id?"
+        "$RELAY_WORKS__CLIENT_IT: works.client_it: no such key; did you mean client_id?"
     ]
 
 
@@ -219,7 +225,7 @@ def test_a_file_that_is_not_there_or_not_toml(tmp_path):
         load(tmp_path / "none.toml", {})
     broken = tmp_path / "broken.toml"
     broken.write_text("[works\n")
-    with pytest.raises(ConfigError, match="is not TOML"):
+    with pytest.raises(ConfigError, match="the brackets do not match"):
         load(broken, {})
 
 
@@ -248,7 +254,7 @@ def test_the_configuration_is_found_by_option_then_environment(tmp_path):
         ),
         (
             {"user": [{"name": "u", "password_hash": "hunter2"}]},
-            "user[0].password_hash: expected what `relay passwd` prints, found (a secret, not shown)",
+            f"[[user]] no. 1 (u), password_hash: expected what `relay passwd` prints, found {HIDDEN}",
         ),
     ],
     ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
@@ -271,7 +277,7 @@ def test_what_may_be_empty_is_one_problem_and_not_two(value):
 def test_an_address_with_half_a_bracket_is_refused(value):
     """The bracket was taken off all the same; `[]` listened everywhere."""
     (problem,) = problems({"listener": [{"address": value}]})
-    assert problem.startswith("listener[0].address: expected ")
+    assert problem.startswith("[[listener]] no. 1, address: expected ")
     assert problem.endswith(f"found {value!r}")
 
 
@@ -344,7 +350,7 @@ def test_a_url_that_leads_somewhere_is_taken(url):
         ),
         (
             {"user": [{"name": "u", "certificate": "u", "priority": "high"}]},
-            "user[0].priority: expected '', 'urgent', 'normal' or 'bulk', found 'high'",
+            "[[user]] no. 1 (u), priority: expected '', 'urgent', 'normal' or 'bulk', found 'high'",
         ),
         ({"state_dir": 3}, "state_dir: expected a text in quotes, found 3"),
     ],

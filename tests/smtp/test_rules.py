@@ -96,9 +96,12 @@ def test_nothing_is_taken_without_tls_where_it_is_required(tmp_path, level):
         ({"listener": {"require_tls": True}}, "require_tls needs tls"),
         (
             {"listener": {"account": "none"}},
-            "listener[0].account: expected the name of an account, found 'none'",
+            "[[listener]] no. 1, account: expected the name of an account, found 'none'",
         ),
-        ({"device": {"account": "none"}}, "device[0].account: expected the name of an account, found 'none'"),
+        (
+            {"device": {"account": "none"}},
+            "[[device]] no. 1, account: expected the name of an account, found 'none'",
+        ),
     ],
 )
 def test_rules_that_cannot_be_are_problems(tmp_path, tables, problem):
