@@ -92,8 +92,8 @@ MISTAKES = {
         ["7:1: [[account]] no. 1 (scanner, line 4), user-name: no such key; "],
     ),
     "key of another table": (
-        'wait = "5s"',
-        ["7:1: [[account]] no. 1 (scanner, line 4), wait: no such key; it is a key of [delivery]"],
+        'notify = "x"',
+        ["7:1: [[account]] no. 1 (scanner, line 4), notify: no such key; it is a key of [delivery]"],
     ),
     "key of the top": (
         'state_dir = "/x"',
