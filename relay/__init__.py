@@ -25,6 +25,7 @@ Every room. A room imports only from rooms above it in this list:
     console/      the web pages, metrics and health
     sandbox/      a simulated Works
     cli/          the command line
+    django/       for Django, on whichever host: an e-mail backend, a check, an outbox for tests
 
 Start reading at `docs/architecture.md`, then `service`, or `courier.Courier` for the heart.
 """

@@ -45,6 +45,7 @@ class _Options:
     http_port: int
     once: bool
     api_only: bool
+    as_json: bool
     faults: "list[Wish]"
     settings: dict[str, int | bool]
 
@@ -92,6 +93,7 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
 @click.option("--access-token-life", type=_AT_LEAST_ONE, help="Seconds; 86400 by default, as Works has it.")
 @click.option("--requests-per-minute", type=_NOT_NEGATIVE, help="Of the domain; 240 by default, 0: no limit.")
 @click.option("--mails-per-minute", type=_NOT_NEGATIVE, help="Of each mailbox; 60 by default, 0: no limit.")
+@click.option("--json", "as_json", is_flag=True, help="Print where it listens, once it does, as JSON.")
 def command(
     *,
     smtp_port: int | None,
@@ -99,6 +101,7 @@ def command(
     state_dir: Path | None,
     once: bool,
     api_only: bool,
+    as_json: bool,
     faults: "list[Wish]",
     **settings: int | bool | None,
 ) -> None:
@@ -116,6 +119,7 @@ def command(
         usual_http if http_port is None else http_port,
         once,
         api_only,
+        as_json,
         faults,
         {name: value for name, value in settings.items() if value is not None},
     )
@@ -168,6 +172,8 @@ async def _main(options: _Options, folder: Path) -> None:
             _say(f"simulated Works   {http.url}/v1.0 and {http.url}/oauth2/v2.0")
             _say(f"its app           client_id {sandbox.settings.client_id}, client_secret {secret}")
             _say(f"inbox             {http.url}/inbox")
+            if options.as_json:
+                _tell_programs(http.url)
             await _until_told()
         return
     async with (
@@ -185,7 +191,16 @@ async def _main(options: _Options, folder: Path) -> None:
         _say(f"console   {http.url}/")
         _say(f"try it    swaks --server {host}:{port} --to a@example.com --attach @file.pdf")
         _say("Ctrl-C stops it")
+        if options.as_json:
+            _tell_programs(http.url, f"{host}:{port}")
         await _until_told()
+
+
+def _tell_programs(url: str, smtp: str | None = None) -> None:
+    """Where it listens, for whoever started it with ports of its own choice."""
+    pages = {"inbox": f"{url}/inbox", "messages": f"{url}/sandbox/messages"}
+    print_json({"smtp": smtp, "url": url, **pages}, indent=None)
+    sys.stdout.flush()
 
 
 def _say(line: str) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import django
 import pytest
-from django.conf import settings
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives, send_mass_mail
 from django.test import override_settings
 
 from relay.spool import State
+from tests.support.django_site import configure
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -34,9 +34,7 @@ def readme_settings(whole):
     values = {}
     exec(text, {}, values)  # what a reader copies into settings.py
     assert host in text
-    if not settings.configured:
-        settings.configure()
-        django.setup()
+    configure()
     with override_settings(**values):
         yield
 
