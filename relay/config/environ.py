@@ -1,4 +1,4 @@
-"""The environment over relay.toml, and the client secret from wherever it is kept.
+"""The environment over relay.toml, and the secrets of [works] from wherever they are kept.
 
 RELAY_WORKS__CLIENT_ID is `client_id` of `[works]`, RELAY_ACCOUNT__0__USER_ID the first account's `user_id`,
 and NAME_FILE names a file that holds the value. A variable without a double underscore that is no top-level
@@ -17,8 +17,8 @@ from relay.config.reading import decode
 from relay.config.sources import Problem, Sources
 
 _PREFIX = "RELAY_"
-_SECRET, _SECRET_FILE = "RELAY_WORKS__CLIENT_SECRET", "RELAY_WORKS__CLIENT_SECRET_FILE"
-_SECRET_PATH: KeyPath = ("works", "client_secret_file")
+# Keys of [works] whose value may come from a file, or as a credential of systemd of that name.
+_FROM_FILES = ("client_secret", "proxy")
 _CREDENTIAL = "; under systemd leave the key out, for relay.service hands the secret over"
 
 
@@ -79,25 +79,38 @@ def _set(tree: dict[str, Any], keys: list[str], value: str) -> bool:
     return True
 
 
-def read_secret(
+def read_secrets(
     tree: dict[str, Any], environ: Mapping[str, str], beside: Path | None = None
 ) -> list[Problem]:
-    """Put the client secret from its file into the tree, if it is to be had from one; gives the problems.
+    """Put the secrets of [works] from their files into the tree, where they are to be had from one.
 
     Args:
         tree: the configuration as it was written.
         environ: it goes before relay.toml in both of its forms.
-        beside: the folder of relay.toml, where the secret lies that systemd hands to the service; looked at
-            when nothing else names a secret, by a command that the administrator runs.
+        beside: the folder of relay.toml, where the secrets lie that systemd hands to the service; looked at
+            when nothing else names one, by a command that the administrator runs.
+
+    Returns:
+        What is wrong with them.
     """
     works = tree.setdefault("works", {})
-    file_goes_before = environ.get(_SECRET_FILE) and not environ.get(_SECRET)
-    if not isinstance(works, dict) or (works.get("client_secret") and not file_goes_before):
+    if not isinstance(works, dict):
         return []
-    given = works.get("client_secret_file", "")
-    path = Path(given) if given and isinstance(given, str) else _find_credential(environ, beside)
+    return [problem for key in _FROM_FILES for problem in _read_secret(works, key, environ, beside)]
+
+
+def _read_secret(
+    works: dict[str, Any], key: str, environ: Mapping[str, str], beside: Path | None
+) -> list[Problem]:
+    variable = f"{_PREFIX}WORKS__{key.upper()}"
+    file_goes_before = environ.get(f"{variable}_FILE") and not environ.get(variable)
+    if works.get(key) and not file_goes_before:
+        return []
+    given = works.get(f"{key}_file", "")
+    path = Path(given) if given and isinstance(given, str) else _find_credential(key, environ, beside)
     if path is None:
         return []
+    where: KeyPath = ("works", f"{key}_file")
     handed_over = environ.get("CREDENTIALS_DIRECTORY", "")
     try:
         secret = decode(path.read_bytes()).strip()
@@ -105,21 +118,21 @@ def read_secret(
         remedy = "" if path.parent == Path(handed_over) else _CREDENTIAL
         problem = f"cannot be read ({_why(error)}){remedy}"
         # Beside relay.toml it is root's: whoever asks may not see it, and may not need it.
-        return [Problem(_SECRET_PATH, f"{path}: {problem}")] if given or handed_over else []
-    works["client_secret"] = SecretStr(secret)
+        return [Problem(where, f"{path}: {problem}")] if given or handed_over else []
+    works[key] = SecretStr(secret)
     lines = len(secret.splitlines())
     wrong = "is empty" if not lines else "holds several lines; expected the secret alone" if lines > 1 else ""
-    return [Problem(_SECRET_PATH, f"{path}: {wrong}")] if wrong else []
+    return [Problem(where, f"{path}: {wrong}")] if wrong else []
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else "not UTF-8"
 
 
-def _find_credential(environ: Mapping[str, str], beside: Path | None) -> Path | None:
+def _find_credential(key: str, environ: Mapping[str, str], beside: Path | None) -> Path | None:
     # systemd's LoadCredential= puts files there (systemd.exec(5)).
     folder = environ.get("CREDENTIALS_DIRECTORY") or beside
-    path = Path(folder, "client_secret") if folder else None
+    path = Path(folder, key) if folder else None
     try:
         return path if path is not None and path.exists() else None
     except OSError:  # the folder is closed to this user

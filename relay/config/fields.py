@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    SecretStr,
 )
 
 from relay.config.networks import Network, is_loopback, is_private, read_address
@@ -92,6 +93,23 @@ def _url(value: str) -> str:
     return value
 
 
+def _proxy(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    if not url:
+        return value
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme == "http" and bool(parts.hostname and parts.port) and parts.path in ("", "/")
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise ValueError(
+            'expected "http://HOST:PORT" or "http://USER:PASSWORD@HOST:PORT"; in user and password write '
+            "@ as %40, : as %3A, / as %2F, # as %23, % as %25"
+        )
+    return SecretStr(url.rstrip("/"))
+
+
 def _hostname(value: str) -> str:
     # Said in replies, where a space or a line end would begin something else (RFC 5321 §4.1.2).
     if not _HOSTNAME.fullmatch(value):
@@ -145,6 +163,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Url = Annotated[str, AfterValidator(_url)]
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 StateDir = Annotated[Path, AfterValidator(_state_dir)]
 PasswordHash = Annotated[str, AfterValidator(_hash)]

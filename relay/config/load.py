@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from relay.config.environ import override, read_secret
+from relay.config.environ import override, read_secrets
 from relay.config.fields import TRUE_WORDS
 from relay.config.include import add_files, add_learned
 from relay.config.model import Config
@@ -87,7 +87,7 @@ def load(
     tree, problems = _read(where, sources)
     problems += add_files(tree, where, sources)
     problems += override(tree, environ, sources)
-    wrong = read_secret(tree, environ, where.parent)
+    wrong = read_secrets(tree, environ, where.parent)
     state_dir = tree.get("state_dir") or Config.model_fields["state_dir"].default
     if learned and isinstance(state_dir, str | Path):
         if enter_state is not None:
@@ -108,7 +108,7 @@ def build(tree: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Conf
     """
     sources = Sources()
     problems = override(tree, environ, sources)
-    return _build(tree, problems, read_secret(tree, environ), sources)
+    return _build(tree, problems, read_secrets(tree, environ), sources)
 
 
 def _read(path: Path, sources: Sources) -> tuple[dict[str, Any], list[str]]:

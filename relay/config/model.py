@@ -31,6 +31,7 @@ from relay.config.fields import (
     Networks,
     PasswordHash,
     Priority,
+    ProxyUrl,
     Retries,
     Size,
     StateDir,
@@ -73,6 +74,8 @@ class Works(Section):
     auth_url: BaseUrl = Field("https://auth.worksmobile.com/oauth2/v2.0", description="where OAuth is")
     redirect_url: Url = Field("http://localhost:8484/callback", description="registered with the app")
     scope: str = Field("mail", description="what consent is asked for")
+    proxy: ProxyUrl = Field(SecretStr(""), description="http://[USER:PASSWORD@]HOST:PORT, on the way out")
+    proxy_file: str = Field("", description="a file that holds the proxy's URL")
     requests_per_minute: Count = Field(240, description="the plan's limit for the domain; 0: no limit")
     recipients_per_mail: Count = Field(500, description="in one request; 0: no limit")
     attachment_limit: Size = Field(parse_size("20MB"), description="decoded, all together; 0: no limit")

@@ -3,12 +3,10 @@
 Each check gives findings; one that cannot be made because an earlier one failed says nothing.
 """
 
-import asyncio
 import errno
 import os
 import re
 import shutil
-import ssl
 import stat
 import sys
 import time
@@ -16,12 +14,11 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from relay.config.include import find_files
 from relay.config.model import Account, Config
 from relay.grants import Grant, GrantError, GrantStore, explain_unverified
-from relay.operator import control
+from relay.operator import control, reach
 from relay.smtp.server import ListenError, tls_context
 from relay.spool import SpoolError, SpoolLocked
 from relay.stores import open_grants, open_spool
@@ -29,12 +26,11 @@ from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.errors import TokenError
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
-from relay.works.http.tls import make_context
+from relay.works.http.proxy import Proxy
 
 # The first release of each line with the fixes of header injection in `email` (CVE-2026-1299 among them).
 _GOOD_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12}
 _LITTLE_SPACE = 1024**3  # octets
-_PATIENCE = 15.0  # seconds
 _DAY = 86400.0
 _WARN_DAYS = 30
 _NOT_OURS = "run this as the relay's own user, `chown` the directory to it, or name another state_dir"
@@ -77,7 +73,7 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
     yield found
     yield _app(config)
     for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
-        yield await _reach(name, url)
+        yield await _reach(name, url, Proxy.to(url, config.works.proxy))
     if not config.account:
         yield Finding(
             "accounts",
@@ -230,35 +226,12 @@ def _app(config: Config) -> Finding:
     return Finding("app", Level.OK, f"client_id {works.client_id}, secret present")
 
 
-async def _reach(name: str, url: str) -> Finding:
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            _, writer = await asyncio.open_connection(
-                host, port, ssl=await make_context() if secure else None
-            )
-            writer.close()
-    except TimeoutError:
-        problem, remedy = "does not answer", "a firewall may drop it: allow outgoing TCP to this host"
-    except ssl.SSLCertVerificationError as error:
-        problem = f"its certificate is not trusted ({error.verify_message})"
-        remedy = "a proxy that opens TLS? install its authority on this machine"
-    except ssl.SSLError as error:
-        problem, remedy = f"no TLS: {error.reason}", "check the URL, and for a proxy in between"
-    except OSError as error:
-        problem, remedy = _why(error), "check the URL, DNS and the firewall"
-    else:
-        return Finding(name, Level.OK, f"{host}:{port} can be reached")
-    return Finding(name, Level.PROBLEM, f"{host}:{port}: {problem}", remedy)
-
-
-def _why(error: OSError) -> str:
-    # asyncio's own text is an address in Python's notation; names that cannot be found have numbers below 0.
-    if error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error.strerror or error)
+async def _reach(name: str, url: str, proxy: Proxy | None) -> Finding:
+    place = reach.name_place(url) + (f" through the proxy {proxy.place}" if proxy else "")
+    wrong = await reach.find_trouble(url, proxy)
+    if wrong is None:
+        return Finding(name, Level.OK, f"{place} can be reached")
+    return Finding(name, Level.PROBLEM, f"{place}: {wrong.problem}", wrong.remedy)
 
 
 async def _account(config: Config, account: Account, held: str) -> Finding:

@@ -25,6 +25,7 @@ from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure, d
 from relay.works.http.body import stream_blocks
 from relay.works.http.exchange import Exchanges, Request, Timeouts
 from relay.works.http.progress import OnStatus
+from relay.works.http.proxy import Proxy
 
 _UNAUTHORIZED = 401
 _TEMPORARY_REDIRECT = 307
@@ -68,7 +69,7 @@ class Client:
         self._api_url = works.api_url
         self._tokens = tokens
         limits = timeouts or Timeouts(connect=works.connect_timeout, read=works.read_timeout)
-        self._exchanges = Exchanges(tls, limits)
+        self._exchanges = Exchanges(tls, limits, Proxy.to(works.api_url, works.proxy))
 
     async def send(
         self,

@@ -38,6 +38,9 @@ class Failure(Enum):
 
     NAME_UNKNOWN = auto()  # the host name does not resolve
     NOT_REACHED = auto()  # refused, unreachable, or no connection in time
+    PROXY_NOT_REACHED = auto()  # likewise the proxy, or it says nothing that is HTTP
+    PROXY_LOGIN = auto()  # the proxy wants a login, or does not take the one that it was given
+    PROXY_REFUSED = auto()  # the proxy makes no connection to Works
     TLS = auto()  # no TLS, or a certificate that does not fit
     CUT_BEFORE = auto()  # the connection broke before the whole request had left this machine
     STUCK = auto()  # the peer stopped reading before the whole request had left
@@ -160,6 +163,12 @@ _UNKNOWN_CALL = frozenset({400, 404, 405})
 _BY_FAILURE: Mapping[Failure, Outcome] = {
     Failure.NAME_UNKNOWN: _delayed("4.4.3", "the host name of Works cannot be resolved", again=Scope.API),
     Failure.NOT_REACHED: _delayed("4.4.1", "Works cannot be reached", again=Scope.API),
+    Failure.PROXY_NOT_REACHED: _delayed("4.4.1", "the proxy cannot be reached", again=Scope.API),
+    Failure.PROXY_LOGIN: replace(
+        _delayed("4.7.0", "the proxy does not take the login in [works] proxy", again=Scope.API),
+        blame=Blame.GATEWAY,
+    ),
+    Failure.PROXY_REFUSED: _delayed("4.4.1", "the proxy makes no connection to Works", again=Scope.API),
     Failure.TLS: _delayed("4.7.5", "no trusted TLS connection to Works can be made", again=Scope.API),
     Failure.CUT_BEFORE: _delayed(
         "4.4.2", "the connection broke before the message had left", again=Scope.API

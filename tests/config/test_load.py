@@ -200,6 +200,45 @@ def test_the_environment_goes_before_relay_toml_in_both_of_its_forms(tmp_path):
     assert secret_of({"client_secret_file": str(named)}, {}) == "of a file of relay.toml"
 
 
+PROXY = "http://relay:p%40ssword@proxy.example:3128"
+
+
+def test_the_proxy_comes_from_its_file_the_environment_or_a_credential(tmp_path):
+    named = tmp_path / "proxy"
+    named.write_text(PROXY + "/\n")
+    for works, environ in (
+        ({"proxy": PROXY}, {}),
+        ({"proxy_file": str(named)}, {}),
+        ({}, {"RELAY_WORKS__PROXY": PROXY}),
+        ({}, {"RELAY_WORKS__PROXY_FILE": str(named)}),
+        ({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)}),
+    ):
+        config = build({"works": works}, environ)
+        assert config.works.proxy.get_secret_value() == PROXY
+        assert "ssword" not in repr(config)
+    assert build({}, {}).works.proxy.get_secret_value() == ""
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "proxy.example:3128",
+        "https://proxy.example:3128",
+        "socks5://proxy.example:3128",
+        "http://proxy.example",
+        "http://proxy.example:3128/path",
+        "http://:3128",
+        "http://relay:s3cr#t@proxy.example:3128",
+        "http://relay:s3cr/t@proxy.example:3128",
+    ],
+)
+def test_a_proxy_that_is_none_is_told_without_its_password(proxy):
+    (found,) = problems({"works": {"proxy": proxy}})
+    assert found.startswith('works.proxy: expected "http://HOST:PORT"')
+    assert found.endswith("found (a secret, not shown)")
+    assert "s3cr" not in found
+
+
 def test_any_key_can_come_from_a_file(tmp_path):
     name = tmp_path / "name"
     name.write_text("relay.example.com\n")

@@ -65,6 +65,7 @@ def works_at(port, **more):
         "client_secret": SecretStr("sandbox-secret"),
         "redirect_url": "http://localhost:8484/callback",
         "scope": "mail",
+        "proxy": SecretStr(""),
         "connect_timeout": 2.0,
         "read_timeout": 5.0,
     }

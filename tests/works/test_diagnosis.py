@@ -85,6 +85,9 @@ def test_a_status_beyond_all_classes_is_unknown(status):
 FAILURES = {
     Failure.NAME_UNKNOWN: Action.DELAYED,
     Failure.NOT_REACHED: Action.DELAYED,
+    Failure.PROXY_NOT_REACHED: Action.DELAYED,
+    Failure.PROXY_LOGIN: Action.DELAYED,
+    Failure.PROXY_REFUSED: Action.DELAYED,
     Failure.TLS: Action.DELAYED,
     Failure.CUT_BEFORE: Action.DELAYED,
     Failure.STUCK: Action.DELAYED,

@@ -1,18 +1,19 @@
 """The exchange on httpcore: its stream, its pool under cancellation, and proxies."""
 
 import asyncio
+import base64
 import contextlib
-import ssl
 from urllib.parse import urlsplit
 
-import httpcore2 as httpcore
 import pytest
+from pydantic import SecretStr
 
-from relay.host.certificate import make
 from relay.outcome import Action
 from relay.works.client import Client
 from relay.works.diagnosis import Answer, Failure
 from relay.works.http.exchange import Exchanges, Request
+from relay.works.http.proxy import Proxy
+from tests.support.proxy import ESTABLISHED, ProxyPeer, make_tls
 from tests.support.works import (
     ACCEPTED,
     ACCOUNT,
@@ -31,12 +32,7 @@ from tests.support.works import (
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory):
     """A server's context, and a client's that trusts it."""
-    pair = make(["localhost"], 2)
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(pair.certificate + pair.private_key)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    return server, ssl.create_default_context(cadata=pair.certificate.decode())
+    return make_tls(tmp_path_factory.mktemp("tls"))
 
 
 def request_to(url, octets=b"x" * 2000, block=65536):
@@ -234,39 +230,12 @@ async def test_the_pool_outlives_cancellation_at_every_step(tls, scheme, size):
         await exchanges.aclose()
 
 
-class Proxy(Peer):
-    """An HTTP proxy: says `verdict` to CONNECT, and is a tunnel if that is a 200."""
-
-    def __init__(self, verdict):
-        super().__init__(None)
-        self.verdict, self.script = verdict, self._tunnel
-
-    async def _tunnel(self, _, reader, writer):
-        head = await self.read_head(reader)
-        writer.write(self.verdict)
-        if b" 200 " not in self.verdict:
-            return
-        host, _, port = head.split(b" ")[1].rpartition(b":")
-        there, out = await asyncio.open_connection(host.decode(), int(port))
-        try:
-            await asyncio.gather(pipe(reader, out), pipe(there, writer))
-        finally:
-            out.close()
-
-
-async def pipe(reader, writer):
-    with contextlib.suppress(ConnectionError):
-        while octets := await reader.read(65536):
-            writer.write(octets)
-            await writer.drain()
-        writer.close()
-
-
 def through(proxy, tls, timeouts=FAST):
-    return Exchanges(tls[1], timeouts, httpcore.Proxy(f"http://127.0.0.1:{proxy.port}"))
+    return Exchanges(tls[1], timeouts, at(proxy))
 
 
-ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+def at(proxy, login=""):
+    return Proxy.to("https://works", SecretStr(f"http://{login}127.0.0.1:{proxy.port}"))
 
 
 @pytest.mark.parametrize("size", [100, 1_000_000])
@@ -276,7 +245,7 @@ async def test_a_request_goes_through_a_proxys_tunnel(tls, size):
     async def note(status):
         seen.append(status)
 
-    async with Peer(accept).running(ssl=tls[0]) as peer, Proxy(ESTABLISHED).running() as proxy:
+    async with Peer(accept).running(ssl=tls[0]) as peer, ProxyPeer(ESTABLISHED).running() as proxy:
         exchanges = through(proxy, tls)
         for _ in range(2):
             end = await exchanges.exchange(request_to(f"https://localhost:{peer.port}/x", b"x" * size), note)
@@ -288,32 +257,63 @@ async def test_a_request_goes_through_a_proxys_tunnel(tls, size):
 
 
 @pytest.mark.parametrize(
-    "verdict",
+    ("verdict", "failure"),
     [
-        b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno",
-        b"HTTP/1.1 20",
-        b"",
-        b"SOCKS?\r\n",
+        (b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", Failure.TLS),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", Failure.PROXY_REFUSED),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\n\r\n{}{}{", Failure.PROXY_REFUSED),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", Failure.PROXY_LOGIN),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno", Failure.PROXY_REFUSED),
+        (b"HTTP/1.1 20", Failure.PROXY_NOT_REACHED),
+        (b"", Failure.PROXY_NOT_REACHED),
+        (b"SOCKS?\r\n", Failure.PROXY_NOT_REACHED),
     ],
-    ids=["202", "400", "407", "502", "half a line", "nothing", "another protocol"],
+    ids=["202", "400", "403", "407", "502", "half a line", "nothing", "another protocol"],
 )
-async def test_a_proxys_answer_to_connect_is_never_the_requests(tls, verdict):
+async def test_a_proxys_answer_to_connect_is_never_the_requests(tls, verdict, failure):
     """A 202 would be a mail that was never sent; a 502 one that nobody knows of; a 400 a refusal."""
     seen = []
 
     async def note(status):
         seen.append(status)
 
-    async with Peer(accept).running(ssl=tls[0]) as peer, Proxy(verdict).running() as proxy:
+    async with Peer(accept).running(ssl=tls[0]) as peer, ProxyPeer(verdict).running() as proxy:
         exchanges = through(proxy, tls)
         end = await exchanges.exchange(request_to(f"https://localhost:{peer.port}/x"), note)
+        found = await exchanges.connect(urlsplit(f"https://localhost:{peer.port}/x"))
         await exchanges.aclose()
-    assert end in (Failure.NOT_REACHED, Failure.CUT_BEFORE, Failure.TLS)
+    assert end is failure or (failure is Failure.TLS and end in (Failure.TLS, Failure.NOT_REACHED))
+    assert found.failure is end
     assert seen == []
     assert peer.bodies == []
+
+
+async def test_a_proxy_that_is_not_there(tls):
+    async with Peer(accept).running() as gone:
+        pass
+    exchanges = through(gone, tls)
+    assert await exchanges.exchange(request_to("https://localhost:1/x")) is Failure.PROXY_NOT_REACHED
+    found = await exchanges.connect(urlsplit("https://localhost:1/x"))
+    assert isinstance(found.cause, ConnectionRefusedError)
+
+
+async def test_the_login_goes_to_the_proxy_and_not_beyond(tls):
+    async with Peer(accept).running(ssl=tls[0]) as peer, ProxyPeer(ESTABLISHED).running() as proxy:
+        exchanges = Exchanges(tls[1], FAST, at(proxy, "w%40rks:%E5%90%88%3A1@"))
+        assert (await exchanges.exchange(request_to(f"https://localhost:{peer.port}/x"))).status == 202
+        await exchanges.aclose()
+    login = base64.b64encode("w@rks:合:1".encode())
+    assert b"proxy-authorization: basic " + login.lower() in proxy.requests[0].lower()
+    assert b"authorization" not in peer.requests[0].lower()
+
+
+async def test_trying_a_connection_sends_nothing(tls):
+    async with Peer(accept).running(ssl=tls[0]) as peer, ProxyPeer(ESTABLISHED).running() as proxy:
+        for exchanges in (through(proxy, tls), Exchanges(tls[1], FAST)):
+            assert await exchanges.connect(urlsplit(f"https://localhost:{peer.port}/x")) is None
+            await exchanges.aclose()
+    assert peer.requests == []
+    assert proxy.connections == 1
 
 
 async def test_a_proxy_that_is_silent_is_not_waited_for_longer_than_for_a_connection(tls):
@@ -324,7 +324,7 @@ async def test_a_proxy_that_is_silent_is_not_waited_for_longer_than_for_a_connec
         exchanges = through(proxy, tls, HASTY)
         end = await exchanges.exchange(request_to("https://localhost:1/x"))
         await exchanges.aclose()
-    assert end is Failure.NOT_REACHED
+    assert end is Failure.PROXY_NOT_REACHED
 
 
 @pytest.mark.parametrize(("tail", "status"), [(b"HTTP/1.1 202 Accepted\r\n", 202), (b"", None)])
@@ -334,20 +334,16 @@ async def test_what_breaks_behind_a_proxy_is_judged_as_without_one(tls, tail, st
         writer.write(tail)
         await writer.drain()
 
-    async with Peer(cut).running(ssl=tls[0]) as peer, Proxy(ESTABLISHED).running() as proxy:
+    async with Peer(cut).running(ssl=tls[0]) as peer, ProxyPeer(ESTABLISHED).running() as proxy:
         exchanges = through(proxy, tls)
         end = await exchanges.exchange(request_to(f"https://localhost:{peer.port}/x"))
         await exchanges.aclose()
     assert end is Failure.CUT_AFTER if status is None else end == Answer(status, {})
 
 
-async def test_a_request_to_plain_http_goes_through_a_proxy_as_it_is(tls):
-    async with Peer(accept).running() as proxy:
-        exchanges = through(proxy, tls)
-        end = await exchanges.exchange(request_to("http://api.example/x"))
-        await exchanges.aclose()
-    assert end.status == 202
-    assert proxy.requests[0].startswith(b"POST http://api.example/x HTTP/1.1\r\n")
+async def test_plain_http_goes_without_a_proxy():
+    """It is for this machine alone; and a proxy's own answer to it could not be told from the host's."""
+    assert Proxy.to("http://127.0.0.1:8581/v1.0", SecretStr("http://proxy.example:3128")) is None
 
 
 async def test_a_body_is_asked_for_no_faster_than_the_kernel_takes_it():

@@ -22,7 +22,7 @@ from relay.grants import Grant, GrantError, GrantStore
 from relay.works.auth.errors import TokenError
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
-from relay.works.http.tls import make_context
+from relay.works.http.client import make_client
 
 _LONGEST_CODE = 4096  # characters
 # What is shown and compared; an API that was taken over may say anything.
@@ -115,7 +115,7 @@ async def complete(works: Works, server: AuthServer, code: str, verifier: str) -
         scope=tokens.scope or works.scope,
     )
     asked = _MAY_ASK & set(grant.scope.split())
-    return replace(grant, whose=await _ask_whose(works.api_url, grant)) if asked else grant
+    return replace(grant, whose=await _ask_whose(works, grant)) if asked else grant
 
 
 def _explain(error: TokenError) -> str:
@@ -123,16 +123,16 @@ def _explain(error: TokenError) -> str:
         return f"works.client_id or works.client_secret is wrong ({error.diagnostic})"
     if error.refused:
         return f"the code is used, too old, or not this app's ({error.diagnostic}); start again"
-    return f"the authorization server cannot be used ({error.diagnostic}); try again"
+    return f"the authorization server cannot be used ({error.diagnostic}); `relay check` says why"
 
 
-async def _ask_whose(api_url: str, grant: Grant) -> str:
+async def _ask_whose(works: Works, grant: Grant) -> str:
     """The address of whoever consented; "" when it is not told."""
     headers = {"Authorization": f"Bearer {grant.access_token}"}
+    url = f"{works.api_url}/users/me"
     try:
-        tls = await make_context()
-        async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=30) as client:
-            answer = (await client.get(f"{api_url}/users/me", headers=headers)).json()
+        async with await make_client(url, works.proxy, 30) as client:
+            answer = (await client.get(url, headers=headers)).json()
     except (httpx.HTTPError, ValueError):
         return ""
     address = answer.get("email") if isinstance(answer, dict) else None

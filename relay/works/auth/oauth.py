@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from relay.config.model import Works
 from relay.works.auth.errors import TokenError
 from relay.works.diagnosis import Failure
-from relay.works.http.tls import make_context
+from relay.works.http.client import make_client
 
 if TYPE_CHECKING:
     import httpx2 as httpx
@@ -127,18 +127,15 @@ class AuthServer:
             "client_id": self._app.client_id,
             "client_secret": self._app.client_secret.get_secret_value(),
         }
-        tls = self._tls or await make_context()
         import httpx2 as httpx
 
-        timeout = httpx.Timeout(_PATIENCE, connect=_CONNECT_PATIENCE)
-        # One connection for each call: they are hours apart.
-        limits = httpx.Limits(max_keepalive_connections=0)
+        url, timeout = f"{self._app.auth_url}/{endpoint}", httpx.Timeout(_PATIENCE, connect=_CONNECT_PATIENCE)
         try:
             async with (
                 asyncio.timeout(_LONGEST_CALL),
-                httpx.AsyncClient(verify=tls, trust_env=False, timeout=timeout, limits=limits) as client,
+                await make_client(url, self._app.proxy, timeout, self._tls) as client,
                 # httpx encodes the form: an unencoded `+` in a refresh token is a space (Works API §2).
-                client.stream("POST", f"{self._app.auth_url}/{endpoint}", data=form) as response,
+                client.stream("POST", url, data=form) as response,
             ):
                 return response.status_code, await _read(response)
         except (httpx.HTTPError, TimeoutError) as error:

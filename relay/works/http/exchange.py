@@ -8,11 +8,13 @@ import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
 from relay.works.diagnosis import Answer, Failure
 from relay.works.http.progress import OnStatus, Progress, current
+from relay.works.http.proxy import Proxy
 from relay.works.http.tls import make_context
 
 if TYPE_CHECKING:
@@ -59,13 +61,26 @@ class Request:
     method: bytes = b"POST"
 
 
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """Why no connection can be had."""
+
+    failure: Failure
+    cause: BaseException | None  # the system's or TLS' own error
+    tunnel: int | None  # the status by which a proxy answered CONNECT
+
+
+class _ConnectedError(Exception):
+    """The connection is there: this stands in place of the request."""
+
+
 @dataclass(slots=True)
 class Exchanges:
     """The connections to one or a few hosts."""
 
     tls: ssl.SSLContext | None = None  # None: the system's authorities
     timeouts: Timeouts = field(default_factory=Timeouts)
-    proxy: "httpcore.Proxy | None" = None  # of HTTP: what is https goes through it by CONNECT
+    proxy: Proxy | None = None
     _pool: "httpcore.AsyncConnectionPool | None" = None
 
     async def exchange(self, request: Request, on_status: OnStatus | None = None) -> Answer | Failure:
@@ -81,6 +96,21 @@ class Exchanges:
             return await self._run(request, progress)
         finally:
             current.reset(before)
+
+    async def connect(self, url: SplitResult) -> Unreachable | None:
+        """Connect as a request would, through the proxy and TLS, and send nothing. None: it can be done."""
+        request = Request(url, [(b"Host", url.netloc.encode())], 0, _stop)
+        progress = Progress()
+        before = current.set(progress)
+        try:
+            end = await self._run(request, progress)
+        except _ConnectedError:
+            return None
+        finally:
+            current.reset(before)
+        assert isinstance(end, Failure)  # noqa: S101 - nothing was asked
+        # The pool takes the cause away ("from None"); the context stays.
+        return Unreachable(end, progress.error and progress.error.__context__, progress.tunnel)
 
     async def get_ready(self) -> None:
         """Load what the first request needs, and read the system's authorities.
@@ -112,6 +142,9 @@ class Exchanges:
         except _broken() as error:
             # The status line is the verdict, even if the rest of the answer never comes.
             if progress.status is None:
+                progress.error = error
+                if self.proxy is not None and not (progress.asked or _is_established(progress.tunnel)):
+                    return _explain_proxy(progress)
                 return _explain(error, progress)
         if progress.status is None:  # another protocol, or a stale answer to nothing
             return Failure.CUT_AFTER if progress.left else Failure.CUT_BEFORE
@@ -148,7 +181,11 @@ class Exchanges:
 
         if self._pool is None:
             self._pool = httpcore.AsyncConnectionPool(
-                tls, self.proxy, max_connections=None, keepalive_expiry=_IDLE, network_backend=Backend()
+                tls,
+                None if self.proxy is None else self.proxy.for_httpcore(),
+                max_connections=None,
+                keepalive_expiry=_IDLE,
+                network_backend=Backend(),
             )
         return self._pool
 
@@ -182,6 +219,26 @@ def _broken() -> tuple[type[Exception], ...]:
     import httpcore2 as httpcore
 
     return httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError, httpcore.ProxyError
+
+
+async def _stop() -> AsyncGenerator[bytes]:
+    """In place of a body: it is asked for when there is a connection, and nothing has been sent by then."""
+    nothing: tuple[bytes, ...] = ()
+    for block in nothing:
+        yield block
+    raise _ConnectedError
+
+
+def _is_established(tunnel: int | None) -> bool:
+    return tunnel is not None and tunnel // 100 == 2  # noqa: PLR2004 - any 2xx (RFC 9110 §9.3.6)
+
+
+def _explain_proxy(progress: Progress) -> Failure:
+    """Why there is no tunnel, nor has one been used before: nothing of the request has left."""
+    if progress.tunnel is None:
+        return Failure.PROXY_NOT_REACHED
+    wants_login = progress.tunnel == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+    return Failure.PROXY_LOGIN if wants_login else Failure.PROXY_REFUSED
 
 
 def _explain(error: Exception, progress: Progress) -> Failure:

@@ -26,7 +26,9 @@ class Progress:
     on_status: OnStatus | None = None
     asked: bool = False  # its head has left: what comes now answers it, and not a CONNECT to a proxy
     left: bool = False  # the kernel took the last octet of its body
+    tunnel: int | None = None  # the status by which a proxy answered CONNECT
     status: int | None = None  # of the final answer, as soon as its line is whole
+    error: Exception | None = None  # by which it broke
     deadline: float | None = None  # in the loop's time: nothing waits beyond it
 
     async def watch(
@@ -41,8 +43,10 @@ class Progress:
         self.left, self.deadline = True, loop.time() + answer_within
 
     async def note(self, status: int) -> None:
-        """The final answer's status line came."""
-        if self.status is None and self.asked:
+        """A final answer's status line came: the request's, or a proxy's to CONNECT."""
+        if not self.asked:
+            self.tunnel = status
+        elif self.status is None:
             self.status = status
             if self.on_status is not None:
                 await self.on_status(status)

@@ -45,6 +45,7 @@ def app_at(port):
         client_secret=SecretStr("sandbox-secret"),
         redirect_url="http://localhost:8484/callback",
         scope="mail",
+        proxy=SecretStr(""),
     )
 
 
