@@ -16,7 +16,7 @@ from relay.spool import NoSuchMessage, Settlement, State
 from relay.spool.sqlite import recovery
 from relay.spool.sqlite.engine import SqliteSpool
 
-COUNT = 500
+COUNT = 160
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
 
 
