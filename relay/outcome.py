@@ -53,6 +53,7 @@ class Cause(StrEnum):
     DAY_IS_FULL = "day is full"  # the account's own limit of recipients, before Works is asked
     INTERRUPTED = "interrupted"  # the relay ended while it was sending
     FAULT = "fault"  # a fault of the relay's own
+    UNCONFIGURED = "unconfigured"  # the account is not in the configuration
 
     @classmethod
     def _missing_(cls, value: object) -> "Cause":  # noqa: ARG003 - enum's signature
@@ -109,6 +110,15 @@ class TroubleKind(StrEnum):
     MESSAGE_HELD = "message held"  # a message waits for a person
     NOT_TOLD = "not told"  # a message failed, and its sender could not be told
     NO_ROOM = "no room"  # new mail is not accepted
+    UNVERIFIED = "unverified"  # nobody knows whose mailbox consented for an account
+    CERTIFICATE = "certificate"  # a listener's certificate expires soon, has expired or cannot be used
+    NOT_RELOADED = "not reloaded"  # the relay goes on by an older configuration than the one on the disk
+    WAITING_LONG = "waiting long"  # the oldest message waits for longer than an hour
+    OVER_LIMIT = "over limit"  # a source sends more than it may
+    CLOCK = "clock"  # the machine's clock was set
+    CONVERTER = "converter"  # large messages cannot be converted
+    CONSOLE = "console"  # the console has no port
+    ALERT = "alert"  # a way to tell people does not work
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,7 @@ class Trouble:
     reason: str  # a sentence
     since: float
     person: bool = True  # whether a person must act; otherwise it passes by itself
+    cause: Cause = Cause.OTHER  # of an account's trouble: it says what helps
     deadline: float | None = None  # when it gets worse by itself
     ended: float | None = None  # None: it goes on
     told: tuple[tuple[str, float], ...] = ()  # who was told, and when

@@ -26,6 +26,8 @@ from relay.operator import control
 from relay.operator.accepting import Accepting
 from relay.operator.doctor import Desk
 from relay.operator.learning import Learned
+from relay.operator.reading import Live, Reader
+from relay.operator.state import RelayState, as_json
 from relay.operator.trouble import Troubles, describe
 from relay.operator.verbs import Verbs
 from relay.outcome import Action, Outcome, Scope, TroubleKind
@@ -63,7 +65,7 @@ class Service:
         sockets: systemd.PassedSockets | None = None,
     ) -> None:
         self.current = Current(config)
-        self._clock = clock = clock or Clock()
+        clock = clock or Clock()
         self.started = time.time()  # seconds since the epoch
         self.troubles = Troubles(clock.wall)
         self.spool = open_spool(config, report=self._report_damage, clock=clock)
@@ -88,6 +90,8 @@ class Service:
         self.courier = Courier(self.current, tools, self.standing, settling, clock)
         self.intake = Intake(self.current, self.spool, self.courier)
         self.server = Server(config, self.intake, sockets)
+        live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
+        self._reader = Reader(self.spool, self.grants, clock, live)
         self.verbs = Verbs(self.spool, self.standing, self.intake, self._other_verbs())
         self.current.subscribe(lambda _: self._keep_alive())
         self._listen = listen
@@ -100,11 +104,24 @@ class Service:
         """The configuration of this moment."""
         return self.current.config
 
+    async def read_state(self) -> RelayState:
+        """How the relay is, for whoever shows it.
+
+        Raises:
+            SpoolError: the spool cannot be read.
+        """
+        return await self._reader.read(self.config, sending=self.courier.working)
+
     def _other_verbs(self) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
         """What parts of the service can be asked besides the queue."""
         desk = Desk(lambda: self.config, self.server.recorder)
         learned = Learned(lambda: self.config, self.server.learning, self.spool, self.reload)
-        return desk.verbs | learned.verbs | {"troubles": self._list_troubles}
+        return desk.verbs | learned.verbs | {"troubles": self._list_troubles, "state": self._tell_state}
+
+    async def _tell_state(self) -> dict[str, Any]:
+        """How the relay is."""
+        told: dict[str, Any] = as_json(await self.read_state())
+        return told
 
     async def _list_troubles(self) -> dict[str, Any]:
         """What is wrong, and what was."""
@@ -201,7 +218,8 @@ class Service:
             self.troubles.end(TroubleKind.ACCOUNT, account)
         else:
             reason = hold.outcome.reason
-            self.troubles.begin(TroubleKind.ACCOUNT, account, reason, person=hold.held)
+            cause = hold.outcome.cause
+            self.troubles.begin(TroubleKind.ACCOUNT, account, reason, person=hold.held, cause=cause)
 
     def api_changed(self, outcome: Outcome | None) -> None:
         """Works is down, or up again."""
@@ -223,7 +241,8 @@ class Service:
         # and the message that finds the token dead stops the account. The operator hears of it now.
         if self.authorizer.can_send(account):
             person = outcome.action is Action.HELD
-            self.troubles.begin(TroubleKind.ACCOUNT, account, outcome.reason, person=person)
+            cause = outcome.cause
+            self.troubles.begin(TroubleKind.ACCOUNT, account, outcome.reason, person=person, cause=cause)
         elif outcome.scope is Scope.ACCOUNT:
             self.standing.hold(account, outcome)
 

@@ -20,6 +20,7 @@ from relay.cli.terminal import echo
 _COMMANDS = {
     "serve": "Run the relay.",
     "sandbox": "Try the whole relay against a simulated Works; no account needed.",
+    "status": "Show how the relay is, on one screen.",
     "check": "Check configuration, spool, grants and reachability.",
     "login": "Consent: let the relay send as an account.",
     "logout": "Revoke the consent of an account, and forget it.",

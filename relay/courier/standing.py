@@ -50,6 +50,15 @@ class _Epoch:
     offset: float
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Works is down. Times are seconds since the epoch."""
+
+    outcome: Outcome  # how that showed
+    since: float
+    next_probe: float  # when Works is asked again
+
+
 class Standing:
     """What is known of the API and of the accounts."""
 
@@ -60,6 +69,7 @@ class Standing:
         self._listeners: list[Listener] = []
         self._accounts: dict[str, AccountState] = {}
         self._api_probe_at = 0.0  # steady seconds
+        self._api_outcome: Outcome | None = None  # why Works is down
         self._start()
         current.subscribe(lambda _: self._look_again())
 
@@ -151,6 +161,7 @@ class Standing:
             self._tell_api(None)
 
     def _tell_api(self, outcome: Outcome | None) -> None:
+        self._api_outcome = outcome
         for listener in self._listeners:
             listener.api_changed(outcome)
 
@@ -170,6 +181,27 @@ class Standing:
     def api_is_down(self) -> bool:
         """Whether nothing is sent for any account."""
         return self._api.down_since is not None
+
+    @property
+    def outage(self) -> Outage | None:
+        """That nothing is sent for any account, and since when; None: Works is up, as far as is known."""
+        if self._api.down_since is None or self._api_outcome is None:
+            return None
+        return Outage(
+            self._api_outcome, self._to_wall(self._api.down_since), self._to_wall(self._api_probe_at)
+        )
+
+    def next_probe(self, account: str) -> float | None:
+        """When Works is asked whether an account's trouble is over, in seconds since the epoch.
+
+        None: there is none, or a message tries it.
+        """
+        at = self._probes().get(account)
+        return None if at is None else self._to_wall(at)
+
+    def _to_wall(self, steady: float) -> float:
+        now = self._now()
+        return now.wall + steady - now.steady
 
     def wait(self, account: str) -> float:
         """Seconds until a message of this account may be tried; 0 is now."""

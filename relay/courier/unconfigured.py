@@ -11,7 +11,7 @@ import structlog
 
 from relay.config.current import Current
 from relay.courier.standing import Standing
-from relay.outcome import Action, Blame, Outcome, Scope
+from relay.outcome import Action, Blame, Cause, Outcome, Scope
 from relay.spool import Spool, SpoolError
 
 log = structlog.get_logger("accounts")
@@ -66,4 +66,4 @@ def _judge(name: str) -> Outcome:
         "mail waits for this account, and it is not in the configuration; "
         f"put it back, or run: relay queue discard --account {name}"
     )
-    return Outcome(Action.HELD, "4.3.5", Blame.GATEWAY, reason, Scope.ACCOUNT)
+    return Outcome(Action.HELD, "4.3.5", Blame.GATEWAY, reason, Scope.ACCOUNT, cause=Cause.UNCONFIGURED)

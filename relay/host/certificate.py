@@ -130,3 +130,14 @@ def write(pair: Pair, certificate: Path, private_key: Path) -> None:
     # The key first: a certificate without its key stops a listener, a key alone stops nothing.
     safeio.write_file(private_key, pair.private_key)
     safeio.write_file(certificate, pair.certificate)
+
+
+def read_expiry(path: Path | str) -> datetime:
+    """When the first certificate of a PEM file's chain stops being valid; aware, UTC.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds no certificate.
+    """
+    chain = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    return min(one.not_valid_after_utc for one in chain)

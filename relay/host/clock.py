@@ -28,6 +28,18 @@ def to_iso(seconds: float, precision: str = "seconds") -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)
 
 
+def to_local(seconds: float) -> str:
+    """A time for people: by the machine's time zone, which is named; the date only where it is another day.
+
+    Args:
+        seconds: since the epoch.
+    """
+    moment = datetime.fromtimestamp(seconds).astimezone()
+    today = datetime.now().astimezone().date()
+    form = "%H:%M %Z" if moment.date() == today else "%Y-%m-%d %H:%M %Z"
+    return moment.strftime(form)
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Seconds since the epoch, and seconds that only ever grow: while the machine is awake, and in all."""

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import structlog
 
 from relay import metrics
+from relay.operator.reading import explain_room
 from relay.spool import Spool
 
 log = structlog.get_logger("spool")
 _EVERY = 1.0  # seconds between looks
-_NO_ROOM = "less is free on the spool's disk than keep_free, or it cannot be used"
 
 
 class Accepting:
@@ -44,7 +44,7 @@ class Accepting:
             log.info("new mail is taken again", seconds=seconds, free=room.free)
         else:
             self._ended = time.monotonic()
-            reason = room.trouble or _NO_ROOM
+            reason = explain_room(room)
             log.error("new mail is refused", free=room.free, reason=reason)
         self._on_change(reason)
 

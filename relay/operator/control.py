@@ -28,7 +28,9 @@ _BLOCK = 256 * 1024
 _MOST_CONNECTIONS, _HEAD_PATIENCE = 50, 10.0
 _TOO_MANY = b'{"refused": "too many requests at once; ask again"}\n'
 # Verbs that change nothing: who asked them is not recorded.
-_LOOKING = frozenset({"queue_list", "queue_show", "trace", "doctor", "doctor_live", "learning"})
+_LOOKING = frozenset(
+    {"queue_list", "queue_show", "trace", "doctor", "doctor_live", "learning", "state", "troubles"}
+)
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 __all__ = ["NotAllowed", "NotRunning", "Refused", "Server", "call"]
 

@@ -7,14 +7,23 @@ still holds after a restart is found again, and what was told is remembered by w
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 from relay.host.clock import to_iso
-from relay.outcome import Trouble, TroubleKind
+from relay.outcome import Cause, Trouble, TroubleKind
 
 _MOST = 1000  # of one kind that are remembered while they go on; the log and the spool have all of them
 _MOST_ENDED = 200
 Listener = Callable[[Trouble], None]
+
+
+class Health(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"  # it works, and somebody should look
+    BAD = "bad"  # mail does not go, is not taken, or is lost sight of
 
 
 class Troubles:
@@ -40,6 +49,7 @@ class Troubles:
         reason: str,
         *,
         person: bool = True,
+        cause: Cause = Cause.OTHER,
         deadline: float | None = None,
     ) -> None:
         """Something is wrong. Nothing new if it was so before, for the same reason.
@@ -49,15 +59,17 @@ class Troubles:
             name: of the account or the message; "" where there is only one.
             reason: a sentence for the operator.
             person: whether a person must act.
+            cause: of an account's trouble.
             deadline: when it gets worse by itself, seconds since the epoch.
         """
         before = self._current.get((kind, name))
         if before is not None and (before.reason, before.person) == (reason, person):
             return
-        since = before.since if before else self._now()
+        since, told = (before.since, before.told) if before else (self._now(), ())
         while before is None and self._count(kind) >= _MOST:
             del self._current[next(key for key in self._current if key[0] is kind)]
-        self._current[kind, name] = trouble = Trouble(kind, name, reason, since, person, deadline)
+        trouble = Trouble(kind, name, reason, since, person, cause, deadline, told=told)
+        self._current[kind, name] = trouble
         self._tell(trouble)
 
     def _count(self, kind: TroubleKind) -> int:

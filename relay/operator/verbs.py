@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from relay.courier.standing import Standing
 from relay.envelope import Envelope, Origin, Submission
 from relay.intake import Intake
+from relay.operator.reading import count_states
 from relay.operator.trace import describe, describe_life
 from relay.outcome import Hold, Outcome
 from relay.reply import Rejected
@@ -104,7 +105,7 @@ class Verbs:
         looked_at = chosen | ({State.QUEUED, State.DELAYED} if held and State.HELD in chosen else set())
         entries = await self._spool.list(tuple(looked_at), limit)
         messages = [describe(entry, held) for entry in entries]
-        counts = await self._spool.counts()
+        counts = await count_states(self._spool, held)
         return {
             "messages": [one for one in messages if one["state"] in chosen],
             "counts": {state.value: count for state, count in counts.items()},

@@ -224,6 +224,9 @@ class Spool(Protocol):
     async def counts(self) -> dict[State, int]:
         """How many messages are in each state."""
 
+    async def count_waiting(self, accounts: Collection[str]) -> dict[State, int]:
+        """How many messages of these accounts are queued, and how many delayed."""
+
     async def list(self, states: Collection[State], limit: int, *, newest: bool = False) -> list[Entry]:
         """Messages in these states, oldest first or newest first."""
 

@@ -375,3 +375,13 @@ async def test_queue_ids_rise_and_have_chance_enough_for_several_nodes(spool):
     rising = Ids()
     made = [rising.make() for _ in range(1000)]
     assert made == sorted(set(made))
+
+
+async def test_what_waits_for_accounts_is_counted(spool):
+    """It is held when its account is: an operator's sums have to say so."""
+    ids = [await spool.put(submission(spool), account) for account in ("sales", "sales", "stores", "works")]
+    with await spool.claim(["sales"], 0) as claim:
+        await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=9e9))
+    await spool.hold(ids[3])
+    assert await spool.count_waiting(["sales", "works"]) == {State.QUEUED: 1, State.DELAYED: 1}
+    assert await spool.count_waiting([]) == {State.QUEUED: 0, State.DELAYED: 0}

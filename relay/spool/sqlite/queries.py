@@ -58,6 +58,10 @@ class Queries(Spool):
         return await self._see(counters.counts)
 
     @override
+    async def count_waiting(self, accounts: Collection[str]) -> dict[State, int]:
+        return await self._look(lambda c: statements.count_waiting(c, accounts))
+
+    @override
     async def backlog(self, most: int) -> Mapping[tuple[str, str], int]:
         return await self._look(lambda c: statements.backlog(c, most))
 

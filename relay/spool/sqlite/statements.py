@@ -170,6 +170,20 @@ def accounts(c: sqlite3.Connection) -> set[str]:
     return {account for (account,) in c.execute(query)}
 
 
+def count_waiting(c: sqlite3.Connection, accounts: Collection[str]) -> dict[State, int]:
+    """How many messages of these accounts are queued, and how many delayed."""
+    marks = ", ".join("?" * len(accounts))
+    # Each by its partial index: what ended long ago, perhaps a million, is not looked at.
+    by_state = {State.QUEUED: "message_turn", State.DELAYED: "message_due"}
+    if not accounts:
+        return dict.fromkeys(by_state, 0)
+    query = "SELECT COUNT(*) FROM message INDEXED BY {} WHERE state = '{}' AND account IN ({})"
+    return {
+        state: c.execute(query.format(index, state.value, marks), (*accounts,)).fetchone()[0]
+        for state, index in by_state.items()
+    }
+
+
 def list_entries(
     c: sqlite3.Connection, states: Collection[State], limit: int, *, newest: bool
 ) -> list[Entry]:

@@ -122,6 +122,11 @@ class Authorizer:
         state = self._states.get(account)
         return state.trouble if state else None
 
+    def diagnostic(self, account: str) -> str:
+        """What more is known of that trouble: why the grant's file cannot be read, for instance."""
+        state = self._states.get(account)
+        return state.diagnostic if state else ""
+
     def can_send(self, account: str) -> bool:
         """Whether there is a living access token, whatever its refresh said.
 

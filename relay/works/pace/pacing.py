@@ -226,6 +226,21 @@ class Pacing:
                 mailbox.rate.seed(now - age)
                 mailbox.day.add(now - age, sent.recipients)
 
+    def use(self) -> tuple[int, int]:
+        """Requests of the domain in this minute, and how many may be; 0: there is no limit."""
+        now = self.now()
+        return self.api.window.used(now), self.api.allowed(now)
+
+    def use_of(self, account: str) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The same for a mailbox: its mails in this minute, and its recipients in 24 hours.
+
+        Raises:
+            KeyError: there is no such account.
+        """
+        now, mailbox = self.now(), self._mailboxes[account]
+        minute = mailbox.rate.window.used(now), mailbox.rate.allowed(now)
+        return minute, (mailbox.day.used(now), mailbox.recipients_per_day)
+
     def next_free(self, account: str, recipients: int = 1) -> float:
         """Seconds until a slot could be had, at the earliest.
 

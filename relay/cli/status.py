@@ -1,0 +1,177 @@
+"""`relay status`: everything on one screen, the worst first."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import click
+
+from relay.cli import EX_NOPERM, EX_UNAVAILABLE, Failure, config_option, json_option
+from relay.cli.startup import read_config
+from relay.cli.terminal import echo, print_json
+from relay.config.model import Config
+from relay.host.clock import to_local
+
+_COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
+_Tree = dict[str, Any]  # what the state is in JSON
+
+
+@click.command()
+@config_option
+@json_option
+def command(config_path: str | None, *, as_json: bool) -> None:
+    """Show how the relay is: what is wrong and what to do, the queue, accounts, listeners.
+
+    Exits with 69 when mail does not go, is not taken or needs a person, also when the relay does not run;
+    with 0 when all is well, or somebody should only look.
+    """
+    state = asyncio.run(read_state(read_config(config_path)))
+    if as_json:
+        print_json(state)
+    else:
+        _print(state)
+    if state["health"] == "bad":
+        raise click.exceptions.Exit(EX_UNAVAILABLE)
+
+
+async def read_state(config: Config) -> _Tree:
+    """The state of the service that runs, or of what it left. Ends the command where nobody may ask."""
+    from relay.operator import control
+
+    try:
+        return await control.call(config.state_dir / "control.sock", "state")
+    except control.NotRunning:
+        return await _read_stopped(config)
+    except control.NotAllowed as error:
+        raise Failure(str(error), EX_NOPERM) from None
+    except control.Refused as error:
+        raise Failure(str(error), EX_UNAVAILABLE) from None
+
+
+async def _read_stopped(config: Config) -> _Tree:
+    from relay.host import logs
+    from relay.host.clock import Clock
+    from relay.operator.reading import Reader
+    from relay.operator.state import as_json
+    from relay.spool import SpoolError
+    from relay.stores import open_grants, open_spool
+
+    logs.be_silent()
+    spool = open_spool(config)
+    try:
+        opened = spool.exists()
+        if opened:
+            await spool.open()
+    except SpoolError as error:
+        echo(f"relay: the spool cannot be opened: {error}", err=True)
+        opened = False
+    try:
+        state = await Reader(spool if opened else None, open_grants(config), Clock()).read(config)
+    finally:
+        if opened:
+            await spool.close()
+    told: _Tree = as_json(state)
+    return told
+
+
+def _print(state: _Tree) -> None:
+    echo(say_headline(state["headline"]), head=click.style("● ", fg=_COLOURS[state["health"]]))
+    started = f", since {_show(state['started'])}" if state["started"] else ""
+    echo(f"  {state['hostname']}, relay {state['version']}{started}")
+    for concern in state["concerns"]:
+        _print_concern(concern)
+    echo()
+    for title, lines in (
+        ("queue", _queue(state["queue"])),
+        ("disk", _disk(state["disk"])),
+        ("requests", _requests(state["requests"])),
+        ("accounts", map(_account, state["accounts"])),
+        ("listeners", map(_listener, state["listeners"])),
+    ):
+        for number, line in enumerate(lines):
+            echo(f"{'' if number else title:>11}  {line}")
+
+
+def say_headline(headline: _Tree) -> str:
+    """What matters most, with times as people read them."""
+    since = f" since {_show(headline['since'])}" if headline["since"] else ""
+    tried = f", next try {_show(headline['next_try'])}" if headline["next_try"] else ""
+    waiting = headline["waiting"]
+    waits = f"; {waiting:,} {'message waits' if waiting == 1 else 'messages wait'}" if waiting else ""
+    text: str = headline["text"]
+    return f"{text[:1].upper()}{text[1:]}{since}{tried}{waits}"
+
+
+def _print_concern(concern: _Tree) -> None:
+    colour = _COLOURS[concern["health"]]
+    subject = f"{concern['kind']} {concern['name']}".rstrip()
+    echo(
+        f" {subject}: {concern['reason']}; since {_show(concern['since'])}",
+        head=click.style(f"{concern['health'].upper():>6}", fg=colour),
+    )
+    if concern["remedy"]:
+        echo(f"{'':>6} → {concern['remedy']}")
+    for told in concern["told"]:
+        echo(f"{'':>6}   told {told['to']} at {_show(told['at'])}")
+
+
+def _queue(queue: _Tree | None) -> Iterator[str]:
+    if queue is None:
+        yield "there is no spool yet, or it cannot be opened"
+        return
+    yield ", ".join(f"{n:,} {state}" for state, n in queue["states"].items() if n) or "empty"
+    if queue["oldest"]:
+        yield f"{queue['waiting']:,} wait, the oldest since {_show(queue['oldest'])}"
+
+
+def _disk(disk: _Tree | None) -> Iterator[str]:
+    if disk is not None:
+        taken = "new mail is taken" if disk["accepting"] else f"new mail is refused: {disk['reason']}"
+        yield f"{disk['free'] / 2**30:,.1f} GB free; {taken}"
+
+
+def _requests(use: _Tree | None) -> Iterator[str]:
+    if use is not None:
+        yield f"{_use(use)} this minute"
+
+
+def _use(use: _Tree) -> str:
+    return f"{use['used']:,} of {use['limit']:,}" if use["limit"] else f"{use['used']:,}"
+
+
+def _account(account: _Tree) -> str:
+    grant, hold = account["grant"], account["hold"]
+    default = " (default)" if account["default"] else ""
+    parts = [f"{account['name']}{default}, {account['address'] or 'not configured'}: {say_grant(grant)}"]
+    if hold:
+        tried = f", next try {_show(hold['next_probe'])}" if hold["next_probe"] else ""
+        word = "held" if hold["person"] else "waits"
+        parts.append(f"{word} since {_show(hold['since'])}{tried}: {hold['reason']}")
+    elif account["day"]:
+        parts.append(
+            f"{_use(account['minute'])} mails this minute, {_use(account['day'])} recipients in 24 h"
+        )
+    return "; ".join(parts)
+
+
+def say_grant(grant: _Tree) -> str:
+    """How a grant is, in a few words."""
+    if grant["health"] == "alive":
+        renews = "renews itself" if grant["rotation"] else f"consent again in {grant['days_left']} days"
+        return f"grant alive, {renews}"
+    until = f"; mail goes until {_show(grant['sends_until'])}" if grant["sends_until"] else ""
+    return f"grant {grant['health']}: {grant['problem']}{until}"
+
+
+def _listener(listener: _Tree) -> str:
+    sessions = "" if listener["sessions"] is None else f", {listener['sessions']:,} sessions"
+    parts = [f"{listener['address']}: tls {listener['tls']}, auth {listener['auth']}{sessions}"]
+    days: int | None = listener["certificate_days"]
+    if days is not None:
+        parts.append("certificate expired" if days < 0 else f"certificate good for {days} days")
+    return "; ".join((*parts, *listener["remarks"]))
+
+
+def _show(moment: str) -> str:
+    return to_local(datetime.fromisoformat(moment).timestamp())

@@ -1,0 +1,138 @@
+"""What a person should know of: from the registry of troubles, and from what can be seen at this moment."""
+
+from collections.abc import Iterable, Sequence
+
+from relay.grants import EXPIRY_MARKS
+from relay.operator.remedies import find_remedy, judge
+from relay.operator.state import (
+    Account,
+    Concern,
+    Disk,
+    GrantHealth,
+    Headline,
+    Listener,
+    Moment,
+    Outage,
+    Queue,
+    Told,
+)
+from relay.operator.trouble import Health
+from relay.outcome import Cause, Trouble, TroubleKind
+
+_DAY, LONG = 86400.0, 3600.0  # seconds; so long may the oldest message wait
+# Of what is bad, this first: it concerns all mail.
+_FIRST = (TroubleKind.API.value, TroubleKind.NO_ROOM.value)
+
+
+def find_concerns(
+    now: Moment,
+    accounts: Sequence[Account],
+    listeners: Sequence[Listener],
+    *,
+    disk: Disk | None,
+    queue: Queue | None,
+    known: Sequence[Trouble] | None,
+) -> tuple[Concern, ...]:
+    """All of them, the worst first.
+
+    Args:
+        now: this moment.
+        accounts: how they stand.
+        listeners: where clients come.
+        disk: what the spool's disk has left.
+        queue: what waits.
+        known: what the registry of a running service holds; None where none runs.
+    """
+    seen = list(find_visible(now, accounts, listeners, queue))
+    if known is None:
+        # Nobody else says it.
+        seen += find_unreported(now, accounts, disk)
+    registered = {(one.kind, one.name) for one in known or ()}
+    # Since the registry was told last, something may have begun.
+    every = [*(known or ()), *(one for one in seen if (one.kind, one.name) not in registered)]
+    found = [_describe(one, now) for one in every]
+    return tuple(
+        sorted(found, key=lambda one: (one.health is not Health.BAD, one.kind not in _FIRST, one.since))
+    )
+
+
+def find_visible(
+    now: Moment, accounts: Iterable[Account], listeners: Iterable[Listener], queue: Queue | None
+) -> Iterable[Trouble]:
+    """What nobody reports, and whoever looks can see."""
+    for account in accounts:
+        if account.grant.health is GrantHealth.UNVERIFIED:
+            yield Trouble(TroubleKind.UNVERIFIED, account.name, account.grant.problem, now)
+    for listener in listeners:
+        if (reason := _judge_certificate(listener, now)) is not None:
+            deadline = listener.certificate_expires
+            yield Trouble(TroubleKind.CERTIFICATE, listener.address, reason, now, deadline=deadline)
+    if queue is not None and queue.oldest is not None and now - queue.oldest > LONG:
+        reason = "the oldest message has waited for more than an hour"
+        yield Trouble(TroubleKind.WAITING_LONG, "", reason, queue.oldest + LONG)
+
+
+def _judge_certificate(listener: Listener, now: float) -> str | None:
+    if not listener.certificate_file:
+        return None
+    expires, file = listener.certificate_expires, listener.certificate_file
+    if expires is None:
+        return f"the certificate {file} cannot be read"
+    if expires <= now:
+        return f"the certificate {file} has expired: clients that look at it go away"
+    left = (expires - now) / _DAY
+    mark = next((days for days in EXPIRY_MARKS if left <= days), None)
+    return None if mark is None else f"the certificate {file} expires in at most {_say_days(mark)}"
+
+
+def _say_days(days: int) -> str:
+    return "1 day" if days == 1 else f"{days} days"
+
+
+def find_unreported(now: Moment, accounts: Iterable[Account], disk: Disk | None) -> Iterable[Trouble]:
+    """What a running service reports to its registry, seen where none runs."""
+    causes = {
+        GrantHealth.DEAD: Cause.GRANT_REFUSED,
+        GrantHealth.MISSING: Cause.NO_GRANT,
+        GrantHealth.UNREADABLE: Cause.NO_GRANT,
+    }
+    for account in accounts:
+        grant = account.grant
+        if grant.health in causes:
+            yield Trouble(TroubleKind.ACCOUNT, account.name, grant.problem, now, cause=causes[grant.health])
+        elif grant.health is GrantHealth.DUE:
+            yield Trouble(TroubleKind.GRANT_EXPIRES, account.name, grant.problem, now, deadline=grant.dies_at)
+    if disk is not None and not disk.accepting:
+        yield Trouble(TroubleKind.NO_ROOM, "", disk.reason, now)
+
+
+def _describe(trouble: Trouble, now: float) -> Concern:
+    return Concern(
+        kind=trouble.kind.value,
+        name=trouble.name,
+        health=judge(trouble, now),
+        reason=trouble.reason,
+        remedy=find_remedy(trouble),
+        since=Moment(trouble.since),
+        person=trouble.person,
+        deadline=None if trouble.deadline is None else Moment(trouble.deadline),
+        told=tuple(Told(to, Moment(at)) for to, at in trouble.told),
+    )
+
+
+def write_headline(
+    concerns: Sequence[Concern], outage: Outage | None, queue: Queue | None, *, running: bool, sending: bool
+) -> tuple[Health, Headline]:
+    """How all of it is, and what matters most."""
+    waiting = queue.waiting if queue else 0
+    if not running:
+        return Health.BAD, Headline("the relay does not run", waiting=waiting)
+    if not sending:
+        return Health.BAD, Headline("nothing is sent any more; the log says why", waiting=waiting)
+    if outage is not None:
+        return Health.BAD, Headline("Works is down", outage.since, outage.next_try, waiting)
+    if not concerns:
+        return Health.OK, Headline("mail is taken and sent", waiting=waiting)
+    first = concerns[0]
+    subject = f"{first.kind} {first.name}: " if first.name else ""
+    return first.health, Headline(f"{subject}{first.reason}", first.since, waiting=waiting)

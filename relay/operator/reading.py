@@ -1,0 +1,214 @@
+"""Makes the relay's state: of a service that runs, or of what a stopped one has left on the disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from relay import __version__
+from relay.config import model
+from relay.config.model import Config
+from relay.courier.standing import Standing
+from relay.grants import GrantStore
+from relay.host.clock import Clock
+from relay.operator import grants
+from relay.operator.certificates import Certificates
+from relay.operator.concerns import find_concerns, write_headline
+from relay.operator.state import Account, Disk, Hold, Listener, Moment, Outage, Queue, RelayState, Use
+from relay.operator.trouble import Troubles
+from relay.outcome import Outcome
+from relay.smtp.server import Server
+from relay.spool import WAITING, Room, Spool, State
+from relay.works.auth.authorizer import Authorizer
+from relay.works.pace.pacing import Pacing
+
+_DAY = 86400.0
+_NO_ROOM = "less is free on the spool's disk than keep_free, or it cannot be used"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a service that runs knows beside its spool."""
+
+    started: float  # seconds since the epoch
+    standing: Standing
+    pacing: Pacing
+    authorizer: Authorizer
+    server: Server
+    troubles: Troubles
+
+
+async def count_states(spool: Spool, held: Mapping[str, Outcome]) -> dict[State, int]:
+    """How many messages are in each state, in the order of a message's life.
+
+    Args:
+        spool: which counts them.
+        held: the accounts whose mail waits for a person: it is held, though its rows stand as queued.
+    """
+    found = await spool.counts()
+    counts = {state: found.get(state, 0) for state in State}
+    if held:
+        for state, count in (await spool.count_waiting(held)).items():
+            # Counted a moment later: what went meanwhile is in neither.
+            moved = min(count, counts[state])
+            counts[state] -= moved
+            counts[State.HELD] += moved
+    return counts
+
+
+def explain_room(room: Room) -> str:
+    """Why new mail is not taken; "" when it is."""
+    return "" if room.accepting else room.trouble or _NO_ROOM
+
+
+class Reader:
+    """Reads the state."""
+
+    def __init__(
+        self, spool: Spool | None, store: GrantStore, clock: Clock, live: Live | None = None
+    ) -> None:
+        """Args:
+        spool: the messages; it is open. None where there is none.
+        store: the grants, read where no service runs.
+        clock: the clocks.
+        live: what a running service knows; None: it does not run.
+        """
+        self._spool = spool
+        self._store = store
+        self._clock = clock
+        self._live = live
+        self._certificates = Certificates()
+
+    async def read(self, config: Config, *, sending: bool = False) -> RelayState:
+        """The state now.
+
+        Args:
+            config: the configuration.
+            sending: whether the courier works.
+
+        Raises:
+            SpoolError: the spool cannot be read.
+        """
+        now, live = Moment(self._clock.wall()), self._live
+        held = live.standing.held if live else {}
+        accounts = tuple(self._account(one, now) for one in config.account)
+        left = sorted(live.standing.holds.keys() - {one.name for one in accounts}) if live else []
+        accounts += tuple(self._left_account(name) for name in left)
+        queue = await self._queue(held) if self._spool else None
+        listeners = tuple(await self._listeners(config, now))
+        outage = self._outage()
+        disk = self._disk(config)
+        concerns = find_concerns(
+            now,
+            accounts,
+            listeners,
+            disk=disk,
+            queue=queue,
+            known=live.troubles.current if live else None,
+        )
+        health, headline = write_headline(concerns, outage, queue, running=live is not None, sending=sending)
+        return RelayState(
+            health=health,
+            headline=headline,
+            hostname=config.hostname,
+            version=__version__,
+            now=now,
+            started=Moment(live.started) if live else None,
+            sending=sending,
+            outage=outage,
+            requests=Use(*live.pacing.use()) if live else None,
+            disk=disk,
+            queue=queue,
+            accounts=accounts,
+            listeners=listeners,
+            concerns=concerns,
+        )
+
+    async def _queue(self, held: Mapping[str, Outcome]) -> Queue:
+        assert self._spool is not None  # noqa: S101 - asked by the only caller
+        counts = await count_states(self._spool, held)
+        # By state: each is the first of an index, and all four together would be sorted.
+        firsts = [await self._spool.list((state,), 1) for state in WAITING if counts[state] or held]
+        oldest = min((one[0].arrival for one in firsts if one), default=None)
+        return Queue(
+            counts, sum(counts[state] for state in WAITING), None if oldest is None else Moment(oldest)
+        )
+
+    def _disk(self, config: Config) -> Disk | None:
+        if self._spool is None:
+            return None
+        room = self._spool.room()
+        return Disk(room.free, config.spool.keep_free, room.accepting, explain_room(room))
+
+    def _outage(self) -> Outage | None:
+        found = self._live.standing.outage if self._live else None
+        if found is None:
+            return None
+        return Outage(found.outcome.reason, Moment(found.since), Moment(found.next_probe))
+
+    def _account(self, account: model.Account, now: Moment) -> Account:
+        live = self._live
+        if live is None:
+            return Account(
+                account.name, account.address, account.default, grants.read(self._store, account, now)
+            )
+        grant = grants.look(live.authorizer, live.standing, account, now)
+        minute, day = live.pacing.use_of(account.name)
+        hold = self._hold(live.standing, account.name)
+        return Account(account.name, account.address, account.default, grant, hold, Use(*minute), Use(*day))
+
+    def _left_account(self, name: str) -> Account:
+        """Mail waits for it, and it is not in the configuration."""
+        hold = self._hold(self._live.standing, name) if self._live else None
+        return Account(name, "", default=False, grant=grants.NONE, hold=hold)
+
+    @staticmethod
+    def _hold(standing: Standing, name: str) -> Hold | None:
+        hold = standing.holds.get(name)
+        if hold is None:
+            return None
+        probe, outcome = standing.next_probe(name), hold.outcome
+        return Hold(
+            outcome.reason,
+            outcome.status,
+            Moment(hold.since),
+            hold.held,
+            None if probe is None else Moment(probe),
+        )
+
+    async def _listeners(self, config: Config, now: Moment) -> Sequence[Listener]:
+        looked: list[tuple[model.Listener, str, int | None]]
+        if self._live:
+            looked = [(one, _name(one, *at), count) for one, at, count in self._live.server.look()]
+        else:
+            looked = [(one, one.address, None) for one in config.listener]
+        expiries = await self._certificates.read(one.certificate_file for one, *_ in looked)
+        return [
+            _listener(one, address, sessions, expiries.get(one.certificate_file), now)
+            for one, address, sessions in looked
+        ]
+
+
+def _name(listener: model.Listener, host: str, port: int) -> str:
+    """As it listens; a port of 0 was chosen by the system."""
+    real = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return real if listener.address.endswith(":0") else listener.address
+
+
+def _listener(
+    listener: model.Listener, address: str, sessions: int | None, expires: float | None, now: float
+) -> Listener:
+    remarks = []
+    if listener.tls != "none" and listener.tls_profile == "legacy":
+        remarks.append("legacy: TLS 1.0 is allowed")
+    if listener.auth != "off" and listener.auth_without_tls:
+        remarks.append("passwords may come in plain text")
+    return Listener(
+        address=address,
+        tls=listener.tls,
+        auth=listener.auth,
+        networks=tuple(map(str, listener.networks)),
+        sessions=sessions,
+        remarks=tuple(remarks),
+        certificate_file=listener.certificate_file if listener.tls != "none" else "",
+        certificate_expires=None if expires is None else Moment(expires),
+        certificate_days=None if expires is None else int((expires - now) // _DAY),
+    )
