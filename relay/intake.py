@@ -19,7 +19,8 @@ from relay.conversion.effort import costs_little
 from relay.courier import Courier
 from relay.envelope import Envelope, Submission
 from relay.host.content import ContentWriter
-from relay.message import originator_address
+from relay.mail import Unconvertible
+from relay.message import check_options, originator_address
 from relay.reply import Reply, Verdict
 from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, State
 
@@ -117,10 +118,11 @@ class Intake:
         content = submission.content
         # A file is mapped and read, and a hostile field takes its time: not in the event loop.
         inline = content.path is None and costs_little(content.data or b"")
-        account = self._choose(submission) if inline else await asyncio.to_thread(self._choose, submission)
-        if account is None:
+        look = self._look
+        account = look(submission) if inline else await asyncio.to_thread(look, submission)
+        if isinstance(account, Reply):
             submission.content.discard()
-            return reply.NO_ACCOUNT
+            return account
         try:
             wait = 0.0 if submission.hold else self._patience(envelope, account.name)
             queue_id = await self._spool.put(submission, account.name, waits=wait > 0)
@@ -183,13 +185,20 @@ class Intake:
             return reply.refused(known.status, known.reason, queue_id)
         return reply.queued(queue_id)
 
-    def _choose(self, submission: Submission) -> Account | None:
+    def _look(self, submission: Submission) -> Account | Reply:
+        """The account that sends the message, or why it is refused."""
         envelope = submission.envelope
         rules = find_rules(self._current.config, envelope)
         with submission.content.map() as content:
-            return choose_account(
+            account = choose_account(
                 self._current.config, rules, lambda: originator_address(content), envelope.reverse_path
             )
+            if rules.options_by_field:
+                try:
+                    check_options(content)
+                except Unconvertible as error:
+                    return reply.refused(error.status, error.reason)
+        return account or reply.NO_ACCOUNT
 
 
 _Same = tuple[str, str | None, str, tuple[str, ...], str]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,20 @@ class Loss:
     added: str = ""  # the text that was put into the body for it, exactly
 
 
+# As the API spells them; "" is none. Restricted and Confidential mail cannot leave the company.
+SecurityLevel = Literal["", "General", "Restricted", "Confidential", "Non-business"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a message asks for by its own fields; None: it does not say."""
+
+    security_level: SecurityLevel | None = None
+    send_separately: bool | None = None
+    save_sent: bool | None = None
+    tracking: bool | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """A message understood: what a person at a mail program would see."""
@@ -82,6 +97,7 @@ class Mail:
     attachments: tuple[Attachment, ...] = ()
     losses: tuple[Loss, ...] = ()
     rest: Rest | None = None  # of a body that is too long to be held
+    options: Options = Options()  # where the configuration lets the message choose
 
 
 class Unconvertible(Exception):  # noqa: N818 - a property of the message, not an error of ours
@@ -111,7 +127,7 @@ class Conversion:
     save_sent: bool = True
     tracking: bool = False
     send_separately: bool = False
-    security_level: str = ""
+    security_level: SecurityLevel = ""
     recipients_per_mail: int = 500  # 0: no limit
     attachment_limit: int = 20 * 1024 * 1024  # decoded octets, all together; 0: no limit
     no_subject: str = "(no subject)"
@@ -119,6 +135,7 @@ class Conversion:
     delivery_options: bool = False  # the envelope's: NOTIFY, RET, ENVID or ORCPT were given (RFC 3461)
     reverse_path: str = ""  # the envelope's; "" is the null one
     envelope: tuple[str, ...] = ()  # all its recipients, where an earlier attempt has served some of them
+    options_by_field: bool = False  # the message may choose its options by X-Works fields
     own_name_only: bool = False  # the From's display name may hold no address but the From's own
     bcc_only_to_account: bool = False  # several Bcc and nobody else: `to` is the account's own address
 
@@ -172,6 +189,7 @@ KINDS: Mapping[str, Kind] = {
     "partial": Kind("a fragment of a larger message", policies=_UNNOTED),
     "resource-fork": Kind("the Macintosh half of a file", weight=USUAL, policies=_UNNOTED),
     "list-fields": Kind("fields of a mailing list", policies=_UNNOTED),
+    "options": Kind("X-Works fields, where a message may not choose its options", policies=_UNNOTED),
     "priority": Kind("importance, priority or sensitivity", policies=_NOTED),
     "receipt-request": Kind("a request for a receipt", policies=_NOTED),
 }

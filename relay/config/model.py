@@ -42,7 +42,7 @@ from relay.config.fields import (
 )
 from relay.config.networks import Network, find_wide
 from relay.config.units import Schedule, parse_size
-from relay.mail import Policy
+from relay.mail import Policy, SecurityLevel
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 # Base64 with its line ends takes 1.37 times the octets; the rest is for texts and fields.
@@ -95,7 +95,7 @@ class Account(Section):
     save_sent: Flag = Field(default=True, description="keep a copy in Sent")
     tracking: Flag = Field(default=False, description="read tracking")
     send_separately: Flag = Field(default=False, description="one message for each recipient")
-    security_level: Literal["", "General", "Restricted", "Confidential", "Non-business"] = ""
+    security_level: SecurityLevel = ""
     mails_per_minute: Count = Field(60, description="the mailbox's limit; 0: no limit")
     recipients_per_day: Count = Field(20_000, description="in 24 hours; 0: no limit")
 
@@ -126,6 +126,7 @@ class Listener(Section):
     may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
     require_tls: Flag = Field(default=False, description="530 before TLS, with or without a login")
     wait: Wait = Field("", description="as in [delivery], for whoever comes here; empty: as there")
+    options_by_field: Flag = Field(default=False, description="X-Works fields choose a message's options")
 
     @field_validator("networks")
     @classmethod
@@ -185,6 +186,7 @@ class User(Section):
     messages_per_hour: Count | None = Field(None, description="absent: as in [limits]; 0: no limit")
     user_name: str = Field("", description="the sender's display name; empty: the account's, or the From's")
     wait: Wait = Field("", description="as in [delivery]; empty: the device's, or the listener's")
+    options_by_field: Flag = Field(default=False, description="X-Works fields choose a message's options")
 
     @field_validator("certificate")
     @classmethod
@@ -205,6 +207,7 @@ class Device(Section):
     require_tls: Flag = Field(default=False, description="530 before TLS")
     user_name: str = Field("", description="the sender's display name; empty: the account's, or the From's")
     wait: Wait = Field("", description="as in [delivery]; empty: the listener's")
+    options_by_field: Flag = Field(default=False, description="X-Works fields choose a message's options")
 
 
 class Delivery(Section):

@@ -41,6 +41,11 @@ class Rules:
         return tuple(one.may_send_as for one in self._each() if one.may_send_as is not None)
 
     @property
+    def options_by_field(self) -> bool:
+        """Whether a message may choose its options by X-Works fields."""
+        return any(one.options_by_field for one in self._each())
+
+    @property
     def require_tls(self) -> bool:
         """Whether mail is taken over TLS only."""
         return any(one.require_tls for one in (self.device, self.listener) if one)

@@ -8,10 +8,22 @@ answer.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import astuple, dataclass
+from typing import Any, get_args
 
-from relay.mail import KINDS, Address, Attachment, Leaf, Loss, Mail, Rest, Unconvertible, make_loss
+from relay.mail import (
+    KINDS,
+    Address,
+    Attachment,
+    Leaf,
+    Loss,
+    Mail,
+    Options,
+    Rest,
+    SecurityLevel,
+    Unconvertible,
+    make_loss,
+)
 from relay.message.long import is_codec_of_rest
 from relay.message.names import make_one_line
 
@@ -25,6 +37,7 @@ _MOST_LOSSES = 10_000
 _LONGEST = 1000  # characters of a name, a subject or a detail
 _LONGEST_ADDED = 1024 * 1024  # of what a loss has put into the body
 _LONGEST_REASON = 300
+_SWITCHES = 3  # options that are yes or no
 _ENCODINGS = {"base64", "quoted-printable", "7bit", "8bit", "binary"}
 
 
@@ -66,6 +79,7 @@ def write_mail(mail: Mail, asked: Asked) -> tuple[bytes, list[bytes]]:
             for one in mail.attachments
         ],
         "losses": [[one.loss, one.detail[:_LONGEST], one.added] for one in mail.losses],
+        "options": list(astuple(mail.options)),
         "rest": mail.rest and [mail.rest.start, mail.rest.end, mail.rest.length, mail.rest.codec],
     }
     head = json.dumps(told).encode()
@@ -137,6 +151,7 @@ class _Reader:
             cc=self._read_recipients(told["cc"]),
             attachments=tuple(self._read_file(*_list(one, 6)) for one in files),
             losses=tuple(_read_loss(*_list(one, 3)) for one in losses),
+            options=_read_options(*_list(told["options"], 4)),
             rest=None if told["rest"] is None else self._read_rest(*_list(told["rest"], 4)),
         )
         _require(self._at == len(self._made))
@@ -189,6 +204,12 @@ class _Reader:
 
 def _read_loss(name: Any, detail: Any, added: Any) -> Loss:
     return make_loss(_text(name), make_one_line(_text(detail)), _text(added, _LONGEST_ADDED))
+
+
+def _read_options(level: Any, *switches: Any) -> Options:
+    _require(level is None or level in get_args(SecurityLevel))
+    _require(len(switches) == _SWITCHES and all(one is None or isinstance(one, bool) for one in switches))
+    return Options(level, *switches)
 
 
 def _require(holds: bool) -> None:  # noqa: FBT001 - as an assertion is

@@ -175,6 +175,7 @@ def conversion(config: Config, account: Account | None, rules: Rules) -> Convers
         losses=config.losses,
         user_name=rules.user_name,
         own_name_only=bool(rules.may_send_as),
+        options_by_field=rules.options_by_field,
     )
     if account is None:
         return common

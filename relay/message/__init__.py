@@ -6,6 +6,7 @@ decoding     a part's octets and what is wrong with them; base64_lines: which li
 hints        raw fields read by the charsets that the message declares elsewhere
 body         which parts are the body, which are files
 parse        both put together: a Mail
+options      what a message asks for by fields of its own: security level, tracking …
 recipients   envelope and destination fields → to, cc, bcc of each request
 convert      the losses settled as the configuration says, the requests made
 payload      the JSON body as a stream of known length
@@ -15,6 +16,7 @@ from relay.mail import KINDS, find_problems, make_loss
 from relay.message.convert import (
     Converted,
     Request,
+    check_options,
     convert,
     destinations,
     make_mail,
@@ -30,6 +32,7 @@ __all__ = [
     "Converted",
     "Payload",
     "Request",
+    "check_options",
     "convert",
     "destinations",
     "find_problems",

@@ -4,10 +4,10 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from relay.envelope import Buffer
-from relay.mail import Address, Conversion, Loss, Mail, Unconvertible, make_loss
+from relay.mail import Address, Conversion, Loss, Mail, Options, Unconvertible, make_loss
 from relay.message import limits
 from relay.message.addresses import read_addresses
 from relay.message.dumping import dump
@@ -15,6 +15,7 @@ from relay.message.fields import Fields, find_start, read_fields
 from relay.message.header import Header, read_header
 from relay.message.names import cut_units, make_one_line
 from relay.message.notes import find_language, say_unreadable
+from relay.message.options import find_options, read_options
 from relay.message.parse import Understood, parse
 from relay.message.payload import Payload, make_payload
 from relay.message.recipients import assign, find_own
@@ -81,17 +82,34 @@ def make_mail(
     mail = _name_sender(mail, conversion)
     _check_size(mail, conversion)
     to, cc = (find_own(shown, forward_paths) for shown in (mail.to, mail.cc))
-    return replace(mail, to=to, cc=cc)
+    options = read_options(understood.header.options) if conversion.options_by_field else Options()
+    return replace(mail, to=to, cc=cc, options=options)
 
 
 def make_requests(mail: Mail, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
     """The requests that send a mail to its envelope's recipients, and to nobody else."""
+    conversion = _apply(mail.options, conversion)
     body = dump(mail.body)
     requests = tuple(
         Request(one.serves, make_payload(mail, one, conversion, body))
         for one in assign(mail.to, mail.cc, forward_paths, conversion)
     )
     return Converted(requests, mail.losses)
+
+
+def _apply(options: Options, conversion: Conversion) -> Conversion:
+    chosen = {name: value for name, value in asdict(options).items() if value is not None}
+    return replace(conversion, **chosen)
+
+
+def check_options(content: Buffer) -> None:
+    """Look at the fields by which a message chooses its options.
+
+    Raises:
+        Unconvertible: a value is wrong (5.6.0), or a limit is passed.
+    """
+    fields = read_fields(content, find_start(content), len(content))[0]
+    read_options(find_options(fields))
 
 
 def _name_sender(mail: Mail, conversion: Conversion) -> Mail:
@@ -185,7 +203,7 @@ def _read_header(content: Buffer) -> Header:
     except (Unconvertible, budget.TooDearError):
         raise
     except Exception:  # noqa: BLE001 - a fault of ours must not cost anybody a message
-        return Header("", (), (), (), (), (), (), ())
+        return Header("", (), (), (), (), (), (), (), ())
 
 
 def _check_size(mail: Mail, conversion: Conversion) -> None:

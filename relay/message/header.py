@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from relay.mail import Address, Leaf
-from relay.message import limits
+from relay.message import limits, options
 from relay.message.addresses import read_addresses, read_words
 from relay.message.fields import Field, Fields
 from relay.message.names import make_one_line
@@ -12,7 +12,8 @@ from relay.message.text.encoded_words import decode_unstructured, is_cut, is_gue
 
 _MOST_LINES = 5  # fields of one loss that can be kept in the body
 _LONGEST_LINE = 500  # characters
-BLIND = {"bcc", "resent-bcc"}  # never shown to anybody (RFC 5322 §3.6.3, §3.6.6)
+# Never shown to anybody: blind recipients (RFC 5322 §3.6.3, §3.6.6), and what the message says to us alone.
+HIDDEN = frozenset({"bcc", "resent-bcc"}) | options.NAMES
 _CARRIED = {"from", "to", "cc", "bcc", "subject", "reply-to", "mime-version"}
 _DESTINATIONS = {"to", "cc", "bcc"}
 _RESENT = {
@@ -47,18 +48,16 @@ class Header:
     to: tuple[Address, ...]
     cc: tuple[Address, ...]
     bcc: tuple[Address, ...]
+    options: tuple[tuple[str, bytes], ...]  # the fields by which it chooses them: name and value
     lost: tuple[tuple[str, str, tuple[Field, ...]], ...]  # name of the loss, detail, the first fields to show
 
 
 def find_visible(fields: Fields, end: int, start: int = -1) -> Leaf | tuple[Leaf, ...]:
-    """The ranges of a message or part from its first field on but for its Bcc fields; from `start` if given.
-
-    No recipient is shown those (RFC 5322 §3.6.3).
-    """
+    """The ranges of a message or part from its first field on, or from `start`, without its hidden fields."""
     first = start if start >= 0 else min((field.start for field in fields), default=end)
-    blind = [field for field in fields if field.name in BLIND]
-    starts = [first, *(field.end for field in blind)]
-    ends = [*(field.start for field in blind), end]
+    hidden = [field for field in fields if field.name in HIDDEN]
+    starts = [first, *(field.end for field in hidden)]
+    ends = [*(field.start for field in hidden), end]
     leaves = tuple(Leaf(start, end, "binary") for start, end in zip(starts, ends, strict=True))
     return leaves[0] if len(leaves) == 1 else leaves
 
@@ -82,6 +81,7 @@ def read_header(fields: Fields) -> Header:
         to=found["to"],
         cc=found["cc"],
         bcc=found["bcc"],
+        options=options.find_options(fields),
         lost=tuple(_find_losses(fields, is_sender_lost=_specs(found["sender"]) != _specs(found["from"]))),
     )
 
@@ -116,7 +116,7 @@ def _find_losses(fields: Fields, *, is_sender_lost: bool) -> Iterable[tuple[str,
         if name := _classify(field.name, field.value):
             found.setdefault(name, []).append(field)
     for name, lost in found.items():
-        shown = [field for field in lost if field.name not in BLIND]
+        shown = [field for field in lost if field.name not in HIDDEN]
         yield name, ", ".join(dict.fromkeys(field.name for field in lost))[:200], tuple(shown[:_MOST_LINES])
 
 
@@ -126,7 +126,7 @@ def format_field(field: Field) -> str:
 
 
 def _classify(name: str, value: bytes) -> str:
-    if name in _CARRIED or name.startswith("content-"):
+    if name in _CARRIED or name in options.NAMES or name.startswith("content-"):
         return ""
     if name in _NAMED:
         return _NAMED[name]

@@ -19,7 +19,7 @@ from relay.mail import (
     refuse_loss,
 )
 from relay.message.fields import find_start, read_fields
-from relay.message.header import BLIND, Header, find_visible, format_field
+from relay.message.header import HIDDEN, Header, find_visible, format_field
 from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, keep_apart, make_one_line
 from relay.message.notes import find_language, format_address, put_first, say_enclosed, say_reply_to
 from relay.message.parse import Understood
@@ -80,14 +80,14 @@ def _add_original(attachments: tuple[Attachment, ...], content: Buffer) -> tuple
 
 
 def attach_original(content: Buffer) -> Attachment:
-    """The whole message as a file, but for its own Bcc fields: no recipient is shown them (RFC 5322 §3.6.3).
+    """The whole message as a file, but for its own fields that no recipient is shown.
 
     Raises:
         Unconvertible: a limit on the octets of its fields is passed (5.6.0).
     """
     fields, _ = read_fields(content, find_start(content), len(content))
     leaves = find_visible(fields, len(content), start=0)
-    size = len(content) - sum(field.end - field.start for field in fields if field.name in BLIND)
+    size = len(content) - sum(field.end - field.start for field in fields if field.name in HIDDEN)
     return Attachment("message.eml", "message/rfc822", leaves, size)
 
 
@@ -111,6 +111,9 @@ def _find(
     for name, detail, fields in header.lost:
         lines = tuple(map(format_field, fields)) if policy_of(name, conversion.losses) is Policy.KEEP else ()
         found.append(_Found(name, detail, lines))
+    if header.options and not conversion.options_by_field:
+        names = dict.fromkeys(name.title() for name, _ in header.options)
+        found.append(_Found("options", ", ".join(names)))
     found += _find_others(header, (*forward_paths, *conversion.envelope))
     if not find_own(header.to, forward_paths) and (moved := find_own(header.cc, forward_paths)):
         found.append(_Found("cc-moved", _list(moved)))

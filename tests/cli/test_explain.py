@@ -156,3 +156,17 @@ def test_the_account_is_the_one_that_a_session_would_take(run, tmp_path):
     assert explain("--client", "192.168.1.50") == "printer"
     assert explain("--client", "192.168.1.50", "--user", "u") == "erp"
     run("-", "--config", str(tmp_path / "relay.toml"), "--user", "none", stdin=message, code=64)
+
+
+def test_options_by_field_are_those_of_a_session(run, tmp_path):
+    (tmp_path / "relay.toml").write_text('[[device]]\naddress = "192.168.1.50"\noptions_by_field = true\n')
+    message = b"To: a@example.com\r\nX-Works-Tracking: yes\r\n\r\nx"
+    arguments = ("-", "--json", "--config", str(tmp_path / "relay.toml"))
+    plain = json.loads(run(*arguments, stdin=message))
+    assert plain["request"]["isSaveTracking"] is False
+    assert "options" in [one["loss"] for one in plain["losses"]]
+    chosen = json.loads(run(*arguments, "--client", "192.168.1.50", stdin=message))
+    assert chosen["request"]["isSaveTracking"] is True
+    wrong = message.replace(b"yes", b"maybe")
+    refused = json.loads(run(*arguments, "--client", "192.168.1.50", stdin=wrong, code=65))
+    assert refused["error"] == {"status": "5.6.0", "reason": "X-Works-Tracking: expected yes or no"}

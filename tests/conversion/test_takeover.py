@@ -38,7 +38,7 @@ def answer(question, content):
         came = type(error).__name__
     made = came.encode()
     told = {"subject": "x", "body": len(made), "html": False, "user_name": "", "to": [], "cc": [],
-            "files": [], "losses": [], "rest": None}
+            "files": [], "losses": [], "options": [None] * 4, "rest": None}
     return json.dumps(told).encode(), [made]
 child.answer = answer
 os.read(0, 1)
@@ -130,6 +130,7 @@ def told(**changes) -> bytes:
         "cc": [],
         "files": [],
         "losses": [],
+        "options": [None] * 4,
         "rest": None,
     }
     return json.dumps({**answer, **changes}).encode()

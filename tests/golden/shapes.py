@@ -372,6 +372,7 @@ CASES |= {
         body=PLAIN,
     ),
     "sensitivity": mail("Subject: x", "Sensitivity: Company-Confidential", body=PLAIN),
+    "options": mail("Subject: x", "X-Works-Security-Level: Restricted", "X-Works-Tracking: yes", body=PLAIN),
     "reply-to-same-as-from": mail("Subject: x", "Reply-To: Sender <SENDER@example.com>", body=PLAIN),
     "bcc-field": mail("Subject: x", "Bcc: hidden@example.com", body=PLAIN),
     "message-id-brackets": mail("Subject: x", "Message-ID: <>", "Message-ID: <[x]>", body=PLAIN),
