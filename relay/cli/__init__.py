@@ -1,7 +1,8 @@
 """The commands. Each is a module of its own, imported only when it is asked for.
 
-Exit codes are those of sysexits.h: 64 usage, 65 bad data, 66 no input, 69 unavailable, 70 internal
-error, 73 cannot create, 74 output error, 75 temporary failure, 77 no permission, 78 configuration.
+Exit codes are those of sysexits.h: 64 usage, 65 bad data, 66 no input, 67 no such user, 69 unavailable,
+70 internal error, 73 cannot create, 74 output error, 75 temporary failure, 77 no permission, 78
+configuration.
 """
 
 import errno
@@ -36,8 +37,14 @@ _COMMANDS = {
     "certificate": "Make a self-signed certificate for a listener.",
 }
 
-EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE, EX_SOFTWARE = 64, 65, 66, 69, 70
+EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_NOUSER, EX_UNAVAILABLE, EX_SOFTWARE = 64, 65, 66, 67, 69, 70
 EX_CANTCREAT, EX_IOERR, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 73, 74, 75, 77, 78
+# What a link to this program is, by its name.
+_CALLED = {
+    "sendmail": ("sendmail",),
+    "mailq": ("sendmail", "-bp"),
+    "newaliases": ("sendmail", "-bi"),
+}
 # The streams are the only files without a name that a command writes to: what ails one of them.
 UNWRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 
@@ -94,9 +101,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def _arguments() -> list[str]:
-    # A link /usr/sbin/sendmail to this program is sendmail.
+    # A link /usr/sbin/sendmail to this program is sendmail, and mailq and newaliases come with it.
     called = os.path.basename(sys.argv[0])  # noqa: PTH119 - pathlib costs the help its speed
-    return ["sendmail", *sys.argv[1:]] if called == "sendmail" else sys.argv[1:]
+    return [*_CALLED.get(called, ()), *sys.argv[1:]]
 
 
 def _prepare_streams() -> None:

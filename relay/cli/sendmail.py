@@ -1,6 +1,7 @@
 """`relay sendmail`: stands in for /usr/sbin/sendmail, for cron and programs that know nothing else.
 
 It submits by SMTP, not through the spool, so that any user may call it and the listener's rules hold for all.
+The options are those of sendmail(8) as Debian's policy (§11.6) and the LSB have them.
 """
 
 import getopt
@@ -9,25 +10,39 @@ import os
 import smtplib
 import socket
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
 
 import click
 
-from relay.cli import EX_DATAERR, EX_TEMPFAIL, EX_USAGE, Failure
+from relay.cli import EX_DATAERR, EX_NOUSER, EX_TEMPFAIL, EX_USAGE, Failure
+from relay.cli.aliases import read_aliases, resolve
+from relay.cli.terminal import echo
 
-# Those of sendmail(8) as Postfix and Debian's alternatives take them; most have nothing to do here.
-_OPTIONS = "ABb:C:F:f:GhiL:mN:no:O:p:q:R:r:tUV:vX:"
+# Most have nothing to do here: the relay has no aliases to rebuild, and its queue runs by itself.
+_OPTIONS = "A:B:b:C:cD:e:F:f:GIh:iL:mN:nO:o:p:R:r:tUV:vX:x"
+_VALUE_WITHIN = ("-q", "-d")  # -q15m, -qRexample.com, -d8: what getopt cannot read; the value is optional
 _DEFAULT_SERVER = "127.0.0.1:25"
+_ALIASES = "/etc/aliases"
 _PATIENCE = 60.0  # seconds; the relay may wait ten for Works' answer
+_BLOCK = 64 * 1024
+_UNAVAILABLE = b"421 4.3.2 the relay is not running, try again later\r\n"
 
 
 @dataclass(slots=True)
 class _Wish:
     """What the command line asks for."""
 
-    reverse_path: str = ""
+    reverse_path: str | None = None  # None: the caller's own
+    full_name: str = ""
+    mode: str = "m"  # what -b says
     from_fields: bool = False
     dot_ends: bool = True
+    quiet: bool = False
+    verbose: bool = False
     recipients: list[str] = field(default_factory=list)
 
 
@@ -35,21 +50,94 @@ class _Wish:
 @click.option(
     "--server", metavar="HOST:PORT", help="The listener; else $RELAY_SENDMAIL_SERVER, else 127.0.0.1:25."
 )
+@click.option(
+    "--aliases",
+    "aliases_path",
+    metavar="FILE",
+    help="Whose root's mail is; else $RELAY_SENDMAIL_ALIASES, else /etc/aliases.",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-t] [-i] [-f ADDRESS] [RECIPIENT]…")
-def command(arguments: tuple[str, ...], server: str | None) -> None:
+def command(arguments: tuple[str, ...], server: str | None, aliases_path: str | None) -> None:
     """Take a message from standard input and send it, as sendmail(8) does.
 
     \b
     -t          recipients from the To, Cc and Bcc fields, beside those named
     -i, -oi     a line with a lone dot does not end the message
     -f ADDRESS  the envelope's sender; else user@host
+    -F NAME     the sender's name, where the message has no From field
+    -v          say what the relay answered
+    -bs         speak SMTP on standard input and output
+    -bp, -bi    what mailq and newaliases do: show the queue; nothing
 
-    Other options of sendmail are taken and ignored. Exits with 0 when the relay took the message, with 65
-    when it refused, with 75 when it should be tried again.
+    A recipient without a domain, such as root, is looked up in /etc/aliases. Other options of sendmail are
+    taken and ignored. Exits with 0 when the relay took the message, with 65 when it refused, with 67 when
+    nobody said whose a user's mail is, with 75 when it should be tried again.
     """  # noqa: D301 - \b is click's
     wish = _read_arguments(list(arguments))
-    if any(not one.isprintable() for one in (wish.reverse_path, *wish.recipients)):
-        raise click.UsageError("an address holds a control character")
+    where = _read_server(server or os.environ.get("RELAY_SENDMAIL_SERVER") or _DEFAULT_SERVER)
+    if wish.mode == "s":
+        _converse(where)
+    elif wish.mode == "m":
+        aliases = Path(aliases_path or os.environ.get("RELAY_SENDMAIL_ALIASES") or _ALIASES)
+        try:
+            _send(wish, where, aliases)
+        except Failure as failure:
+            if wish.quiet:
+                raise click.exceptions.Exit(failure.exit_code) from None
+            raise
+    elif wish.mode == "p":
+        from relay.cli.queue import command as queue
+
+        queue.main(["list"], prog_name="relay queue", standalone_mode=False)
+
+
+def _read_arguments(arguments: list[str]) -> _Wish:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept = [one for at, one in enumerate(arguments) if at >= end or not one.startswith(_VALUE_WITHIN)]
+    try:
+        options, recipients = getopt.gnu_getopt(kept, _OPTIONS)
+    except getopt.GetoptError as error:
+        raise click.UsageError(str(error)) from None
+    wish = _Wish(recipients=[one for word in recipients for one in word.split(",") if one])
+    for option, value in options:
+        _read_option(wish, option, value)
+    if len(kept) < len(arguments) and wish.mode == "m" and not (wish.recipients or wish.from_fields):
+        wish.mode = "q"  # run the queue, which the relay does by itself
+    if any(not one.isprintable() for one in (wish.reverse_path or "", wish.full_name, *wish.recipients)):
+        raise click.UsageError("an address or a name holds a control character")
+    return wish
+
+
+def _read_option(wish: _Wish, option: str, value: str) -> None:
+    long_name, _, long_value = value.partition("=")
+    if option in ("-f", "-r"):
+        wish.reverse_path = value.strip("<>")
+    elif option == "-F":
+        wish.full_name = value
+    elif option == "-t" or (option, value) == ("-o", "t"):
+        wish.from_fields = True
+    elif option in ("-i", "-I") or (option, value) == ("-o", "i"):
+        wish.dot_ends = False
+    elif (option, long_name) == ("-O", "IgnoreDots"):
+        wish.dot_ends = long_value.lower() not in ("", "true", "t", "1", "yes", "y")
+    elif (option, value) in (("-o", "eq"), ("-e", "q")):
+        wish.quiet = True
+    elif option == "-v":
+        wish.verbose = True
+    elif option == "-b":
+        if value not in ("m", "s", "p", "i"):
+            raise click.UsageError(f"-b{value} is a mail server's mode; this only sends")
+        wish.mode = value
+
+
+def _read_server(where: str) -> tuple[str, int]:
+    host, colon, port = where.rpartition(":")
+    if not (colon and host and port.isdecimal()):
+        raise Failure(f"{where}: expected HOST:PORT, such as {_DEFAULT_SERVER}", EX_USAGE)
+    return host.strip("[]"), int(port)
+
+
+def _send(wish: _Wish, where: tuple[str, int], aliases: Path) -> None:
     content = _read_content(dot_ends=wish.dot_ends)
     if wish.from_fields:
         from relay.message import destinations
@@ -57,27 +145,44 @@ def command(arguments: tuple[str, ...], server: str | None) -> None:
         wish.recipients += [address.addr_spec for address in destinations(content)]
     if not wish.recipients:
         raise Failure("no recipient was named; use -t to read them from the message", EX_USAGE)
-    reverse_path = wish.reverse_path or f"{getpass.getuser()}@{socket.getfqdn()}"
-    where = server or os.environ.get("RELAY_SENDMAIL_SERVER") or _DEFAULT_SERVER
-    _submit(where, reverse_path, list(dict.fromkeys(wish.recipients)), content)
+    own = wish.reverse_path
+    if own is None or (own and "@" not in own):
+        own = f"{own or getpass.getuser()}@{socket.getfqdn()}"
+    if wish.full_name:
+        content = _name_sender(content, wish.full_name, own)
+    reply = _submit(where, own, _resolve(wish.recipients, aliases), content)
+    if wish.verbose:
+        echo(reply)
 
 
-def _read_arguments(arguments: list[str]) -> _Wish:
+def _resolve(recipients: list[str], path: Path) -> list[str]:
+    """All recipients as whole addresses, each once."""
+    if all("@" in one for one in recipients):
+        return list(dict.fromkeys(recipients))
     try:
-        options, recipients = getopt.gnu_getopt(arguments, _OPTIONS)
-    except getopt.GetoptError as error:
-        raise click.UsageError(str(error)) from None
-    wish = _Wish(recipients=[one for word in recipients for one in word.split(",") if one])
-    for option, value in options:
-        if option in ("-f", "-r"):
-            wish.reverse_path = value.strip("<>")
-        elif option == "-t":
-            wish.from_fields = True
-        elif option == "-i" or (option, value) == ("-o", "i"):
-            wish.dot_ends = False
-        elif option == "-b" and value != "m":
-            raise click.UsageError(f"-b{value} is a mail server's mode; this only sends")
-    return wish
+        aliases = read_aliases(path)
+    except OSError as error:
+        raise Failure(f"{path}: cannot be read ({error.strerror})", EX_TEMPFAIL) from None
+    found: list[str] = []
+    for recipient in recipients:
+        addresses = resolve(recipient, aliases)
+        if not addresses:
+            raise Failure(
+                f"{recipient}: whose mail is this? Write a line `{recipient}: name@example.com` into {path}",
+                EX_NOUSER,
+            )
+        found += addresses
+    return list(dict.fromkeys(found))
+
+
+def _name_sender(content: bytes, full_name: str, address: str) -> bytes:
+    """Add a From field with the name, unless the message says itself who it is from."""
+    from relay.message import originators
+
+    if originators(content):
+        return content
+    name = full_name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'From: "{name}" <{address}>\r\n'.encode() + content
 
 
 def _read_content(*, dot_ends: bool) -> bytes:
@@ -89,12 +194,10 @@ def _read_content(*, dot_ends: bool) -> bytes:
     return content
 
 
-def _submit(where: str, reverse_path: str, recipients: list[str], content: bytes) -> None:
-    host, colon, port = where.rpartition(":")
-    if not (colon and host and port.isdecimal()):
-        raise Failure(f"{where}: expected HOST:PORT, such as {_DEFAULT_SERVER}", EX_USAGE)
+def _submit(where: tuple[str, int], reverse_path: str, recipients: list[str], content: bytes) -> str:
+    """Send it, and give the relay's answer."""
     try:
-        with smtplib.SMTP(host.strip("[]"), int(port), timeout=_PATIENCE) as client:
+        with smtplib.SMTP(*where, timeout=_PATIENCE) as client:
             client.ehlo_or_helo_if_needed()
             client.command_encoding = "utf-8"
             utf8 = "" if all(one.isascii() for one in (reverse_path, *recipients)) else " SMTPUTF8"
@@ -102,10 +205,16 @@ def _submit(where: str, reverse_path: str, recipients: list[str], content: bytes
             _check("sender", *client.docmd(f"MAIL FROM:<{reverse_path}>{utf8}"))
             for recipient in recipients:
                 _check(recipient, *client.docmd(f"RCPT TO:<{recipient}>"))
-            _check("message", *client.data(content))
+            code, text = client.data(content)
+            _check("message", code, text)
+            return f"{code} {text.decode('utf-8', 'replace')}"
     except (OSError, ValueError, OverflowError, smtplib.SMTPException) as error:
-        why = getattr(error, "strerror", None) or error
-        raise Failure(f"{where}: {why}; is the relay running?", EX_TEMPFAIL) from None
+        raise _not_running(where, error) from None
+
+
+def _not_running(where: tuple[str, int], error: Exception) -> Failure:
+    why = getattr(error, "strerror", None) or error
+    return Failure(f"{where[0]}:{where[1]}: {why}; is the relay running?", EX_TEMPFAIL)
 
 
 def _check(subject: str, code: int, text: bytes) -> None:
@@ -114,3 +223,30 @@ def _check(subject: str, code: int, text: bytes) -> None:
         passing = code < 500  # noqa: PLR2004
         reason = f"{subject}: {code} {text.decode('utf-8', 'replace')}"
         raise Failure(reason, EX_TEMPFAIL if passing else EX_DATAERR)
+
+
+def _converse(where: tuple[str, int]) -> None:
+    """Join the caller, who speaks SMTP, and the listener, until the listener hangs up."""
+    try:
+        listener = socket.create_connection(where, _PATIENCE)
+    except (OSError, OverflowError) as error:
+        _write(sys.stdout.buffer, _UNAVAILABLE)
+        raise _not_running(where, error) from None
+    with listener:
+        listener.settimeout(None)  # the relay ends a session that is idle
+        threading.Thread(target=_pass_on, args=(listener,), daemon=True).start()
+        with suppress(ConnectionError):
+            while block := listener.recv(_BLOCK):
+                _write(sys.stdout.buffer, block)
+
+
+def _pass_on(listener: socket.socket) -> None:
+    with suppress(OSError):
+        while block := os.read(sys.stdin.fileno(), _BLOCK):
+            listener.sendall(block)
+        listener.shutdown(socket.SHUT_WR)
+
+
+def _write(stream: BinaryIO, octets: bytes) -> None:
+    stream.write(octets)
+    stream.flush()

@@ -1,6 +1,10 @@
 """The recipes of docs/programs.md, word for word but for the port."""
 
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 import unittest
 from pathlib import Path
 
@@ -88,3 +92,19 @@ def test_flask(outbox):
 def test_plain_python(outbox):
     assert run("plain-python", outbox.port)["refused"] == {}
     assert outbox[0]["userName"] == "Shop"
+
+
+@pytest.mark.skipif(not shutil.which("update-alternatives"), reason="NOT TESTED: no update-alternatives here")
+def test_debians_alternatives(tmp_path):
+    """The command of the page, below a folder: what it makes is called, and is the relay."""
+    (line,) = re.findall(r"^<!-- alternatives -->\n```sh\nsudo (.*?)\n```", PAGE, re.DOTALL | re.MULTILINE)
+    program = tmp_path / "opt/relay/bin/relay"
+    for folder in (program.parent, tmp_path / "usr/sbin", tmp_path / "usr/bin", tmp_path / "admin"):
+        folder.mkdir(parents=True)
+    program.write_text(f"#!{sys.executable}\nfrom relay.cli import main\nmain()\n")
+    program.chmod(0o755)
+    words = shlex.split(line.replace(" /", f" {tmp_path}/").replace("\\\n", ""))
+    own = ("--altdir", tmp_path, "--admindir", tmp_path / "admin", "--log", tmp_path / "log", "--quiet")
+    subprocess.run([words[0], *map(str, own), *words[1:]], check=True, capture_output=True)
+    for name, arguments in (("usr/bin/newaliases", ()), ("usr/sbin/sendmail", ("-bi",))):
+        assert subprocess.run([tmp_path / name, *arguments], check=False).returncode == 0
