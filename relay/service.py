@@ -24,6 +24,7 @@ from relay.intake import Intake
 from relay.notices import OperatorMail, Senders
 from relay.operator import control
 from relay.operator.accepting import Accepting
+from relay.operator.consents import Consents
 from relay.operator.doctor import Desk
 from relay.operator.learning import Learned
 from relay.operator.reading import Live, Reader
@@ -116,7 +117,9 @@ class Service:
         """What parts of the service can be asked besides the queue."""
         desk = Desk(lambda: self.config, self.server.recorder)
         learned = Learned(lambda: self.config, self.server.learning, self.spool, self.reload)
-        return desk.verbs | learned.verbs | {"troubles": self._list_troubles, "state": self._tell_state}
+        consents = Consents(lambda: self.config, self.grants)
+        own = {"troubles": self._list_troubles, "state": self._tell_state}
+        return desk.verbs | learned.verbs | consents.verbs | own
 
     async def _tell_state(self) -> dict[str, Any]:
         """How the relay is."""

@@ -1,7 +1,7 @@
 """What several commands begin with: the configuration, the running service, or the spool."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,16 +52,45 @@ def become_owner(path: Path) -> None:
         raise Failure(str(error), EX_NOPERM) from None
 
 
-def read_app_config(path: str | None) -> Config:
-    """The configuration, for a command that needs the app's registration; exit code 78 without it."""
-    config = read_config(path)
+def require_app(config: Config) -> None:
+    """See that the app's registration is there; exit code 78 without it."""
     works = config.works
-    needed = {"client_id": works.client_id, "client_secret": works.client_secret.get_secret_value()}
-    if missing := [
-        f"works.{name}: is missing; the Developer Console shows it" for name, v in needed.items() if not v
-    ]:
-        raise Failure("\n".join(missing), EX_CONFIG)
-    return config
+    if not works.client_id:
+        raise Failure("works.client_id: is missing; the Developer Console shows it", EX_CONFIG)
+    if not works.client_secret.get_secret_value():
+        raise Failure(
+            "works.client_secret: is missing; start the relay, which has it, or put it into the file "
+            "client_secret beside relay.toml, to be read by root alone",
+            EX_CONFIG,
+        )
+
+
+def ask_consents(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
+    """Have the running service, which has the app's secret, deal with a consent; or do it here."""
+    from relay.grants import GrantError
+    from relay.operator import control
+    from relay.operator.consents import Consents
+    from relay.stores import open_grants
+
+    try:
+        return asyncio.run(control.call(config.state_dir / "control.sock", verb, **arguments))
+    except control.NotRunning:
+        pass
+    except control.NotAllowed as error:
+        raise Failure(str(error), EX_NOPERM) from None
+    except control.Refused as error:
+        raise Failure(str(error), EX_UNAVAILABLE) from None
+    require_app(config)
+    consents = Consents(lambda: config, open_grants(config))
+    try:
+        return asyncio.run(_answer(consents.verbs[verb](**arguments)))
+    except control.Refused as error:
+        kept = not isinstance(error.__cause__, GrantError)
+        raise Failure(str(error), EX_UNAVAILABLE if kept else EX_CANTCREAT) from None
+
+
+async def _answer(verb: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    return await verb
 
 
 def choose_account(config: Config, name: str) -> Account:

@@ -14,9 +14,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx2 as httpx
 import pytest
 
+from relay.config.load import load
 from relay.console.server import serving
 from relay.sandbox import Sandbox, Settings
 from relay.sandbox.answers import Refusal
+from relay.service import Service
 from relay.works.auth.files import FileGrants
 from tests.support.ports import free_port
 
@@ -59,10 +61,12 @@ class Machine:
             *command, stdin=pipe, stdout=pipe, stderr=pipe, env=env | environment
         )
 
-    async def consent(self, *words, **form):
+    async def consent(self, *words, says_url=True, **form):
         """`relay login --paste`, and a person who agrees: what the command said."""
         process = await self.relay("login", "scanner", "--paste", *words)
         url = (await process.stdout.readline()).decode().strip()
+        if not says_url:
+            return await ended(process)
         process.stdin.write((await click(url, **form)).encode() + b"\n")
         return await ended(process)
 
@@ -105,7 +109,7 @@ async def follow(location):
 
 
 async def ended(process):
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, out.decode(), err.decode()
 
 
@@ -191,10 +195,49 @@ async def test_a_bad_paste_is_a_sentence(tmp_path, pasted, said):
         process = await one.relay("login", "scanner", "--paste")
         await process.stdout.readline()
         process.stdin.write(pasted.encode() + b"\n")
+        process.stdin.write_eof()
         status, _, err = await ended(process)
         assert status == 69
         assert said in err
         assert "Traceback" not in err
+
+
+async def test_a_bad_paste_is_asked_for_again(tmp_path):
+    """It gave up after one, and the member had to log in anew."""
+    async with machine(tmp_path) as one:
+        process = await one.relay("login", "scanner", "--paste")
+        url = (await process.stdout.readline()).decode().strip()
+        location = await click(url)
+        for pasted in ("", url, "http://localhost/callback?code=x&state=y", "no-such-code", location):
+            process.stdin.write(pasted.encode() + b"\n")
+        status, _, err = await ended(process)
+        assert status == 0, err
+        assert err.count("Then paste") == 5
+        assert one.grant is not None
+
+
+async def test_the_running_relay_makes_the_exchange(tmp_path):
+    """`relay login scanner`, as every mail says it, asked root for a secret that the service has."""
+    async with machine(tmp_path) as one:
+        config = load(one.path, {}, learned=False)
+        service = Service(config.model_copy(update={"listener": (), "hostname": "relay.test"}))
+        one.path.write_text(one.path.read_text().replace("sandbox-secret", ""))
+        await service.start()
+        try:
+            status, _, err = await one.consent()
+            assert status == 0, err
+            assert one.grant is not None
+            assert (await one.consent(login_id="erp@example.com"))[0] == 0
+            code, _, err = await ended(await one.relay("logout", "scanner"))
+            assert (code, one.grant) == (0, None), err
+            assert "revoked and forgotten" in err
+            code, _, err = await ended(await one.relay("logout", "scanner"))
+            assert code == 66
+        finally:
+            await service.stop()
+        status, _, err = await one.consent("--wait", "1", says_url=False)
+        assert status == 78
+        assert "start the relay, which has it" in err
 
 
 async def test_a_wrong_secret_is_named_and_not_shown(tmp_path):

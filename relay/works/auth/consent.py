@@ -43,7 +43,11 @@ class ConsentError(Exception):
 
 
 class OtherAnswerError(ConsentError):
-    """An answer that belongs to no question of ours: a stale one, or a stranger's."""
+    """What came back answers no question of ours: a stale answer, a stranger's, or none at all."""
+
+
+class CodeRefusedError(ConsentError):
+    """The code is not one that can be exchanged: another answer to the same question may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,12 @@ def read_redirect(text: str, state: str, *, bare_code: bool = False) -> str:
         return text.removeprefix("code=")
     fields = parse_qs(urlsplit(text).query or text.rpartition("?")[2], max_num_fields=50)
     if not hmac.compare_digest(fields.get("state", [""])[0].encode(), state.encode()):
-        raise OtherAnswerError("this is not the answer to the URL above: its state does not fit; start again")
+        raise OtherAnswerError("this is not the answer to the URL above: its state does not fit")
     if error := fields.get("error", [""])[0]:
         raise ConsentError(_REFUSALS.get(error, "the authorization server refused the consent"))
     code = fields.get("code", [""])[0]
     if not code or len(code) > _LONGEST_CODE:
-        raise ConsentError("there is no code in it; copy the whole address that the browser ended at")
+        raise OtherAnswerError("there is no code in it; copy the whole address that the browser ended at")
     return code
 
 
@@ -101,6 +105,11 @@ async def complete(works: Works, server: AuthServer, code: str, verifier: str) -
     try:
         tokens = await server.redeem(code, verifier)
     except TokenError as error:
+        if error.refused and error.failure is not Failure.APP_REFUSED:
+            raise CodeRefusedError(
+                f"the code is used, too old, or not this app's ({error.diagnostic}); "
+                "open the URL again for another"
+            ) from None
         raise ConsentError(_explain(error)) from None
     if tokens.refresh_token is None:
         raise ConsentError("the authorization server gave no refresh token; look at the app's settings")
@@ -121,9 +130,20 @@ async def complete(works: Works, server: AuthServer, code: str, verifier: str) -
 def _explain(error: TokenError) -> str:
     if error.failure is Failure.APP_REFUSED:
         return f"works.client_id or works.client_secret is wrong ({error.diagnostic})"
-    if error.refused:
-        return f"the code is used, too old, or not this app's ({error.diagnostic}); start again"
     return f"the authorization server cannot be used ({error.diagnostic}); `relay check` says why"
+
+
+def check_mailbox(address: str, grant: Grant, *, any_mailbox: bool) -> None:
+    """See that it was the owner of this mailbox who consented, where that is known.
+
+    Raises:
+        ConsentError: it was another member, and that is not meant.
+    """
+    if grant.whose and grant.whose.lower() != address.lower() and not any_mailbox:
+        raise ConsentError(
+            f"{grant.whose} consented, but the account's address is {address}: "
+            "log in as that member, or use --any-mailbox if this is meant"
+        )
 
 
 async def _ask_whose(works: Works, grant: Grant) -> str:

@@ -121,8 +121,7 @@ class RedirectServer:
         except OtherAnswerError as error:
             return Page(400, f"No consent: {error}.")  # it must not end the wait
         except ConsentError as error:
-            if "error=" in target:
-                self._codes.put(error)
+            self._codes.put(error)
             return Page(400, f"No consent: {error}.")
         self._codes.put(code)
         return Page(200, "Thank you. The relay has the consent; look at its window. This one can be closed.")

@@ -1,0 +1,125 @@
+"""The verbs of consent: the running service has the app's secret, and exchanges what a browser brought back.
+
+So `relay login` needs no secret. Without a service the command does the same with the secret that it finds.
+The flow is imported when it is asked for: the HTTP library comes with it, without which a relay can begin.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from relay.config.model import Account, Config
+from relay.grants import Grant, GrantError, GrantStore
+from relay.operator.verbs import Refused
+from relay.works.auth.oauth import AuthServer
+
+Answer = dict[str, Any]
+
+
+class Consents:
+    """Begins and ends the consent of an account, by the configuration of the moment."""
+
+    def __init__(self, config: Callable[[], Config], store: GrantStore) -> None:
+        self._config = config
+        self._store = store
+        self.verbs: dict[str, Callable[..., Awaitable[Answer]]] = {
+            "login_begin": self.login_begin,
+            "login": self.login,
+            "logout": self.logout,
+        }
+
+    async def login_begin(self, account: str) -> Answer:
+        """What a person has to open, and the two secrets that the answer to it belongs to.
+
+        Raises:
+            Refused: there is no such account.
+        """
+        from relay.works.auth.consent import AuthorizationRequest
+
+        config, request = self._config(), AuthorizationRequest.make()
+        url = AuthServer(config.works).authorize_url(request.state, request.challenge)
+        return {
+            "url": url,
+            "state": request.state,
+            "verifier": request.verifier,
+            "redirect_url": config.works.redirect_url,
+            "address": self._find(account).address,
+        }
+
+    async def login(self, account: str, code: str, verifier: str, *, any_mailbox: bool = False) -> Answer:
+        """Exchange a code for a grant and keep it: whose it is, and whether that is sure.
+
+        Args:
+            account: its name.
+            code: what the browser brought back.
+            verifier: of the question that it answers.
+            any_mailbox: whether another member's consent is taken.
+
+        A code that is refused is no end: `again` says why, and the same question may be answered once more.
+
+        Raises:
+            Refused: it was not this mailbox's owner, Works refuses, or the grant cannot be kept.
+        """
+        from relay.works.auth.consent import CodeRefusedError, ConsentError, check_mailbox, complete, keep
+
+        config, chosen = self._config(), self._find(account)
+        try:
+            grant = await complete(config.works, AuthServer(config.works), code, verifier)
+            check_mailbox(chosen.address, grant, any_mailbox=any_mailbox)
+            await asyncio.to_thread(keep, self._store, account, grant)
+        except CodeRefusedError as error:
+            return {"again": str(error)}
+        except (ConsentError, GrantError) as error:
+            raise Refused(str(error)) from error
+        return {"again": "", "whose": grant.whose, "verified": grant.is_verified}
+
+    async def logout(self, account: str, *, force: bool = False) -> Answer:
+        """Revoke a grant at Works and forget it here: whether there was one, and whether it was revoked.
+
+        Args:
+            account: its name.
+            force: whether to forget it though it cannot be read or revoked.
+
+        Raises:
+            Refused: it cannot be revoked, or cannot be removed.
+        """
+        from relay.works.auth.consent import forget
+
+        self._find(account)
+        try:
+            grant = self._load(account, force=force)
+            revoked = grant is not None and await self._revoke(grant, force=force)
+            await asyncio.to_thread(forget, self._store, account)
+        except GrantError as error:
+            raise Refused(str(error)) from error
+        return {"found": grant is not None or force, "revoked": revoked}
+
+    def _load(self, account: str, *, force: bool) -> Grant | None:
+        try:
+            return self._store.load(account)
+        except GrantError:
+            if not force:
+                raise
+            return None  # what cannot be read cannot be revoked
+
+    async def _revoke(self, grant: Grant, *, force: bool) -> bool:
+        from relay.works.auth.consent import ConsentError, revoke
+
+        try:
+            await revoke(AuthServer(self._config().works), grant)
+        except ConsentError as error:
+            if not force:
+                raise Refused(
+                    f"{error}, and it is kept here; try again, or forget it with --force and remove the "
+                    "app's access at Works"
+                ) from error
+            return False
+        return True
+
+    def _find(self, name: str) -> Account:
+        found = self._config().find_account(name)
+        if found is None:
+            raise Refused(
+                f"the running relay has no account {name}; have it read relay.toml: systemctl reload relay"
+            )
+        return found
