@@ -2,11 +2,13 @@
 
 import json
 import re
+from contextlib import suppress
 
 _PIECE = 64 * 1024  # characters
-# Lone surrogates, none of which should have got here, and the line ends that JSON leaves as they are: an
-# object of `relay explain` is one line, to a reader that goes by Unicode's line ends too.
-_UNSAFE = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
+# Line ends that JSON leaves as they are: an object of `relay explain` is one line, to a reader that goes by
+# Unicode's line ends too. And lone surrogates, none of which should have got here.
+_LINE_ENDS = "\x85\u2028\u2029"
+_UNSAFE = re.compile(f"[{_LINE_ENDS}\ud800-\udfff]")
 
 
 def dump(value: dict[str, str | bool] | str) -> bytes:
@@ -16,7 +18,10 @@ def dump(value: dict[str, str | bool] | str) -> bytes:
         pieces = (value[at : at + _PIECE] for at in range(0, len(value), _PIECE))
         return b"".join((b'"', *(dump(piece)[1:-1] for piece in pieces), b'"'))
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return (text if text.isascii() else _UNSAFE.sub(_escape, text)).encode()
+    if not any(end in text for end in _LINE_ENDS):
+        with suppress(UnicodeEncodeError):  # of a surrogate
+            return text.encode()
+    return _UNSAFE.sub(_escape, text).encode()
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -88,7 +88,9 @@ def _refer(pieces: list[Piece], files: list[File]) -> dict[int, str]:
     for piece in pieces:
         if piece.is_html and piece.shown:
             references.base = piece.base
-            piece.text = html.rewrite_references(piece.text, references.find)
+            piece.text = html.rewrite_cids(piece.text, references.find)
+            if references.has_locations:  # few have, and every link would be looked up
+                piece.text = html.rewrite_locations(piece.text, references.find)
     return references.tokens
 
 
@@ -111,6 +113,10 @@ class _References:
     @property
     def is_empty(self) -> bool:
         return not self._by_id and not self._by_location
+
+    @property
+    def has_locations(self) -> bool:
+        return bool(self._by_location)
 
     def find(self, reference: str, is_cid: bool) -> str:  # noqa: FBT001 - called by position
         """The token of the file that is referred to; "" when there is none."""

@@ -190,7 +190,9 @@ def _decode_qp_blocks(raw: Iterable[bytes], damage: Damage | None) -> Iterator[b
 
 
 def _decode_qp(data: bytes, damage: Damage) -> bytes:
-    whole, broken = _QP_BROKEN.subn(b"=3D", _QP_LINE_END.sub(b"", data))
+    if any(end in data for end in (b" \r", b" \n", b"\t\r", b"\t\n")):
+        data = _QP_LINE_END.sub(b"", data)
+    whole, broken = _QP_BROKEN.subn(b"=3D", data)
     damage.broken += broken
     return binascii.a2b_qp(whole)
 

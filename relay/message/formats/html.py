@@ -8,7 +8,9 @@ from urllib.parse import unquote
 from relay.message.formats.markup import read_markup, shows
 
 # Where a reference may stand: behind a quote, a sign of equality, a bracket, or the comma of a `srcset`.
-_CID = re.compile(r"""(?i)(&(?:quot|apos|#0{0,4}3[49]|#x2[27]);|["'=(,])\s{0,20}(cid:)""")
+_CID = re.compile("[cC][iI][dD]:")
+_BEFORE_CID = re.compile(r"""(&(?:quot|apos|#0{0,4}3[49]|#x2[27]);|["'=(,])\s{0,20}\Z""", re.IGNORECASE)
+_LONGEST_BEFORE = 30  # characters
 _CID_END = re.compile(r"""[\s"'<>)\\]|&(?:quot|apos|#0{0,4}3[49]|#x2[27]);""", re.IGNORECASE)
 _LONGEST_CID = 1000  # characters
 _REFERENCE = re.compile(
@@ -52,14 +54,31 @@ def note(line: str) -> str:
     return f"<div>{html.escape(line, quote=False)}</div>"
 
 
-def rewrite_references(text: str, find: Callable[[str, bool], str]) -> str:
-    """Replace each reference to a part by `cid:TOKEN`.
+def rewrite_cids(text: str, find: Callable[[str, bool], str]) -> str:
+    """Replace each reference to a part by its Content-ID with `cid:TOKEN`.
 
     Args:
         text: the HTML.
         find: gives the token for a reference, "" when it is to none of the message's parts; the flag
             says whether it was written as cid: (otherwise it is a location).
     """
+    pieces: list[str] = []
+    at = 0
+    tried = 0  # nothing is looked at twice, so that time stays linear
+    for found in _CID.finditer(text):
+        before = _BEFORE_CID.search(text, max(0, found.start() - _LONGEST_BEFORE), found.start())
+        if before is None or before.start() < tried:
+            continue
+        for tried in _find_ends(text, found.end(), before[1]):
+            if token := _find_cid(text[found.end() : tried], find):
+                pieces += [text[at : found.start()], "cid:", token]
+                at = tried
+                break
+    return "".join((*pieces, text[at:]))
+
+
+def rewrite_locations(text: str, find: Callable[[str, bool], str]) -> str:
+    """Replace each reference to a part by its Content-Location; all else as `rewrite_cids`."""
 
     def replace_location(found: re.Match[str]) -> str:
         raw = html.unescape(found[3])
@@ -68,22 +87,7 @@ def rewrite_references(text: str, find: Callable[[str, bool], str]) -> str:
         token = find(raw, False)
         return f"{found[1]}{found[2]}cid:{token}" if token else found[0]
 
-    return _REFERENCE.sub(replace_location, _rewrite_cids(text, find))
-
-
-def _rewrite_cids(text: str, find: Callable[[str, bool], str]) -> str:
-    pieces: list[str] = []
-    at = 0
-    tried = 0  # nothing is looked at twice, so that time stays linear
-    for found in _CID.finditer(text):
-        if found.start() < tried:
-            continue
-        for tried in _find_ends(text, found.end(), found[1]):
-            if token := _find_cid(text[found.end() : tried], find):
-                pieces += [text[at : found.start(2)], "cid:", token]
-                at = tried
-                break
-    return "".join((*pieces, text[at:]))
+    return _REFERENCE.sub(replace_location, text)
 
 
 def _find_ends(text: str, start: int, before: str) -> Iterator[int]:

@@ -122,7 +122,11 @@ def _make(reading: Reading, *, guessed: bool) -> Decoded:
 
 def _clean(text: str) -> str:
     text = text.removeprefix("\ufeff")
-    return _SURROGATES.sub(REPLACEMENT, text) if not text.isascii() else text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATES.sub(REPLACEMENT, text)
+    return text
 
 
 def _is_utf_8(octets: bytes) -> bool:

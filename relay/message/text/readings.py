@@ -50,15 +50,16 @@ class Reading:
 def read(octets: bytes, codec: str) -> Reading:
     """Decode with replacement."""
     text, whole = decode_by(octets, codec)
-    if text.isascii():
-        return Reading(codec, text, whole, 0, 0)
-    replaced = text.count(REPLACEMENT)
-    if replaced and codec in _MULTIPLE and text.rstrip().endswith(REPLACEMENT) and _ends_within(octets):
-        replaced -= 1
+    beyond = len(text) - len(text.encode("ascii", "ignore"))
     # Nobody has these in a mail: they are other octets' doing. Gaiji are, and mean nothing elsewhere.
     private = len(_PRIVATE.findall(text)) if codec in EAST_ASIAN else 0
+    replaced = text.count(REPLACEMENT)
+    if not replaced and not private:
+        return Reading(codec, text, whole, beyond, 0)
+    good = beyond - replaced - private
+    if codec in _MULTIPLE and text.rstrip().endswith(REPLACEMENT) and _ends_within(octets):
+        replaced -= 1
     runs = _BEYOND.findall(text)
-    good = sum(map(len, runs)) - text.count(REPLACEMENT) - private
     broken = sum(1 for run in runs if REPLACEMENT in run or (private and _PRIVATE.search(run)))
     return Reading(codec, text, whole, good, replaced + private, apart=len(runs) > broken == 1)
 

@@ -20,7 +20,7 @@ from tests.long.bench.effort import FULL, LEAST, SHORT
 from tests.long.bench.messages import KB, MB
 from tests.long.bench.systems import NAMES, RELAY, STRAIGHTFORWARD
 
-_ALL = ("matrix", "cpu", "memory", "latency", "lag", "hostile", "conversion", "start")
+_ALL = ("matrix", "pages", "cpu", "memory", "latency", "lag", "hostile", "conversion", "start")
 
 
 def measure(bench, only, effort):
@@ -29,6 +29,7 @@ def measure(bench, only, effort):
     began = time.monotonic()
     steps = {
         "matrix": lambda: measures.matrix(bench, effort),
+        "pages": lambda: measures.pages(bench, effort),
         "cpu": lambda: cpu(bench, effort, found.get("matrix", ())),
         "memory": lambda: memory(bench, effort),
         "latency": lambda: {
@@ -53,7 +54,7 @@ def cpu(bench, effort, cells):
     """Seconds of CPU for 1,000 small messages and for 100 MB of scans; from the matrix, if they are in it."""
     size, known = effort.scan, {(cell["size"], cell["connections"]): cell["figures"] for cell in cells}
     small, scans = (
-        known.get(cell) or measures.throughput(bench, *cell, effort.plan(*cell))
+        known.get(cell) or measures.throughput(bench, bench.message(cell[0]), cell[1], effort.plan(*cell))
         for cell in ((2 * KB, 20), (size, 4))
     )
     return {
@@ -98,8 +99,8 @@ def main():
 def show(result):
     machine = result["machine"]
     print("{cores} cores of {cpu}, Python {python}, load {load} at the start".format(**machine))
-    if "matrix" in result:
-        print(*report.matrix(result["matrix"]), sep="\n")
+    if cells := [*result.get("matrix", ()), *result.get("pages", ())]:
+        print(*report.matrix(cells), sep="\n")
     if "cpu" in result:
         print(*report.cpu(result), sep="\n")
     if all(name in result for name in _ALL):
@@ -107,7 +108,8 @@ def show(result):
     else:
         print(
             json.dumps(
-                {k: v for k, v in result.items() if k not in ("matrix", "machine", "seconds")}, indent=1
+                {k: v for k, v in result.items() if k not in ("matrix", "pages", "machine", "seconds")},
+                indent=1,
             )
         )
 

@@ -8,7 +8,7 @@ _SIZES = (2 * KB, 100 * KB, MB, 10 * MB, 18 * MB)
 _CONNECTIONS = (1, 4, 20, 100)
 _COUNTS = {2 * KB: 300, 100 * KB: 100, MB: 20, 10 * MB: 4, 18 * MB: 4}
 # The cells that something is to reach: they get more rounds.
-_KEY = {(2 * KB, 20), (18 * MB, 1), (18 * MB, 4)}
+_KEY = {(2 * KB, 20), (100 * KB, 4), (100 * KB, 20), (18 * MB, 1), (18 * MB, 4)}
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Effort:
     lag: int  # round trips at least
     lag_beside: bool  # whether the straightforward one is measured too
     starts: int  # of the command, and of conversions
+    page: tuple[int, int] = (100 * KB, 4)  # an html page: size and connections
     scan: int = 18 * MB  # octets, for CPU and memory
     large: int = 25 * MB  # octets, for lag, conversion and empty lines
     endless: int = 300 * MB  # octets without a line end
@@ -48,7 +49,7 @@ FULL = Effort(
     starts=7,
 )
 SHORT = Effort(
-    ((2 * KB, 1), (2 * KB, 20), (MB, 20), (18 * MB, 1), (18 * MB, 4)),
+    ((2 * KB, 1), (2 * KB, 20), (100 * KB, 20), (MB, 20), (18 * MB, 1), (18 * MB, 4)),
     share=2,
     rounds=1,
     patience=0.0,

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.long.bench import process, systems
-from tests.long.bench.messages import KB, MB, empty_lines, name_size, of_size, one_line, scan, write
+from tests.long.bench.messages import KB, MB, empty_lines, of_size, one_line, page_of_size, scan, write
 from tests.long.bench.systems import DISCARD, NAMES, RELAY, STRAIGHTFORWARD
 
 # (b) holds several copies of each message, and both take minutes: above so many octets at once they are left
@@ -29,10 +29,10 @@ class Bench:
         self._standing = {}
         self._systems = 0
 
-    def message(self, size):
-        if size not in self._messages:
-            self._messages[size] = of_size(self.folder, size)
-        return self._messages[size]
+    def message(self, size, make=of_size):
+        if (size, make) not in self._messages:
+            self._messages[size, make] = make(self.folder, size)
+        return self._messages[size, make]
 
     def system(self, name):
         """A fresh process."""
@@ -58,10 +58,9 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
-def throughput(bench, size, connections, plan, names=NAMES):
+def throughput(bench, message, connections, plan, names=NAMES):
     """Messages a second, MB/s, CPU seconds: rounds of each in alternation, all of them up all the time."""
     count, rounds, patience = plan
-    message = bench.message(size)
     found = {name: {"rate": [], "cpu": [], "p50": []} for name in names}
     running = {name: bench.standing(name) for name in names}
     for target in running.values():
@@ -106,10 +105,20 @@ def matrix(bench, effort):
     cells = []
     for size, connections in effort.cells:
         names = [n for n in NAMES if n == RELAY or size * connections <= MOST_AT_ONCE]
-        figures = throughput(bench, size, connections, effort.plan(size, connections), names)
-        print(f"  {name_size(size)} × {connections}", file=sys.stderr, flush=True)
-        cells.append({"size": size, "connections": connections, "figures": figures})
+        cells.append(_cell(bench, bench.message(size), connections, effort.plan(size, connections), names))
     return cells
+
+
+def pages(bench, effort):
+    """The html page with its image."""
+    size, connections = effort.page
+    return [_cell(bench, bench.message(size, page_of_size), connections, effort.plan(size, connections))]
+
+
+def _cell(bench, message, connections, plan, names=NAMES):
+    figures = throughput(bench, message, connections, plan, names)
+    print(f"  {message.name} × {connections}", file=sys.stderr, flush=True)
+    return {"name": message.name, "size": message.size, "connections": connections, "figures": figures}
 
 
 def memory(bench, name, connections, size, runs):

@@ -109,3 +109,12 @@ def test_markup_without_an_end_takes_no_time(piece):
 def test_a_line_is_put_before_what_is_seen(page):
     """A kept Reply-To in a comment, a style sheet or the middle of a tag is lost, and the page may be too."""
     assert html.insert_first(page.replace("|", ""), "|") == page
+
+
+def test_a_content_id_is_found_behind_all_that_may_stand_before_it():
+    """What is looked at before `cid:` is of bounded length: escapes and blanks must fit in."""
+    page = "<img src='{}cid:a@b'><p style=\"x:url({}CID:a@b)\">{}cid:a@b"
+    page = page.format(" " * 20, "&#000039;" + " " * 20, "my")
+    assert html.rewrite_cids(page, lambda name, _: "t" * (name == "a@b")) == (
+        page.replace("cid:a@b'", "cid:t'").replace("CID:a@b)", "cid:t)")
+    )
