@@ -32,6 +32,9 @@ ASKED = {
     "state": {},
     "learn_stop": {},
     "learn_refuse": {"address": "192.168.1.50"},
+    "login_begin": {"account": "scanner"},
+    "login": {"account": "scanner", "code": "none", "verifier": "v" * 43},
+    "logout": {"account": "scanner"},
 }
 # What says no here, in its own words: nothing has been learned.
 REFUSED = {"learn_adopt": {"address": "192.168.1.50"}}
