@@ -36,6 +36,7 @@ from relay.smtp.server import ListenError, Server
 from relay.spool import Entry, SpoolError, Topic, Word
 from relay.stores import open_grants, open_spool
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
 from relay.works.diagnosis import Failure, diagnose_failure
@@ -72,9 +73,9 @@ class Service:
         self.spool = open_spool(config, report=self._report_damage, clock=clock)
         self.spool.subscribe(self._hear)
         self.accepting = Accepting(self.spool, self._on_accepting)
-        self.grants = open_grants(config)
+        keeping = open_grants(config)
         self.authorizer = Authorizer(
-            AuthServer(config.works), self.grants, self._on_grant, clock.wall, self._on_warning
+            AuthServer(config.works), keeping, self._on_grant, clock.wall, self._on_warning
         )
         self.client = Client(config.works, self.authorizer)
         self.pacing = Pacing(config.works.requests_per_minute, _limits(config), clock.steady)
@@ -92,8 +93,8 @@ class Service:
         self.intake = Intake(self.current, self.spool, self.courier)
         self.server = Server(config, self.intake, sockets)
         live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
-        self._reader = Reader(self.spool, self.grants, clock, live)
-        self.verbs = Verbs(self.spool, self.standing, self.intake, self._other_verbs())
+        self._reader = Reader(self.spool, keeping, clock, live)
+        self.verbs = Verbs(self.spool, self.standing, self.intake, self._other_verbs(keeping))
         self.current.subscribe(lambda _: self._keep_alive())
         self._listen = listen
         self._stack = AsyncExitStack()
@@ -113,11 +114,11 @@ class Service:
         """
         return await self._reader.read(self.config, sending=self.courier.working)
 
-    def _other_verbs(self) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
+    def _other_verbs(self, keeping: Keeping) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
         """What parts of the service can be asked besides the queue."""
         desk = Desk(lambda: self.config, self.server.recorder)
         learned = Learned(lambda: self.config, self.server.learning, self.spool, self.reload)
-        consents = Consents(lambda: self.config, self.grants)
+        consents = Consents(lambda: self.config, keeping)
         own = {"troubles": self._list_troubles, "state": self._tell_state}
         return desk.verbs | learned.verbs | consents.verbs | own
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from relay.config.model import Config
-from relay.grants import GrantStore
 from relay.host.clock import Clock
 from relay.spool import Spool
 from relay.spool.sqlite.engine import SqliteSpool
+from relay.works.auth.escrow import Escrow
 from relay.works.auth.files import FileGrants
+from relay.works.auth.keeping import Keeping
 
 
 def open_spool(
@@ -25,6 +26,6 @@ def open_spool(
     )
 
 
-def open_grants(config: Config) -> GrantStore:
+def open_grants(config: Config) -> Keeping:
     """Where the accounts' grants are kept."""
-    return FileGrants(config.state_dir)
+    return Keeping(FileGrants(config.state_dir), Escrow(config.state_dir))

@@ -1,6 +1,8 @@
 """`relay accounts`: the accounts and their grants."""
 
+import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,10 +12,11 @@ from relay import cli
 from relay.cli.startup import choose_account, read_config
 from relay.cli.terminal import echo, make_console, print_json
 from relay.config.model import Account
-from relay.grants import Grant, GrantError, GrantStore, explain_unverified
+from relay.grants import Grant, GrantError, explain_unverified
 from relay.host.clock import to_iso
 from relay.stores import open_grants
 from relay.works.auth.consent import confirm
+from relay.works.auth.keeping import Keeping
 
 _DAY = 86400.0
 
@@ -34,24 +37,28 @@ def command(confirmed: str | None, config_path: str | None, *, as_json: bool) ->
     until a person confirms it.
     """
     config = read_config(config_path)
-    store, now = open_grants(config), time.time()
+    grants, now = open_grants(config), time.time()
     if confirmed is not None:
         choose_account(config, confirmed)
         try:
-            confirm(store, confirmed)
+            asyncio.run(confirm(grants.store, confirmed))
         except GrantError as error:
             raise cli.Failure(str(error), cli.EX_CANTCREAT) from None
-    rows = [_describe(account, store, now) for account in config.account]
+    rows = asyncio.run(_describe_all(config.account, grants, now))
     if as_json:
         print_json(rows)
     else:
         _print(rows)
 
 
-def _describe(account: Account, store: GrantStore, now: float) -> dict[str, Any]:
+async def _describe_all(accounts: Sequence[Account], grants: Keeping, now: float) -> list[dict[str, Any]]:
+    return [await _describe(account, grants, now) for account in accounts]
+
+
+async def _describe(account: Account, grants: Keeping, now: float) -> dict[str, Any]:
     unreadable = False
     try:
-        grant = store.load(account.name)
+        grant = (await grants.load(account.name)).grant
         problem = None if grant else f"nobody has consented; run: relay login {account.name}"
     except GrantError as error:
         grant, problem, unreadable = None, str(error), True

@@ -276,7 +276,7 @@ async def _relay(
         # Consent, with the clicking done here: the code is real, and so is what follows.
         member = sandbox.grants.admit(address)
         code = sandbox.grants.issue_code(member, ("mail",), config.works.redirect_url)
-        grants.store(name, _consented(await AuthServer(config.works).redeem(code, ""), address))
+        await grants.begin(name, _consented(await AuthServer(config.works).redeem(code, ""), address))
     service = Service(config)
     await service.start()
     try:

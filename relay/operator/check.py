@@ -17,13 +17,14 @@ from pathlib import Path
 
 from relay.config.include import find_files
 from relay.config.model import Account, Config
-from relay.grants import Grant, GrantError, GrantStore, explain_unverified
+from relay.grants import Grant, GrantError, explain_unverified
 from relay.operator import control, reach
 from relay.smtp.server import ListenError, tls_context
 from relay.spool import SpoolError, SpoolLocked
 from relay.stores import open_grants, open_spool
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.errors import TokenError
+from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
 from relay.works.http.proxy import Proxy
@@ -236,27 +237,27 @@ async def _reach(name: str, url: str, proxy: Proxy | None) -> Finding:
 
 async def _account(config: Config, account: Account, held: str) -> Finding:
     subject, login = f"account {account.name}", f"relay login {account.name}"
-    store = open_grants(config)
+    grants = open_grants(config)
     try:
-        grant = store.load(account.name)
+        grant = (await grants.load(account.name)).grant
     except GrantError as error:
         forbidden = isinstance(error.__context__, PermissionError)
         remedy = "run this as the relay's own user or as root" if forbidden else login
         return Finding(subject, Level.PROBLEM, str(error), remedy)
     if grant is None:
         return Finding(subject, Level.PROBLEM, f"nobody has consented for {account.address} yet", login)
-    level, text, remedy = await _try_grant(config, account, store)
+    level, text, remedy = await _try_grant(config, account, grants)
     if not level and held and "relay login" not in held:
         level, text = Level.PROBLEM, f"the running relay holds its mail: {held}"
         remedy = "see docs/outcomes.md"
     if level:
         return Finding(subject, level, text, remedy or login)
-    return _age(subject, account, store.load(account.name) or grant, login)
+    return _age(subject, account, (await grants.load(account.name)).grant or grant, login)
 
 
-async def _try_grant(config: Config, account: Account, store: GrantStore) -> tuple[Level | None, str, str]:
+async def _try_grant(config: Config, account: Account, grants: Keeping) -> tuple[Level | None, str, str]:
     """What is wrong with it and what to do; None: nothing. No remedy: another consent."""
-    authorizer = Authorizer(AuthServer(config.works), store)
+    authorizer = Authorizer(AuthServer(config.works), grants)
     try:
         # A living access token says nothing about the secret and the consent, by which the next one is had.
         await authorizer.token(account.name, rejected=await authorizer.token(account.name))

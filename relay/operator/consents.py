@@ -4,13 +4,13 @@ So `relay login` needs no secret. Without a service the command does the same wi
 The flow is imported when it is asked for: the HTTP library comes with it, without which a relay can begin.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from relay.config.model import Account, Config
-from relay.grants import Grant, GrantError, GrantStore
+from relay.grants import Grant, GrantError
 from relay.operator.verbs import Refused
+from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer
 
 Answer = dict[str, Any]
@@ -19,9 +19,9 @@ Answer = dict[str, Any]
 class Consents:
     """Begins and ends the consent of an account, by the configuration of the moment."""
 
-    def __init__(self, config: Callable[[], Config], store: GrantStore) -> None:
+    def __init__(self, config: Callable[[], Config], keeping: Keeping) -> None:
         self._config = config
-        self._store = store
+        self._keeping = keeping
         self.verbs: dict[str, Callable[..., Awaitable[Answer]]] = {
             "login_begin": self.login_begin,
             "login": self.login,
@@ -60,13 +60,13 @@ class Consents:
         Raises:
             Refused: it was not this mailbox's owner, Works refuses, or the grant cannot be kept.
         """
-        from relay.works.auth.consent import CodeRefusedError, ConsentError, check_mailbox, complete, keep
+        from relay.works.auth.consent import CodeRefusedError, ConsentError, check_mailbox, complete
 
         config, chosen = self._config(), self._find(account)
         try:
             grant = await complete(config.works, AuthServer(config.works), code, verifier)
             check_mailbox(chosen.address, grant, any_mailbox=any_mailbox)
-            await asyncio.to_thread(keep, self._store, account, grant)
+            await self._keeping.begin(account, grant)
         except CodeRefusedError as error:
             return {"again": str(error)}
         except (ConsentError, GrantError) as error:
@@ -83,20 +83,18 @@ class Consents:
         Raises:
             Refused: it cannot be revoked, or cannot be removed.
         """
-        from relay.works.auth.consent import forget
-
         self._find(account)
         try:
-            grant = self._load(account, force=force)
+            grant = await self._load(account, force=force)
             revoked = grant is not None and await self._revoke(grant, force=force)
-            await asyncio.to_thread(forget, self._store, account)
+            await self._keeping.forget(account)
         except GrantError as error:
             raise Refused(str(error)) from error
         return {"found": grant is not None or force, "revoked": revoked}
 
-    def _load(self, account: str, *, force: bool) -> Grant | None:
+    async def _load(self, account: str, *, force: bool) -> Grant | None:
         try:
-            return self._store.load(account)
+            return (await self._keeping.load(account)).grant
         except GrantError:
             if not force:
                 raise

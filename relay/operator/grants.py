@@ -2,11 +2,12 @@
 
 from relay.config.model import Account
 from relay.courier.standing import Standing
-from relay.grants import EXPIRY_MARKS, GrantError, GrantStore
+from relay.grants import EXPIRY_MARKS, GrantError
 from relay.grants import Grant as Kept
 from relay.operator.state import Grant, GrantHealth, Moment
 from relay.outcome import Cause
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.keeping import Keeping
 from relay.works.diagnosis import Failure, diagnose_failure
 
 NONE = Grant(GrantHealth.MISSING, "it is not in the configuration")
@@ -31,10 +32,10 @@ def look(authorizer: Authorizer, standing: Standing, account: Account, now: Mome
     return _describe(kept, account, now)
 
 
-def read(store: GrantStore, account: Account, now: Moment) -> Grant:
-    """As its file says; whether Works takes it was not asked."""
+async def read(keeping: Keeping, account: Account, now: Moment) -> Grant:
+    """As it is kept; whether Works takes it was not asked."""
     try:
-        kept = store.load(account.name)
+        kept = (await keeping.load(account.name)).grant
     except GrantError as error:
         forbidden = isinstance(error.__context__, PermissionError)
         advice = "; run this as the relay's own user or as root" if forbidden else ""

@@ -7,7 +7,6 @@ from relay import __version__
 from relay.config import model
 from relay.config.model import Config
 from relay.courier.standing import Standing
-from relay.grants import GrantStore
 from relay.host.clock import Clock
 from relay.operator import grants
 from relay.operator.certificates import Certificates
@@ -18,6 +17,7 @@ from relay.outcome import Outcome
 from relay.smtp.server import Server
 from relay.spool import WAITING, Room, Spool, State
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.keeping import Keeping
 from relay.works.pace.pacing import Pacing
 
 _DAY = 86400.0
@@ -62,17 +62,15 @@ def explain_room(room: Room) -> str:
 class Reader:
     """Reads the state."""
 
-    def __init__(
-        self, spool: Spool | None, store: GrantStore, clock: Clock, live: Live | None = None
-    ) -> None:
+    def __init__(self, spool: Spool | None, keeping: Keeping, clock: Clock, live: Live | None = None) -> None:
         """Args:
         spool: the messages; it is open. None where there is none.
-        store: the grants, read where no service runs.
+        keeping: the grants, read where no service runs.
         clock: the clocks.
         live: what a running service knows; None: it does not run.
         """
         self._spool = spool
-        self._store = store
+        self._keeping = keeping
         self._clock = clock
         self._live = live
         self._certificates = Certificates()
@@ -89,7 +87,7 @@ class Reader:
         """
         now, live = Moment(self._clock.wall()), self._live
         held = live.standing.held if live else {}
-        accounts = tuple(self._account(one, now) for one in config.account)
+        accounts = tuple([await self._account(one, now) for one in config.account])
         left = sorted(live.standing.holds.keys() - {one.name for one in accounts}) if live else []
         accounts += tuple(self._left_account(name) for name in left)
         queue = await self._queue(held) if self._spool else None
@@ -144,12 +142,11 @@ class Reader:
             return None
         return Outage(found.outcome.reason, Moment(found.since), Moment(found.next_probe))
 
-    def _account(self, account: model.Account, now: Moment) -> Account:
+    async def _account(self, account: model.Account, now: Moment) -> Account:
         live = self._live
         if live is None:
-            return Account(
-                account.name, account.address, account.default, grants.read(self._store, account, now)
-            )
+            grant = await grants.read(self._keeping, account, now)
+            return Account(account.name, account.address, account.default, grant)
         grant = grants.look(live.authorizer, live.standing, account, now)
         minute, day = live.pacing.use_of(account.name)
         hold = self._hold(live.standing, account.name)

@@ -19,7 +19,7 @@ from relay.console.server import serving
 from relay.sandbox import Sandbox, Settings
 from relay.sandbox.answers import Refusal
 from relay.service import Service
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from tests.support.ports import free_port
 
 CONFIG = """
@@ -72,7 +72,7 @@ class Machine:
 
     @property
     def grant(self):
-        return FileGrants(self.state_dir).load("scanner")
+        return GrantFiles(self.state_dir).read("scanner")
 
 
 @contextlib.asynccontextmanager

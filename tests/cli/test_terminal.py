@@ -14,7 +14,7 @@ import pytest
 
 from relay.cli import terminal
 from relay.grants import Grant
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from relay.works.diagnosis import Answer, diagnose
 from tests.support import ROOT
 
@@ -113,7 +113,7 @@ def test_a_mailbox_that_is_not_one(tmp_path):
     state.mkdir()
     now = time.time()
     grant = Grant("a", now + 60, "r", now, now, now, whose="\x1b]0;pwned\x07\x9b2J\u202e@example.com")
-    FileGrants(state).store("scanner", grant)
+    GrantFiles(state).write("scanner", grant)
     (tmp_path / "relay.toml").write_text(
         f'state_dir = "{state}"\n[[account]]\nname = "scanner"\naddress = "scanner@example.com"\n'
     )

@@ -25,7 +25,7 @@ from relay.host.certificate import make, write
 from relay.sandbox import Sandbox
 from relay.service import Service
 from relay.smtp.server import ListenError
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 
 MESSAGE = b"""\
 From: scanner@example.com
@@ -75,7 +75,7 @@ async def relaying(folder: Path, **more):
     try:
         async with serving(sandbox.app) as works:
             config = settings(folder, works.url, **more)
-            FileGrants(folder).store("scanner", grant(sandbox, "scanner@example.com", age=80 * 86400))
+            GrantFiles(folder).write("scanner", grant(sandbox, "scanner@example.com", age=80 * 86400))
             service = Service(config)
             await service.start()
             try:

@@ -10,6 +10,7 @@ from relay.host.clock import Clock
 from relay.sandbox import Settings
 from relay.service import Service
 from relay.spool import State
+from relay.works.auth.files import GrantFiles
 from relay.works.diagnosis import Failure, diagnose_failure
 from tests.support.relay import relaying, until
 
@@ -76,15 +77,15 @@ async def test_a_restart_counts_a_slow_request_from_its_answer(tmp_path):
 async def test_a_stop_lets_a_refresh_under_way_be_stored(tmp_path):
     """With rotation the old refresh token is dead by then: cut off, a restart would lock the account out."""
     async with relaying(tmp_path / "state", Settings(rotation=True)) as relay:
-        service, grants = relay.service, relay.service.grants
-        before = grants.load("scanner")
+        service, grants = relay.service, GrantFiles(tmp_path / "state")
+        before = grants.read("scanner")
         relay.sandbox.add_fault("latency", seconds=4, at="token")
         relay.clock.move(13 * HOUR)
-        await until(lambda: grants.load("scanner").refresh_started_at is not None)
+        await until(lambda: grants.read("scanner").refresh_started_at is not None)
         began = time.monotonic()
         await service.stop()
         assert time.monotonic() - began < 10
-        stored = grants.load("scanner")
+        stored = grants.read("scanner")
         assert (stored.refresh_started_at, stored.rotation) == (None, True)
         assert stored.refresh_token != before.refresh_token
 

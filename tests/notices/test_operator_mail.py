@@ -137,7 +137,7 @@ async def test_a_grant_that_the_auth_server_only_fails_on_is_told_after_an_hour(
         relay.sandbox.add_fault("500", at="token", times=0)
         await until(lambda: relay.service.authorizer.grant("scanner"))
         grant = relay.service.authorizer.grant("scanner")
-        relay.service.grants.store("scanner", replace(grant, expires_at=relay.clock.now() + 60))
+        relay.keep_grant("scanner", replace(grant, expires_at=relay.clock.now() + 60))
         relay.pass_time(100)
         await relay.notice_grants()
         queue_id = await relay.put()
@@ -258,7 +258,7 @@ async def test_what_no_account_could_tell_is_told_when_one_can(tmp_path, monkeyp
         relay.service._report_damage("1LOST", "its content is gone")
         grant = relay.service.authorizer.grant("scanner")
         aged = replace(grant, refresh_issued_at=relay.clock.now() - 89.5 * 86400)
-        relay.service.grants.store("scanner", aged)
+        relay.keep_grant("scanner", aged)
         await relay.notice_grants()
         await asyncio.sleep(0.2)
         assert len(relay.sandbox.messages) == 1
@@ -280,7 +280,7 @@ async def test_a_warning_is_not_told_after_the_consent_that_it_asks_for(tmp_path
         await fill_the_day(relay)
         grant = relay.service.authorizer.grant("scanner")
         aged = replace(grant, refresh_issued_at=relay.clock.now() - 89.5 * 86400)
-        relay.service.grants.store("scanner", aged)
+        relay.keep_grant("scanner", aged)
         await relay.notice_grants()
         await asyncio.sleep(0.1)
         relay.clock.move(86400)
@@ -408,7 +408,7 @@ async def test_a_grant_that_will_die_is_announced(tmp_path):
             grant = await until(lambda: relay.service.authorizer.grant("scanner"))
             for age in (50, 61, 62, 77, 84, 89.5):
                 aged = replace(grant, consented_at=1.0, refresh_issued_at=now - age * 86400)
-                relay.service.grants.store("scanner", aged)
+                relay.keep_grant("scanner", aged)
                 await relay.notice_grants()
             seen = {key.split(": ")[1].split(",")[0] for key in relay.service.operator._told._when}
             await asyncio.sleep(0.1)

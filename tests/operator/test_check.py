@@ -13,7 +13,7 @@ import pytest
 from relay.console.server import serving
 from relay.host import certificate
 from relay.sandbox import Sandbox, Settings
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from tests.support.toml import to_toml
 from tests.support.whole_relay import grant_of, tree, whole_relay
 
@@ -44,7 +44,7 @@ async def test_a_living_access_token_proves_nothing(tmp_path, trouble, code, wor
     sandbox = Sandbox()
     async with serving(sandbox.app) as http:
         settings = tree(http, tmp_path)
-        FileGrants(tmp_path).store("scanner", grant_of(sandbox, "scanner@example.com"))
+        GrantFiles(tmp_path).write("scanner", grant_of(sandbox, "scanner@example.com"))
         if trouble == "dead":
             sandbox.grants.kill(sandbox.grants.grants[0])
         if trouble == "secret":

@@ -14,7 +14,8 @@ from relay.operator.state import GrantHealth, as_json
 from relay.operator.trouble import Health
 from relay.outcome import TroubleKind
 from relay.spool import State
-from relay.works.auth.files import FileGrants
+from relay.stores import open_grants
+from relay.works.auth.files import GrantFiles
 from tests.support.command import command
 from tests.support.relay import relaying, until
 from tests.support.toml import to_toml
@@ -89,13 +90,13 @@ async def test_a_stopped_relay_tells_of_its_grants(tmp_path, age, more, health, 
     """No "-10 days", no "89 days" of what is dead, no "may send" of what nobody has verified."""
     async with relaying(tmp_path / "state") as relay:
         config = relay.service.config
-        kept = relay.service.grants.load("scanner")
+        kept = GrantFiles(config.state_dir).read("scanner")
     from dataclasses import replace
 
     issued = kept.refresh_issued_at - age * 86400 + 60
-    store = FileGrants(config.state_dir)
-    store.store("scanner", replace(kept, refresh_issued_at=issued, expires_at=issued + 60, **more))
-    state = await Reader(None, store, Clock()).read(config)
+    aged = replace(kept, refresh_issued_at=issued, expires_at=issued + 60, **more)
+    GrantFiles(config.state_dir).write("scanner", aged)
+    state = await Reader(None, open_grants(config), Clock()).read(config)
     grant = state.accounts[0].grant
     assert (grant.health, grant.days_left) == (health, days)
     assert state.health is Health.BAD

@@ -14,7 +14,7 @@ from relay.config.model import Works
 from relay.console.server import serving
 from relay.sandbox import Sandbox
 from relay.service import _lasting
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from tests.support.command import command
 from tests.support.relay import grant_of, relaying, tree, until
 from tests.support.toml import to_toml
@@ -30,7 +30,7 @@ async def served(tmp_path):
         base = tree(http.url, state, log={"format": "json"})
         config = tmp_path / "relay.toml"
         config.write_text(to_toml(base))
-        FileGrants(state).store("scanner", grant_of(sandbox, "scanner@example.com", time.time()))
+        GrantFiles(state).write("scanner", grant_of(sandbox, "scanner@example.com", time.time()))
         log = (tmp_path / "log").open("wb")
         process = subprocess.Popen(  # noqa: ASYNC220 - ended below
             [sys.executable, "-m", "relay", "serve", "--config", config], stderr=log
@@ -98,7 +98,7 @@ async def test_a_new_account_of_a_reload_sends(tmp_path):
         new = config.account[0].model_copy(
             update={"name": "erp", "address": "erp@example.com", "default": False}
         )
-        relay.service.grants.store("erp", grant_of(relay.sandbox, "erp@example.com", relay.clock.now()))
+        relay.keep_grant("erp", grant_of(relay.sandbox, "erp@example.com", relay.clock.now()))
         await relay.service.reload(config.model_copy(update={"account": (*config.account, new)}))
         await relay.put(sender="erp@example.com")
         assert relay.sandbox.messages[-1].account == "erp@example.com"

@@ -17,7 +17,7 @@ from relay.sandbox import Sandbox, Settings
 from relay.service import Service
 from relay.spool import State
 from relay.works.auth.errors import TokenError
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
 PATIENCE = 10.0  # seconds of real time that a test waits for something to come true
@@ -89,8 +89,12 @@ class Relay:
 
     async def log_in(self, address="scanner@example.com", account="scanner"):
         """Somebody consents, and the relay notices."""
-        self.service.grants.store(account, grant_of(self.sandbox, address, self.clock.now()))
+        self.keep_grant(account, grant_of(self.sandbox, address, self.clock.now()))
         await self.notice_grants(account)
+
+    def keep_grant(self, account, grant):
+        """Somebody consents."""
+        GrantFiles(self.service.config.state_dir).write(account, grant)
 
     async def notice_grants(self, account="scanner"):
         """What happens every two seconds, now."""
@@ -146,10 +150,10 @@ async def relaying(state_dir: Path, settings: Settings | None = None, *, grants=
     state_dir.mkdir(exist_ok=True)
     async with serving(sandbox.app) as http:
         config = build(tree(http.url, state_dir, **sections), environ={})
-        store = FileGrants(state_dir)
+        store = GrantFiles(state_dir)
         for account in config.account:
             if grants is None or account.name in grants:
-                store.store(account.name, grant_of(sandbox, account.address, clock.now()))
+                store.write(account.name, grant_of(sandbox, account.address, clock.now()))
         service = Service(config, clock=Clock.of(clock.now))
         await service.start()
         try:

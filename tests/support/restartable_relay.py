@@ -10,7 +10,7 @@ from relay.console.server import serving
 from relay.grants import Grant
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 
 LOGIN = "scanner@example.com"
 NO_LIMITS = Settings(requests_per_minute=0, mails_per_minute=0, recipients_per_day=0)
@@ -86,7 +86,7 @@ async def relay(folder, **tables):
     async with serving(sandbox.app) as http:
         config = configuration(folder, http.url, **tables)
         config.state_dir.mkdir(parents=True, exist_ok=True)
-        FileGrants(config.state_dir).store("scanner", grant(sandbox))
+        GrantFiles(config.state_dir).write("scanner", grant(sandbox))
         one = Running(config, sandbox)
         await one.start()
         try:

@@ -24,7 +24,7 @@ from relay.host import certificate
 from relay.host.passwords import hash_password
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 
 PASSWORD = "c0rrect horse"
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
@@ -95,7 +95,7 @@ def _consent(sandbox, folder):
         issued_at=now,
         refresh_issued_at=now,
     )
-    FileGrants(folder).store("scanner", grant)
+    GrantFiles(folder).write("scanner", grant)
 
 
 class House:

@@ -12,7 +12,7 @@ from relay.console.server import Server, serving
 from relay.grants import Grant
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
 
@@ -65,9 +65,9 @@ async def whole_relay(state_dir: Path, settings: Settings | None = None, **secti
     async with serving(sandbox.app) as http:
         config = build(tree(http, state_dir, **sections), environ={})
         state_dir.mkdir(exist_ok=True)
-        grants = FileGrants(state_dir)
+        grants = GrantFiles(state_dir)
         for account in config.account:
-            grants.store(account.name, grant_of(sandbox, account.address))
+            grants.write(account.name, grant_of(sandbox, account.address))
         service = Service(config)
         await service.start()
         try:

@@ -17,7 +17,9 @@ from relay.envelope import Content
 from relay.grants import Grant
 from relay.sandbox import Sandbox, Settings
 from relay.works.auth.authorizer import Authorizer
-from relay.works.auth.files import FileGrants
+from relay.works.auth.escrow import Escrow
+from relay.works.auth.files import FileGrants, GrantFiles
+from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
 from relay.works.http.exchange import Timeouts
@@ -166,6 +168,11 @@ def reset(writer):
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 
 
+def keeping(directory):
+    """Grants as the service keeps them."""
+    return Keeping(FileGrants(directory), Escrow(directory))
+
+
 @contextlib.asynccontextmanager
 async def relaying(directory, **settings):
     """A simulated Works, and a client with a grant for it."""
@@ -173,9 +180,9 @@ async def relaying(directory, **settings):
     try:
         async with serving(sandbox.app) as server:
             works = works_at(server.port)
-            store = FileGrants(directory)
-            store.store("scanner", grant_of(sandbox.issue_grant("scanner@example.com")))
-            client = Client(works, Authorizer(AuthServer(works), store), timeouts=Timeouts(2, 2, 1, 1))
+            GrantFiles(directory).write("scanner", grant_of(sandbox.issue_grant("scanner@example.com")))
+            authorizer = Authorizer(AuthServer(works), keeping(directory))
+            client = Client(works, authorizer, timeouts=Timeouts(2, 2, 1, 1))
             yield sandbox, client
             await client.aclose()
     finally:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from relay.outcome import Action, Scope
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from relay.works.pace.pacing import Pacing
 from tests.support.works import ACCOUNT, Body, content_of, grant_of, mail, relaying
 
@@ -92,12 +92,12 @@ async def test_nothing_secret_in_the_log(tmp_path, caplog):
     """At the lowest level, with everything that the libraries say."""
     caplog.set_level(logging.DEBUG)
     async with relaying(tmp_path) as (sandbox, client):
-        grant = FileGrants(tmp_path).load("scanner")
+        grant = GrantFiles(tmp_path).read("scanner")
         sandbox.add_fault("token-death", access_only=True)
         await client.send(ACCOUNT, mail(subject="canary-subject"), content_of())
         sandbox.add_fault("cut-after")
         await client.send(ACCOUNT, mail(subject="canary-subject"), content_of())
-        later = FileGrants(tmp_path).load("scanner")
+        later = GrantFiles(tmp_path).read("scanner")
     said = caplog.text + json.dumps([str(record.__dict__) for record in caplog.records])
     tokens = (grant.access_token, later.access_token, grant.refresh_token)
     for secret in (*tokens, "sandbox-secret", "canary-subject", "a@example.com"):
@@ -110,7 +110,7 @@ async def test_a_burst_is_paced_without_a_429(tmp_path):
         names = ("scanner", "erp", "info")
         limits = SimpleNamespace(mails_per_minute=30, recipients_per_day=0)
         for name in names:
-            FileGrants(tmp_path).store(name, grant_of(sandbox.issue_grant(f"{name}@example.com")))
+            GrantFiles(tmp_path).write(name, grant_of(sandbox.issue_grant(f"{name}@example.com")))
         pacing = Pacing(60, dict.fromkeys(names, limits), sandbox.clock.now)
         began = sandbox.clock.now()
         left = dict.fromkeys(names, 50)

@@ -7,21 +7,22 @@ import shutil
 import stat
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 
 import pytest
 
 from relay.console.server import serving
-from relay.grants import Grant, GrantError
+from relay.grants import Grant, GrantError, GrantReplacedError, Mark
 from relay.sandbox import Sandbox, Settings
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.errors import TokenError
-from relay.works.auth.files import FileGrants
+from relay.works.auth.escrow import Escrow, Renewed
+from relay.works.auth.files import FileGrants, GrantFiles
+from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer, read_life
 from relay.works.diagnosis import Failure
-from tests.support.works import Peer, grant_of, works_at
+from tests.support.works import Peer, grant_of, keeping, works_at
 
 HOUR = 3600.0
 
@@ -32,7 +33,8 @@ class Setting:
     def __init__(self, sandbox, port, directory):
         self.sandbox = sandbox
         self.works = works_at(port)
-        self.store = FileGrants(directory)
+        self.directory = directory
+        self.store = GrantFiles(directory)
         self.file = directory / "grants" / "scanner.json"
         self.told = []
         self.warned = []
@@ -41,15 +43,16 @@ class Setting:
     def clock(self):
         return time.time() + self.shift
 
-    def start(self):
+    def start(self, store=None):
         """A relay that starts: it knows what is stored and nothing else."""
+        kept = Keeping(store, Escrow(self.directory)) if store else keeping(self.directory)
         note = lambda account, trouble: self.told.append((account, trouble))  # noqa: E731
         warn = lambda account, days: self.warned.append((account, days))  # noqa: E731
-        return Authorizer(AuthServer(self.works), self.store, note, self.clock, warn)
+        return Authorizer(AuthServer(self.works), kept, note, self.clock, warn)
 
     def consent(self, **more):
         grant = grant_of(self.sandbox.issue_grant("scanner@example.com"), now=self.clock(), **more)
-        self.store.store("scanner", grant)
+        self.store.write("scanner", grant)
         return grant
 
     def works_takes(self, token):
@@ -94,7 +97,7 @@ async def test_an_expired_token_is_refreshed_and_stored_before_use(tmp_path, rot
     async with setting(tmp_path, rotation=rotation) as one:
         before = one.consent(expires_at=time.time() - 5)
         token = await one.start().token("scanner")
-        stored = one.store.load("scanner")
+        stored = one.store.read("scanner")
         assert stored.access_token == token != before.access_token
         assert one.works_takes(token)
         assert stored.rotation is rotation
@@ -132,8 +135,8 @@ async def test_a_cancelled_caller_does_not_cancel_the_refresh(tmp_path):
         with pytest.raises(asyncio.CancelledError):
             await caller
         await authorizer.aclose()
-        assert one.works_takes(one.store.load("scanner").access_token)
-        assert one.store.load("scanner").refresh_started_at is None
+        assert one.works_takes(one.store.read("scanner").access_token)
+        assert one.store.read("scanner").refresh_started_at is None
 
 
 async def test_started_is_durable_before_the_request(tmp_path):
@@ -143,7 +146,7 @@ async def test_started_is_durable_before_the_request(tmp_path):
         authorizer = one.start()
         caller = asyncio.create_task(authorizer.token("scanner"))
         await asyncio.sleep(0.15)
-        assert one.store.load("scanner").refresh_started_at is not None
+        assert one.store.read("scanner").refresh_started_at is not None
         await caller
 
 
@@ -153,10 +156,10 @@ async def test_refreshed_at_half_of_its_life(tmp_path):
         authorizer = one.start()
         one.shift = 11 * HOUR
         await authorizer.check("scanner")
-        assert one.store.load("scanner").access_token == before.access_token
+        assert one.store.read("scanner").access_token == before.access_token
         one.shift = 13 * HOUR
         await authorizer.check("scanner")
-        assert one.store.load("scanner").access_token != before.access_token
+        assert one.store.read("scanner").access_token != before.access_token
 
 
 async def test_an_idle_account_with_rotation_lives_on_for_a_year(tmp_path):
@@ -168,7 +171,7 @@ async def test_an_idle_account_with_rotation_lives_on_for_a_year(tmp_path):
             one.sandbox.clock.move(36 * 86400)
             await authorizer.check("scanner")
         assert one.works_takes(await authorizer.token("scanner"))
-        assert one.store.load("scanner").refresh_expires_at > one.clock() + 89 * 86400
+        assert one.store.read("scanner").refresh_expires_at > one.clock() + 89 * 86400
 
 
 async def test_interrupted_before_the_request_costs_nothing(tmp_path):
@@ -177,7 +180,7 @@ async def test_interrupted_before_the_request_costs_nothing(tmp_path):
         before = one.consent(refresh_started_at=time.time() - 1)
         authorizer = one.start()
         await authorizer.check("scanner")
-        assert one.store.load("scanner").access_token != before.access_token
+        assert one.store.read("scanner").access_token != before.access_token
         assert one.told == []
 
 
@@ -220,17 +223,15 @@ async def test_a_login_mends_a_dead_grant_while_the_relay_runs(tmp_path):
 
 async def test_a_login_during_a_refresh_is_not_overwritten(tmp_path):
     async with setting(tmp_path, rotation=True) as one:
-        from relay.works.auth.consent import keep
-
         one.consent(expires_at=time.time() - 5)
         one.sandbox.add_fault("latency", seconds=0.3, at="token")
         authorizer = one.start()
         caller = asyncio.create_task(authorizer.token("scanner"))
         await asyncio.sleep(0.1)
         fresh = grant_of(one.sandbox.issue_grant("scanner@example.com"))
-        await asyncio.to_thread(keep, one.store, "scanner", fresh)
+        await keeping(tmp_path).begin("scanner", fresh)
         await caller
-        assert one.store.load("scanner") == fresh
+        assert one.store.read("scanner") == fresh
         assert await authorizer.token("scanner") == fresh.access_token
 
 
@@ -352,7 +353,7 @@ async def test_the_clock_set_back_does_not_stop_refreshing(tmp_path):
         one.shift = -5 * 86400
         authorizer = one.start()
         await authorizer.check("scanner")
-        assert one.store.load("scanner").access_token != before.access_token
+        assert one.store.read("scanner").access_token != before.access_token
 
 
 async def test_the_clock_set_forth_refreshes(tmp_path):
@@ -378,7 +379,7 @@ async def test_the_last_use_is_remembered(tmp_path):
         await authorizer.token("scanner")
         assert authorizer.grant("scanner").used_at == pytest.approx(time.time(), abs=5)
         await authorizer.aclose()
-        assert one.store.load("scanner").used_at == pytest.approx(time.time(), abs=5)
+        assert one.store.read("scanner").used_at == pytest.approx(time.time(), abs=5)
 
 
 async def test_a_store_that_cannot_be_written_uses_no_new_token(tmp_path):
@@ -387,37 +388,190 @@ async def test_a_store_that_cannot_be_written_uses_no_new_token(tmp_path):
         one.consent(expires_at=time.time() - 5)
 
         class Full(FileGrants):
-            def store(self, account, grant):
+            async def mark(self, account, of, mark, at):
                 raise GrantError("no room")
 
-        authorizer = Authorizer(AuthServer(one.works), Full(tmp_path))
+        authorizer = one.start(Full(tmp_path))
         with pytest.raises(TokenError) as caught:
             await authorizer.token("scanner")
         assert caught.value.failure is Failure.TOKEN_UNAVAILABLE
         assert [g.refreshes for g in one.sandbox.grants.grants] == [0]
 
 
-async def test_a_new_token_that_could_not_be_stored_is_stored_later(tmp_path):
+class Filling(FileGrants):
+    """A store that takes no new grant while it is full."""
+
+    full = True
+
+    async def store(self, account, grant, *, replaces=None):
+        if self.full:
+            raise GrantError("no room")
+        return await super().store(account, grant, replaces=replaces)
+
+
+async def test_a_new_token_that_could_not_be_stored_is_in_escrow(tmp_path):
     """The disk fills between request and answer: with rotation the old refresh token is dead by then."""
     async with setting(tmp_path, rotation=True) as one:
+        dead = one.consent(expires_at=time.time() - 5)
+        token = await one.start(Filling(tmp_path)).token("scanner")
+        assert one.works_takes(token)
+        assert one.store.read("scanner").refresh_token == dead.refresh_token
+        escrow = tmp_path / "escrow" / "scanner.json"
+        assert stat.S_IMODE(escrow.stat().st_mode) == 0o600
+        assert stat.S_IMODE(escrow.parent.stat().st_mode) == 0o700
+        # Then the relay is killed: the next one sends with it, and gives it to the store.
+        later = one.start()
+        assert await later.token("scanner") == token
+        await later.check("scanner")
+        assert one.store.read("scanner").access_token == token
+        one.shift = 25 * HOUR
+        await later.token("scanner")
+        assert one.told == []
+        assert [g.refreshes for g in one.sandbox.grants.grants] == [2]
+
+
+async def test_a_store_that_is_full_for_days_costs_no_grant(tmp_path):
+    """Each refresh rotates: the store is offered the last one, in the place of what it had all the time."""
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent()
+        store = Filling(tmp_path)
+        authorizer = one.start(store)
+        for one.shift in (13 * HOUR, 26 * HOUR, 39 * HOUR):
+            await authorizer.check("scanner")
+        last = authorizer.grant("scanner")
+        assert one.store.read("scanner").access_token != last.access_token
+        one.shift += 61.0
+        store.full = False
+        await authorizer.check("scanner")
+        assert one.store.read("scanner").access_token == last.access_token
+        assert one.works_takes(await authorizer.token("scanner"))
+
+
+async def test_a_new_token_that_is_nowhere_is_not_used_and_stored_later(tmp_path):
+    """What is neither in the store nor in escrow is lost in a crash."""
+    async with setting(tmp_path, rotation=True) as one:
         one.consent(expires_at=time.time() - 5)
-        full = True
-
-        class Filling(FileGrants):
-            def store(self, account, grant):
-                if full and grant.refresh_started_at is None:
-                    raise GrantError("no room")
-                super().store(account, grant)
-
-        authorizer = Authorizer(AuthServer(one.works), Filling(tmp_path), clock=one.clock)
+        (tmp_path / "escrow").write_text("no folder")
+        store = Filling(tmp_path)
+        authorizer = one.start(store)
         with pytest.raises(TokenError):
             await authorizer.token("scanner")
         one.shift = 61.0
-        full = False
+        store.full = False
         assert one.works_takes(await authorizer.token("scanner"))
         assert [g.refreshes for g in one.sandbox.grants.grants] == [1]
-        one.shift = 25 * HOUR
-        await authorizer.token("scanner")
+
+
+async def test_a_store_that_lost_its_last_writes_is_given_what_is_in_escrow(tmp_path):
+    """A database went on without its last commits: its refresh token is one that was rotated away."""
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent()
+        authorizer = one.start()
+        for one.shift in (13 * HOUR, 26 * HOUR):
+            before = one.store.read("scanner")
+            await authorizer.check("scanner")
+        last = one.store.read("scanner")
+        one.store.write("scanner", before)
+        later = one.start()
+        await later.check("scanner")
+        assert one.store.read("scanner") == last
+        assert one.told == []
+
+
+async def test_what_is_in_escrow_is_tried_when_the_stored_token_is_refused(tmp_path):
+    """The chain from the stored one to the good one has a gap; what is refused is not the last word."""
+    async with setting(tmp_path, rotation=True) as one:
+        first = one.consent()
+        authorizer = one.start()
+        for one.shift in [13 * HOUR * step for step in range(1, 7)]:
+            await authorizer.check("scanner")
+        one.store.write("scanner", first)
+        later = one.start()
+        await later.check("scanner")
+        assert one.told == []
+        assert one.works_takes(one.store.read("scanner").access_token)
+
+
+async def test_a_new_consent_takes_nothing_from_escrow(tmp_path):
+    """Another person consented: what is left of the old consent would send from the wrong mailbox."""
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent(consented_at=1.0)
+        authorizer = one.start()
+        one.shift = 13 * HOUR
+        await authorizer.check("scanner")
+        fresh = one.consent(issued_at=time.time() - HOUR)
+        assert (await keeping(tmp_path).load("scanner")).grant == fresh
+        await keeping(tmp_path).begin("scanner", fresh)
+        assert not [*(tmp_path / "escrow").iterdir()]
+
+
+async def test_a_logout_during_a_refresh_ends_what_it_brings_too(tmp_path):
+    """The tokens that came after the logout were good for 90 days, and nobody knew of them."""
+    async with setting(tmp_path, rotation=True) as one:
+        one.consent(expires_at=time.time() - 5)
+        one.sandbox.add_fault("latency", seconds=0.3, at="token")
+        authorizer = one.start()
+        caller = asyncio.create_task(authorizer.token("scanner"))
+        async with asyncio.timeout(30):
+            while one.store.read("scanner").refresh_started_at is None:
+                await asyncio.sleep(0.01)
+        await keeping(tmp_path).forget("scanner")
+        with pytest.raises(TokenError):
+            await caller
+        await authorizer.aclose()
+        assert one.store.read("scanner") is None
+        assert not [*(tmp_path / "escrow").iterdir()]
+        assert not one.sandbox.grants.grants
+
+
+async def test_marks_change_no_version_and_survive_a_refresh(tmp_path):
+    """Several processes read a grant when its version changes: a mark is nothing to read it again for."""
+    async with setting(tmp_path) as one:
+        grant, store = one.consent(), FileGrants(tmp_path)
+        version = await store.version("scanner")
+        await store.mark("scanner", grant.fingerprint, Mark.USED, 5.0)
+        await store.mark("scanner", grant.fingerprint, Mark.REFRESH_STARTED, 6.0)
+        assert await store.version("scanner") == version
+        await store.confirm("scanner", grant.fingerprint, 7.0)
+        assert await store.version("scanner") != version
+        renewed = replace(grant, access_token="new", refresh_token="rotated")
+        version = await store.store("scanner", renewed, replaces=grant.fingerprint)
+        assert await store.version("scanner") == version
+        assert await store.load("scanner") == replace(renewed, used_at=5.0, confirmed_at=7.0)
+
+
+async def test_a_grant_that_was_replaced_is_neither_replaced_nor_marked(tmp_path):
+    """Whoever was slow must not undo what somebody else has stored meanwhile."""
+    async with setting(tmp_path) as one:
+        grant, store = some_grant(), FileGrants(tmp_path)
+        there = one.consent()
+        for change in (
+            store.store("scanner", grant, replaces=grant.fingerprint),
+            store.mark("scanner", grant.fingerprint, Mark.USED, 5.0),
+            store.confirm("scanner", grant.fingerprint, 5.0),
+        ):
+            with pytest.raises(GrantReplacedError):
+                await change
+        assert one.store.read("scanner") == there
+
+
+async def test_what_is_sealed_is_read_by_the_key_alone(tmp_path):
+    """With a database as the store, tokens on this disk are sealed as they are there."""
+
+    class Turned:
+        def close(self, octets):
+            return b"sealed" + octets[::-1]
+
+        def open(self, octets):
+            if not octets.startswith(b"sealed"):
+                raise ValueError
+            return octets[6:][::-1]
+
+    renewed = Renewed(some_grant(), "before")
+    await Escrow(tmp_path, Turned()).put("scanner", renewed)
+    assert b"secret" not in (tmp_path / "escrow" / "scanner.json").read_bytes()
+    assert await Escrow(tmp_path, Turned()).read("scanner") == [renewed]
+    assert await Escrow(tmp_path).read("scanner") == []
 
 
 async def test_a_grant_that_can_be_read_again_is_read_again(tmp_path):
@@ -426,39 +580,37 @@ async def test_a_grant_that_can_be_read_again_is_read_again(tmp_path):
         grant, readable = one.consent(), False
 
         class Unreadable(FileGrants):
-            def load(self, account):
+            async def load(self, account):
                 if not readable:
                     raise GrantError("Too many open files")
-                return super().load(account)
+                return await super().load(account)
 
-        authorizer = Authorizer(
-            AuthServer(one.works), Unreadable(tmp_path), lambda _, trouble: one.told.append(trouble)
-        )
+        authorizer = one.start(Unreadable(tmp_path))
         with pytest.raises(TokenError):
             await authorizer.token("scanner")
         readable = True
         await authorizer.check("scanner")
         assert await authorizer.token("scanner") == grant.access_token
-        assert one.told == [Failure.NO_GRANT, None]
+        assert one.told == [("scanner", Failure.NO_GRANT), ("scanner", None)]
 
 
 async def test_a_slow_look_does_not_bring_an_old_grant_back(tmp_path):
     """What a thread read before a login came to the event loop after it had been noticed."""
     async with setting(tmp_path) as one:
         one.consent(consented_at=1.0)
-        was_read, go_on = threading.Event(), threading.Event()
+        was_read, go_on = asyncio.Event(), asyncio.Event()
 
         class Slow(FileGrants):
-            def load(self, account):
-                grant = super().load(account)
+            async def load(self, account):
+                grant = await super().load(account)
                 if not was_read.is_set():
                     was_read.set()
-                    go_on.wait(10)
+                    await go_on.wait()
                 return grant
 
-        authorizer = Authorizer(AuthServer(one.works), Slow(tmp_path), clock=one.clock)
+        authorizer = one.start(Slow(tmp_path))
         looking = asyncio.create_task(authorizer.check("scanner"))
-        await asyncio.to_thread(was_read.wait, 10)
+        await was_read.wait()
         new = one.consent()
         await authorizer.check("scanner")
         go_on.set()
@@ -533,7 +685,7 @@ async def test_a_login_that_brings_the_old_refresh_token_back_is_believed(tmp_pa
         with pytest.raises(TokenError):
             await authorizer.token("scanner")
         endpoint.blocks = [granted("another")]
-        one.store.store("scanner", replace(grant, consented_at=time.time()))
+        one.store.write("scanner", replace(grant, consented_at=time.time()))
         await authorizer.check("scanner")
         assert await authorizer.token("scanner") == "another"
 
@@ -545,7 +697,7 @@ async def test_keep_alive_notices_and_refreshes(tmp_path):
         await asyncio.sleep(0.1)
         before = one.consent(refresh_started_at=time.time())
         async with asyncio.timeout(5):
-            while one.store.load("scanner").access_token == before.access_token:
+            while one.store.read("scanner").access_token == before.access_token:
                 await asyncio.sleep(0.1)
         keeper.cancel()
         await authorizer.aclose()
@@ -574,8 +726,8 @@ def test_a_grant_is_flushed_before_it_is_renamed_and_its_directory_after(tmp_pat
         pytest.skip("strace is not installed")
     script = (
         "import sys; from pathlib import Path; "
-        "from relay.grants import Grant; from relay.works.auth.files import FileGrants; "
-        "FileGrants(Path(sys.argv[1])).store('scanner', Grant('a', 2.0, 'r', 1.0, 1.0, 1.0))"
+        "from relay.grants import Grant; from relay.works.auth.files import GrantFiles; "
+        "GrantFiles(Path(sys.argv[1])).write('scanner', Grant('a', 2.0, 'r', 1.0, 1.0, 1.0))"
     )
     trace = tmp_path / "trace"
     calls = "trace=fsync,fdatasync,rename,renameat,renameat2,fchmod"
@@ -603,36 +755,36 @@ def test_no_token_in_a_repr():
 
 
 def test_a_grant_file_is_private_and_whole(tmp_path):
-    store = FileGrants(tmp_path)
-    store.store("scanner", some_grant())
+    store = GrantFiles(tmp_path)
+    store.write("scanner", some_grant())
     path = tmp_path / "grants" / "scanner.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert store.load("scanner") == some_grant()
+    assert store.read("scanner") == some_grant()
     assert sorted(p.name for p in path.parent.iterdir()) == ["scanner.json"]
 
 
 def test_a_later_version_of_the_file_can_have_more_keys(tmp_path):
-    store = FileGrants(tmp_path)
-    store.store("scanner", some_grant())
+    store = GrantFiles(tmp_path)
+    store.write("scanner", some_grant())
     path = tmp_path / "grants" / "scanner.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"new_key": 1}))
-    assert store.load("scanner") == some_grant()
+    assert store.read("scanner") == some_grant()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "{}", '{"access_token": 5}', "\xff", "null"])
 def test_a_damaged_file_is_a_sentence_without_its_content(tmp_path, text):
-    store = FileGrants(tmp_path)
-    store.store("scanner", some_grant())
+    store = GrantFiles(tmp_path)
+    store.write("scanner", some_grant())
     (tmp_path / "grants" / "scanner.json").write_text(text)
     with pytest.raises(GrantError, match="relay login scanner"):
-        store.load("scanner")
+        store.read("scanner")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "", "a\0b"])
 def test_a_name_cannot_leave_the_directory(tmp_path, name):
     with pytest.raises(GrantError):
-        FileGrants(tmp_path).store(name, some_grant())
+        GrantFiles(tmp_path).write(name, some_grant())
 
 
 @pytest.mark.parametrize(

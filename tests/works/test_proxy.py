@@ -14,7 +14,7 @@ from relay.outcome import Action
 from relay.sandbox import Sandbox
 from relay.spool import State
 from relay.works.auth.authorizer import Authorizer
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
 from relay.works.http.proxy import Proxy
@@ -27,6 +27,7 @@ from tests.support.works import (
     Peer,
     content_of,
     grant_of,
+    keeping,
     mail,
     works_at,
 )
@@ -61,9 +62,9 @@ async def test_tokens_and_mail_go_through_the_proxy(tmp_path):
             auth_url=f"{url}/oauth2/v2.0",
             proxy=SecretStr(f"http://{IN_URL}127.0.0.1:{proxy.port}"),
         )
-        store = FileGrants(tmp_path)
-        store.store("scanner", grant_of(works.sandbox.issue_grant("scanner@example.com"), expires_at=0.0))
-        authorizer = Authorizer(AuthServer(app, works.tls), store)
+        grant = grant_of(works.sandbox.issue_grant("scanner@example.com"), expires_at=0.0)
+        GrantFiles(tmp_path).write("scanner", grant)
+        authorizer = Authorizer(AuthServer(app, works.tls), keeping(tmp_path))
         client = Client(app, authorizer, timeouts=FAST, tls=works.tls)
         for _ in range(2):
             outcome = await client.send(ACCOUNT, mail(), content_of())

@@ -2,9 +2,10 @@
 
 With rotation on, a refresh kills the old refresh token at once (Works API §2), so:
 
-- "a refresh has started" is durable before the request, and the new tokens are before they are used;
-- a refresh is a task of its own, which no caller's cancellation reaches, and one lock for each account
-  lets one process at a time do it;
+- "a refresh has started" is durable before the request, and the new tokens are before they are used: in
+  escrow at least, if the store cannot be written (`keeping`);
+- a refresh is a task of its own, which no caller's cancellation reaches, and one process at a time may do
+  it. A login does not wait for it: the store takes the new tokens only in the place of those refreshed;
 - it happens at half of the access token's life, also for accounts that send nothing. If the relay
   dies between the request and the storing, the next start tries the stored refresh token once; if
   that is dead, the account sends with the stored access token while it lives, and the operator
@@ -22,8 +23,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from relay import metrics
-from relay.grants import EXPIRY_MARKS, Grant, GrantError, GrantStore
+from relay.grants import EXPIRY_MARKS, Grant, GrantError, GrantReplacedError, Mark
 from relay.works.auth.errors import TokenError
+from relay.works.auth.escrow import Renewed
+from relay.works.auth.keeping import Keeping, Kept
 from relay.works.auth.oauth import AuthServer, Tokens
 from relay.works.diagnosis import Failure
 
@@ -56,7 +59,7 @@ class _State:
     looked: float = 0.0  # when the store was last asked, monotonic
     rejected: str = ""  # an access token that the API has refused
     refused: str = ""  # a refresh token that the authorization server has refused: not tried again
-    unsaved: Grant | None = None  # refreshed, and the store would not take it: the old one may be dead
+    unsaved: Renewed | None = None  # the store would not take it, and what it has may be dead
     trouble: Failure | None = None
     diagnostic: str = ""
     unavailable_since: float = 0.0  # by the clock; 0: the authorization server answers
@@ -73,14 +76,14 @@ class Authorizer:
     def __init__(
         self,
         server: AuthServer,
-        store: GrantStore,
+        keeping: Keeping,
         on_trouble: OnTrouble | None = None,
         clock: Callable[[], float] = time.time,
         on_warning: OnWarning | None = None,
     ) -> None:
         """Args:
         server: the authorization server.
-        store: where grants are kept.
+        keeping: where grants are kept.
         on_trouble: told of an account's trouble when it changes, perhaps while it `can_send` still;
             None: it is over.
         clock: seconds since the epoch.
@@ -88,7 +91,7 @@ class Authorizer:
             any more.
         """
         self._server = server
-        self._store = store
+        self._keeping = keeping
         self._on_trouble = on_trouble
         self._on_warning = on_warning
         self._clock = clock
@@ -163,7 +166,7 @@ class Authorizer:
             TokenError: there is no usable grant.
         """
         state = await self._look(account)
-        if self._due(state):
+        if self._due(state) or state.unsaved is not None:
             await self._refresh(account, state)
         await self._note_use(account, state)
         if state.grant is None:
@@ -212,13 +215,13 @@ class Authorizer:
         """The account's state, its grant read again if somebody stored one."""
         state = self._states.setdefault(account, _State())
         while True:
-            version, state.looked = self._store.version(account), time.monotonic()
-            known = state.version, state.read
-            if known == (version, True):
-                return state
-            grant, fault = None, ""
+            state.looked, known = time.monotonic(), (state.version, state.read)
+            version, fault, kept = None, "", Kept(None)
             try:
-                grant = await asyncio.to_thread(self._store.load, account)
+                version = await self._keeping.store.version(account)
+                if known == (version, True):
+                    return state
+                kept = await self._keeping.load(account)
             except GrantError as error:
                 fault = str(error)
             # Else somebody read or stored one meanwhile: what was read here may be the older one, and its
@@ -230,14 +233,16 @@ class Authorizer:
             state.grant, state.read = None, False
             self._tell(account, state, Failure.NO_GRANT, fault)
             return state
-        before = state.grant
+        before, grant = state.grant, kept.grant
         # Known first, told then: whoever is told asks at once whether the account can send.
         state.grant, state.version, state.read = grant, version, True
         self._take_back_warning(account, state)  # before anybody hears that the account is well again
-        if grant is None or (state.unsaved and state.unsaved.consented_at != grant.consented_at):
-            state.unsaved = None
+        lost = state.unsaved is not None and not state.unsaved.follows(grant)
+        if lost or kept.unsaved is not None:
+            state.unsaved = kept.unsaved
         if grant is None:
             self._tell(account, state, Failure.NO_GRANT)
+            await self._keeping.forget_escrow(account)
         elif before is None or grant.consented_at != before.consented_at:
             if before is not None and state.trouble is None and self._on_trouble is not None:
                 # The API may have refused what was in order here: 401 after a refresh, 403.
@@ -309,10 +314,14 @@ class Authorizer:
     def _give_up(self, account: str, state: _State, error: TokenError) -> None:
         if error.final and state.grant is not None:
             state.refused = state.grant.refresh_token
-        state.pause = min(state.pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
-        state.again_at = self._clock() + state.pause
+        self._wait(state)
         overdue = error.failure is Failure.TOKEN_UNAVAILABLE and self._is_overdue(state)
         self._tell(account, state, Failure.TOKEN_OVERDUE if overdue else error.failure, error.diagnostic)
+
+    def _wait(self, state: _State) -> None:
+        """Try no more for a while, and longer each time."""
+        state.pause = min(state.pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+        state.again_at = self._clock() + state.pause
 
     def _is_overdue(self, state: _State) -> bool:
         now = self._clock()
@@ -322,7 +331,7 @@ class Authorizer:
     async def _locked_refresh(self, account: str, state: _State) -> None:
         until = time.monotonic() + _LOCK_PATIENCE
         while True:
-            with self._store.lock(account) as ours:
+            async with self._keeping.store.refreshing(account) as ours:
                 if ours:
                     await self._renew(account, state)
                     return
@@ -334,47 +343,91 @@ class Authorizer:
         before = state.grant
         await self._look(account)
         grant = state.grant
-        if grant is None or (before is not None and grant.access_token != before.access_token):
-            return  # another process was faster, or somebody logged in
-        if state.unsaved is not None:
-            await self._keep_renewed(account, state, state.unsaved)
+        if grant is None:
             return
-        started = replace(grant, refresh_started_at=self._clock())
-        await self._keep(account, state, started)
+        if state.unsaved is not None:
+            await self._keep(account, state, state.unsaved)
+        elif before is None or grant.access_token == before.access_token:
+            await self._keep(account, state, await self._ask(account, state, grant))
+        # Else another process was faster, or somebody logged in.
+
+    async def _ask(self, account: str, state: _State, grant: Grant) -> Renewed:
+        """What the authorization server gives for the refresh token; that it was asked is durable before."""
+        store, of = self._keeping.store, grant.fingerprint
+        now = self._clock()
+        await store.mark(account, of, Mark.REFRESH_STARTED, now)
+        state.grant = replace(grant, refresh_started_at=now)
         try:
-            tokens = await self._server.refresh(grant.refresh_token)
+            asked, tokens = await self._offer(account, grant)
         except TokenError as error:
             # The answer is known: the next start need not wonder.
             if error.failure is not Failure.TOKEN_UNAVAILABLE:
-                await self._keep(account, state, replace(grant, refresh_started_at=None))
+                await store.mark(account, of, Mark.REFRESH_STARTED, None)
+                state.grant = grant
             raise
-        await self._keep_renewed(account, state, renew(grant, tokens, self._clock()))
+        return Renewed(renew(asked, tokens, self._clock()), of)
 
-    async def _keep_renewed(self, account: str, state: _State, grant: Grant) -> None:
-        state.unsaved = grant
-        await self._keep(account, state, grant)
-        state.unsaved = None
-        if grant.access_token == state.rejected:
+    async def _offer(self, account: str, grant: Grant) -> tuple[Grant, Tokens]:
+        """The tokens, and the grant that they were given for: this one, or a later one in escrow."""
+        try:
+            return grant, await self._server.refresh(grant.refresh_token)
+        except TokenError as error:
+            if not error.final:
+                raise
+            for other in await self._keeping.find_later(account, grant):
+                # All but the tokens is as it is known now.
+                token, issued = other.refresh_token, other.refresh_issued_at
+                try:
+                    tokens = await self._server.refresh(token)
+                except TokenError as later:
+                    if not later.final:
+                        raise
+                else:
+                    return replace(grant, refresh_token=token, refresh_issued_at=issued), tokens
+            raise
+
+    async def _keep(self, account: str, state: _State, renewed: Renewed) -> None:
+        """Keep a grant, and only then know it."""
+        state.unsaved = renewed
+        try:
+            version = await self._keeping.keep(account, renewed)
+        except GrantReplacedError:
+            state.unsaved = None
+            await self._drop(account, await self._look(account), renewed.grant)
+            return
+        state.grant = renewed.grant
+        if renewed.grant.access_token == state.rejected:
             state.rejected = ""  # the same again: if the API still refuses it, that is its answer
-        state.pause = state.again_at = 0.0
-        log.info("grant refreshed", account=account, rotation=grant.rotation)
+        if version is None:
+            self._wait(state)  # it is in escrow, and is used; the store is tried again
+        else:
+            state.version, state.unsaved = version, None
+            state.pause = state.again_at = 0.0
+        log.info("grant refreshed", account=account, rotation=renewed.grant.rotation)
         self._tell(account, state, None)
 
-    async def _keep(self, account: str, state: _State, grant: Grant) -> None:
-        """Store a grant, and only then know it."""
-        await asyncio.to_thread(self._store.store, account, grant)
-        state.grant, state.version = grant, self._store.version(account)
-        state.looked = 0.0  # somebody who logs in waits for our lock: the next caller looks again
+    async def _drop(self, account: str, state: _State, grant: Grant) -> None:
+        """What a refresh brought is of no use: somebody consented, or logged out, while it was under way."""
+        if state.grant is None or state.grant.consented_at != grant.consented_at:
+            await self._keeping.forget_escrow(account)
+        if state.grant is None:
+            # `relay logout` revoked what it found. What came after it must not stay good for 90 days.
+            with contextlib.suppress(TokenError):
+                await self._server.revoke(grant.refresh_token, "refresh_token")
+                await self._server.revoke(grant.access_token, "access_token")
 
     async def _note_use(self, account: str, state: _State, *, at_once: bool = False) -> None:
         grant = state.grant
-        if grant is None or state.refreshing is not None or state.used_at <= (grant.used_at or 0.0):
+        busy = state.refreshing is not None or state.unsaved is not None
+        if grant is None or busy or state.used_at <= (grant.used_at or 0.0):
             return
         if not at_once and state.used_at - (grant.used_at or 0.0) < _NOTE_USE_EVERY:
             return
-        with contextlib.suppress(GrantError), self._store.lock(account) as ours:
-            if ours and state.version == self._store.version(account):
-                await self._keep(account, state, replace(grant, used_at=state.used_at))
+        used = state.used_at
+        with contextlib.suppress(GrantError):
+            await self._keeping.store.mark(account, grant.fingerprint, Mark.USED, used)
+            if state.grant is grant:
+                state.grant = replace(grant, used_at=used)
 
 
 def renew(grant: Grant, tokens: Tokens, now: float) -> Grant:

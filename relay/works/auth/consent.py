@@ -5,20 +5,19 @@ the person carries the redirected URL over by hand.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import re
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 
 from relay.config.model import Works
-from relay.grants import Grant, GrantError, GrantStore
+from relay.grants import Grant, GrantError, GrantReplacedError, GrantStore
 from relay.works.auth.errors import TokenError
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
@@ -27,7 +26,7 @@ from relay.works.http.client import make_client
 _LONGEST_CODE = 4096  # characters
 # What is shown and compared; an API that was taken over may say anything.
 _ADDRESS = re.compile(r"[!-~]{1,64}@[\w.-]{1,255}")
-_LOCK_TRIES, _LOCK_PAUSE = 1900, 0.1  # a refresh under way may take three minutes (oauth)
+_CONFIRM_TRIES = 3  # a refresh may come between the look at a grant and its confirmation
 # Any of these scopes lets us ask whose mailbox it is (Works API §2).
 _MAY_ASK = frozenset({"user.read", "user.profile.read"})
 # Named by RFC 6749 §4.1.2.1 and seen with Works; the words are for the person at the browser.
@@ -159,40 +158,20 @@ async def _ask_whose(works: Works, grant: Grant) -> str:
     return address if isinstance(address, str) and _ADDRESS.fullmatch(address) else ""
 
 
-def keep(store: GrantStore, account: str, grant: Grant) -> None:
-    """Store a new consent, after a refresh of the old one that may be under way elsewhere.
-
-    Raises:
-        GrantError: it cannot be written.
-    """
-    with _locked(store, account):
-        store.store(account, grant)
-
-
-@contextmanager
-def _locked(store: GrantStore, account: str) -> Iterator[None]:
-    for _ in range(_LOCK_TRIES):
-        with store.lock(account) as ours:
-            if ours:
-                yield
-                return
-        time.sleep(_LOCK_PAUSE)
-    raise GrantError(f"another process has held the grant of {account} for too long")
-
-
-def confirm(store: GrantStore, account: str) -> Grant:
+async def confirm(store: GrantStore, account: str) -> None:
     """Note that a person has seen whose mailbox the grant sends from.
 
     Raises:
         GrantError: there is no grant, or it cannot be read or written.
     """
-    with _locked(store, account):
-        grant = store.load(account)
+    for _ in range(_CONFIRM_TRIES):
+        grant = await store.load(account)
         if grant is None:
             raise GrantError(f"nobody has consented for {account} yet; run: relay login {account}")
-        confirmed = replace(grant, confirmed_at=time.time())
-        store.store(account, confirmed)
-        return confirmed
+        with contextlib.suppress(GrantReplacedError):
+            await store.confirm(account, grant.fingerprint, time.time())
+            return
+    raise GrantReplacedError(account)
 
 
 async def revoke(server: AuthServer, grant: Grant) -> None:
@@ -209,13 +188,3 @@ async def revoke(server: AuthServer, grant: Grant) -> None:
         raise ConsentError(
             f"the authorization server did not revoke the grant ({error.diagnostic})"
         ) from None
-
-
-def forget(store: GrantStore, account: str) -> None:
-    """Remove an account's grant, after a refresh of it that may be under way elsewhere.
-
-    Raises:
-        GrantError: it cannot be removed.
-    """
-    with _locked(store, account):
-        store.remove(account)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from relay.grants import Grant
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from tests.support import ROOT
 from tests.support.ports import free_port
 
@@ -125,7 +125,7 @@ def prepare_relay(api, folder):
     port, now = free_port(), time.time()
     path = folder / "relay.toml"
     path.write_text(_CONFIGURATION.format(folder=folder, api=api, port=port))
-    FileGrants(folder).store("scanner", Grant("token", now + 86400, "refresh", now, now, now, "mail"))
+    GrantFiles(folder).write("scanner", Grant("token", now + 86400, "refresh", now, now, now, "mail"))
     return path, port
 
 

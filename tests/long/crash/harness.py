@@ -19,7 +19,7 @@ from relay.console.server import serving
 from relay.grants import Grant
 from relay.operator.control import call
 from relay.sandbox import Sandbox, Settings
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from tests.support.ports import free_port
 
 LOGIN = "scanner@example.com"
@@ -123,7 +123,7 @@ class Relay:
     def grant(self, sandbox):
         tokens, now = sandbox.issue_grant(LOGIN), time.time()
         grant = Grant(tokens["access_token"], now + 86400, tokens["refresh_token"], now, now, now)
-        FileGrants(self.state).store("scanner", grant)
+        GrantFiles(self.state).write("scanner", grant)
 
     def start(self, before=()):
         """Begin; `before` stands before the command: strace and what it is told."""

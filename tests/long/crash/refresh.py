@@ -3,10 +3,10 @@
     python -m tests.long.crash.refresh --kills 200
 
 A process refreshes one grant over and over; it is killed at a random moment; the next start looks at what
-is on disk. Where the rotated token had been stored, refreshing must go on. Where the kill fell between
-the request and the fsync nothing can save the refresh token (it is counted apart): then "a refresh has
-started" must be on disk, the trouble must be told within 5 s, mail must go on with the stored
-access token, and a login must mend it. Exit code 1 if any of that fails.
+is on disk. Where the rotated token had been stored, or put into escrow, refreshing must go on.
+Where the kill fell between the request and the fsync nothing can save the refresh token (it is counted
+apart): then "a refresh has started" must be on disk, the trouble must be told within 5 s, mail must go on
+with the stored access token, and a login must mend it. Exit code 1 if any of that fails.
 """
 
 import argparse
@@ -30,7 +30,9 @@ from relay.host.logs import set_up
 from relay.sandbox import Sandbox, Settings
 from relay.sandbox.answers import Refusal
 from relay.works.auth.authorizer import Authorizer
-from relay.works.auth.files import FileGrants
+from relay.works.auth.escrow import Escrow
+from relay.works.auth.files import FileGrants, GrantFiles
+from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
 
@@ -51,18 +53,22 @@ def app_at(port):
 
 async def refresh_for_ever(port, directory):
     """The child: it is never allowed to end."""
-    authorizer = Authorizer(AuthServer(app_at(port)), FileGrants(directory))
+    authorizer = Authorizer(AuthServer(app_at(port)), keeping(directory))
     token = await authorizer.token(ACCOUNT)
     print("ready", flush=True)
     while True:
         token = await authorizer.token(ACCOUNT, rejected=token)
 
 
-def consent(sandbox, store):
+def keeping(directory):
+    return Keeping(FileGrants(directory), Escrow(directory))
+
+
+def consent(sandbox, directory):
     tokens, now = sandbox.issue_grant("scanner@example.com"), time.time()
     life = float(tokens["expires_in"])
     grant = Grant(tokens["access_token"], now + life, tokens["refresh_token"], now, now, now)
-    store.store(ACCOUNT, grant)
+    GrantFiles(directory).write(ACCOUNT, grant)
 
 
 def takes(sandbox, token):
@@ -85,11 +91,11 @@ async def kill_one(port, directory, dice):
 
 async def look(port, directory, sandbox, counts):
     """The next start: what is wrong with it, in a sentence, or nothing."""
-    store = FileGrants(directory)
-    stored = store.load(ACCOUNT)
+    grants = keeping(directory)
+    stored = (await grants.load(ACCOUNT)).grant
     saved = sandbox.grants.of_refresh_token(stored.refresh_token) is not None
     told = []
-    authorizer = Authorizer(AuthServer(app_at(port)), store, lambda _, trouble: told.append(trouble))
+    authorizer = Authorizer(AuthServer(app_at(port)), grants, lambda _, trouble: told.append(trouble))
     began = time.monotonic()
     await authorizer.check(ACCOUNT)
     took = time.monotonic() - began
@@ -106,7 +112,7 @@ async def look(port, directory, sandbox, counts):
         return "locked out, and nothing on disk says that a refresh had started"
     if told != [Failure.TOKEN_REFUSED] or took > TELL_WITHIN:
         return f"told {told} after {took:.1f} s"
-    consent(sandbox, store)
+    consent(sandbox, directory)
     await authorizer.check(ACCOUNT)
     if told[-1] is not None or not takes(sandbox, await authorizer.token(ACCOUNT)):
         return "a login does not mend it"
@@ -120,7 +126,7 @@ async def run(kills, seed):
     problems = []
     with tempfile.TemporaryDirectory() as name, contextlib.closing(sandbox):
         directory = Path(name)
-        consent(sandbox, FileGrants(directory))
+        consent(sandbox, directory)
         async with serving(sandbox.app) as server:
             # The answer waits a little after the old token has died: that is where it hurts.
             sandbox.add_fault("latency", seconds=0.003, at="token", times=0)

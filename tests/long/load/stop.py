@@ -17,7 +17,7 @@ from pathlib import Path
 
 from relay.console.server import serving
 from relay.sandbox import Sandbox, Settings
-from relay.works.auth.files import FileGrants
+from relay.works.auth.files import GrantFiles
 from tests.long.load import driving
 from tests.support import ROOT
 from tests.support.ports import free_port
@@ -100,7 +100,7 @@ async def run(python, idle, in_data, busy=0):
                 http.url, state, listener=[{"address": f"127.0.0.1:{port}"}], log={"format": "json"}
             )
             (Path(folder) / "relay.toml").write_text(to_toml(config))
-            FileGrants(state).store("scanner", grant_of(sandbox, "scanner@example.com", time.time()))
+            GrantFiles(state).write("scanner", grant_of(sandbox, "scanner@example.com", time.time()))
             log_path = Path(folder) / "log"
             with log_path.open("wb") as log:
                 relay = subprocess.Popen(  # noqa: ASYNC220 - it is waited for below
