@@ -16,13 +16,13 @@ _DAY = 86400.0
 _DEAD = (Cause.GRANT_REFUSED, Cause.UNAUTHORIZED)
 
 
-def look(authorizer: Authorizer, standing: Standing, account: Account, now: Moment) -> Grant:
-    """As the service that runs knows it."""
+def look(authorizer: Authorizer, standing: Standing, account: Account, now: Moment) -> Grant | None:
+    """As the service that runs knows it; None: it has not looked at it yet."""
     kept, failure = authorizer.grant(account.name), authorizer.trouble(account.name)
     if kept is None:
         if failure is Failure.NO_GRANT and (problem := authorizer.diagnostic(account.name)):
             return Grant(GrantHealth.UNREADABLE, problem)
-        return _missing(account)
+        return _missing(account) if failure else None
     outcome = diagnose_failure(failure, account=account.name) if failure else None
     hold = standing.holds.get(account.name)
     if outcome is not None and outcome.cause in _DEAD:

@@ -65,7 +65,7 @@ class Reader:
     def __init__(self, spool: Spool | None, keeping: Keeping, clock: Clock, live: Live | None = None) -> None:
         """Args:
         spool: the messages; it is open. None where there is none.
-        keeping: the grants, read where no service runs.
+        keeping: the grants, read where no service has looked at them.
         clock: the clocks.
         live: what a running service knows; None: it does not run.
         """
@@ -148,6 +148,8 @@ class Reader:
             grant = await grants.read(self._keeping, account, now)
             return Account(account.name, account.address, account.default, grant)
         grant = grants.look(live.authorizer, live.standing, account, now)
+        if grant is None:
+            grant = await grants.read(self._keeping, account, now)
         minute, day = live.pacing.use_of(account.name)
         hold = self._hold(live.standing, account.name)
         return Account(account.name, account.address, account.default, grant, hold, Use(*minute), Use(*day))
