@@ -143,13 +143,13 @@ class Reader:
         return Outage(found.outcome.reason, Moment(found.since), Moment(found.next_probe))
 
     async def _account(self, account: model.Account, now: Moment) -> Account:
-        live = self._live
-        if live is None:
-            grant = await grants.read(self._keeping, account, now)
-            return Account(account.name, account.address, account.default, grant)
-        grant = grants.look(live.authorizer, live.standing, account, now)
+        live, grant = self._live, None
+        if live is not None:
+            grant = grants.look(live.authorizer, live.standing, account, now)
         if grant is None:
             grant = await grants.read(self._keeping, account, now)
+        if live is None:
+            return Account(account.name, account.address, account.default, grant)
         minute, day = live.pacing.use_of(account.name)
         hold = self._hold(live.standing, account.name)
         return Account(account.name, account.address, account.default, grant, hold, Use(*minute), Use(*day))
