@@ -136,6 +136,7 @@ class Conversion:
     reverse_path: str = ""  # the envelope's; "" is the null one
     envelope: tuple[str, ...] = ()  # all its recipients, where an earlier attempt has served some of them
     options_by_field: bool = False  # the message may choose its options by X-Works fields
+    redirected: bool = False  # it goes to others than `envelope` names
     own_name_only: bool = False  # the From's display name may hold no address but the From's own
     bcc_only_to_account: bool = False  # several Bcc and nobody else: `to` is the account's own address
 
@@ -143,6 +144,7 @@ class Conversion:
 _NOTED = frozenset({Policy.KEEP, Policy.DROP, Policy.REJECT, Policy.ATTACH})
 _UNNOTED = frozenset({Policy.DROP, Policy.REJECT, Policy.ATTACH})
 _FIXED = frozenset({Policy.DROP})
+_WANTED = frozenset({Policy.KEEP, Policy.DROP, Policy.ATTACH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,9 @@ KINDS: Mapping[str, Kind] = {
     "originator": Kind("From is not the account's address", default=KEEP, policies=_NOTED),
     "originator-name": Kind("a From's name with an address that its sender may not show", policies=_FIXED),
     "reply-to": Kind("Reply-To names somebody else", default=KEEP, policies=_NOTED),
+    "redirected": Kind(
+        "sent to redirect_all in place of its recipients", weight=USUAL, default=KEEP, policies=_WANTED
+    ),
     "unreadable": Kind(
         "not understood: the message goes along as message.eml", status="5.6.0", policies=_UNNOTED
     ),

@@ -118,6 +118,7 @@ class TroubleKind(StrEnum):
     CLOCK = "clock"  # the machine's clock was set
     CONVERTER = "converter"  # large messages cannot be converted
     CONSOLE = "console"  # the console has no port
+    REDIRECTED = "redirected"  # all mail goes to redirect_all, and none to its recipients
     ALERT = "alert"  # a way to tell people does not work
 
 

@@ -137,7 +137,7 @@ def _explain(
     if not forward_paths:
         forward_paths, losses = _read_envelope(content)
     try:
-        converted = convert(content, forward_paths, _find_conversion(config, envelope, content))
+        converted = _convert(config, envelope, forward_paths, content)
     except Unconvertible as refused:
         printer.refuse(name, refused.status, refused.reason)
         return cli.EX_DATAERR
@@ -173,15 +173,25 @@ def _read_envelope(content: Buffer) -> tuple[tuple[str, ...], list[Loss]]:
     return tuple(taken), list(dict.fromkeys(losses))
 
 
-def _find_conversion(config: Config | None, envelope: Envelope, content: Buffer) -> Conversion:
-    """The configuration's conversion, for the account that would send."""
+def _convert(
+    config: Config | None, envelope: Envelope, forward_paths: tuple[str, ...], content: Buffer
+) -> Converted:
+    """What it becomes by the configuration, for the account that would send.
+
+    Raises:
+        Unconvertible: it is refused.
+    """
     if config is None:
-        return Conversion(reverse_path=envelope.reverse_path)
-    from relay.courier import conversion  # the spool and HTTP behind it: not for an `explain` without them
+        return convert(content, forward_paths, Conversion(reverse_path=envelope.reverse_path))
+    from relay.courier import address, conversion  # the spool and HTTP behind it: not without them
 
     rules = find_rules(config, envelope)
     account = choose_account(config, rules, lambda: originator_address(content), envelope.reverse_path)
-    return replace(conversion(config, account, rules), reverse_path=envelope.reverse_path)
+    how = replace(
+        conversion(config, account, rules), reverse_path=envelope.reverse_path, envelope=forward_paths
+    )
+    paths, how = address(config.delivery, forward_paths, how, config.delivery.always_bcc)
+    return convert(content, paths, how)
 
 
 def _as_json(loss: Loss) -> dict[str, str]:

@@ -27,6 +27,7 @@ from relay.config.fields import (
     Hostname,
     HostPort,
     MailAddress,
+    MailAddresses,
     Name,
     Networks,
     PasswordHash,
@@ -226,6 +227,8 @@ class Delivery(Section):
     notice_original: Size = Field(1024 * 1024, description="a larger original is not attached to a notice")
     fallback: Literal[""] | HostPort = Field("", description="an SMTP host for mail about our own trouble")
     no_subject: str = Field("(no subject)", min_length=1, max_length=180)
+    always_bcc: MailAddresses = Field((), description="who gets an unseen copy of every message")
+    redirect_all: MailAddresses = Field((), description="who gets every message, in place of its recipients")
 
 
 class Limits(Section):

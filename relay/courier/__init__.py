@@ -4,6 +4,7 @@ courier       the loop: whose turn it is
 attempt       one claimed message: converted, and sent in one request or several
 judgement/    what an outcome means, given the ones before
 standing      how the API and each account stand: what the judgement knows
+copies        who gets a message beside its recipients, or in their place
 settling      how a claim ends: written once, heard, told
 probes        asks Works whether a trouble is over
 slots         attempts that may be under way at once
@@ -13,8 +14,9 @@ unconfigured  accounts that mail waits for and that are not in the configuration
 """
 
 from relay.courier.attempt import Tools, conversion
+from relay.courier.copies import address
 from relay.courier.courier import Courier
 from relay.courier.settling import Settling
 from relay.courier.standing import Standing
 
-__all__ = ["Courier", "Settling", "Standing", "Tools", "conversion"]
+__all__ = ["Courier", "Settling", "Standing", "Tools", "address", "conversion"]

@@ -7,10 +7,12 @@ done; the 202 as soon as its status line is there. What was cut off in between i
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from relay.config.model import Account, Config
+from relay.config.model import Account, Config, Delivery
 from relay.config.rules import Rules, find_rules
 from relay.conversion.pool import Converter
+from relay.courier.copies import address, settle_recipients
 from relay.courier.judgement import DAY_IS_FULL, AccountHold, Judgement, Tried
+from relay.envelope import Origin
 from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request
 from relay.outcome import Action, Blame, Outcome
@@ -112,7 +114,17 @@ class Attempt:
             reverse_path=envelope.reverse_path,
             envelope=envelope.forward_paths,
         )
-        return await self.tools.converter.convert(content, self.recipients, how)
+        delivery = self.config.delivery
+        paths, how = address(delivery, self.recipients, how, self._find_archive(delivery))
+        converted = await self.tools.converter.convert(content, paths, how)
+        return settle_recipients(delivery, converted, self.recipients)
+
+    def _find_archive(self, delivery: Delivery) -> list[str]:
+        """Who of always_bcc has no copy yet; of the relay's own notices nobody gets one."""
+        entry = self.claim.entry
+        if entry.envelope.origin is Origin.NOTICE:
+            return []
+        return [one for one in delivery.always_bcc if one not in entry.relayed]
 
     @property
     def recipients(self) -> list[str]:
@@ -129,7 +141,7 @@ class Attempt:
 
     async def _send(self, number: int, request: Request, slot: Slot) -> Outcome:
         spool, claim = self.tools.spool, self.claim
-        if wait := slot.bind(len(request.recipients), claim.entry.queue_id):
+        if wait := slot.bind(request.mailboxes, claim.entry.queue_id):
             return replace(DAY_IS_FULL, retry_after=wait)
         # Not between the start and the request: who is killed while the library loads would not know.
         await self.tools.client.get_ready()

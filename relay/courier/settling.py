@@ -107,7 +107,8 @@ def _was_partly_taken(entry: Entry, outcomes: Sequence[Outcome]) -> bool:
 def _describe(attempt: Attempt, outcome: Outcome) -> FailedMessage:
     entry = attempt.claim.entry
     refused = tuple(path for path in attempt.recipients if path not in attempt.taken_recipients)
-    refused += tuple(sorted(entry.refused - set(refused)))
+    # An archive's copy is not what the sender asked for.
+    refused += tuple(sorted((entry.refused - set(refused)) & set(entry.envelope.forward_paths)))
     unknown = entry.unknowns > 0 or any(one.action is Action.UNKNOWN for one in attempt.outcomes)
     return FailedMessage(attempt.claim, outcome, refused, unknown)
 

@@ -38,6 +38,7 @@ class Request:
 
     recipients: tuple[str, ...]  # the envelope's recipients that it serves, as they were given
     payload: Payload
+    mailboxes: int  # that Works is to send it to
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,9 @@ def make_requests(mail: Mail, forward_paths: Sequence[str], conversion: Conversi
     conversion = _apply(mail.options, conversion)
     body = dump(mail.body)
     requests = tuple(
-        Request(one.serves, make_payload(mail, one, conversion, body))
+        Request(
+            one.serves, make_payload(mail, one, conversion, body), len(one.to) + len(one.cc) + len(one.bcc)
+        )
         for one in assign(mail.to, mail.cc, forward_paths, conversion)
     )
     return Converted(requests, mail.losses)

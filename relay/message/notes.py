@@ -15,6 +15,7 @@ _JAPANESE = {"iso-2022-jp", "cp932", "euc-jp"}
 _KOREAN = {"cp949", "iso2022_kr", "johab"}
 _CHINESE = {"gb18030", "big5", "hz", "gb2312"}
 _REPLY_TO = {"ja": "返信先", "ko": "회신 주소", "en": "Reply-To"}
+_REDIRECTED = {"ja": "本来の宛先", "ko": "원래 받는 사람", "en": "Redirected; its recipients were"}
 _ENCLOSED = {
     "ja": "本文は添付ファイル {} の中にあります。",
     "ko": "본문은 첨부 파일 {} 안에 있습니다.",
@@ -44,6 +45,11 @@ def find_language(mail: Mail, codecs: Collection[str]) -> str:
 def say_reply_to(addresses: Sequence[Address], language: str) -> str:
     """The line that stands for a Reply-To."""
     return f"{_REPLY_TO[language]}: {', '.join(map(format_address, addresses))}"
+
+
+def say_redirected(recipients: str, language: str) -> str:
+    """The line that names those who would have got the message."""
+    return f"{_REDIRECTED[language]}: {recipients}"
 
 
 def say_enclosed(names: Sequence[str], language: str) -> str:

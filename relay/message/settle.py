@@ -21,7 +21,14 @@ from relay.mail import (
 from relay.message.fields import find_start, read_fields
 from relay.message.header import HIDDEN, Header, find_visible, format_field
 from relay.message.names import LONGEST_SUBJECT, count_units, cut_units, keep_apart, make_one_line
-from relay.message.notes import find_language, format_address, put_first, say_enclosed, say_reply_to
+from relay.message.notes import (
+    find_language,
+    format_address,
+    put_first,
+    say_enclosed,
+    say_redirected,
+    say_reply_to,
+)
 from relay.message.parse import Understood
 from relay.message.recipients import find_others, find_own, split_spec
 
@@ -106,7 +113,7 @@ def _find(
 ) -> list[_Found]:
     """All losses, those first that put something before the body."""
     header = understood.header
-    found = _find_senders(understood, mail, conversion)
+    found = [*_find_redirection(mail, understood, conversion), *_find_senders(understood, mail, conversion)]
     found += [_Found(loss.loss, loss.detail, _keep(loss, mail, understood)) for loss in mail.losses]
     for name, detail, fields in header.lost:
         lines = tuple(map(format_field, fields)) if policy_of(name, conversion.losses) is Policy.KEEP else ()
@@ -125,6 +132,15 @@ def _find(
     if not forward_paths:
         found.append(_Found("no-recipient", "neither the envelope nor the fields name anybody"))
     return found
+
+
+def _find_redirection(mail: Mail, understood: Understood, conversion: Conversion) -> list[_Found]:
+    """Who would have got it, hidden recipients too: whoever gets it in their place wants to know."""
+    if not conversion.redirected:
+        return []
+    addresses = [Address("", path) for path in conversion.envelope]
+    line = say_redirected(_list_names(addresses), find_language(mail, understood.codecs))
+    return [_Found("redirected", _list(addresses), (line,))]
 
 
 def _find_others(header: Header, forward_paths: Sequence[str]) -> list[_Found]:

@@ -77,9 +77,14 @@ class Senders:
         """The notice for whoever may be told.
 
         Never raises: a notice that cannot be made must not keep the failure open. Without the original it
-        needs no file, so it is possible with a full disk too, and where no file can be opened.
+        needs no file, so it is possible with a full disk too, and where no file can be opened. Of a copy for
+        the archive the sender knows nothing: the operator hears of it.
         """
         entry = failure.claim.entry
+        if not failure.refused:
+            log.error("the archive has no copy", queue_id=entry.queue_id, reason=failure.outcome.reason)
+            self._give_up(failure)
+            return None
         if not entry.envelope.reverse_path:
             log.error(
                 "failed, and nobody may be told", queue_id=entry.queue_id, reason=failure.outcome.reason

@@ -16,9 +16,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from relay.config.include import find_files
-from relay.config.model import Account, Config
+from relay.config.model import Account, Config, Delivery
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.operator import control, reach
+from relay.operator.concerns import explain_redirection
 from relay.smtp.server import ListenError, tls_context
 from relay.spool import SpoolError, SpoolLocked
 from relay.stores import open_grants, open_spool
@@ -69,6 +70,8 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
     yield _python()
     files = [] if path is None else [path, *find_files(config.include, path, [])]
     for finding in (*_configuration(files), *_state_dir(config), *_listeners(config)):
+        yield finding
+    for finding in _copies(config.delivery):
         yield finding
     found, held = await _spool(config)
     yield found
@@ -171,6 +174,16 @@ def _listeners(config: Config) -> Iterator[Finding]:
             yield Finding(subject, Level.WARNING, f"{text}; passwords cross the network in plain text")
         else:
             yield Finding(subject, Level.OK, text)
+
+
+def _copies(delivery: Delivery) -> Iterator[Finding]:
+    """Who gets mail that is not theirs: nobody should find that out from the mail."""
+    if delivery.redirect_all:
+        remedy = "if it is not meant, take redirect_all out of [delivery]"
+        yield Finding("redirect_all", Level.WARNING, explain_redirection(delivery.redirect_all), remedy)
+    elif delivery.always_bcc:
+        archive = ", ".join(delivery.always_bcc)
+        yield Finding("always_bcc", Level.OK, f"an unseen copy of every message goes to {archive}")
 
 
 async def _spool(config: Config) -> tuple[Finding, dict[str, str]]:

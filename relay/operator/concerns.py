@@ -29,6 +29,7 @@ def find_concerns(
     accounts: Sequence[Account],
     listeners: Sequence[Listener],
     *,
+    redirect_all: Sequence[str],
     disk: Disk | None,
     queue: Queue | None,
     known: Sequence[Trouble] | None,
@@ -39,11 +40,14 @@ def find_concerns(
         now: this moment.
         accounts: how they stand.
         listeners: where clients come.
+        redirect_all: who gets all mail in place of its recipients.
         disk: what the spool's disk has left.
         queue: what waits.
         known: what the registry of a running service holds; None where none runs.
     """
     seen = list(find_visible(now, accounts, listeners, queue))
+    if redirect_all:
+        seen.append(Trouble(TroubleKind.REDIRECTED, "", explain_redirection(redirect_all), now))
     if known is None:
         # Nobody else says it.
         seen += find_unreported(now, accounts, disk)
@@ -70,6 +74,11 @@ def find_visible(
     if queue is not None and queue.oldest is not None and now - queue.oldest > LONG:
         reason = "the oldest message has waited for more than an hour"
         yield Trouble(TroubleKind.WAITING_LONG, "", reason, queue.oldest + LONG)
+
+
+def explain_redirection(redirect_all: Sequence[str]) -> str:
+    """What [delivery] redirect_all does."""
+    return f"all mail goes to {', '.join(redirect_all)}, and none to its recipients"
 
 
 def _judge_certificate(listener: Listener, now: float) -> str | None:

@@ -98,6 +98,7 @@ class Reader:
             now,
             accounts,
             listeners,
+            redirect_all=config.delivery.redirect_all,
             disk=disk,
             queue=queue,
             known=live.troubles.current if live else None,

@@ -41,6 +41,8 @@ _BY_KIND: Mapping[TroubleKind, str] = {
     TroubleKind.CLOCK: "see that the clock is kept by the network: timedatectl",
     TroubleKind.CONVERTER: "look for its reason: sudo journalctl -u relay -g convert",
     TroubleKind.CONSOLE: "end the program that has the port, or name another [console] address",
+    TroubleKind.REDIRECTED: "if it is not meant, take redirect_all out of [delivery], "
+    "then: sudo systemctl reload relay",
     TroubleKind.ALERT: "sudo relay check --alert",
 }
 _BAD = frozenset(
