@@ -211,11 +211,9 @@ def make_loss(name: str, detail: str, added: str = "") -> Loss:
     return Loss(name, detail, KINDS[name].weight, added)
 
 
-def refuse_loss(name: str, detail: str) -> Unconvertible:
-    """The refusal of a message whose loss is not wanted."""
-    return Unconvertible(
-        KINDS[name].status, f"{KINDS[name].meaning} ({detail}); the configuration refuses such mail"
-    )
+def refuse_loss(name: str, detail: str, *, by: str = "the configuration refuses such mail") -> Unconvertible:
+    """The refusal of a message whose loss is not wanted, and who does not want it."""
+    return Unconvertible(KINDS[name].status, f"{KINDS[name].meaning} ({detail}); {by}")
 
 
 def find_problems(policies: Mapping[str, Policy]) -> list[str]:

@@ -266,7 +266,7 @@ async def _relay(
                 "requests_per_minute": sandbox.settings.requests_per_minute,
             },
             "account": [{**accounts[0], "default": True}, *accounts[1:]],
-            "listener": [{"address": f"{_HOST}:{options.smtp_port}"}],
+            "listener": [{"address": f"{_HOST}:{options.smtp_port}", "options_by_field": True}],
             "console": {"address": ""},
         },
         environ={},

@@ -3,11 +3,11 @@
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from relay.envelope import Buffer
-from relay.mail import Address, Conversion, Loss, Mail, Options, Unconvertible, make_loss
+from relay.mail import Address, Conversion, Loss, Mail, Options, Unconvertible, make_loss, refuse_loss
 from relay.message import limits
 from relay.message.addresses import read_addresses
 from relay.message.dumping import dump
@@ -15,7 +15,7 @@ from relay.message.fields import Fields, find_start, read_fields
 from relay.message.header import Header, read_header
 from relay.message.names import cut_units, make_one_line
 from relay.message.notes import find_language, say_unreadable
-from relay.message.options import find_options, read_options
+from relay.message.options import find_options, read_options, read_unwanted_losses
 from relay.message.parse import Understood, parse
 from relay.message.payload import Payload, make_payload
 from relay.message.recipients import assign, find_own
@@ -83,8 +83,17 @@ def make_mail(
     mail = _name_sender(mail, conversion)
     _check_size(mail, conversion)
     to, cc = (find_own(shown, forward_paths) for shown in (mail.to, mail.cc))
-    options = read_options(understood.header.options) if conversion.options_by_field else Options()
+    options = Options()
+    if conversion.options_by_field:
+        options = read_options(understood.header.options)
+        _check_losses(mail, read_unwanted_losses(understood.header.options))
     return replace(mail, to=to, cc=cc, options=options)
+
+
+def _check_losses(mail: Mail, unwanted: Collection[str]) -> None:
+    for loss in mail.losses:
+        if loss.loss in unwanted:
+            raise refuse_loss(loss.loss, loss.detail, by="its sender refuses that")
 
 
 def make_requests(mail: Mail, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
@@ -112,7 +121,9 @@ def check_options(content: Buffer) -> None:
         Unconvertible: a value is wrong (5.6.0), or a limit is passed.
     """
     fields = read_fields(content, find_start(content), len(content))[0]
-    read_options(find_options(fields))
+    found = find_options(fields)
+    read_options(found)
+    read_unwanted_losses(found)
 
 
 def _name_sender(mail: Mail, conversion: Conversion) -> Mail:

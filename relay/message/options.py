@@ -6,7 +6,7 @@ They count only where the configuration lets them (`options_by_field`), and no r
 from collections.abc import Sequence
 from typing import get_args
 
-from relay.mail import Options, SecurityLevel, Unconvertible
+from relay.mail import KINDS, Options, SecurityLevel, Unconvertible
 from relay.message.fields import Fields
 
 _LEVEL = "x-works-security-level"
@@ -15,7 +15,8 @@ _SWITCHES = {
     "x-works-save-sent": "save_sent",
     "x-works-tracking": "tracking",
 }
-NAMES = frozenset({_LEVEL, *_SWITCHES})  # in lower case
+_FAIL_ON_LOSS = "x-works-fail-on-loss"
+NAMES = frozenset({_LEVEL, *_SWITCHES, _FAIL_ON_LOSS})  # in lower case
 _LEVELS: dict[str, SecurityLevel] = {level.lower(): level for level in get_args(SecurityLevel) if level}
 _WORDS = {"yes": True, "no": False}
 
@@ -37,6 +38,8 @@ def read_options(found: Sequence[tuple[str, bytes]]) -> Options:
     """
     options: dict[str, SecurityLevel | bool] = {}
     for name, value in found:
+        if name == _FAIL_ON_LOSS:
+            continue
         word = value.decode("latin-1").strip().lower()
         key = _SWITCHES.get(name, "security_level")
         known: dict[str, SecurityLevel] | dict[str, bool] = _WORDS if name in _SWITCHES else _LEVELS
@@ -45,6 +48,24 @@ def read_options(found: Sequence[tuple[str, bytes]]) -> Options:
         if options.setdefault(key, known[word]) != known[word]:
             raise Unconvertible("5.6.0", f"{name.title()}: is there twice, with two values")
     return Options(**options)  # type: ignore[arg-type]  # each key has values of its own type
+
+
+def read_unwanted_losses(found: Sequence[tuple[str, bytes]]) -> frozenset[str]:
+    """The losses that the message would rather be refused for than have.
+
+    Args:
+        found: by `find_options`.
+
+    Raises:
+        Unconvertible: there is no such loss (5.6.0).
+    """
+    values = [value.decode("latin-1") for name, value in found if name == _FAIL_ON_LOSS]
+    words = frozenset(word.strip().lower() for value in values for word in value.split(","))
+    if not words <= KINDS.keys():
+        raise Unconvertible(
+            "5.6.0", f"{_FAIL_ON_LOSS.title()}: expected names of losses, with commas between"
+        )
+    return words
 
 
 def _list(values: Sequence[SecurityLevel | bool]) -> str:

@@ -106,6 +106,18 @@ def test_a_refusal_says_why(outbox):
     assert outbox.requests == []
 
 
+def test_a_loss_that_the_site_does_not_want(outbox):
+    """By the message's own word, which goes before the site's, and not at all where nothing is lost."""
+    message = EmailMessage("x", "x", "scanner@example.com", ["a@example.com"], reply_to=["b@example.com"])
+    with at(outbox.port, fail_on_loss=["reply-to", "priority"]):
+        with pytest.raises(RelayError) as caught:
+            message.send()
+        assert (caught.value.status, message.relay_verdict) == ("5.6.4", Verdict.REFUSED)
+        message.relay_fail_on_loss = ["priority"]
+        assert message.send() == 1
+    assert len(outbox) == 1
+
+
 def test_a_refusal_of_works(outbox):
     outbox.add_fault("400")
     message = EmailMessage("x", "x", "scanner@example.com", ["a@example.com"])

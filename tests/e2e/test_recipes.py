@@ -57,6 +57,19 @@ def test_django(outbox, capsys):
     assert outbox[0]["userName"] == "Shop"
 
 
+def test_djangos_options(outbox):
+    with override_settings(**read_settings(outbox)):
+        run("django-options", outbox.port)
+    request = outbox[0]
+    assert request["securityLevel"] == "Confidential"
+    assert (request["isSendSeparately"], request["isSaveSentMail"], request["isSaveTracking"]) == (
+        True,
+        False,
+        True,
+    )
+    assert "X-Works" not in request["body"]
+
+
 def test_django_without_a_relay(capsys):
     """The other branch of the recipe."""
     backend = {"BACKEND": "relay.django.EmailBackend", "OPTIONS": {"host": "127.0.0.1", "port": 9}}

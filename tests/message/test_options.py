@@ -105,3 +105,22 @@ def test_other_fields_of_that_kind_are_other_fields():
     """Works marks its own mail so; nothing is refused for them."""
     _, _, losses = request_of(message("X-Works-Smtp-Source: abc"), ALLOWED)
     assert "other-fields" in losses
+
+
+def test_a_message_that_would_rather_be_refused_than_lose_something():
+    """The loss is named, and who does not want it."""
+    fields = ("Reply-To: other@example.com", "X-Works-Fail-On-Loss: priority, Reply-To")
+    with pytest.raises(Unconvertible) as caught:
+        convert(message(*fields), TO, ALLOWED)
+    assert caught.value.status == "5.6.4"
+    assert "its sender refuses that" in caught.value.reason
+    assert convert(message(*fields[1:]), TO, ALLOWED).requests
+    elsewhere = convert(message(*fields), TO, replace(ALLOWED, options_by_field=False))
+    assert {"reply-to", "options"} <= {loss.loss for loss in elsewhere.losses}
+
+
+def test_a_loss_that_there_is_not():
+    """A name that nobody knows would refuse nothing."""
+    for value in ("reply-too", "", "reply-to,"):
+        with pytest.raises(Unconvertible, match="X-Works-Fail-On-Loss: expected names of losses"):
+            check_options(message(f"X-Works-Fail-On-Loss: {value}"))
