@@ -1,0 +1,2 @@
+# debian: busybox
+busybox sendmail -S "$HOST:$PORT" -f "$FROM" "$TO" < "$MESSAGE"

@@ -1,0 +1,18 @@
+# debian: golang-go
+cat > send.go <<'GO'
+package main
+
+import (
+	"net/smtp"
+	"os"
+)
+
+func main() {
+	get := os.Getenv
+	message := "From: " + get("FROM") + "\r\nTo: " + get("TO") + "\r\nSubject: " + get("SUBJECT") + "\r\n\r\n" + get("BODY") + "\r\n"
+	if err := smtp.SendMail(get("HOST")+":"+get("PORT"), nil, get("FROM"), []string{get("TO")}, []byte(message)); err != nil {
+		panic(err)
+	}
+}
+GO
+GOCACHE=$PWD/cache go run send.go

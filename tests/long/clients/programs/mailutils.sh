@@ -1,0 +1,3 @@
+# debian: mailutils
+printf 'mailer { url "smtp://%s:%s"; };\n' "$HOST" "$PORT" > .mailutils
+mail.mailutils --config-file=.mailutils -r "$FROM" -s "$SUBJECT" "$TO" <<< "$BODY"

@@ -1,0 +1,15 @@
+# debian: monit
+cat > monitrc <<RC
+set daemon 2
+set idfile $PWD/id
+set statefile $PWD/state
+set pidfile $PWD/pid
+set mailserver $HOST port $PORT
+set mail-format { from: $FROM subject: $SUBJECT message: $BODY }
+set alert $TO
+check file here with path $PWD/nowhere
+RC
+chmod 600 monitrc
+monit -c "$PWD/monitrc" -I & daemon=$!
+sleep 8
+kill $daemon
