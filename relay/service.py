@@ -14,6 +14,7 @@ from relay import metrics
 from relay.config.current import Current
 from relay.config.load import ConfigError
 from relay.config.model import Account, Config, Works
+from relay.conversion.pool import Converter
 from relay.courier import Courier, Settling, Standing, Tools
 from relay.courier.judgement import AccountHold
 from relay.envelope import Origin
@@ -31,6 +32,7 @@ from relay.operator.reading import Live, Reader
 from relay.operator.state import RelayState, as_json
 from relay.operator.trouble import Troubles, describe
 from relay.operator.verbs import Verbs
+from relay.operator.watch import Watch
 from relay.outcome import Action, Outcome, Scope, TroubleKind
 from relay.smtp.server import ListenError, Server
 from relay.spool import Entry, SpoolError, Topic, Word
@@ -72,7 +74,6 @@ class Service:
         self.troubles = Troubles(clock.wall)
         self.spool = open_spool(config, report=self._report_damage, clock=clock)
         self.spool.subscribe(self._hear)
-        self.accepting = Accepting(self.spool, self._on_accepting)
         keeping = open_grants(config)
         self.authorizer = Authorizer(
             AuthServer(config.works), keeping, self._on_grant, clock.wall, self._on_warning
@@ -87,13 +88,18 @@ class Service:
         )
         self.troubles.subscribe(self.operator.hear)
         self.standing.subscribe(self)
-        tools = Tools(self.spool, self.client, self.pacing, self.standing.judge)
+        converter = Converter(report=self._on_converter)
+        tools = Tools(self.spool, self.client, self.pacing, self.standing.judge, converter)
         settling = Settling(self.spool, self.senders, self._on_hold)
         self.courier = Courier(self.current, tools, self.standing, settling, clock)
         self.intake = Intake(self.current, self.spool, self.courier)
         self.server = Server(config, self.intake, sockets)
         live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
         self._reader = Reader(self.spool, keeping, clock, live)
+        self._watches = (
+            Accepting(self.spool, self._on_accepting),
+            Watch(self.read_state, lambda: self.server.guard.rates.deferred, self.troubles, clock),
+        )
         self.verbs = Verbs(self.spool, self.standing, self.intake, self._other_verbs(keeping))
         self.current.subscribe(lambda _: self._keep_alive())
         self._listen = listen
@@ -156,10 +162,11 @@ class Service:
         await self.courier.start()
         self.operator.resume()
         self._stack.push_async_callback(self._stop_flow)
-        watching = asyncio.create_task(self.accepting.watch(), name="accepting")
-        self._stack.callback(watching.cancel)
         if self._listen:
             await self._start_doors()
+        for one in self._watches:
+            watching = asyncio.create_task(one.watch(), name=type(one).__name__.lower())
+            self._stack.callback(watching.cancel)
 
     def _keep_alive(self) -> None:
         """Look after the grants of the configured accounts."""
@@ -202,10 +209,20 @@ class Service:
 
     def _on_accepting(self, reason: str) -> None:
         """New mail is refused for this reason, or taken again ("")."""
+        self.report(TroubleKind.NO_ROOM, reason)
+
+    def _on_converter(self, reason: str) -> None:
+        """Large messages cannot be converted for this reason, or can be again ("")."""
+        self.report(TroubleKind.CONVERTER, reason)
+
+    def report(self, kind: TroubleKind, reason: str) -> None:
+        """Something of which there is one in the relay is wrong for this reason, or is over ("")."""
         if reason:
-            self.troubles.begin(TroubleKind.NO_ROOM, "", reason)
+            if self.troubles.find(kind) is None:
+                log.error("trouble", kind=kind.value, reason=reason)
+            self.troubles.begin(kind, "", reason)
         else:
-            self.troubles.end(TroubleKind.NO_ROOM)
+            self.troubles.end(kind)
 
     def _on_hold(self, entry: Entry, outcome: Outcome) -> None:
         """A message waits for a person. It had its 250: it may wait, but not unseen."""
@@ -365,9 +382,14 @@ async def _reload(service: Service, reread: Callable[[], Config], turn: asyncio.
         async with turn:  # of two signals the later one's reading holds in the end
             await service.reload(await asyncio.to_thread(reread))
         log.info("reloaded")
+        service.report(TroubleKind.NOT_RELOADED, "")
     except (ConfigError, ListenError) as error:
         # The relay goes on as it was: a typing error must not stop anybody's mail.
-        log.error("not reloaded", problems=str(error).splitlines())
+        problems = str(error).splitlines()
+        log.error("not reloaded", problems=problems)
+        service.report(
+            TroubleKind.NOT_RELOADED, f"the relay goes on by an older configuration: {problems[0]}"
+        )
     finally:
         systemd.notify("READY=1")
 

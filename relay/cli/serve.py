@@ -1,12 +1,13 @@
 """`relay serve`: the service."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import importlib
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,8 @@ _REMEDIES: dict[int, str] = {
     errno.EACCES: "; enable relay.socket of systemd, which opens ports below 1024, or choose a higher one",
     errno.EADDRNOTAVAIL: "; this machine does not have the address",
 }
+
+_CONSOLE_AGAIN = 10.0  # seconds
 
 if TYPE_CHECKING:
     from relay.service import Service
@@ -57,10 +60,48 @@ def command(config_path: str | None) -> None:
 
 @asynccontextmanager
 async def _open_console(service: "Service") -> AsyncIterator[None]:
-    """The console, if there is one: its libraries are loaded when mail is already taken."""
+    """The console, if there is one: its libraries are loaded when mail is already taken.
+
+    One that has no port keeps nobody's mail: it is a trouble like others, and tried again until it has.
+    """
     if not service.config.console.address:
         yield
         return
     console = await asyncio.to_thread(importlib.import_module, "relay.console.service")
-    async with console.open_console(service):
+    opened = asyncio.Event()
+    showing = asyncio.create_task(
+        _keep(lambda: console.open_console(service), service, opened), name="console"
+    )
+    await opened.wait()
+    try:
         yield
+    finally:
+        showing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await showing
+
+
+async def _keep(
+    open_console: Callable[[], AbstractAsyncContextManager[object]], service: "Service", tried: asyncio.Event
+) -> None:
+    """Have a console, as soon as its address can be listened on, until cancelled.
+
+    Args:
+        open_console: opens it.
+        service: told why it cannot be opened.
+        tried: set when it was tried once.
+    """
+    from relay.outcome import TroubleKind
+    from relay.smtp.server import ListenError
+
+    while True:
+        try:
+            async with open_console():
+                service.report(TroubleKind.CONSOLE, "")
+                tried.set()
+                await asyncio.Event().wait()
+        except ListenError as error:
+            service.report(TroubleKind.CONSOLE, str(error))
+        finally:
+            tried.set()
+        await asyncio.sleep(_CONSOLE_AGAIN)

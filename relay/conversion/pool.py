@@ -125,11 +125,15 @@ class _Child:
 class Converter:
     """Converts messages."""
 
-    def __init__(self, begin: Callable[[], Process] = take) -> None:
+    def __init__(
+        self, begin: Callable[[], Process] = take, report: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Args:
         begin: starts a process; another one than ours in tests.
+        report: told why large messages cannot be converted; "" when one was, again.
         """
         self._begin = begin
+        self._report = report
         self._idle: list[_Child] = []
         self._first, self._second = asyncio.Semaphore(), asyncio.Semaphore()
         self._ending: asyncio.TimerHandle | None = None
@@ -141,11 +145,13 @@ class Converter:
         self._warming = asyncio.create_task(self._warm_up(), name="converter")
 
     async def _warm_up(self) -> None:
-        # Without one, the first message starts it, and says why it cannot.
-        with contextlib.suppress(OSError):
+        # Without one, the first message starts it.
+        try:
             async with self._first:
                 if not self._idle:
                     await self._start_first()
+        except OSError as error:
+            self._report(_cannot_start(error))
 
     async def _start_first(self) -> None:
         starting = asyncio.ensure_future(_Child.start(self._begin))
@@ -184,6 +190,7 @@ class Converter:
         try:
             return await self._ask_one(content, asked, conversion, unread=True)
         except (_BrokeOffError, _TooLongError) as error:
+            self._report("every process that was to convert a message ended over it")
             raise ConversionError("no process converts the message") from error
 
     async def _ask_one(
@@ -212,7 +219,11 @@ class Converter:
             if child.is_alive:
                 return child
             await child.end()
-        return await _Child.start(self._begin)
+        try:
+            return await _Child.start(self._begin)
+        except OSError as error:
+            self._report(_cannot_start(error))
+            raise
 
     async def _ask(self, child: _Child, question: bytes, content: int, asked: Asked) -> Mail:
         try:
@@ -232,6 +243,7 @@ class Converter:
         return mail
 
     def _keep(self, child: _Child) -> None:
+        self._report("")
         self._idle.append(child)
         if self._ending is None and len(self._idle) > 1:
             self._ending = asyncio.get_running_loop().call_later(_IDLE, self._tidy)
@@ -252,6 +264,10 @@ class Converter:
             await self._tidying
         idle, self._idle = self._idle, []
         await asyncio.gather(*(child.end() for child in idle))
+
+
+def _cannot_start(error: OSError) -> str:
+    return f"no process that converts large messages can be started: {error.strerror or error}"
 
 
 async def _read(answer: tuple[bytes, bytes], asked: Asked) -> Mail:

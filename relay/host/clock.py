@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
+# Below so many seconds it is the slewing of a clock that is kept right.
+_JUMP = 30.0
 # Time that goes on while the machine sleeps, where the system has it.
 _BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -52,3 +54,23 @@ class Clock:
     def of(cls, now: Callable[[], float]) -> Self:
         """One time for everything; seconds since the epoch."""
         return cls(now, now, now)
+
+
+class SteadyClock:
+    """Seconds since the epoch, as the wall clock said at the start, plus what has really passed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = clock.wall() - clock.boot()
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock as it was last looked at."""
+        return self._clock.boot() + self._offset
+
+    def take_jump(self) -> float:
+        """By how many seconds the wall clock has been set since the last look; 0 when it has not."""
+        jump = self._clock.wall() - self.now()
+        if abs(jump) < _JUMP:
+            return 0.0
+        self._offset += jump
+        return jump

@@ -125,6 +125,7 @@ def grant_of(sandbox: Sandbox, address: str, now: float, **more) -> Grant:
         "issued_at": now,
         "refresh_issued_at": now,
         "scope": "mail",
+        "whose": address,
     }
     return Grant(**base | more)
 

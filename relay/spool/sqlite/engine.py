@@ -14,7 +14,7 @@ import structlog
 from typing_extensions import override
 
 from relay.envelope import Content, Submission
-from relay.host.clock import Clock
+from relay.host.clock import Clock, SteadyClock
 from relay.host.content import ContentWriter
 from relay.outcome import Outcome
 from relay.spool import (
@@ -39,7 +39,6 @@ from relay.spool.rows.codecs import Damaged, dump_json, find, load_attempts, loa
 from relay.spool.rows.interrupted import outcome_of
 from relay.spool.rows.unacknowledged import LIFE
 from relay.spool.sqlite import statements
-from relay.spool.sqlite.clock import SteadyClock
 from relay.spool.sqlite.database import Database
 from relay.spool.sqlite.disk import Space
 from relay.spool.sqlite.entry_cache import Recent

@@ -10,11 +10,11 @@ import structlog
 from typing_extensions import override
 
 from relay.envelope import Content
+from relay.host.clock import SteadyClock
 from relay.spool import Attempt, Entry, Event, Past, Spool, State, Topic, Word
 from relay.spool.rows.codecs import load_attempts, load_events
 from relay.spool.rows.unacknowledged import Unheard
 from relay.spool.sqlite import counters, statements
-from relay.spool.sqlite.clock import SteadyClock
 from relay.spool.sqlite.database import Database
 from relay.spool.sqlite.disk import Space
 from relay.spool.sqlite.entry_cache import Recent

@@ -1,0 +1,105 @@
+"""Looks for what nobody reports, before users notice it, and tells the registry of troubles."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import structlog
+
+from relay.host.clock import Clock, SteadyClock
+from relay.operator.concerns import find_visible
+from relay.operator.state import RelayState
+from relay.operator.trouble import Troubles
+from relay.outcome import Trouble, TroubleKind
+from relay.spool import SpoolError
+
+log = structlog.get_logger("watch")
+_EVERY = 10.0  # seconds between looks
+_SHOWN = 3600.0  # seconds for which a clock that was set is told of
+_MOST_SOURCES = 20  # over their limit that are told of at once
+_KINDS = (
+    TroubleKind.UNVERIFIED,
+    TroubleKind.CERTIFICATE,
+    TroubleKind.WAITING_LONG,
+    TroubleKind.OVER_LIMIT,
+    TroubleKind.CLOCK,
+)
+
+
+class Watch:
+    """Looks at the state once in a while, and keeps the registry in step."""
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[RelayState]],
+        deferred: Callable[[], Mapping[str, int]],
+        troubles: Troubles,
+        clock: Clock,
+    ) -> None:
+        """Args:
+        read: gives the relay's state.
+        deferred: gives the sources over their limit, and how many of their messages were deferred.
+        troubles: the registry.
+        clock: the clocks.
+        """
+        self._read = read
+        self._deferred = deferred
+        self._troubles = troubles
+        self._clock = clock
+        self._steady = SteadyClock(clock)
+        self._jump: tuple[float, str] | None = (
+            None  # when the clock was set, by boot time, and how that is told
+        )
+
+    async def look(self) -> None:
+        """Look once.
+
+        Raises:
+            SpoolError: the spool cannot be read.
+        """
+        state = await self._read()
+        found = [
+            *find_visible(state.now, state.accounts, state.listeners, state.queue),
+            *self._find_sources(state.now),
+            *self._find_jump(state.now),
+        ]
+        for trouble in found:
+            self._log(trouble)
+            self._troubles.begin(trouble.kind, trouble.name, trouble.reason, deadline=trouble.deadline)
+        known = {(one.kind, one.name) for one in found}
+        for one in self._troubles.current:
+            if one.kind in _KINDS and (one.kind, one.name) not in known:
+                self._troubles.end(one.kind, one.name)
+
+    def _log(self, trouble: Trouble) -> None:
+        known = self._troubles.find(trouble.kind, trouble.name)
+        if known is None or known.reason != trouble.reason:
+            log.warning("trouble", kind=trouble.kind.value, name=trouble.name or None, reason=trouble.reason)
+
+    def _find_sources(self, now: float) -> Iterable[Trouble]:
+        deferred = self._deferred()
+        for source in sorted(deferred, key=lambda one: -deferred[one])[:_MOST_SOURCES]:
+            reason = "it has sent its messages_per_hour, and more were deferred"
+            yield Trouble(TroubleKind.OVER_LIMIT, source, reason, now)
+
+    def _find_jump(self, now: float) -> Iterable[Trouble]:
+        boot = self._clock.boot()
+        if jump := self._steady.take_jump():
+            way = "forward" if jump > 0 else "back"
+            seconds = f"{abs(round(jump)):,} seconds"
+            reason = f"the machine's clock was set {way} by {seconds}; what waits is planned anew"
+            self._jump = boot, reason
+        if self._jump is not None and boot - self._jump[0] >= _SHOWN:
+            self._jump = None
+        if self._jump is not None:
+            yield Trouble(TroubleKind.CLOCK, "", self._jump[1], now)
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            try:
+                await self.look()
+            except SpoolError as error:
+                log.error("the relay's state cannot be read", reason=str(error))
+            except Exception:
+                log.exception("a look at the state broke off")  # the next one may not
+            await asyncio.sleep(_EVERY)

@@ -1,0 +1,150 @@
+"""What nobody reports is looked for, and told as a trouble like others."""
+
+import asyncio
+import smtplib
+import socket
+import time
+from dataclasses import dataclass, field, replace
+
+import httpx2 as httpx
+import pytest
+from structlog.testing import capture_logs
+
+from relay.cli import serve
+from relay.config.load import ConfigError
+from relay.conversion.pool import Converter
+from relay.host.clock import Clock
+from relay.operator.trouble import Troubles
+from relay.operator.watch import Watch
+from relay.outcome import TroubleKind
+from relay.service import _reload
+from relay.stores import open_grants
+from relay.works.auth.consent import confirm
+from relay.works.auth.files import GrantFiles
+from tests.support.relay import relaying, until
+from tests.support.whole_relay import whole_relay
+
+
+def look(relay):
+    return relay.service._watches[1].look()
+
+
+async def test_a_source_over_its_limit_and_mail_that_waits_for_an_hour(tmp_path):
+    """Each is one trouble, however often it is seen, and over when it is."""
+    limits = {"messages_per_hour": 1}
+    async with relaying(tmp_path / "state", limits=limits, delivery={"wait": "0s"}) as relay:
+        relay.sandbox.add_fault("503", times=0)
+        await relay.put()
+        with pytest.raises(smtplib.SMTPDataError, match="450"):
+            await relay.send()
+        relay.clock.move(3700)
+        await look(relay)
+        await look(relay)
+        found = {one.kind: one for one in relay.service.troubles.current}
+        assert found[TroubleKind.OVER_LIMIT].name == "127.0.0.1"
+        assert found[TroubleKind.WAITING_LONG].reason == "the oldest message has waited for more than an hour"
+        relay.sandbox.faults.clear()
+
+        async def is_over():
+            await relay.service.verbs.queue_discard(every=True)  # what is just being tried, a moment later
+            await look(relay)
+            return relay.service.troubles.find(TroubleKind.WAITING_LONG) is None
+
+        await until(is_over, 30)
+        assert TroubleKind.WAITING_LONG in {one.kind for one in relay.service.troubles.ended}
+
+
+async def test_a_grant_that_nobody_verified_is_told_until_somebody_does(tmp_path):
+    """Mail in the name of the wrong mailbox is worse than none, and nobody noticed."""
+    async with relaying(tmp_path / "state") as relay:
+        kept = GrantFiles(relay.service.config.state_dir)
+        kept.write("scanner", replace(kept.read("scanner"), whose=""))
+        await relay.notice_grants()
+        await look(relay)
+        assert relay.service.troubles.find(TroubleKind.UNVERIFIED, "scanner")
+        await confirm(open_grants(relay.service.config).store, "scanner")
+        await relay.notice_grants()
+        await look(relay)
+        assert relay.service.troubles.find(TroubleKind.UNVERIFIED, "scanner") is None
+
+
+@dataclass
+class Hands:
+    """A wall clock that somebody sets."""
+
+    set_by: float = 0.0
+    state: object = field(default=None)
+
+    def wall(self):
+        return time.time() + self.set_by
+
+
+async def test_a_clock_that_was_set_is_told_for_an_hour():
+    hands, boot = Hands(), [0.0]
+    troubles = Troubles(hands.wall)
+    clock = Clock(lambda: 1e9 + boot[0] + hands.set_by, time.monotonic, lambda: boot[0])
+
+    async def read():
+        @dataclass
+        class State:
+            now: float = clock.wall()
+            accounts: tuple = ()
+            listeners: tuple = ()
+            queue: None = None
+
+        return State()
+
+    watch = Watch(read, dict, troubles, clock)
+    await watch.look()
+    assert troubles.current == []
+    hands.set_by = -7200.0
+    with capture_logs() as logs:
+        await watch.look()
+    assert "set back by 7,200 seconds" in troubles.find(TroubleKind.CLOCK).reason
+    assert [one["kind"] for one in logs] == ["clock"]
+    boot[0] += 3600
+    await watch.look()
+    assert troubles.current == []
+
+
+async def test_a_configuration_that_cannot_be_used_stays_visible(tmp_path):
+    """It was a line in the log, and the next restart, a month later, found no relay."""
+
+    def spoiled():
+        raise ConfigError(["relay.toml, line 3: delivery.wait: expected a span of time"])
+
+    async with whole_relay(tmp_path / "state") as relay:
+        config = relay.service.config
+        await _reload(relay.service, spoiled, asyncio.Lock())
+        assert "line 3" in relay.service.troubles.find(TroubleKind.NOT_RELOADED).reason
+        await _reload(relay.service, lambda: config, asyncio.Lock())
+        assert relay.service.troubles.find(TroubleKind.NOT_RELOADED) is None
+
+
+async def test_a_converter_that_cannot_be_started_is_told():
+    """Large mail waited, each for a reason of its own in the log, and nothing else said so."""
+    told = []
+
+    def begin():
+        raise OSError(12, "Cannot allocate memory")
+
+    converter = Converter(begin, told.append)
+    converter.start()
+    await until(lambda: told)
+    assert "Cannot allocate memory" in told[0]
+    await converter.stop()
+
+
+async def test_a_console_whose_port_is_taken_keeps_nobodys_mail(tmp_path, monkeypatch):
+    """It ended the relay, at the next start of the machine for instance; now it is tried again."""
+    monkeypatch.setattr(serve, "_CONSOLE_AGAIN", 0.05)
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    async with whole_relay(tmp_path / "state", console={"address": f"127.0.0.1:{port}"}) as relay:
+        troubles = relay.service.troubles
+        async with serve._open_console(relay.service):
+            assert "cannot listen" in troubles.find(TroubleKind.CONSOLE).reason
+            taken.close()
+            await until(lambda: troubles.find(TroubleKind.CONSOLE) is None, 30)
+            async with httpx.AsyncClient(trust_env=False) as http:
+                assert (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
