@@ -1,13 +1,14 @@
 """`relay doctor`: what is wrong with a device, and what to change."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import click
 
 from relay.cli import config_option, json_option
 from relay.cli.startup import ask_service, read_config
-from relay.cli.terminal import echo, print_json
+from relay.cli.terminal import echo, print_json, show_time
 from relay.config.model import Config
 
 _PATIENCE = 20.0  # seconds that one question of --live waits
@@ -39,11 +40,11 @@ def command(address: str, config_path: str | None, *, live: bool, as_json: bool)
 
 def _list(answer: dict[str, Any]) -> None:
     if not answer["clients"]:
-        echo(f"nobody has connected since {answer['since']}; {_where(answer)}")
+        echo(f"nobody has connected since {show_time(answer['since'])}; {_where(answer)}")
     for client in answer["clients"]:
         last = client["last"]
         helo = f" ({last['helo']})" if last["helo"] else ""
-        echo(f"{client['client']}{helo}  {last['started']}")
+        echo(f"{client['client']}{helo}  {show_time(last['started'])}")
         for line in _verdict(client):
             echo(f"  {line}")
 
@@ -61,7 +62,7 @@ def _verdict(client: dict[str, Any]) -> Iterator[str]:
         what = f"{count} message{'' if count == 1 else 's'} taken" if count else "no message was sent"
         yield f"nothing was wrong in the last session; {what}"
     if before and before["advice"]:
-        yield f"before that, at {before['started']}:"
+        yield f"before that, at {show_time(before['started'])}:"
         for advice in before["advice"]:
             yield f"  {advice['text']}"
 
@@ -69,11 +70,9 @@ def _verdict(client: dict[str, Any]) -> Iterator[str]:
 def _explain(answer: dict[str, Any], address: str) -> None:
     if not answer["clients"]:
         echo(
-            f"nothing has come from {address} since {answer['since']}. {_where(answer).capitalize()}: "
-            "compare the "
-            "server and the port on the device's panel, and look for a firewall in between; relay doctor "
-            "without "
-            "an address shows who was heard."
+            f"nothing has come from {address} since {show_time(answer['since'])}. "
+            f"{_where(answer).capitalize()}: compare the server and the port on the device's panel, and look "
+            "for a firewall in between; relay doctor without an address shows who was heard."
         )
         return
     client = answer["clients"][0]
@@ -84,7 +83,7 @@ def _explain(answer: dict[str, Any], address: str) -> None:
         shown.append(client["troubled"])
     for session in shown:
         tls = f", {session['tls']}" if session["tls"] else ""
-        echo(f"\nsession {session['session']} at {session['listener']}, {session['started']}{tls}")
+        echo(f"\nsession {session['session']} at {session['listener']}, {show_time(session['started'])}{tls}")
         for line in session["lines"]:
             echo(_line(line))
         if session["left_out"]:
@@ -92,7 +91,8 @@ def _explain(answer: dict[str, Any], address: str) -> None:
 
 
 def _line(line: dict[str, str]) -> str:
-    return f"  {line['at'][11:23]} {line['side']} {line['text']}"
+    at = datetime.fromisoformat(line["at"]).astimezone()  # the session's own line names the zone
+    return f"  {at:%H:%M:%S}.{at.microsecond // 1000:03} {line['side']} {line['text']}"
 
 
 def _follow(config: Config, address: str, *, as_json: bool) -> None:

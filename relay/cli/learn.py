@@ -9,7 +9,7 @@ import click
 
 from relay.cli import config_option, json_option
 from relay.cli.startup import ask_service, read_config
-from relay.cli.terminal import echo, print_json
+from relay.cli.terminal import echo, print_json, show_time
 from relay.config.model import Config
 from relay.config.units import parse_duration
 
@@ -87,7 +87,7 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
         return
     for window in answer["windows"]:
         at = f" at {window['listener']}" if window["listener"] else ""
-        echo(f"learning {window['network']}{at} until {window['until']}")
+        echo(f"learning {window['network']}{at} until {show_time(window['until'])}")
     if not answer["windows"]:
         echo("nothing is being learned")
     for device in answer["waiting"]:

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from relay.cli import EX_DATAERR, config_option, json_option
+from relay.cli.finding import WAITING, criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
-from relay.cli.terminal import echo, print_json
+from relay.cli.terminal import echo, print_json, show_time
 
-_STATES = ("queued", "sending", "delayed", "held", "failed", "relayed", "refused", "discarded")
 _More = dict[str, Any]  # what a verb is asked for
-_WAITING = ("queued", "sending", "delayed", "held", "failed")
+_TIMES = ("arrival", "next_attempt")
 
 
 @click.group()
@@ -21,44 +21,28 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option(
-    "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated."
-)
-@click.option(
-    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="At most so many messages."
-)
+@criteria_options
 @config_option
 @json_option
-def list_(states: tuple[str, ...], limit: int, config_path: str | None, *, as_json: bool) -> None:
-    """List what waits and what failed, oldest first."""
-    answer = ask(read_config(config_path), "queue_list", states=list(states or _WAITING), limit=limit)
+def list_(config_path: str | None, *, as_json: bool, states: tuple[str, ...], **criteria: Any) -> None:
+    r"""List what waits and what failed, newest first.
+
+    \b
+      relay queue list --to yamada --since 14:00
+      relay queue list --state held --account scanner --limit 0
+    """
+    answer = ask(read_config(config_path), "queue_list", states=list(states or WAITING), **criteria)
     if as_json:
         print_json(answer)
         return
     for message in answer["messages"]:
-        echo("\n".join(_lines(message)))
-    counts = ", ".join(f"{n} {state}" for state, n in answer["counts"].items() if n)
+        echo("\n".join(show_message(message)))
+    if said := say_count(answer):
+        echo(said)
+    counts = ", ".join(f"{n:,} {state}" for state, n in answer["counts"].items() if n)
     echo(counts or "the queue is empty")
     for name, reason in answer["held_accounts"].items():
         echo(f"account {name} is held, and its mail with it: {reason}")
-
-
-def _lines(message: dict[str, Any]) -> list[str]:
-    """Like mailq: what fits no table of eighty columns gets lines of its own."""
-    to = message["forward_paths"]
-    more = f" and {len(to) - 1} more" if len(to) > 1 else ""
-    attempts = f", attempts {message['attempts']}" if message["attempts"] else ""
-    since = message["arrival"][:19].replace("T", " ")
-    lines = [
-        f"{message['queue_id']}  {message['state']}  since {since}",
-        f"    {message['reverse_path'] or '<>'} → {to[0]}{more}",
-        f"    {message['size']} octets, account {message['account']}{attempts}",
-    ]
-    if message["reason"]:
-        lines.append(f"    {message['status']} {message['reason']}")
-    if message["next_attempt"]:
-        lines.append(f"    next attempt {message['next_attempt'][:19].replace('T', ' ')}")
-    return lines
 
 
 @command.command()
@@ -76,6 +60,8 @@ def show(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
             value = "; ".join(f"{x['loss']} ({x['detail']})" for x in value)  # noqa: PLW2901
         elif isinstance(value, list):
             value = ", ".join(value)  # noqa: PLW2901
+        elif key in _TIMES and value:
+            value = show_time(value, "seconds")  # noqa: PLW2901
         echo(f"{key.replace('_', ' '):>14}  {value if value not in (None, '') else '-'}")
 
 

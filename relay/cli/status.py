@@ -2,16 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 import click
 
 from relay.cli import EX_NOPERM, EX_UNAVAILABLE, Failure, config_option, json_option
 from relay.cli.startup import read_config
-from relay.cli.terminal import echo, print_json
+from relay.cli.terminal import echo, print_json, show_time
 from relay.config.model import Config
-from relay.host.clock import to_local
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 _Tree = dict[str, Any]  # what the state is in JSON
@@ -77,7 +75,7 @@ async def _read_stopped(config: Config) -> _Tree:
 
 def _print(state: _Tree) -> None:
     echo(say_headline(state["headline"]), head=click.style("● ", fg=_COLOURS[state["health"]]))
-    started = f", since {_show(state['started'])}" if state["started"] else ""
+    started = f", since {show_time(state['started'])}" if state["started"] else ""
     echo(f"  {state['hostname']}, relay {state['version']}{started}")
     for concern in state["concerns"]:
         _print_concern(concern)
@@ -95,8 +93,8 @@ def _print(state: _Tree) -> None:
 
 def say_headline(headline: _Tree) -> str:
     """What matters most, with times as people read them."""
-    since = f" since {_show(headline['since'])}" if headline["since"] else ""
-    tried = f", next try {_show(headline['next_try'])}" if headline["next_try"] else ""
+    since = f" since {show_time(headline['since'])}" if headline["since"] else ""
+    tried = f", next try {show_time(headline['next_try'])}" if headline["next_try"] else ""
     waiting = headline["waiting"]
     waits = f"; {waiting:,} {'message waits' if waiting == 1 else 'messages wait'}" if waiting else ""
     text: str = headline["text"]
@@ -107,13 +105,13 @@ def _print_concern(concern: _Tree) -> None:
     colour = _COLOURS[concern["health"]]
     subject = f"{concern['kind']} {concern['name']}".rstrip()
     echo(
-        f" {subject}: {concern['reason']}; since {_show(concern['since'])}",
+        f" {subject}: {concern['reason']}; since {show_time(concern['since'])}",
         head=click.style(f"{concern['health'].upper():>6}", fg=colour),
     )
     if concern["remedy"]:
         echo(f"{'':>6} → {concern['remedy']}")
     for told in concern["told"]:
-        echo(f"{'':>6}   told {told['to']} at {_show(told['at'])}")
+        echo(f"{'':>6}   told {told['to']} at {show_time(told['at'])}")
 
 
 def _queue(queue: _Tree | None) -> Iterator[str]:
@@ -122,7 +120,7 @@ def _queue(queue: _Tree | None) -> Iterator[str]:
         return
     yield ", ".join(f"{n:,} {state}" for state, n in queue["states"].items() if n) or "empty"
     if queue["oldest"]:
-        yield f"{queue['waiting']:,} wait, the oldest since {_show(queue['oldest'])}"
+        yield f"{queue['waiting']:,} wait, the oldest since {show_time(queue['oldest'])}"
 
 
 def _disk(disk: _Tree | None) -> Iterator[str]:
@@ -145,9 +143,9 @@ def _account(account: _Tree) -> str:
     default = " (default)" if account["default"] else ""
     parts = [f"{account['name']}{default}, {account['address'] or 'not configured'}: {say_grant(grant)}"]
     if hold:
-        tried = f", next try {_show(hold['next_probe'])}" if hold["next_probe"] else ""
+        tried = f", next try {show_time(hold['next_probe'])}" if hold["next_probe"] else ""
         word = "held" if hold["person"] else "waits"
-        parts.append(f"{word} since {_show(hold['since'])}{tried}: {hold['reason']}")
+        parts.append(f"{word} since {show_time(hold['since'])}{tried}: {hold['reason']}")
     elif account["day"]:
         parts.append(
             f"{_use(account['minute'])} mails this minute, {_use(account['day'])} recipients in 24 h"
@@ -160,7 +158,7 @@ def say_grant(grant: _Tree) -> str:
     if grant["health"] == "alive":
         renews = "renews itself" if grant["rotation"] else f"consent again in {grant['days_left']} days"
         return f"grant alive, {renews}"
-    until = f"; mail goes until {_show(grant['sends_until'])}" if grant["sends_until"] else ""
+    until = f"; mail goes until {show_time(grant['sends_until'])}" if grant["sends_until"] else ""
     return f"grant {grant['health']}: {grant['problem']}{until}"
 
 
@@ -171,7 +169,3 @@ def _listener(listener: _Tree) -> str:
     if days is not None:
         parts.append("certificate expired" if days < 0 else f"certificate good for {days} days")
     return "; ".join((*parts, *listener["remarks"]))
-
-
-def _show(moment: str) -> str:
-    return to_local(datetime.fromisoformat(moment).timestamp())

@@ -3,10 +3,12 @@
 import json
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from relay.host.clock import to_local
 from relay.host.display import clean, escape_json
 
 if TYPE_CHECKING:
@@ -29,6 +31,16 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     # JSON is UTF-8 (RFC 8259 §8.1), or ASCII where the locale is something else.
     plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
     click.echo(escape_json(json.dumps(value, ensure_ascii=plain, indent=indent)))
+
+
+def show_time(moment: str, precision: str = "minutes") -> str:
+    """A time of JSON as people read it: by the machine's clock, with the name of its zone.
+
+    Args:
+        moment: as `to_iso` gives it.
+        precision: as for `to_local`.
+    """
+    return to_local(datetime.fromisoformat(moment).timestamp(), precision)
 
 
 def make_console(**options: Any) -> "Console":

@@ -1,38 +1,78 @@
-"""`relay trace`: one message's life."""
+"""`relay trace`: find a message, and tell its life."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from relay.cli import config_option, json_option
+from relay.cli import EX_NOINPUT, Failure, config_option, json_option
+from relay.cli.finding import criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
-from relay.cli.terminal import echo, print_json
+from relay.cli.terminal import echo, print_json, show_time
 
 Answer = dict[str, Any]
 
 
 @click.command()
-@click.argument("queue_id")
+@click.argument("queue_id", required=False)
+@criteria_options
+@click.option("--subject-id", "part_of_id", default="", metavar="PART", help="With this in its id.")
 @config_option
 @json_option
-def command(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
-    """Tell what happened to a message, from the connection that brought it to the last answer.
+def command(
+    queue_id: str | None,
+    config_path: str | None,
+    *,
+    as_json: bool,
+    part_of_id: str,
+    states: tuple[str, ...],
+    **criteria: Any,
+) -> None:
+    r"""Tell what happened to a message, from the connection that brought it to the last answer.
 
-    The id stands in the reply that the client got, and in every line of the log.
+    QUEUE_ID stands in the reply that the client got, and in every line of the log. Without it messages are
+    found by the options, whatever became of them; one alone is told whole.
+
+    \b
+      relay trace 1M8KQZ4T7XW0R2B5C
+      relay trace --to yamada --since 14:00
     """
-    answer = ask(read_config(config_path), "trace", queue_id=queue_id)
-    if as_json:
-        print_json(answer)
+    config = read_config(config_path)
+    given = [value for name, value in criteria.items() if value and name != "limit"]
+    if bool(queue_id) == bool(given or states or part_of_id):
+        raise click.UsageError("name a message by its id, or find it by --to, --from, --since, …")
+    if queue_id:
+        _show(ask(config, "trace", queue_id=queue_id), as_json=as_json)
         return
-    for key, value in _lines(answer):
+    found = ask(config, "queue_list", states=list(states), queue_id=part_of_id, **criteria)
+    if as_json:
+        print_json({"messages": found["messages"], "total": found["total"]})
+    elif found["total"] == 1:
+        _show(ask(config, "trace", queue_id=found["messages"][0]["queue_id"]), as_json=False)
+    else:
+        _list(found)
+
+
+def _list(found: Answer) -> None:
+    for message in found["messages"]:
+        echo("\n".join(show_message(message)))
+    if not found["messages"]:
+        raise Failure("no message fits; what ended is forgotten after [spool] keep_history", EX_NOINPUT)
+    echo(say_count(found) or f"{found['total']:,} messages; relay trace ID tells one of them whole")
+
+
+def _show(life: Answer, *, as_json: bool) -> None:
+    if as_json:
+        print_json(life)
+        return
+    for key, value in _lines(life):
         echo(f"{key:>11}  {value}".rstrip())
 
 
 def _lines(life: Answer) -> Iterator[tuple[str, str]]:
     session, envelope, outcome = life["session"], life["envelope"], life["outcome"]
     yield "message", life["queue_id"]
-    yield "arrival", life["arrival"]
+    yield "arrival", show_time(life["arrival"], "seconds")
     yield "client", _client(session)
     yield "TLS", session["tls"] or "none"
     yield "login", session["user"] or "none"
@@ -51,10 +91,10 @@ def _lines(life: Answer) -> Iterator[tuple[str, str]]:
             yield "", f"Works said: {one['diagnostic']}"
     for event in life["events"]:
         detail = ", ".join(f"{key} {value}" for key, value in event["detail"].items())
-        yield "event", f"{event['at']}  {event['event']}  {detail}".rstrip()
+        yield "event", f"{show_time(event['at'], 'seconds')}  {event['event']}  {detail}".rstrip()
     yield "state", f"{outcome['state']}  {outcome['status']} {outcome['reason']}".rstrip()
     if outcome["next_attempt"]:
-        yield "next", outcome["next_attempt"]
+        yield "next", show_time(outcome["next_attempt"], "seconds")
     for recipient in outcome["refused"]:
         yield "refused", recipient
 
@@ -68,7 +108,7 @@ def _client(session: Answer) -> str:
 
 def _attempt(one: Answer) -> str:
     to = f"{len(one['recipients'])} recipient{'s' * (len(one['recipients']) != 1)}"
-    begin = f"{one['attempt']}.{one['request'] + 1}  {one['started']}  to {to}"
+    begin = f"{one['attempt']}.{one['request'] + 1}  {show_time(one['started'], 'seconds')}  to {to}"
     if one["seconds"] is None:
         return f"{begin}: under way"
     answer = f"HTTP {one['http_status']}" if one["http_status"] else "no answer"

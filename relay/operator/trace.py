@@ -30,6 +30,7 @@ def describe(entry: Entry, held: Mapping[str, Outcome] = NOBODY) -> Answer:
         "next_attempt": to_iso(entry.next_attempt) if entry.next_attempt else None,
         "status": status,
         "reason": reason,
+        "hold": entry.hold.value,
         "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
         "relayed": sorted(entry.relayed),
         "refused": sorted(entry.refused),

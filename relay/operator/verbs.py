@@ -16,7 +16,7 @@ from relay.operator.trace import describe, describe_life
 from relay.outcome import Hold, Outcome
 from relay.reply import Rejected
 from relay.smtp.address import check_forward_path, check_reverse_path
-from relay.spool import WAITING, Entry, NoSuchMessage, Spool, SpoolError, State
+from relay.spool import WAITING, Criteria, Entry, NoSuchMessage, Spool, SpoolError, State
 
 _BLOCK = 256 * 1024
 # One verb does so many messages; what is asked for `all` is done in one go up to here.
@@ -97,17 +97,22 @@ class Verbs:
         """Accounts whose mail waits for a person, and why."""
         return self._standing.held if self._standing is not None else {}
 
-    async def queue_list(self, states: list[str], limit: int) -> Answer:
-        """Messages in these states, oldest first, and how many are in each state."""
-        chosen = {State(state) for state in states}
+    async def queue_list(self, states: list[str], limit: int, **criteria: Any) -> Answer:
+        """Messages in these states, newest first, how many there are of them, and how many in each state.
+
+        Args:
+            states: which; none: every one.
+            limit: at most so many; 0: all.
+            criteria: more fields of `spool.Criteria`.
+        """
         held = self._held
         # What waits for its account is held in the operator's eyes, and queued in the spool's.
-        looked_at = chosen | ({State.QUEUED, State.DELAYED} if held and State.HELD in chosen else set())
-        entries = await self._spool.list(tuple(looked_at), limit)
-        messages = [describe(entry, held) for entry in entries]
+        wanted = Criteria(frozenset(map(State, states)), frozenset(held), **criteria)
+        entries, total = await self._spool.find(wanted, min(limit, _MOST_AT_ONCE) or _MOST_AT_ONCE)
         counts = await count_states(self._spool, held)
         return {
-            "messages": [one for one in messages if one["state"] in chosen],
+            "messages": [describe(entry, held) for entry in entries],
+            "total": total,
             "counts": {state.value: count for state, count in counts.items()},
             "held_accounts": {name: outcome.reason for name, outcome in held.items()},
         }

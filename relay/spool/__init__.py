@@ -30,6 +30,7 @@ from relay.spool.model import (
     WAITING,
     Attempt,
     Claim,
+    Criteria,
     Entry,
     Event,
     Interrupted,
@@ -52,6 +53,7 @@ __all__ = [
     "WAITING",
     "Attempt",
     "Claim",
+    "Criteria",
     "Entry",
     "Event",
     "Interrupted",
@@ -229,6 +231,9 @@ class Spool(Protocol):
 
     async def list(self, states: Collection[State], limit: int, *, newest: bool = False) -> list[Entry]:
         """Messages in these states, oldest first or newest first."""
+
+    async def find(self, criteria: Criteria, limit: int) -> tuple[Sequence[Entry], int]:
+        """The newest of the messages that are looked for, and how many there are in all."""
 
     async def show(self, queue_id: str) -> Entry:
         """One message. Raises NoSuchMessage."""

@@ -1,6 +1,6 @@
 """The spool's words: a message's states, and what is known of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -45,6 +45,21 @@ class State(StrEnum):
 
 WAITING = (State.QUEUED, State.SENDING, State.DELAYED, State.HELD)
 GONE = (State.RELAYED, State.REFUSED, State.DISCARDED)  # no content is kept of these
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which messages are looked for; what is empty, or 0, is not asked."""
+
+    states: Collection[State] = ()
+    held: Collection[str] = ()  # accounts whose queued and delayed mail counts as held
+    account: str = ""
+    source: str = ""  # the client's address, or the user that logged in
+    sender: str = ""  # a part of the reverse-path, in any case
+    recipient: str = ""  # a part of a forward-path, in any case
+    queue_id: str = ""  # a part of it
+    since: float = 0.0  # of the arrival, seconds since the epoch
+    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

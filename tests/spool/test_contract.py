@@ -9,7 +9,7 @@ import pytest
 from relay.envelope import Envelope, Submission
 from relay.host.content import ContentWriter
 from relay.outcome import Action, Blame, Outcome
-from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, Topic
+from relay.spool import Criteria, NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, Topic
 from relay.spool.ids import Ids
 from relay.spool.sqlite.engine import SqliteSpool
 
@@ -385,3 +385,35 @@ async def test_what_waits_for_accounts_is_counted(spool):
     await spool.hold(ids[3])
     assert await spool.count_waiting(["sales", "works"]) == {State.QUEUED: 1, State.DELAYED: 1}
     assert await spool.count_waiting([]) == {State.QUEUED: 0, State.DELAYED: 0}
+
+
+async def test_messages_are_found_by_what_a_person_knows(spool):
+    """ "Yamada's scan of 14:30": the id was the only way to a message, and the list began with the oldest."""
+    ids = [
+        await spool.put(
+            submission(spool, source=f"192.0.2.{i}", rcpt=(f"Yamada{i}@example.com", "b@example.com")), box
+        )
+        for i, box in enumerate(BOXES)
+    ]
+    await spool.hold(ids[0])
+    entries = {entry.queue_id: entry for entry in (await spool.find(Criteria(), 10))[0]}
+    later = entries[ids[1]].arrival
+
+    async def find(limit=10, **criteria):
+        found, total = await spool.find(Criteria(**criteria), limit)
+        return [one.queue_id for one in found], total
+
+    newest = sorted(ids, key=lambda one: (entries[one].arrival, one), reverse=True)
+    assert await find() == (newest, 3)
+    assert await find(limit=2) == (newest[:2], 3)
+    assert await find(recipient="yamada1@EXAMPLE") == ([ids[1]], 1)
+    assert await find(recipient="b@example.com", source="192.0.2.2") == ([ids[2]], 1)
+    assert (await find(source="192.0.2"))[1] == 0  # a whole address, or .5 would be .50 too
+    assert await find(sender="S@exam", account="sales") == ([ids[0]], 1)
+    assert await find(queue_id=ids[2][3:].lower()) == ([ids[2]], 1)
+    assert await find(since=later, until=later, queue_id=ids[1]) == ([ids[1]], 1)
+    assert (await find(since=later + 3600))[1] == 0
+    assert await find(states=[State.HELD]) == ([ids[0]], 1)
+    # What waits for its account is held too, and queued no more.
+    assert sorted((await find(states=[State.HELD], held=["stores"]))[0]) == sorted(ids[:2])
+    assert await find(states=[State.QUEUED], held=["stores"]) == ([ids[2]], 1)

@@ -11,10 +11,10 @@ from typing_extensions import override
 
 from relay.envelope import Content
 from relay.host.clock import SteadyClock
-from relay.spool import Attempt, Entry, Event, Past, Spool, State, Topic, Word
+from relay.spool import Attempt, Criteria, Entry, Event, Past, Spool, State, Topic, Word
 from relay.spool.rows.codecs import load_attempts, load_events
 from relay.spool.rows.unacknowledged import Unheard
-from relay.spool.sqlite import counters, statements
+from relay.spool.sqlite import counters, search, statements
 from relay.spool.sqlite.database import Database
 from relay.spool.sqlite.disk import Space
 from relay.spool.sqlite.entry_cache import Recent
@@ -68,6 +68,10 @@ class Queries(Spool):
     @override
     async def accounts(self) -> Collection[str]:
         return await self._look(statements.accounts)
+
+    @override
+    async def find(self, criteria: Criteria, limit: int) -> tuple[Sequence[Entry], int]:
+        return await self._look(lambda c: search.find(c, criteria, limit))
 
     @override
     async def show(self, queue_id: str) -> Entry:

@@ -191,7 +191,7 @@ def list_entries(
     marks = ", ".join("?" * len(states))
     order = "DESC" if newest else "ASC"
     query = f"SELECT {COLUMNS} FROM message WHERE state IN ({marks}) ORDER BY arrival {order} LIMIT ?"  # noqa: S608
-    return [_show_row(c, row) for row in c.execute(query, (*states, limit)).fetchall()]
+    return [show_row(c, row) for row in c.execute(query, (*states, limit)).fetchall()]
 
 
 def show(c: sqlite3.Connection, queue_id: str) -> Entry:
@@ -203,10 +203,11 @@ def show(c: sqlite3.Connection, queue_id: str) -> Entry:
     row = find(c, queue_id)
     if row is None:
         raise NoSuchMessage(f"no message has the id {queue_id}")
-    return _show_row(c, row)
+    return show_row(c, row)
 
 
-def _show_row(c: sqlite3.Connection, row: Sequence[Any]) -> Entry:
+def show_row(c: sqlite3.Connection, row: Sequence[Any]) -> Entry:
+    """An entry of the columns named by COLUMNS; of a damaged row what can be read."""
     try:
         return load_entry(c, row)
     except Damaged:
