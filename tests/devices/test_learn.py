@@ -161,7 +161,7 @@ def test_mapped_addresses_are_their_ipv4_selves():
 def test_only_a_private_address_is_a_device(tmp_path, address):
     from relay.config.load import ConfigError
 
-    with pytest.raises(ConfigError, match=r"device\[0\]\.address"):
+    with pytest.raises(ConfigError, match=r"\[\[device\]\] no\. 1, address: expected"):
         build({"device": [{"address": address}]}, {})
 
 
