@@ -25,6 +25,7 @@ from relay.intake import Intake
 from relay.notices import OperatorMail, Senders
 from relay.operator import control
 from relay.operator.accepting import Accepting
+from relay.operator.audit import Audit
 from relay.operator.consents import Consents
 from relay.operator.doctor import Desk
 from relay.operator.learning import Learned
@@ -100,10 +101,12 @@ class Service:
             Accepting(self.spool, self._on_accepting),
             Watch(self.read_state, lambda: self.server.guard.rates.deferred, self.troubles, clock),
         )
-        self.verbs = Verbs(self.spool, self.standing, self.intake, self._other_verbs(keeping))
+        journal = Audit(config.state_dir)
+        self.verbs = Verbs(self.spool, self.standing, self.intake, self._other_verbs(keeping), journal)
         self.current.subscribe(lambda _: self._keep_alive())
         self._listen = listen
         self._stack = AsyncExitStack()
+        self._stack.push_async_callback(asyncio.to_thread, journal.close)
         self._alive: asyncio.Task[None] | None = None
         self._stopping_since = 0.0  # monotonic
 

@@ -234,10 +234,18 @@ async def _simulated(options: _Options, folder: Path) -> "AsyncIterator[tuple[Sa
 
 def _add_console(front: "Front", service: "Service", sandbox: "Sandbox") -> None:
     """The console and the simulated Works on one port."""
+    from relay.console.access import OpenAccess
     from relay.console.app import build
     from relay.console.service import ServiceStatus
 
-    front.app = build(ServiceStatus(service, {"inbox": "/inbox"}), beside=sandbox.app)
+    # Nobody else's mail is here, and no other machine reaches it: whoever plays with it may act.
+    front.app = build(
+        ServiceStatus(service),
+        service.config,
+        access=OpenAccess(),
+        beside=sandbox.app,
+        links={"Inbox": "/inbox"},
+    )
 
 
 @asynccontextmanager

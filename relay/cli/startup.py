@@ -1,6 +1,7 @@
 """What several commands begin with: the configuration, the running service, or the spool."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,7 +155,8 @@ def unusable(config: Config, error: "SpoolError") -> Failure:
 
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
     from relay.host import logs
-    from relay.operator import control
+    from relay.operator import asking, control
+    from relay.operator.audit import Audit
     from relay.operator.verbs import Verbs
     from relay.stores import open_spool
 
@@ -162,13 +164,13 @@ async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str
         return await control.call(config.state_dir / "control.sock", verb, **arguments)
     except control.NotRunning:
         pass
-    spool = open_spool(config)
+    spool, journal = open_spool(config), Audit(config.state_dir)
     if not spool.exists():
         raise control.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
     logs.set_up(config.log.model_copy(update={"level": "error"}))  # not to standard output, which may be JSON
     await spool.open()
     try:
-        answer: dict[str, Any] = await getattr(Verbs(spool), verb)(**arguments)
-        return answer
+        return await asking.ask(Verbs(spool, journal=journal), {"uid": os.getuid()}, verb, arguments)
     finally:
         await spool.close()
+        journal.close()

@@ -152,6 +152,7 @@ def _between(tree: dict[str, Any]) -> list[Problem]:
     ]
     problems = _repeated("account", "name", accounts) + _repeated("account", "address", accounts)
     problems += _repeated("user", "name", users) + _repeated("listener", "address", listeners)
+    problems += _repeated("console_user", "name", _rows(tree, "console_user"))
     defaults = [i for i, row in accounts if str(row.get("default")).lower() in TRUE_WORDS]
     problems += [Problem(("account", i, "default"), "only one can be the default") for i in defaults[1:]]
     names = {row.get("name") for _, row in accounts}

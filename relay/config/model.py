@@ -7,6 +7,7 @@ held to the models by a test. Reading and reporting stand in `load`.
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -40,8 +41,9 @@ from relay.config.fields import (
     Wait,
     Words,
     _device,
+    split_address,
 )
-from relay.config.networks import Network, find_wide
+from relay.config.networks import Network, find_wide, is_loopback, read_address
 from relay.config.units import Schedule, parse_size
 from relay.mail import Policy, SecurityLevel
 
@@ -260,6 +262,34 @@ class Console(Section):
 
     address: Literal[""] | HostPort = Field("127.0.0.1:8580", description="empty: no console")
     hosts: Words = Field((), description="further names the page may be asked by")
+    url: Literal[""] | Url = Field("", description="how browsers reach it; URL/consent is a redirect URL")
+    certificate_file: str = Field("", description="PEM; the console speaks https")
+    private_key_file: str = Field("", description="PEM; empty: in certificate_file")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether browsers reach it by TLS: its own, or that of a proxy before it."""
+        return bool(self.certificate_file) or self.url.lower().startswith("https:")
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether other machines reach it: it listens beyond loopback, or has a name by which they do."""
+        hosts = [split_address(self.address)[0]] if self.address else []
+        hosts += [urlsplit(self.url).hostname or ""] if self.url else []
+        return not all(_is_own(host) for host in hosts)
+
+
+def _is_own(host: str) -> bool:
+    address = read_address(host)
+    return host.lower() == "localhost" or (address is not None and is_loopback(address))
+
+
+class ConsoleUser(Section):
+    """Somebody who logs in at the console."""
+
+    name: str = Field(min_length=1, max_length=255)
+    password_hash: PasswordHash = Field(min_length=1, description="made by `relay passwd`")
+    role: Literal["operator", "viewer"] = Field("viewer", description="an operator acts, a viewer looks")
 
 
 class Log(Section):
@@ -287,6 +317,7 @@ class Config(Section):
     )
     spool: Spool = Spool()
     console: Console = Console()
+    console_user: tuple[ConsoleUser, ...] = ()
     log: Log = Log()
 
     def message_limit(self, listener: Listener) -> int:

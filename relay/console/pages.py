@@ -1,4 +1,4 @@
-"""The console's one page: its template, and how values are said on it."""
+"""The console's pages: their templates, how values are said on them, and what goes with each."""
 
 import base64
 import hashlib
@@ -10,10 +10,14 @@ import jinja2
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from relay.console.texts import TRANSLATIONS
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KILOBYTE, _MEGABYTE = 1024, 1024 * 1024
 # Two of a unit are told in the smaller one: 90 minutes, 36 hours.
 _UNITS = ((2 * _DAY, _DAY, "d"), (2 * _HOUR, _HOUR, "h"), (2 * _MINUTE, _MINUTE, "min"), (0, 1, "s"))
+# The pages' own style and script; they stand in each page, and nothing else may run or style it.
+_STYLE, _SCRIPT = "console.css", "console.js"
 
 
 def show_span(seconds: float) -> str:
@@ -24,8 +28,13 @@ def show_span(seconds: float) -> str:
 
 
 def show_moment(seconds: float) -> str:
-    """Epoch seconds as a date and time in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """Epoch seconds as a date and time of this machine's zone, which is named."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def read_iso(text: str) -> float:
+    """The epoch seconds of a time as verbs answer it (RFC 3339)."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def show_octets(size: int) -> str:
@@ -41,12 +50,14 @@ def show_octets(size: int) -> str:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("relay.console"),
+        extensions=["jinja2.ext.i18n"],
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(span=show_span, moment=show_moment, octets=show_octets)
+    environment.install_gettext_translations(TRANSLATIONS, newstyle=True)  # type: ignore[attr-defined]
+    environment.filters.update(span=show_span, moment=show_moment, octets=show_octets, iso=read_iso)
     return environment
 
 
@@ -60,16 +71,16 @@ def _policy() -> str:
     """Nothing from elsewhere; the page's own style and script by their hashes (CSP level 3 §2.3.1)."""
     style, script = (
         "'sha256-" + base64.b64encode(hashlib.sha256(_read(name).encode()).digest()).decode() + "'"
-        for name in ("console.css", "console.js")
+        for name in (_STYLE, _SCRIPT)
     )
     return (
         f"default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 
 
 def page(template: str, status: int = 200, **context: object) -> HTMLResponse:
     """A page; all of `context` is escaped."""
-    own = {"style": Markup(_read("console.css")), "script": Markup(_read("console.js"))}  # noqa: S704 - files of ours
+    own = {"style": Markup(_read(_STYLE)), "script": Markup(_read(_SCRIPT))}  # noqa: S704 - files of ours
     body = _environment().get_template(template).render(own | context)
     return HTMLResponse(body, status, headers={"content-security-policy": _policy()})

@@ -18,7 +18,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from relay.console.tls import secure
 from relay.smtp.limits import Notes
+from relay.smtp.tls import Certificate
 
 # How long a started answer may still take once the server is told to stop, in seconds.
 GRACE = 2.0
@@ -47,31 +49,40 @@ class _Server(uvicorn.Server):
 class Server:
     """One listening socket and the application behind it."""
 
-    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0, connections: int = MANY) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        connections: int = MANY,
+        certificate: Certificate | None = None,
+    ) -> None:
         # Whoever waits in the queue is accepted all at once: no more than may be open.
         self.socket = _bind(host, port, connections)
         _take_over_log()
+        http = _limited(connections)
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             lifespan="off",
             backlog=connections,
-            http=_limited(connections),
+            http=secure(http, certificate, connections) if certificate else http,
             ws="none",
             server_header=False,
             timeout_keep_alive=30,
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
+        self._scheme = "https" if certificate else "http"
         self.host = host
         self.port: int = self.socket.getsockname()[1]
 
     @property
     def url(self) -> str:
-        """`http://host:port`, with the port that was really given."""
+        """`http://host:port`, or https, with the port that was really given."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self._scheme}://{host}:{self.port}"
 
     async def start(self) -> None:
         """Begin to answer; returns when connections are taken."""

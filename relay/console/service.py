@@ -1,22 +1,25 @@
 """The console of a running service: what it is asked, answered from the service's parts."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from types import MappingProxyType
+from typing import Any
 
 import structlog
 
 from relay import __version__
 from relay.config.fields import split_address
-from relay.config.model import Account, Listener
+from relay.config.model import Account, Console, Listener
+from relay.console.access import ConfiguredAccess
 from relay.console.app import build
 from relay.console.server import FEW, Server
 from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview
 from relay.mail import Weight
+from relay.operator.asking import ask
 from relay.outcome import TroubleKind
 from relay.service import Service
 from relay.smtp.server import ListenError
+from relay.smtp.tls import Certificate, TlsError
 from relay.spool import WAITING, Entry, NoSuchMessage, SpoolError, State
 from relay.works.diagnosis import diagnose_failure
 
@@ -30,9 +33,8 @@ _MOST_DAMAGED, _MOST_SOURCES = 5, 5  # named on the page
 class ServiceStatus:
     """`console.status.Status`, of a Service that has started."""
 
-    def __init__(self, service: Service, links: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._links = links
 
     async def overview(self, messages: int) -> Overview:
         """Everything, with the newest `messages` messages.
@@ -55,7 +57,6 @@ class ServiceStatus:
             queue={state.value: counts.get(state, 0) for state in State},  # in the order of a message's life
             oldest=oldest[0].arrival if oldest else None,
             messages=tuple(_message(entry) for entry in listed),
-            links=self._links,
             warnings=(
                 *_warn(accounts, now),
                 *self._warn_of_strangers(),
@@ -89,6 +90,10 @@ class ServiceStatus:
                 waits = True  # a file without a row
             if waits:
                 yield f"set aside as damaged: {one.name}: {one.reason}"
+
+    async def ask(self, name: str, verb: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the relay, as by its control socket."""
+        return await ask(self._service.verbs, {"console_user": name or "anybody"}, verb, arguments)
 
     async def problems(self) -> tuple[str, ...]:
         """Why mail would not be taken now."""
@@ -191,6 +196,14 @@ def _warn(accounts: Iterable[AccountStatus], now: float) -> Iterable[str]:
             yield f"account {account.name} must consent again in {days} days: relay login {account.name}"
 
 
+def _certificate(console: Console) -> Certificate | None:
+    if not console.certificate_file:
+        return None
+    # The rules of a listener that speaks TLS from the first octet.
+    keys = {"certificate_file": console.certificate_file, "private_key_file": console.private_key_file}
+    return Certificate(Listener(address=console.address or "127.0.0.1:0", tls="implicit", **keys))
+
+
 @asynccontextmanager
 async def open_console(service: Service) -> AsyncIterator[Server | None]:
     """Serve the service's console where its configuration says; None where it says nowhere.
@@ -202,9 +215,13 @@ async def open_console(service: Service) -> AsyncIterator[Server | None]:
     if not console.address:
         yield None
         return
-    app = build(ServiceStatus(service), hosts=console.hosts)
+    access = ConfiguredAccess(lambda: service.config)
+    app = build(ServiceStatus(service), service.config, access=access)
     try:
-        server = Server(app, *split_address(console.address), FEW)
+        certificate = _certificate(console)
+        server = Server(app, *split_address(console.address), FEW, certificate)
+    except TlsError as error:
+        raise ListenError(f"[console] {console.address}", error.problem, error.remedy) from error
     except OSError as error:
         raise ListenError(
             f"[console] {console.address}", f"cannot listen: {error.strerror or error}"

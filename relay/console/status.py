@@ -6,7 +6,7 @@ the reverse-path.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,6 @@ class Overview:
     queue: Mapping[str, int]  # state → messages; every state, also those with none
     oldest: float | None  # arrival of the oldest message that still waits, epoch seconds
     messages: tuple[MessageStatus, ...]  # the newest ones, newest first
-    links: Mapping[str, str]  # further pages beside this one: name → path
     warnings: tuple[str, ...] = ()  # what needs a person soon, in sentences
 
 
@@ -77,6 +76,18 @@ class Status(Protocol):
 
     async def overview(self, messages: int) -> Overview:
         """Everything, with the newest `messages` messages. May raise: the page then says so."""
+
+    async def ask(self, name: str, verb: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the relay for something.
+
+        Args:
+            name: of the console user who asks; "": nobody logs in.
+            verb: as for the control socket.
+            arguments: the verb's.
+
+        Raises:
+            Refused, SpoolError, ValueError: it will not, or cannot; the text says why.
+        """
 
     async def problems(self) -> tuple[str, ...]:
         """Why mail would not be taken now, in sentences; none: the relay is ready."""

@@ -69,7 +69,8 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
     """
     yield _python()
     files = [] if path is None else [path, *find_files(config.include, path, [])]
-    for finding in (*_configuration(files), *_state_dir(config), *_listeners(config)):
+    first = (*_configuration(files), *_state_dir(config), *_listeners(config), *find_console_problems(config))
+    for finding in first:
         yield finding
     for finding in _copies(config.delivery):
         yield finding
@@ -184,6 +185,32 @@ def _copies(delivery: Delivery) -> Iterator[Finding]:
     elif delivery.always_bcc:
         archive = ", ".join(delivery.always_bcc)
         yield Finding("always_bcc", Level.OK, f"an unseen copy of every message goes to {archive}")
+
+
+def find_console_problems(config: Config) -> Iterator[Finding]:
+    """What is wrong with who reaches the console, and how."""
+    console = config.console
+    if not console.address:
+        return
+    subject = f"console {console.address}"
+    if not console.is_reachable:
+        yield Finding(subject, Level.OK, "only this machine reaches it")
+    elif not (config.console_user or console.is_encrypted):
+        yield Finding(
+            subject,
+            Level.PROBLEM,
+            "other machines reach it, so its pages are closed: there is neither a user nor TLS",
+            "add a [[console_user]] (and a certificate_file, or an https url), or listen on 127.0.0.1",
+        )
+    elif not console.is_encrypted:
+        text = "other machines reach it, and its passwords cross the network in plain text"
+        remedy = "set [console] certificate_file, or url to the https URL of a proxy before it"
+        yield Finding(subject, Level.WARNING, text, remedy)
+    elif not config.console_user:
+        text = "other machines reach it, and whoever does may look"
+        yield Finding(subject, Level.WARNING, text, "add a [[console_user]]")
+    else:
+        yield Finding(subject, Level.OK, f"https, {len(config.console_user)} users")
 
 
 async def _spool(config: Config) -> tuple[Finding, dict[str, str]]:

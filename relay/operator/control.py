@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from relay.operator.verbs import ASKER, Answer, Refused, Verbs
+from relay.operator.asking import ask
+from relay.operator.verbs import Answer, Refused, Verbs
 from relay.spool import SpoolError
 
 log = structlog.get_logger("control")
@@ -27,10 +28,6 @@ _BLOCK = 256 * 1024
 # Requests under way; more of them are told so. A request's line comes within so many seconds.
 _MOST_CONNECTIONS, _HEAD_PATIENCE = 50, 10.0
 _TOO_MANY = b'{"refused": "too many requests at once; ask again"}\n'
-# Verbs that change nothing: who asked them is not recorded.
-_LOOKING = frozenset(
-    {"queue_list", "queue_show", "trace", "doctor", "doctor_live", "learning", "state", "troubles"}
-)
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 __all__ = ["NotAllowed", "NotRunning", "Refused", "Server", "call"]
 
@@ -104,16 +101,9 @@ class Server:
         async with asyncio.timeout(_HEAD_PATIENCE):
             request = json.loads(await reader.readuntil(b"\n"))
         name = request.pop("verb", "")
-        verb = None if name.startswith("_") else self._verbs.find(name)
-        if verb is None:
-            raise Refused(f"the running relay does not know {name!r}; is it of another version?")
-        if name not in _LOOKING:
-            ASKER.set(asker)  # of this connection's task
-            log.info("asked", verb=name, **asker)
         if name == "send":
             request["content"] = reader
-        result: Answer = await verb(**request)
-        return result
+        return await ask(self._verbs, asker, name, request)
 
 
 def _find_asker(writer: asyncio.StreamWriter) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from relay.courier.standing import Standing
 from relay.envelope import Envelope, Origin, Submission
 from relay.intake import Intake
+from relay.operator.audit import Audit
 from relay.operator.reading import count_states
 from relay.operator.trace import describe, describe_life
 from relay.outcome import Hold, Outcome
@@ -22,8 +23,9 @@ _BLOCK = 256 * 1024
 # One verb does so many messages; what is asked for `all` is done in one go up to here.
 _MOST_AT_ONCE = 100_000
 _TOGETHER = 200  # share their commits
-# Who asks, where that is known: the process and the user on the other side of the control socket.
-ASKER: ContextVar[Mapping[str, int]] = ContextVar("asker", default=MappingProxyType({}))
+# Who asks, where that is known: the process and the user on the other side of the control socket, or the
+# console's user.
+ASKER: ContextVar[Mapping[str, int | str]] = ContextVar("asker", default=MappingProxyType({}))
 Answer = dict[str, Any]
 Verb = Callable[..., Awaitable[Answer]]
 
@@ -75,22 +77,29 @@ class Verbs:
         standing: Standing | None = None,
         intake: Intake | None = None,
         more: Mapping[str, Verb] = MappingProxyType({}),
+        journal: Audit | None = None,
     ) -> None:
         """Args:
         spool: the messages.
         standing: how the accounts stand; None where nothing is sent.
         intake: takes what a command sends; None where nothing is taken.
         more: what other parts of the service can be asked, by the name of the verb.
+        journal: the record of who asked for what; None where nothing is recorded.
         """
         self._spool = spool
         self._standing = standing
         self._intake = intake
         self._more = more
+        self.journal = journal
 
     def find(self, name: str) -> Verb | None:
         """The verb of that name, here or in another part of the service."""
         own: Verb | None = getattr(self, name, None)
         return self._more.get(name) or own
+
+    async def audit(self, limit: int) -> Answer:
+        """Who asked for what that changed something, newest first."""
+        return {"records": await asyncio.to_thread(self.journal.latest, limit) if self.journal else []}
 
     @property
     def _held(self) -> Mapping[str, Outcome]:

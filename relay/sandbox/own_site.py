@@ -1,14 +1,11 @@
-"""Requests of other sites' pages are refused: a browser sends them with the rights of whoever sits before it.
-
-Programs send neither Origin nor Sec-Fetch-Site; browsers send one of them with everything but a plain GET.
-"""
+"""Requests of other sites' pages that change something are refused."""
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_OWN = frozenset({"same-origin", "none"})  # "none": a person typed the address (Fetch Metadata §2.1)
+from relay.host.browser import READING, is_from_elsewhere
+
 _REFUSED = JSONResponse({"error": "this came from the page of another site"}, 403)
 _NOT_JSON = JSONResponse({"error": "expected Content-Type: application/json"}, 415)
 
@@ -22,9 +19,9 @@ class OwnSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         app = self._app
-        if scope["type"] == "http" and scope["method"] not in _READING:
+        if scope["type"] == "http" and scope["method"] not in READING:
             headers = Headers(scope=scope)
-            if _is_foreign(headers):
+            if is_from_elsewhere(headers):
                 app = _REFUSED
             elif _is_wish(scope) and not _is_json(headers):
                 # A form can send other types to any site without asking first (Fetch §4.10).
@@ -34,13 +31,6 @@ class OwnSite:
 
 def _is_wish(scope: Scope) -> bool:
     return scope["method"] == "POST" and str(scope["path"]).startswith("/sandbox/")
-
-
-def _is_foreign(headers: Headers) -> bool:
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None:
-        return site not in _OWN  # the Origin of a page without referrer is "null", whoever's it is
-    return origin is not None and origin.partition("://")[2] != headers.get("host", "")
 
 
 def _is_json(headers: Headers) -> bool:

@@ -13,10 +13,13 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay import metrics
+from relay.config.model import Config, Console
 from relay.console.app import build
 from relay.console.server import serving
 from relay.mail import KINDS
 from tests.support.console import OVERVIEW, Relay
+
+NAMED = Config(console=Console(hosts=("relay.example.com",), url="https://console.example.com"))
 
 
 @asynccontextmanager
@@ -29,7 +32,7 @@ async def console(relay, **options):
 
 
 async def test_the_page_says_it_in_the_designs_words():
-    async with console(Relay()) as http:
+    async with console(Relay(), links={"Inbox": "/inbox"}) as http:
         page = await http.get("/")
     assert page.status_code == 200
     text = html.unescape(page.text)
@@ -58,7 +61,7 @@ async def test_everything_is_escaped():
     message = replace(
         OVERVIEW.messages[0], client=evil, reverse_path=evil, reason=evil, account=evil, losses=(evil,)
     )
-    seen = replace(OVERVIEW, messages=(message,), hostname=evil, links={})
+    seen = replace(OVERVIEW, messages=(message,), hostname=evil)
     async with console(Relay(seen, troubles=(evil,))) as http:
         page = (await http.get("/")).text
     assert "<script>alert" not in page
@@ -182,6 +185,7 @@ async def test_a_spool_that_does_not_answer_is_told_without_its_reasons():
         ("LOCALHOST.:8580", 200),
         ("192.0.2.1", 200),
         ("relay.example.com", 200),
+        ("console.example.com", 200),
         ("evil.example", 421),
         ("127.0.0.1.evil.example", 421),
         ("localhost.evil.example", 421),
@@ -192,7 +196,7 @@ async def test_a_spool_that_does_not_answer_is_told_without_its_reasons():
 @pytest.mark.parametrize("path", ["/", "/metrics", "/healthz"])
 async def test_it_answers_to_its_own_names_only(host, status, path):
     """DNS rebinding: a page elsewhere has its own name point to this address."""
-    async with console(Relay(), hosts=("relay.example.com",)) as http:
+    async with console(Relay(), config=NAMED) as http:
         answer = await http.get(path, headers={"host": host})
     assert answer.status_code == status
     assert ("relay" in answer.text and status == 421) <= ("hosts" in answer.text)

@@ -29,6 +29,7 @@ ASKED = {
     "learn": {"network": "127.0.0.0/8", "seconds": 60},
     "learning": {},
     "troubles": {},
+    "audit": {"limit": 10},
     "state": {},
     "learn_stop": {},
     "learn_refuse": {"address": "192.168.1.50"},

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview
+from relay.operator.verbs import Refused
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -37,7 +38,6 @@ OVERVIEW = Overview(
             losses=("reply-to", "date"),
         ),
     ),
-    links={"inbox": "/inbox"},
 )
 
 
@@ -61,6 +61,9 @@ class Relay:
         if self.broken:
             raise OSError("secret-detail")
         return self.troubles
+
+    async def ask(self, name, verb, **arguments):
+        raise Refused(f"nobody answers {verb} here")
 
     def alive(self):
         return self.living
