@@ -1,4 +1,4 @@
-"""The README says what is: its commands, its table of losses, its configuration, its pages."""
+"""The README says what is: its commands, its configuration, its pages."""
 
 import re
 import tomllib
@@ -9,7 +9,6 @@ from click.testing import CliRunner
 
 from relay.cli import group
 from relay.config.load import build
-from relay.mail import KINDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,19 +16,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-
-
-def test_the_losses_are_the_codes():
-    table = re.search(r"<!-- losses -->\n(.*?)<!-- /losses -->", README, re.DOTALL)[1]
-    rows = {
-        row[0]: row[1:]
-        for row in re.findall(r"^\| `(.+?)` " + r"\| (.+?) " * 5 + r"\|$", table, re.MULTILINE)
-    }
-    assert rows.keys() == KINDS.keys()
-    for name, (meaning, weight, status, default, policies) in rows.items():
-        kind = KINDS[name]
-        assert (meaning, weight, status, default) == (kind.meaning, kind.weight, kind.status, kind.default)
-        assert set(policies.split(", ")) == set(kind.policies)
 
 
 def test_the_configuration_can_be_used():

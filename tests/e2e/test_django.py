@@ -1,4 +1,4 @@
-"""Django's own SMTP EMAIL_BACKEND, with the settings that the README gives."""
+"""Django's own SMTP EMAIL_BACKEND, with the settings that docs/programs.md gives."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ from django.test import override_settings
 from relay.spool import State
 from tests.support.django_site import configure
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/programs.md").read_text(encoding="utf-8")
 
 BOSS = "boss@example.com"
 PNG = bytes.fromhex(
@@ -26,9 +26,10 @@ PNG = bytes.fromhex(
 
 
 @pytest.fixture
-def readme_settings(whole):
-    """The README's settings for this Django: 6.1 has others, and calls those before deprecated."""
-    new, old = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def own_settings(whole):
+    """The page's settings for this Django: 6.1 has others, and calls those before deprecated."""
+    blocks = r"^<!-- django-own-\w+ -->\n```python\n(.*?)^```"
+    new, old = re.findall(blocks, PAGE, re.DOTALL | re.MULTILINE)
     host, port = whole.smtp
     text = (new if hasattr(mail, "mailers") else old).replace("2525", str(port))
     values = {}
@@ -49,7 +50,7 @@ def inline_image(cid):
     return part
 
 
-@pytest.mark.usefixtures("readme_settings")
+@pytest.mark.usefixtures("own_settings")
 async def test_bcc_attachment_and_inline_image(whole):
     message = EmailMultiAlternatives(
         "【重要】月次レポート",
@@ -77,7 +78,7 @@ async def test_bcc_attachment_and_inline_image(whole):
     assert [a["filename"] for a in files] == ["月次レポート.csv"]
 
 
-@pytest.mark.usefixtures("readme_settings")
+@pytest.mark.usefixtures("own_settings")
 async def test_only_bcc(whole):
     """Nobody but the recipients is told, and none of them sees another."""
     message = EmailMultiAlternatives("news", "text", bcc=["a@example.com", "b@example.com"])
@@ -90,7 +91,7 @@ async def test_only_bcc(whole):
         assert "bcc" not in request
 
 
-@pytest.mark.usefixtures("readme_settings")
+@pytest.mark.usefixtures("own_settings")
 async def test_mass_mail_is_not_held_up_by_the_budget(whole):
     """Each message waited for a slot of the mailbox's 60 a minute: a hundred of them took 98 seconds."""
     mails = [(f"No. {number}", "Hello", "scanner@example.com", ["a@example.com"]) for number in range(100)]

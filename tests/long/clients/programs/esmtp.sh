@@ -1,3 +1,4 @@
 # debian: esmtp
 printf 'hostname = %s:%s\n' "$HOST" "$PORT" > .esmtprc
+chmod 600 .esmtprc
 esmtp -f "$FROM" "$TO" < "$MESSAGE"

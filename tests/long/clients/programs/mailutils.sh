@@ -1,3 +1,2 @@
 # debian: mailutils
-printf 'mailer { url "smtp://%s:%s"; };\n' "$HOST" "$PORT" > .mailutils
-mail.mailutils --config-file=.mailutils -r "$FROM" -s "$SUBJECT" "$TO" <<< "$BODY"
+mail.mailutils -E "set sendmail=smtp://$HOST:$PORT" -r "$FROM" -s "$SUBJECT" "$TO" <<< "$BODY"

@@ -1,2 +1,0 @@
-# debian: busybox
-busybox sendmail -S "$HOST:$PORT" -f "$FROM" "$TO" < "$MESSAGE"
