@@ -20,6 +20,7 @@ from relay.cli.terminal import echo
 # Name of the command, and what `relay --help` says of it: no import of the module for the help.
 _COMMANDS = {
     "serve": "Run the relay.",
+    "install": "Install the service, the command, its manual and completion.",
     "sandbox": "Try the whole relay against a simulated Works; no account needed.",
     "status": "Show how the relay is, on one screen.",
     "check": "Check configuration, spool, grants and reachability.",

@@ -25,12 +25,12 @@ def command() -> None:
 @config_option
 @json_option
 def list_(config_path: str | None, *, as_json: bool, states: tuple[str, ...], **criteria: Any) -> None:
-    r"""List what waits and what failed, newest first.
+    """List what waits and what failed, newest first.
 
     \b
       relay queue list --to yamada --since 14:00
       relay queue list --state held --account scanner --limit 0
-    """
+    """  # noqa: D301 - click's mark is the character itself
     answer = ask(read_config(config_path), "queue_list", states=list(states or WAITING), **criteria)
     if as_json:
         print_json(answer)

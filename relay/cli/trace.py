@@ -28,7 +28,7 @@ def command(
     states: tuple[str, ...],
     **criteria: Any,
 ) -> None:
-    r"""Tell what happened to a message, from the connection that brought it to the last answer.
+    """Tell what happened to a message, from the connection that brought it to the last answer.
 
     QUEUE_ID stands in the reply that the client got, and in every line of the log. Without it messages are
     found by the options, whatever became of them; one alone is told whole.
@@ -36,7 +36,7 @@ def command(
     \b
       relay trace 1M8KQZ4T7XW0R2B5C
       relay trace --to yamada --since 14:00
-    """
+    """  # noqa: D301 - click's mark is the character itself
     config = read_config(config_path)
     given = [value for name, value in criteria.items() if value and name != "limit"]
     if bool(queue_id) == bool(given or states or part_of_id):
