@@ -81,8 +81,8 @@ class Running:
 
 
 @asynccontextmanager
-async def relay(folder, **tables):
-    sandbox = Sandbox(NO_LIMITS, state_dir=folder / "works")
+async def relay(folder, settings=NO_LIMITS, **tables):
+    sandbox = Sandbox(settings, state_dir=folder / "works")
     async with serving(sandbox.app) as http:
         config = configuration(folder, http.url, **tables)
         config.state_dir.mkdir(parents=True, exist_ok=True)
