@@ -14,8 +14,8 @@ from pathlib import Path
 
 from relay.outcome import Hold
 
-# Smaller content stays in memory and in the spool's row; larger content goes to a file.
-IN_MEMORY = 64 * 1024
+# Octets. Smaller content stays in memory while it arrives, is kept and converted; more flows into a file.
+IN_MEMORY = 192 * 1024
 
 Buffer = bytes | memoryview | mmap.mmap
 
@@ -61,14 +61,14 @@ class Envelope:
 
 @dataclass(slots=True)
 class Content:
-    """The octets of one message, in memory or in a file.
+    """The octets of one message, in memory, in a file or in both.
 
     Line ends are CRLF, dots are unstuffed. Whoever holds it last calls `discard`.
     """
 
     size: int  # octets
     sha256: str  # hex, of the octets
-    data: bytes | None = None  # in memory, when there is no path
+    data: bytes | None = None  # in memory; None: only in the file
     path: Path | None = None
 
     @contextmanager
@@ -78,7 +78,7 @@ class Content:
         Raises:
             OSError: the file is gone or cannot be read.
         """
-        if self.path is None:
+        if self.data is not None or self.path is None:
             yield self.data or b""
             return
         if not self.size:

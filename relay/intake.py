@@ -15,12 +15,11 @@ from relay import metrics, reply
 from relay.config.current import Current
 from relay.config.model import Account
 from relay.config.rules import choose_account, find_rules
-from relay.conversion.effort import costs_little
 from relay.courier import Courier
 from relay.envelope import Envelope, Submission
 from relay.host.content import ContentWriter
 from relay.mail import Unconvertible
-from relay.message import check_options, originator_address
+from relay.message import are_fields_plain, check_options, originator_address
 from relay.reply import Reply, Verdict
 from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, State
 
@@ -117,7 +116,7 @@ class Intake:
         envelope = submission.envelope
         content = submission.content
         # A file is mapped and read, and a hostile field takes its time: not in the event loop.
-        inline = content.path is None and costs_little(content.data or b"")
+        inline = content.data is not None and are_fields_plain(content.data)
         look = self._look
         account = look(submission) if inline else await asyncio.to_thread(look, submission)
         if isinstance(account, Reply):

@@ -6,7 +6,6 @@ parser, sessions would wait for it. And a process has limits of memory and of ti
 The process reads what strangers wrote, so nothing is believed that it says: it is told what to convert by an
 open descriptor, and answers with texts and ranges that are checked. Who the recipients are is never asked.
 
-effort   which messages cost so little that they need no process
 pool     the event loop's side: starts processes, asks them, ends them
 process  how one is started, and what is said to it
 answer   what it may answer

@@ -18,12 +18,12 @@ from dataclasses import asdict, replace
 import structlog
 
 from relay.conversion.answer import Asked, NoAnswerError, may_have, read_answer
-from relay.conversion.effort import costs_little
 from relay.conversion.process import ANSWER, CONFINED, GO, QUESTION, UNCONFINED, Process, take
 from relay.envelope import Content
 from relay.mail import Conversion, Mail, Unconvertible
 from relay.message import Converted, convert, make_requests
 from relay.message.text import budget
+from relay.message.text.effort import costs_little
 
 log = structlog.get_logger("converter")
 # A scan takes some 20 ms, twenty of them half a second; who has waited for so long waits for a message
@@ -34,7 +34,7 @@ _PATIENCE = 60.0  # seconds
 # A second process that was needed once is ended when it was not needed for so long.
 _IDLE = 60.0  # seconds
 # An answer of so many octets, or files, becomes requests in a thread.
-_LARGE, _MANY = 64 * 1024, 50
+_LARGE, _MANY = 192 * 1024, 50
 
 
 class ConversionError(Exception):
@@ -170,10 +170,9 @@ class Converter:
             OSError: its file is gone or cannot be read, or no process can be started.
             ConversionError: every process that was asked is gone.
         """
-        octets = content.data or b""
-        if content.path is None and costs_little(octets):
+        if content.data is not None and costs_little(content.data):
             with contextlib.suppress(budget.TooDearError), budget.bounded(strict=True):
-                return convert(octets, recipients, conversion)
+                return convert(content.data, recipients, conversion)
         mail = await self._make_mail(content, Asked(content.size, recipients), conversion)
         if len(mail.body) > _LARGE or len(mail.attachments) > _MANY:
             return await asyncio.to_thread(make_requests, mail, recipients, conversion)

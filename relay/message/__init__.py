@@ -16,6 +16,7 @@ from relay.mail import KINDS, find_problems, make_loss
 from relay.message.convert import (
     Converted,
     Request,
+    are_fields_plain,
     check_options,
     convert,
     destinations,
@@ -32,6 +33,7 @@ __all__ = [
     "Converted",
     "Payload",
     "Request",
+    "are_fields_plain",
     "check_options",
     "convert",
     "destinations",

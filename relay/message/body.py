@@ -11,6 +11,7 @@ from relay.message.decoding import decode_leaf
 from relay.message.files import File, filename_of, from_part, from_text, octets_of
 from relay.message.header import find_visible
 from relay.message.structure import Part, read_structure
+from relay.message.text import budget
 from relay.message.text_part import Piece, find_type, read_text
 
 _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}
@@ -111,6 +112,7 @@ def _choose(content: Buffer, part: Part, *, expected: bool) -> Chosen:
 
 def _choose_encoded(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     """A multipart that was encoded as a whole: what it decodes to is read as a message of its own."""
+    budget.current().take_format()
     fields = b"Content-Type:" + (part.fields.first("content-type") or b"") + b"\r\n\r\n"
     whole = fields + decode_leaf(content, part.leaf)
     inner = read_structure(whole, decoded=True)

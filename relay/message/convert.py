@@ -21,12 +21,14 @@ from relay.message.payload import Payload, make_payload
 from relay.message.recipients import assign, find_own
 from relay.message.settle import attach_original, settle_losses
 from relay.message.text import budget
+from relay.message.text.effort import costs_little
 
 # Controls of ISO 646 that are neither white space nor the escapes of ISO 2022.
 _NO_TEXT = bytes(sorted(set(range(0x20)) - set(b"\t\n\v\f\r\x0e\x0f\x1a\x1b")))
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 TOO_MUCH = "TooMuch"  # the detail of a message that took too much to understand
 _SAMPLE = 64 * 1024
+_PLAIN_FIELDS = 16 * 1024  # octets
 # What stands between a display name's words; an address has none of it outside quotes (RFC 5322 §3.2.3).
 _ENDS_OF_ADDRESSES = re.compile(r"[\s<>()\[\],;:\"']+")
 _LONGEST_NAME = 200  # characters of a sender's display name; the API names no limit
@@ -142,6 +144,13 @@ def _names_another(name: str, own: str) -> bool:
     folded, own = (unicodedata.normalize("NFKC", text).casefold() for text in (name, own))
     words = _ENDS_OF_ADDRESSES.split(folded)
     return any("@" in word and word != own for word in words)
+
+
+def are_fields_plain(content: bytes) -> bool:
+    """Whether the message's own fields are so few and plain that it takes little to read them."""
+    start = find_start(content)
+    end = content.find(b"\r\n\r\n", start, start + _PLAIN_FIELDS)
+    return end >= 0 and costs_little(content[start:end])
 
 
 def originator(content: Buffer) -> Address | None:

@@ -13,7 +13,7 @@ from relay.message.formats.tnef_message import make_eml
 from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yencoded
 from relay.message.names import complete_filename, keep_apart, make_filename, make_one_line
 from relay.message.structure import Part
-from relay.message.text import charsets
+from relay.message.text import budget, charsets
 from relay.message.text.encoded_words import decode_unstructured
 
 _TNEF_TYPES = {"application/ms-tnef", "application/vnd.ms-tnef"}
@@ -112,6 +112,7 @@ def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[s
     for file in files:
         found = None
         if file.media_type in _TNEF_TYPES or file.name.lower() == "winmail.dat":
+            budget.current().take_format()
             found = read_tnef(octets_of(content, file))
         if found is None:
             kept.append(file)
@@ -180,6 +181,7 @@ def join_calendars(content: Buffer, files: list[File]) -> list[File]:
     places: dict[bytes, int] = {}
     for file in files:
         if _is_calendar(file):
+            budget.current().take_format()
             # Folds, line ends and encodings differ (RFC 5545 §3.1).
             key = b"".join(octets_of(content, file).replace(b"\r\n ", b"").replace(b"\n ", b"").split())
             if (place := places.setdefault(key, len(kept))) < len(kept):
@@ -228,6 +230,7 @@ def _measure(
         return source, sum(leaf.end - leaf.start for leaf in source), ""
     decode = {"x-uuencode": decode_uuencoded, "x-yencode": decode_yencoded}.get(source.encoding)
     if decode is not None:
+        budget.current().take_format()
         decoded, damage = decode(bytes(content[source.start : source.end]))
         return decoded, len(decoded), damage
     measured = measure(content, source)

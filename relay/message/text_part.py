@@ -11,7 +11,7 @@ from relay.message.formats.enriched import read_enriched, read_richtext
 from relay.message.formats.flowed import unfold
 from relay.message.formats.uuencode import TextFile, extract_files
 from relay.message.structure import Part
-from relay.message.text import charsets
+from relay.message.text import budget, charsets
 
 _META = re.compile(rb"""(?i)<meta[^<>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
 _XML = re.compile(rb"""(?i)\A\s*<\?xml[^<>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})""")
@@ -71,8 +71,10 @@ def find_type(content: Buffer, part: Part, *, named: bool) -> str:
 
 def read_text(content: Buffer, part: Part) -> TextRead:
     """The text of a part."""
+    budget.current().take_encoded(part.leaf.end - part.leaf.start)
     read = read_octets(content, part.leaf)
     octets = read.octets
+    budget.current().take_text(octets)
     files: list[TextFile] = []
     if part.media_type == "text/plain":
         octets, files = extract_files(octets)

@@ -38,7 +38,7 @@ def submission(spool, content=b"Subject: a\r\n\r\nb\r\n", source="192.0.2.1", rc
     return Submission(envelope, writer.finish())
 
 
-@pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 300_000, 5_000_001])
+@pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 192 * 1024, 300_000, 5_000_001])
 async def test_what_is_put_is_claimed_as_it_was(spool, size):
     content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     queue_id = await spool.put(submission(spool, content), "scanner")

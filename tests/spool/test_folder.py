@@ -216,7 +216,7 @@ async def test_the_door_and_readiness_say_so(tmp_path):
 async def test_content_that_cannot_be_removed_ends_nothing(tmp_path):
     """On a read-only file system a refused message ended in an exception of its own."""
     async with opened(tmp_path) as spool:
-        content = submission(spool, 1, b"x" * 100_000).content
+        content = submission(spool, 1, b"x" * 300_000).content
         content.path.unlink()
         content.path.mkdir()  # for root too, a path that cannot be unlinked
         content.discard()

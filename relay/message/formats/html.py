@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from relay.message.formats.markup import read_markup, shows
 
 # Where a reference may stand: behind a quote, a sign of equality, a bracket, or the comma of a `srcset`.
-_CID = re.compile("[cC][iI][dD]:")
+_CID_COLON = re.compile(":(?<=[cC][iI][dD].)")
 _BEFORE_CID = re.compile(r"""(&(?:quot|apos|#0{0,4}3[49]|#x2[27]);|["'=(,])\s{0,20}\Z""", re.IGNORECASE)
 _LONGEST_BEFORE = 30  # characters
 _CID_END = re.compile(r"""[\s"'<>)\\]|&(?:quot|apos|#0{0,4}3[49]|#x2[27]);""", re.IGNORECASE)
@@ -65,13 +65,14 @@ def rewrite_cids(text: str, find: Callable[[str, bool], str]) -> str:
     pieces: list[str] = []
     at = 0
     tried = 0  # nothing is looked at twice, so that time stays linear
-    for found in _CID.finditer(text):
-        before = _BEFORE_CID.search(text, max(0, found.start() - _LONGEST_BEFORE), found.start())
+    for found in _CID_COLON.finditer(text):
+        start = found.end() - len("cid:")
+        before = _BEFORE_CID.search(text, max(0, start - _LONGEST_BEFORE), start)
         if before is None or before.start() < tried:
             continue
         for tried in _find_ends(text, found.end(), before[1]):
             if token := _find_cid(text[found.end() : tried], find):
-                pieces += [text[at : found.start()], "cid:", token]
+                pieces += [text[at:start], "cid:", token]
                 at = tried
                 break
     return "".join((*pieces, text[at:]))

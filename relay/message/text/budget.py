@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from relay.message.text.effort import LITTLE, MOST_OCTETS, estimate
+
 # No honest message has so many texts or names without a charset that are not UTF-8; one has a few.
 GUESSES = 20
 # Octets that are guessed by, in all: half a microsecond each.
@@ -38,7 +40,7 @@ class Budget:
     """What is left for one message.
 
     Args:
-        strict: more than a few guesses are `TooDearError`, not answered in the cheap way.
+        strict: more than little work is `TooDearError`, not done, or not done in the cheap way.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -48,6 +50,7 @@ class Budget:
         self.guesses = 0  # made so far
         self.decodings = 0
         self.references = 0
+        self._text = self._work = 0  # octets of texts as they came, microseconds that they take decoded
         self.spent = False  # whether anything was done in the cheap way
         self._guessed: dict[bytes, str] = {}
         self._octets = GUESSED_OCTETS
@@ -71,6 +74,23 @@ class Budget:
         self._octets -= min(len(octets), SAMPLE)
         codec = self._guessed[octets] = how(octets)
         return codec
+
+    def take_encoded(self, size: int) -> None:
+        """A text of so many octets is about to be decoded."""
+        self._text += size
+        if self._strict and self._text > MOST_OCTETS:
+            raise TooDearError
+
+    def take_text(self, octets: bytes) -> None:
+        """A text is about to be read: what its transfer encoding held was not seen before."""
+        self._work += estimate(octets) if self._strict else 0
+        if self._work > LITTLE:
+            raise TooDearError
+
+    def take_format(self) -> None:
+        """What is about to be read is in a format of its own, and nobody knows what that takes."""
+        if self._strict:
+            raise TooDearError
 
     def take_decoding(self) -> bool:
         """Whether one more name or word may be decoded by its charset."""

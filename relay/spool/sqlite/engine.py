@@ -42,6 +42,7 @@ from relay.spool.sqlite import statements
 from relay.spool.sqlite.database import Database
 from relay.spool.sqlite.disk import Space
 from relay.spool.sqlite.entry_cache import Recent
+from relay.spool.sqlite.files import IN_ROW
 from relay.spool.sqlite.maintenance import Tending, begin_time, mark_time
 from relay.spool.sqlite.ownership import Ownership
 from relay.spool.sqlite.queries import Queries
@@ -192,7 +193,7 @@ class SqliteSpool(Queries):
         return self._ids.make()
 
     async def _keep(self, queue_id: str, submission: Submission) -> Submission:
-        if submission.content.path is None:
+        if submission.content.path is None and submission.content.size <= IN_ROW:
             return submission
         content = await asyncio.to_thread(self._files.keep, submission.content, queue_id)
         return replace(submission, content=content)

@@ -1,4 +1,7 @@
-"""Content over 64 KiB: files beside the database, flushed before their row exists."""
+"""Content over 64 KiB: files beside the database, flushed before their row exists.
+
+In the database a backlog of them would make a file that never becomes smaller.
+"""
 
 import contextlib
 import errno
@@ -6,15 +9,17 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from relay.envelope import Content
 from relay.host.content import ContentWriter
-from relay.host.safeio import DISK_FULL
+from relay.host.safeio import DISK_FULL, OWNER_ONLY
 from relay.spool import SpoolError, SpoolFull
 from relay.spool.rows.codecs import Damaged
 from relay.spool.sqlite.disk import Space
 
+IN_ROW = 64 * 1024  # octets; what is smaller stands in the database
 # The process is short of something for a while; that says nothing about the file.
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _BETWEEN_READS = 1.0  # seconds; a disk on a bus or a network that was reset is back by then
@@ -54,25 +59,37 @@ class Files:
         return self._content / queue_id
 
     def keep(self, content: Content, queue_id: str) -> Content:
-        """Flush an arrived file and move it to its place; blocks until it is on stable storage.
+        """Move an arrived file to its place, or write one; blocks until it is on stable storage.
 
         Raises:
             SpoolError: it is not; the file is still where it was, or gone.
         """
-        assert content.path is not None  # noqa: S101 - content in memory goes into the row
         kept = self.path(queue_id)
         try:
             # The name is only as durable as its directory (fsync(2)), which is opened first: without a
             # descriptor for it nothing has been moved, and the same can be tried again.
             with _opened(self._content) as folder:
-                flush(content.path)
-                if kept.exists():
-                    raise SpoolError(f"{kept} is there already")
-                content.path.rename(kept)
+                if content.path is None:
+                    self._write(kept, content.data or b"")
+                else:
+                    _move(content.path, kept)
                 os.fsync(folder)
         except OSError as error:
             raise translate(error) from error
-        return Content(content.size, content.sha256, path=kept)
+        return replace(content, path=kept)
+
+    def _write(self, path: Path, octets: bytes) -> None:
+        if not self._space.fits(len(octets)):
+            raise OSError(errno.ENOSPC, "less than keep_free would be left on the disk", str(path))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+                file.write(octets)
+                file.flush()
+                os.fsync(descriptor)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
     def verify(self, content: Content) -> None:
         """Read a kept file and compare it with its row; blocks.
@@ -124,6 +141,13 @@ class Files:
         except FileNotFoundError:
             return False
         return True
+
+
+def _move(path: Path, kept: Path) -> None:
+    flush(path)
+    if kept.exists():
+        raise SpoolError(f"{kept} is there already")
+    path.rename(kept)
 
 
 def _read(path: Path) -> tuple[str, int]:

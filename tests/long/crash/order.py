@@ -54,7 +54,7 @@ class Watch:
     def __init__(self, content):
         self._content = content
         self._in_log, self.rows = set(), set()  # queue ids written to the log; flushed with it
-        self._flushed_files, self._renamed, self.files = set(), set(), set()
+        self._flushed_files, self._placed, self.files = set(), set(), set()
         self.answers = []  # (queue id, row flushed, file flushed)
 
     def see(self, call):
@@ -66,7 +66,7 @@ class Watch:
         elif name.startswith("rename"):
             source, target = re.findall(r'"([^"]+)"', call)[:2]
             if source in self._flushed_files:
-                self._renamed.add(target.rpartition("/")[2])
+                self._placed.add(target.rpartition("/")[2])
         elif name in ("write", "writev", "sendto", "sendmsg"):
             for queue_id in _ID.findall(call):
                 self.answers.append((queue_id, queue_id in self.rows, queue_id in self.files))
@@ -76,7 +76,9 @@ class Watch:
         if path.endswith("spool.db-wal"):
             self.rows |= self._in_log
         elif path == str(self._content):
-            self.files |= self._renamed
+            self.files |= self._placed
+        elif Path(path).parent == self._content:
+            self._placed.add(Path(path).name)  # written there, out of memory
         else:
             self._flushed_files.add(path)
 

@@ -14,10 +14,10 @@ import random
 import sys
 import time
 
-from relay.conversion.effort import costs_little
 from relay.mail import Conversion, Unconvertible
 from relay.message import convert
 from relay.message.text import budget
+from relay.message.text.effort import costs_little
 from tests.support.hostile import PLACES, Hostile
 
 FRAGMENTS = [
