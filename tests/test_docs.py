@@ -61,3 +61,12 @@ def test_private_words_are_classes():
     text = "\n".join(path.read_text(encoding="utf-8") for path in FILES.values())
     for name in re.findall(r"^\| `(\w+)` \|", table("private words"), re.MULTILINE):
         assert re.search(rf"^class {name}\b", text, re.MULTILINE), f"{name} has left the code"
+
+
+def test_the_tests_that_show_a_promise_are_there():
+    page = (ROOT / "tests/README.md").read_text(encoding="utf-8")
+    table = page[page.index("## What shows which promise") :]
+    named = re.findall(r"`([a-z0-9_]+/[\w/.]+)`", table)
+    assert len(named) > 10
+    for name in named:
+        assert (ROOT / "tests" / name).exists(), name
