@@ -97,11 +97,11 @@ async def _keep(
     while True:
         try:
             async with open_console():
-                service.report(TroubleKind.CONSOLE, "")
+                service.reports.report(TroubleKind.CONSOLE, "")
                 tried.set()
                 await asyncio.Event().wait()
         except ListenError as error:
-            service.report(TroubleKind.CONSOLE, str(error))
+            service.reports.report(TroubleKind.CONSOLE, str(error))
         finally:
             tried.set()
         await asyncio.sleep(_CONSOLE_AGAIN)

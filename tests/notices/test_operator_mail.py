@@ -16,6 +16,7 @@ from aiosmtpd.controller import Controller
 from relay.console.service import ServiceStatus
 from relay.notices.told import Told
 from relay.sandbox import Settings
+from relay.service.reports import Reports
 from relay.spool import State
 from tests.support.notices import TWO, refusing, text_of, told
 from tests.support.ports import free_port
@@ -60,7 +61,7 @@ async def test_a_dead_grant_holds_and_tells_and_drains_after_login(tmp_path):
             entry = await relay.entry(queue_id)
             assert (entry.state, entry.attempts) == (State.QUEUED, 0)
         listed = await relay.service.verbs.queue_list(["held"], 100)
-        assert [one["queue_id"] for one in listed["messages"]] == ids
+        assert [one["queue_id"] for one in listed["messages"]] == ids[::-1]  # newest first
         await relay.log_in()
         for queue_id in ids:
             assert (await relay.reach(queue_id, State.RELAYED)).attempts == 1
@@ -255,7 +256,7 @@ async def test_what_no_account_could_tell_is_told_when_one_can(tmp_path, monkeyp
     settings, delivery = Settings(recipients_per_day=4), {"notify": "postmaster@example.com"}
     async with relaying(tmp_path / "state", settings, delivery=delivery) as relay:
         await fill_the_day(relay)
-        relay.service._report_damage("1LOST", "its content is gone")
+        Reports(relay.service.troubles).damaged("1LOST", "its content is gone")
         grant = relay.service.authorizer.grant("scanner")
         aged = replace(grant, refresh_issued_at=relay.clock.now() - 89.5 * 86400)
         relay.keep_grant("scanner", aged)
@@ -410,7 +411,7 @@ async def test_a_grant_that_will_die_is_announced(tmp_path):
                 aged = replace(grant, consented_at=1.0, refresh_issued_at=now - age * 86400)
                 relay.keep_grant("scanner", aged)
                 await relay.notice_grants()
-            seen = {key.split(": ")[1].split(",")[0] for key in relay.service.operator._told._when}
+            seen = {key.split(": ")[1].split(",")[0] for key in relay.service.sending.operator._told._when}
             await asyncio.sleep(0.1)
     assert seen == {"30 days", "14 days", "7 days", "1 days"}
     assert relay.sandbox.messages == []  # of the second relay

@@ -153,8 +153,8 @@ async def test_an_original_that_cannot_be_opened_keeps_no_notice_back(tmp_path, 
             return draft(*facts, **more)
 
     async with refusing(tmp_path) as relay:
-        draft = relay.service.senders._draft
-        monkeypatch.setattr(relay.service.senders, "_draft", draft_without_files)
+        draft = relay.service.sending.senders._draft
+        monkeypatch.setattr(relay.service.sending.senders, "_draft", draft_without_files)
         queue_id = await relay.put("a@example.net", body="line\r\n" * 20_000)
         notice = await told(relay)
     assert notice["to"] == "scanner@example.com"

@@ -17,7 +17,7 @@ from relay.host.clock import Clock
 from relay.operator.trouble import Troubles
 from relay.operator.watch import Watch
 from relay.outcome import TroubleKind
-from relay.service import _reload
+from relay.service.running import _reload
 from relay.stores import open_grants
 from relay.works.auth.consent import confirm
 from relay.works.auth.files import GrantFiles

@@ -13,7 +13,7 @@ import pytest
 from relay.config.model import Works
 from relay.console.server import serving
 from relay.sandbox import Sandbox
-from relay.service import _lasting
+from relay.service.service import _lasting
 from relay.works.auth.files import GrantFiles
 from tests.support.command import command
 from tests.support.relay import grant_of, relaying, tree, until

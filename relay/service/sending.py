@@ -1,0 +1,134 @@
+"""The half that sends: grants, budgets, judgement, the courier, and who is told of what fails.
+
+It meets the half that receives in the spool. On a machine that does not send it is built and not started.
+"""
+
+import asyncio
+import time
+
+from relay.config.current import Current
+from relay.config.model import Account, Config
+from relay.conversion.pool import Converter
+from relay.courier import Courier, Settling, Standing, Tools
+from relay.host.clock import Clock
+from relay.notices import OperatorMail, Senders
+from relay.operator.trouble import Troubles
+from relay.outcome import Scope
+from relay.service.reports import Reports
+from relay.spool import Spool
+from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.keeping import Keeping
+from relay.works.auth.oauth import AuthServer
+from relay.works.client import Client
+from relay.works.diagnosis import Failure, diagnose_failure
+from relay.works.pace.pacing import Pacing
+
+# What is in flight when the relay is told to stop may take so long; systemd allows more.
+_GRACE = 5.0
+# A refresh under way is worth more: cut off, a rotated grant is lost. All of the stop has ten seconds.
+_REFRESH_GRACE, _STOP_WITHIN = 2.0, 8.0
+
+
+class Sending:
+    """Gives to Works what is in the spool."""
+
+    def __init__(
+        self,
+        current: Current,
+        spool: Spool,
+        keeping: Keeping,
+        troubles: Troubles,
+        reports: Reports,
+        clock: Clock,
+    ) -> None:
+        """Args:
+        current: the configuration.
+        spool: the messages.
+        keeping: the grants.
+        troubles: of which the operator gets mail.
+        reports: told of what is wrong.
+        clock: the clocks.
+        """
+        self._current = current
+        self._reports = reports
+        works = current.config.works
+        self.authorizer = Authorizer(AuthServer(works), keeping, self._on_grant, clock.wall, self._on_warning)
+        self._client = Client(works, self.authorizer)
+        self.pacing = Pacing(works.requests_per_minute, _limits(current.config), clock.steady)
+        self.standing = Standing(current, self.pacing.circuit, clock)
+        self.senders = Senders(current, spool, self.standing, clock.wall, reports.nobody_told)
+        self.operator = OperatorMail(current, spool, self.standing, clock.wall, troubles.note_told)
+        troubles.subscribe(self.operator.hear)
+        self.standing.subscribe(reports)
+        converter = Converter(report=reports.converter_changed)
+        tools = Tools(spool, self._client, self.pacing, self.standing.judge, converter)
+        settling = Settling(spool, self.senders, reports.message_held)
+        self.courier = Courier(current, tools, self.standing, settling, clock)
+        self._care: asyncio.Task[None] | None = None  # for grants
+        current.subscribe(self._configure)
+        self._stopped = 0.0  # when; monotonic
+
+    async def start(self) -> None:
+        """Become the sender.
+
+        Raises:
+            SpoolError: the spool cannot be read.
+        """
+        self._take_care()
+        await self.courier.start()
+        self.operator.resume()
+
+    async def stop(self) -> None:
+        """Begin nothing more, and let what is in flight end."""
+        self._stopped = time.monotonic()
+        await self.courier.stop(_GRACE)
+
+    async def close(self) -> None:
+        """End what serves the courier; a refresh under way has a moment to be stored."""
+        await self.operator.stop()
+        await self._client.aclose()
+        if self._care is not None:
+            self._care.cancel()
+            self._care = None
+        closing = asyncio.ensure_future(self.authorizer.aclose())
+        left = self._stopped + _STOP_WITHIN - time.monotonic()
+        await asyncio.wait({closing}, timeout=max(left, _REFRESH_GRACE))
+
+    def _configure(self, config: Config) -> None:
+        self.pacing.configure(config.works.requests_per_minute, _limits(config))
+        if self._care is not None:
+            self._care.cancel()
+            self._take_care()
+
+    def _take_care(self) -> None:
+        """Look after the grants of the configured accounts."""
+        names = [account.name for account in self._current.config.account]
+        self._care = asyncio.create_task(self.authorizer.keep_alive(names), name="grants")
+
+    def _on_grant(self, account: str, failure: Failure | None) -> None:
+        """The authorizer knows before any message does whether an account can send."""
+        if self._current.config.find_account(account) is None:
+            return  # it has left the configuration since
+        if failure is None:
+            self.standing.release(account)
+            self._reports.account_well(account)
+            return
+        outcome = diagnose_failure(failure, account=account)
+        # A refused refresh is known at half of the access token's life: mail goes on with the rest of it,
+        # and the message that finds the token dead stops the account. The operator hears of it now.
+        if self.authorizer.can_send(account):
+            self._reports.grant_in_trouble(account, outcome)
+        elif outcome.scope is Scope.ACCOUNT:
+            self.standing.hold(account, outcome)
+
+    def _on_warning(self, account: str, days: int) -> None:
+        """A grant that does not renew itself dies in at most so many days; 0: it does no longer."""
+        grant = self.authorizer.grant(account)
+        if not days or grant is None:
+            self._reports.grant_lasts(account)
+        else:
+            self._reports.grant_expires(account, days, grant.refresh_expires_at)
+
+
+def _limits(config: Config) -> dict[str, Account]:
+    return {account.name: account for account in config.account}

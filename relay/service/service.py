@@ -1,0 +1,200 @@
+"""Everything that runs, built of one configuration, started and stopped in order."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from relay.config.current import Current
+from relay.config.model import Config, Works
+from relay.courier import Courier, Standing
+from relay.host import systemd
+from relay.host.clock import Clock
+from relay.intake import Intake
+from relay.operator import control
+from relay.operator.accepting import Accepting
+from relay.operator.audit import Audit
+from relay.operator.consents import Consents
+from relay.operator.doctor import Desk
+from relay.operator.learning import Learned
+from relay.operator.reading import Live, Reader
+from relay.operator.state import RelayState, as_json
+from relay.operator.trouble import Troubles, describe
+from relay.operator.verbs import Verbs
+from relay.operator.watch import Watch
+from relay.service.reports import Reports
+from relay.service.sending import Sending
+from relay.smtp.server import Server
+from relay.spool import SpoolError
+from relay.stores import open_grants, open_spool
+from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.keeping import Keeping
+from relay.works.pace.pacing import Pacing
+
+log = structlog.get_logger("service")
+# Sections that cannot change while the relay runs.
+_FIXED = ("state_dir", "console", "log", "spool")
+
+
+class Service:
+    """Everything that runs, made of one configuration.
+
+    `listen=False` leaves out listeners, console and control socket: the relay of a command.
+    `sockets` are those that systemd opened for listeners.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        listen: bool = True,
+        clock: Clock | None = None,
+        sockets: systemd.PassedSockets | None = None,
+    ) -> None:
+        clock = clock or Clock()
+        self.current = Current(config)
+        self.started = time.time()  # seconds since the epoch
+        self.troubles = Troubles(clock.wall)
+        self.reports = reports = Reports(self.troubles)
+        self.spool = open_spool(config, report=reports.damaged, clock=clock)
+        self.spool.subscribe(reports.hear)
+        keeping = open_grants(config)
+        self.sending = Sending(self.current, self.spool, keeping, self.troubles, reports, clock)
+        intake = Intake(self.current, self.spool, self.courier)
+        self.server = Server(config, intake, sockets)
+        live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
+        self._reader = Reader(self.spool, keeping, clock, live)
+        self._watches = (
+            Accepting(self.spool, reports.accepting_changed),
+            Watch(self.read_state, lambda: self.server.guard.rates.deferred, self.troubles, clock),
+        )
+        journal = Audit(config.state_dir)
+        self.verbs = Verbs(self.spool, self.standing, intake, self._other_verbs(keeping), journal)
+        self._listen = listen
+        self._stack = AsyncExitStack()
+        self._stack.push_async_callback(asyncio.to_thread, journal.close)
+
+    @property
+    def config(self) -> Config:
+        """The configuration of this moment."""
+        return self.current.config
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """The grants, as they are used."""
+        return self.sending.authorizer
+
+    @property
+    def pacing(self) -> Pacing:
+        """The budgets."""
+        return self.sending.pacing
+
+    @property
+    def standing(self) -> Standing:
+        """How the API and each account stand."""
+        return self.sending.standing
+
+    @property
+    def courier(self) -> Courier:
+        """Who sends."""
+        return self.sending.courier
+
+    async def read_state(self) -> RelayState:
+        """How the relay is, for whoever shows it.
+
+        Raises:
+            SpoolError: the spool cannot be read.
+        """
+        return await self._reader.read(self.config, sending=self.courier.working)
+
+    def _other_verbs(self, keeping: Keeping) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
+        """What parts of the service can be asked besides the queue."""
+        desk = Desk(lambda: self.config, self.server.recorder)
+        learned = Learned(lambda: self.config, self.server.learning, self.spool, self.reload)
+        consents = Consents(lambda: self.config, keeping)
+        own = {"troubles": self._list_troubles, "state": self._tell_state}
+        return desk.verbs | learned.verbs | consents.verbs | own
+
+    async def _tell_state(self) -> dict[str, Any]:
+        """How the relay is."""
+        told: dict[str, Any] = as_json(await self.read_state())
+        return told
+
+    async def _list_troubles(self) -> dict[str, Any]:
+        """What is wrong, and what was."""
+        troubles = self.troubles
+        return {"current": [*map(describe, troubles.current)], "ended": [*map(describe, troubles.ended)]}
+
+    async def start(self) -> None:
+        """Start everything, or nothing.
+
+        Raises:
+            SpoolError: the state directory cannot be used, or another relay has it.
+            ListenError: an address cannot be listened on.
+            OSError: the machine has no room for what it needs.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        await self.spool.open()
+        self._stack.push_async_callback(self.spool.close)
+        self._stack.push_async_callback(self.sending.close)
+        await self.sending.start()
+        self._stack.push_async_callback(self._stop_flow)
+        if self._listen:
+            await self._start_doors()
+        for one in self._watches:
+            watching = asyncio.create_task(one.watch(), name=type(one).__name__.lower())
+            self._stack.callback(watching.cancel)
+
+    async def _stop_flow(self) -> None:
+        """Take no more and send no more, both at once: the one may not cost the other its time.
+
+        A session whose content comes to its end meanwhile is told `queued`: the message is on disk.
+        """
+        await asyncio.gather(self.sending.stop(), self.server.stop())
+
+    async def _start_doors(self) -> None:
+        path = self.config.state_dir / "control.sock"
+        controls = control.Server(path, self.verbs)
+        try:
+            await controls.start()
+        except OSError as error:  # the spool's own folder may be writable where this one is not
+            raise SpoolError(f"{error.strerror}: {path}") from error
+        self._stack.push_async_callback(controls.stop)
+        await self.server.start()
+        spool = self.config.spool
+        tending = asyncio.create_task(self.spool.tend(spool.keep_failed, spool.keep_history))
+        self._stack.callback(tending.cancel)
+
+    async def reload(self, config: Config) -> None:
+        """Go on by another configuration; sessions go on too.
+
+        Raises:
+            ListenError: a new listener cannot be opened, or a certificate not be used; nothing changed.
+        """
+        before = self.config
+        await self.server.reload(config)
+        self.current.replace(config)
+        later = [name for name in _FIXED if getattr(before, name) != getattr(config, name)]
+        if _lasting(before.works) != _lasting(config.works):
+            later.append("works")
+        if later:
+            log.warning("restart needed", reason=f"{', '.join(later)} changed")
+
+    async def stop(self) -> None:
+        """Stop accepting, let what is in flight end, leave the rest in the spool."""
+        await self._stack.aclose()
+
+
+def _lasting(works: Works) -> Works:
+    """What of [works] cannot change while the relay runs."""
+    changing = ("requests_per_minute", "recipients_per_mail", "attachment_limit")
+    return works.model_copy(update=dict.fromkeys(changing, 0))
