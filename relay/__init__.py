@@ -15,6 +15,7 @@ Every room. A room imports only from rooms above it in this list:
     conversion/   the process that converts large messages
     spool/        the durable middle, the only place where the two halves meet
     works/        the API: HTTP, grants, pacing, and what an answer means
+    postgres/     the spool on PostgreSQL
     stores        which engine keeps the spool and the grants
     courier/      claims a message, has it converted and sent, and settles the outcome
     notices/      mail to the sender about failures, and to the operator about trouble

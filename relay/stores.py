@@ -1,10 +1,12 @@
 """Which engine keeps the spool and the grants: the only place that knows."""
 
+import importlib.util
 from collections.abc import Callable
 
 from relay.config.model import Config
 from relay.host.clock import Clock
-from relay.spool import Spool
+from relay.postgres.facts import Facts
+from relay.spool import Spool, SpoolError
 from relay.spool.sqlite.engine import SqliteSpool
 from relay.works.auth.escrow import Escrow
 from relay.works.auth.files import FileGrants
@@ -20,10 +22,76 @@ def open_spool(
         config: where it is, and how much room it leaves.
         report: told of what was set aside: a queue id or a file's name, and a sentence.
         clock: the clocks.
+
+    Raises:
+        SpoolError: the engine's libraries are not installed, or its address cannot be used.
     """
+    if config.spool.url != "sqlite":
+        return _open_postgres(config, report, clock)
     return SqliteSpool(
         config.state_dir / "spool", keep_free=config.spool.keep_free, report=report, clock=clock
     )
+
+
+def _open_postgres(config: Config, report: Callable[[str, str], None] | None, clock: Clock | None) -> Spool:
+    _require_cluster()
+    from relay.postgres.engine import Options, PostgresSpool
+    from relay.postgres.server import Address
+
+    spool = config.spool
+    password = spool.password.get_secret_value()
+    options = Options(
+        state_dir=config.state_dir,
+        name=config.hostname,
+        address=Address(spool.url, password),
+        listen=Address(spool.listen_url, password) if spool.listen_url else None,
+        keep_free=spool.keep_free,
+        most=spool.most,
+        patience=spool.patience,
+    )
+    return PostgresSpool(options, report=report, clock=clock)
+
+
+async def migrate_spool(config: Config, url: str, password: str) -> list[int]:
+    """Bring the database's tables to this release, and let the relay's role use them.
+
+    Args:
+        config: names the relay's role, in spool.url.
+        url: of the database's owner; "": the relay's role owns it.
+        password: of the owner.
+
+    Returns:
+        The versions that were made.
+
+    Raises:
+        SpoolError: it cannot be done; says why.
+    """
+    _require_cluster()
+    from relay.postgres.schema import migrate_as
+    from relay.postgres.server import Address
+
+    relay = Address(config.spool.url, config.spool.password.get_secret_value())
+    return await migrate_as(Address(url, password) if url else relay, relay.user)
+
+
+async def examine_spool(config: Config) -> Facts:
+    """What the database server is like.
+
+    Raises:
+        SpoolError: it cannot be reached, or refuses the login.
+    """
+    _require_cluster()
+    from relay.postgres.examine import examine
+    from relay.postgres.server import Address
+
+    return await examine(Address(config.spool.url, config.spool.password.get_secret_value()))
+
+
+def _require_cluster() -> None:
+    """See that the extra is installed, which the spool of one node does without. Raises SpoolError."""
+    missing = [name for name in ("psycopg", "psycopg_pool") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SpoolError(f"{missing[0]} is missing: pip install 'works-smtp-relay[cluster]'")
 
 
 def open_grants(config: Config) -> Keeping:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "sendmail": "Stand in for /usr/sbin/sendmail.",
     "queue": "Look at the queue and work on it.",
     "trace": "Tell what happened to one message.",
+    "spool": "Prepare the database that several nodes share.",
     "passwd": "Hash a password for [[user]].",
     "doctor": "Say what is wrong with a device, and what to change.",
     "learn": "Get to know unknown devices, and adopt them.",

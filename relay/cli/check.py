@@ -27,7 +27,8 @@ def command(config_path: str | None, *, as_json: bool) -> None:
 
     from relay.config.load import find
     from relay.host import logs
-    from relay.operator.check import Finding, Level, check
+    from relay.operator.check import check
+    from relay.operator.findings import Finding, Level
 
     logs.be_silent()  # what the grants' keeper would log is a finding here
 

@@ -1,4 +1,4 @@
-"""The environment over relay.toml, and the secrets of [works] from wherever they are kept.
+"""The environment over relay.toml, and the secrets from wherever they are kept.
 
 RELAY_WORKS__CLIENT_ID is `client_id` of `[works]`, RELAY_ACCOUNT__0__USER_ID the first account's `user_id`,
 and NAME_FILE names a file that holds the value. A variable without a double underscore that is no top-level
@@ -17,8 +17,12 @@ from relay.config.reading import decode
 from relay.config.sources import Problem, Sources
 
 _PREFIX = "RELAY_"
-# Keys of [works] whose value may come from a file, or as a credential of systemd of that name.
-_FROM_FILES = ("client_secret", "proxy")
+# Keys whose value may come from a file, or as a credential of systemd: table, key, the credential's name.
+_FROM_FILES = (
+    ("works", "client_secret", "client_secret"),
+    ("works", "proxy", "proxy"),
+    ("spool", "password", "database_password"),
+)
 _CREDENTIAL = "; under systemd leave the key out, for relay.service hands the secret over"
 
 
@@ -82,7 +86,7 @@ def _set(tree: dict[str, Any], keys: list[str], value: str) -> bool:
 def read_secrets(
     tree: dict[str, Any], environ: Mapping[str, str], beside: Path | None = None
 ) -> list[Problem]:
-    """Put the secrets of [works] from their files into the tree, where they are to be had from one.
+    """Put the secrets from their files into the tree, where they are to be had from one.
 
     Args:
         tree: the configuration as it was written.
@@ -93,24 +97,29 @@ def read_secrets(
     Returns:
         What is wrong with them.
     """
-    works = tree.setdefault("works", {})
-    if not isinstance(works, dict):
-        return []
-    return [problem for key in _FROM_FILES for problem in _read_secret(works, key, environ, beside)]
+    return [
+        problem
+        for table, key, credential in _FROM_FILES
+        for problem in _read_secret(
+            tree, (table, key), _find_credential(credential, environ, beside), environ
+        )
+    ]
 
 
 def _read_secret(
-    works: dict[str, Any], key: str, environ: Mapping[str, str], beside: Path | None
+    tree: dict[str, Any], place: tuple[str, str], credential: Path | None, environ: Mapping[str, str]
 ) -> list[Problem]:
-    variable = f"{_PREFIX}WORKS__{key.upper()}"
+    table, key = place
+    values = tree.setdefault(table, {})
+    variable = f"{_PREFIX}{table.upper()}__{key.upper()}"
     file_goes_before = environ.get(f"{variable}_FILE") and not environ.get(variable)
-    if works.get(key) and not file_goes_before:
+    if not isinstance(values, dict) or (values.get(key) and not file_goes_before):
         return []
-    given = works.get(f"{key}_file", "")
-    path = Path(given) if given and isinstance(given, str) else _find_credential(key, environ, beside)
+    given = values.get(f"{key}_file", "")
+    path = Path(given) if given and isinstance(given, str) else credential
     if path is None:
         return []
-    where: KeyPath = ("works", f"{key}_file")
+    where: KeyPath = (table, f"{key}_file")
     handed_over = environ.get("CREDENTIALS_DIRECTORY", "")
     try:
         secret = decode(path.read_bytes()).strip()
@@ -119,7 +128,7 @@ def _read_secret(
         problem = f"cannot be read ({_why(error)}){remedy}"
         # Beside relay.toml it is root's: whoever asks may not see it, and may not need it.
         return [Problem(where, f"{path}: {problem}")] if given or handed_over else []
-    works[key] = SecretStr(secret)
+    values[key] = SecretStr(secret)
     lines = len(secret.splitlines())
     wrong = "is empty" if not lines else "holds several lines; expected the secret alone" if lines > 1 else ""
     return [Problem(where, f"{path}: {wrong}")] if wrong else []
@@ -129,10 +138,10 @@ def _why(error: OSError | UnicodeDecodeError) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else "not UTF-8"
 
 
-def _find_credential(key: str, environ: Mapping[str, str], beside: Path | None) -> Path | None:
+def _find_credential(name: str, environ: Mapping[str, str], beside: Path | None) -> Path | None:
     # systemd's LoadCredential= puts files there (systemd.exec(5)).
     folder = environ.get("CREDENTIALS_DIRECTORY") or beside
-    path = Path(folder, key) if folder else None
+    path = Path(folder, name) if folder else None
     try:
         return path if path is not None and path.exists() else None
     except OSError:  # the folder is closed to this user

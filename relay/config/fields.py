@@ -4,7 +4,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -117,6 +117,20 @@ def _hostname(value: str) -> str:
     return value
 
 
+def _database_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("postgresql", "postgres") and len(parts.path) > 1
+        secret = parts.password is not None or "password" in parse_qs(parts.query)
+    except ValueError:
+        good = secret = False
+    if secret:
+        raise ValueError("expected a URL without a password, which stands in password_file")
+    if not good:
+        raise ValueError('expected "postgresql://USER@HOST/DATABASE"')
+    return value
+
+
 def _state_dir(value: Path) -> Path:
     # Every command has to find the same one, from wherever it is called.
     if not value.is_absolute():
@@ -165,6 +179,7 @@ HostPort = Annotated[str, AfterValidator(_host_port)]
 Url = Annotated[str, AfterValidator(_url)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 StateDir = Annotated[Path, AfterValidator(_state_dir)]
 PasswordHash = Annotated[str, AfterValidator(_hash)]
 MailAddress = Annotated[str, AfterValidator(_address)]

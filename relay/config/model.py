@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 from relay.config.fields import (
     BaseUrl,
     Count,
+    DatabaseUrl,
     Duration,
     Flag,
     Hostname,
@@ -251,7 +252,18 @@ class Limits(Section):
 class Spool(Section):
     """Where messages wait."""
 
-    url: Literal["sqlite"] = Field("sqlite", description="the engine")
+    url: Literal["sqlite"] | DatabaseUrl = Field(
+        "sqlite", description='the engine: "sqlite", or postgresql://USER@HOST/DATABASE'
+    )
+    password: SecretStr = Field(SecretStr(""), description="the database user's password")
+    password_file: str = Field("", description="a file that holds the database user's password")
+    listen_url: Literal[""] | DatabaseUrl = Field(
+        "", description="the server itself, where url is a pooler in transaction mode"
+    )
+    patience: Duration = Field(
+        20.0, description="for a message of which the database does not say if it is kept"
+    )
+    most: Size = Field(0, description="of content in the database; with more, new mail gets 452; 0: no limit")
     keep_free: Size = Field(parse_size("50MB"), description="of its disk; with less, new mail gets 452")
     keep_failed: Duration = Field(30 * 86400.0, description="what was given up, with its content")
     keep_history: Duration = Field(30 * 86400.0, description="for `relay trace`, without content")

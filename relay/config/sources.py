@@ -18,6 +18,7 @@ from relay.config.positions import Place, locate
 from relay.config.reading import Slip, excerpt
 
 _USERINFO = re.compile(r"//[^/@\s]*@")
+_PARAMETER = re.compile(r"([?&]password=)[^&\s'\"]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +166,15 @@ def is_secret(path: KeyPath) -> bool:
 
 def hide_password(text: str) -> str:
     """The text without passwords that stand in URLs."""
-    return _USERINFO.sub("//(not shown)@", text)
+    return _PARAMETER.sub(r"\1(not shown)", _USERINFO.sub("//(not shown)@", text))
 
 
 def _hides(source: str) -> bool:
     """Whether a line may have a secret in it: its key, wherever it stands, or a URL with a password."""
     words = re.findall(r"\w+", source)
-    return any(word in _SECRETS for word in words) or bool(_USERINFO.search(source))
+    return any(word in _SECRETS for word in words) or bool(
+        _USERINFO.search(source) or _PARAMETER.search(source)
+    )
 
 
 def _find_secrets(model: type[BaseModel]) -> set[str]:

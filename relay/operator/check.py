@@ -11,8 +11,6 @@ import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from relay.config.include import find_files
@@ -20,6 +18,8 @@ from relay.config.model import Account, Config, Delivery
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.operator import control, reach
 from relay.operator.concerns import explain_redirection
+from relay.operator.database import check_database
+from relay.operator.findings import Finding, Level
 from relay.smtp.server import ListenError, tls_context
 from relay.spool import SpoolError, SpoolLocked
 from relay.stores import open_grants, open_spool
@@ -38,26 +38,8 @@ _WARN_DAYS = 30
 _NOT_OURS = "run this as the relay's own user, `chown` the directory to it, or name another state_dir"
 _NO_DIRECTORY = "something else is there: name another state_dir"
 # Hashes can be tried at leisure by whoever reads them.
-_SECRET_KEYS = re.compile(r"^[ \t]*(password_hash|client_secret)[ \t]*=", re.MULTILINE)
+_SECRET_KEYS = re.compile(r"^[ \t]*(password_hash|client_secret|password)[ \t]*=", re.MULTILINE)
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    subject: str
-    level: Level
-    text: str
-    remedy: str = ""
 
 
 async def check(config: Config, path: Path | None = None) -> AsyncIterator[Finding]:
@@ -75,7 +57,8 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
     for finding in _copies(config.delivery):
         yield finding
     found, held = await _spool(config)
-    yield found
+    for finding in found:
+        yield finding
     yield _app(config)
     for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
         yield await _reach(name, url, Proxy.to(url, config.works.proxy))
@@ -213,17 +196,19 @@ def find_console_problems(config: Config) -> Iterator[Finding]:
         yield Finding(subject, Level.OK, f"https, {len(config.console_user)} users")
 
 
-async def _spool(config: Config) -> tuple[Finding, dict[str, str]]:
+async def _spool(config: Config) -> tuple[list[Finding], dict[str, str]]:
     """What the spool is like; and the accounts that the running relay holds, with its reasons."""
+    embedded = config.spool.url == "sqlite"
     try:
         answer = await control.call(
             config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1
         )
     except control.NotRunning:
-        return await _own_spool(config), {}
+        return [await _own_spool(config)] if embedded else await check_database(config), {}
     except control.Refused as error:
-        return Finding("spool", Level.PROBLEM, str(error)), {}
-    found = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
+        return [Finding("spool", Level.PROBLEM, str(error))], {}
+    used = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
+    found = [used] if embedded else await check_database(config)
     return found, answer["held_accounts"]
 
 

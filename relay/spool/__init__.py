@@ -42,6 +42,7 @@ from relay.spool.model import (
     SpoolDamaged,
     SpoolError,
     SpoolFull,
+    SpoolInDoubt,
     SpoolLocked,
     State,
     Topic,
@@ -66,6 +67,7 @@ __all__ = [
     "SpoolDamaged",
     "SpoolError",
     "SpoolFull",
+    "SpoolInDoubt",
     "SpoolLocked",
     "State",
     "Topic",
@@ -108,6 +110,7 @@ class Spool(Protocol):
 
         Raises:
             SpoolFull: there is no room for it.
+            SpoolInDoubt: nobody knows whether it is kept.
             SpoolError: nothing is kept.
         """
 
@@ -134,6 +137,9 @@ class Spool(Protocol):
         """No session waits for this message any more; what the last one is to say, if it is settled.
 
         Durable before it returns: whoever settles the message from now on finds nobody waiting.
+
+        Raises:
+            SpoolInDoubt: it could not be written, so what is to be said may yet change.
         """
 
     def subscribe(self, listener: Callable[[Word], None]) -> None:

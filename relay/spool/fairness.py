@@ -59,6 +59,14 @@ class Ranks:
             self._last.popitem(last=False)
         return rank
 
+    def knows(self, account: str, line: str) -> bool:
+        """Whether the line's last rank need not be looked up."""
+        return (account, line) in self._last
+
+    def learn(self, account: str, line: str, rank: float) -> None:
+        """The line's last rank, as it was looked up before any is given."""
+        self._last.setdefault((account, line), rank)
+
     def serve(self, account: str, rank: float) -> None:
         """Note the rank that is being served: time, as fairness counts it."""
         self._served[account] = max(self._served.get(account, rank), rank)

@@ -18,6 +18,17 @@ class SpoolFull(SpoolError):  # noqa: N818 - the words of the field
     """No room: disk full, quota, read-only file system. 452 4.3.1 at the door."""
 
 
+class SpoolInDoubt(SpoolError):  # noqa: N818
+    """Nobody knows whether the message is kept: neither 250 nor 4yz would be true.
+
+    The session ends without a reply; when the message comes again, it is recognised if it was kept.
+    """
+
+    def __init__(self, queue_id: str) -> None:
+        super().__init__(f"nobody knows yet whether {queue_id} is kept: the database does not answer")
+        self.queue_id = queue_id
+
+
 class SpoolDamaged(SpoolError):  # noqa: N818
     """Its database cannot be read as what it is."""
 

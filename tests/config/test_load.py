@@ -200,6 +200,7 @@ def test_the_environment_goes_before_relay_toml_in_both_of_its_forms(tmp_path):
     assert secret_of({"client_secret_file": str(named)}, {}) == "of a file of relay.toml"
 
 
+NO_PASSWORD = "expected a URL without a password, which stands in password_file"
 PROXY = "http://relay:p%40ssword@proxy.example:3128"
 
 
@@ -215,7 +216,7 @@ def test_the_proxy_comes_from_its_file_the_environment_or_a_credential(tmp_path)
     ):
         config = build({"works": works}, environ)
         assert config.works.proxy.get_secret_value() == PROXY
-        assert "ssword" not in repr(config)
+        assert "40ssword" not in repr(config)
     assert build({}, {}).works.proxy.get_secret_value() == ""
 
 
@@ -288,8 +289,12 @@ def test_the_configuration_is_found_by_option_then_environment(tmp_path):
         ),
         ({"losses": [{"x": "hunter2"}]}, "losses: expected a table, found a list of tables"),
         (
+            {"spool": {"url": "postgresql://db/relay?user=relay&password=hunter2"}},
+            f"spool.url: {NO_PASSWORD}, found 'postgresql://db/relay?user=relay&password=(not shown)'",
+        ),
+        (
             {"spool": {"url": "postgresql://relay:hunter2@db/relay"}},
-            "spool.url: expected 'sqlite', found 'postgresql://(not shown)@db/relay'",
+            f"spool.url: {NO_PASSWORD}, found 'postgresql://(not shown)@db/relay'",
         ),
         (
             {"user": [{"name": "u", "password_hash": "hunter2"}]},

@@ -12,15 +12,20 @@ from relay.outcome import Action, Blame, Outcome
 from relay.spool import Criteria, NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, Topic
 from relay.spool.ids import Ids
 from relay.spool.sqlite.engine import SqliteSpool
+from tests.support import postgres
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
 BOXES = ["sales", "stores", "works"]
 LATER = Outcome(Action.DELAYED, "4.4.1", Blame.REMOTE, "down")
 
 
-@pytest.fixture(params=[SqliteSpool], ids=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request, tmp_path):
-    return lambda: request.param(tmp_path / "spool")
+    """Makes an engine; those of one test have the same storage."""
+    if request.param == "sqlite":
+        return lambda: SqliteSpool(tmp_path / "spool")
+    database = postgres.server().make()
+    return lambda: postgres.open_spool_on(database, tmp_path)
 
 
 @pytest.fixture
@@ -88,8 +93,8 @@ async def test_settled_recipients_are_remembered(spool):
 @pytest.mark.parametrize("size", [10, 100_000])
 async def test_relayed_content_is_gone_and_the_row_is_history(spool, tmp_path, size):
     queue_id = await spool.put(submission(spool, b"x" * size), "scanner")
-    claim = await spool.claim(["scanner"], 0)
-    await spool.settle(claim, Settlement(State.RELAYED, TAKEN))
+    with await spool.claim(["scanner"], 0) as claim:
+        await spool.settle(claim, Settlement(State.RELAYED, TAKEN))
     assert (await spool.show(queue_id)).state is State.RELAYED
     await spool.close()
     assert [p for p in (tmp_path / "spool").rglob("*") if p.parent.name in ("content", "incoming")] == []
@@ -274,7 +279,10 @@ async def test_what_is_over_is_forgotten_in_time(spool, tmp_path):
         with pytest.raises(NoSuchMessage):
             await spool.show(queue_id)
     assert (await spool.show(ids[2])).state is State.QUEUED
-    assert len([p for p in (tmp_path / "spool").rglob("*") if p.parent.name == "content"]) == 1
+    kept = await spool.content(ids[2])
+    assert kept.size == 100_000
+    folder = tmp_path / "spool" / "content"
+    assert not folder.exists() or [p.name for p in folder.iterdir()] == [ids[2]]
 
 
 @pytest.mark.parametrize(("priority", "first"), [("urgent", True), ("normal", False), ("bulk", False)])

@@ -1,0 +1,57 @@
+"""`relay spool`: the database that several nodes share."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from relay.cli import EX_CANTCREAT, EX_NOINPUT, EX_USAGE, Failure, config_option
+from relay.cli.startup import load_config
+from relay.cli.terminal import echo
+from relay.config.model import Config
+
+_NOT_A_DATABASE = 'spool.url is "sqlite", which needs nothing of this; see docs/cluster.md'
+
+
+@click.group()
+def command() -> None:
+    """Prepare the database that keeps the spool."""
+
+
+@command.command()
+@click.option("--url", default="", metavar="URL", help="Of the database's owner; else spool.url.")
+@click.option(
+    "--password-file", type=click.Path(path_type=Path), help="A file that holds the owner's password."
+)
+@config_option
+def migrate(url: str, password_file: Path | None, config_path: str | None) -> None:
+    """Make the tables, or bring them to this release; the relay's role may then use them.
+
+    They are made by whoever owns the database, while the relays of the release before go on.
+    """
+    from relay.spool import SpoolError
+    from relay.stores import migrate_spool
+
+    config = _read(config_path)
+    try:
+        done = asyncio.run(migrate_spool(config, url, _read_password(password_file)))
+    except SpoolError as error:
+        raise Failure(str(error), EX_CANTCREAT) from None
+    echo(f"made version {', '.join(map(str, done))} of the tables" if done else "the tables are up to date")
+
+
+def _read(config_path: str | None) -> Config:
+    """The configuration of a relay whose spool is a database; nothing in its state directory is touched."""
+    config = load_config(config_path, None)
+    if config.spool.url == "sqlite":
+        raise Failure(_NOT_A_DATABASE, EX_USAGE)
+    return config
+
+
+def _read_password(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{path} cannot be read: {error}", EX_NOINPUT) from None

@@ -1,0 +1,72 @@
+"""What a server is like, as far as mail depends on it: the facts, for `relay check`."""
+
+import time
+from dataclasses import replace
+
+import psycopg
+
+from relay.postgres import schema
+from relay.postgres.database import NOW, opened
+from relay.postgres.facts import Facts
+from relay.postgres.server import Address, Connection, translate
+from relay.spool import SpoolError
+
+_TABLES = ("message", "content", "request", "event", "unheard", "node", "lease", "lease_until")
+_FACTS = (
+    "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
+    " pg_encoding_to_char(d.encoding), pg_is_in_recovery(), current_setting('fsync') = 'on',"
+    " current_setting('full_page_writes') = 'on', current_setting('synchronous_commit'),"
+    " current_setting('synchronous_standby_names'),"
+    " current_setting('idle_in_transaction_session_timeout') <> '0',"
+    " coalesce((SELECT s.version FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid() AND s.ssl), ''),"
+    f" {NOW} FROM pg_database d WHERE d.datname = current_database()"
+)
+_RIGHTS = (
+    "SELECT t.name FROM unnest(%s::text[]) AS t (name)"
+    " WHERE NOT has_table_privilege('relay.' || t.name, 'SELECT')"
+    " OR NOT has_table_privilege('relay.' || t.name, 'INSERT')"
+    " OR NOT has_table_privilege('relay.' || t.name, 'UPDATE')"
+    " OR NOT has_table_privilege('relay.' || t.name, 'DELETE')"
+)
+_MAY_ALTER = "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'relay'"
+_COUNTS = "SELECT state, count(*) FROM relay.message GROUP BY state"
+_HOLDER = (
+    "SELECT n.name FROM relay.lease l JOIN relay.lease_until u USING (name)"
+    f" JOIN relay.node n ON n.token = l.holder WHERE u.until >= {NOW} AND n.ended IS NULL"
+)
+
+
+async def examine(address: Address) -> Facts:
+    """Look at a server.
+
+    Raises:
+        SpoolError: it cannot be reached, or refuses the login.
+    """
+    async with opened(address) as connection:
+        try:
+            return await _examine(connection)
+        except psycopg.Error as error:
+            raise translate(error) from error
+
+
+async def _examine(connection: Connection) -> Facts:
+    row = await (await connection.execute(_FACTS.encode())).fetchone()
+    assert row is not None  # noqa: S101 - a session has a database
+    found = Facts(*row)
+    found = replace(found, clock=found.clock - time.time())
+    try:
+        await schema.require(connection)
+    except SpoolError as error:
+        return replace(found, trouble=str(error))
+    lacking = await (await connection.execute(_RIGHTS.encode(), (list(_TABLES),))).fetchall()
+    if lacking:
+        return replace(found, missing_rights=tuple(name for (name,) in lacking))
+    owner = await (await connection.execute(_MAY_ALTER.encode())).fetchone()
+    counts = await (await connection.execute(_COUNTS.encode())).fetchall()
+    holder = await (await connection.execute(_HOLDER.encode())).fetchone()
+    return replace(
+        found,
+        may_alter=bool(owner and owner[0]),
+        counts=tuple((str(state), int(number)) for state, number in counts),
+        holder=str(holder[0]) if holder else "",
+    )

@@ -1,0 +1,223 @@
+"""This node among the others: its row, its beat, and the lease of the one that sends.
+
+The lease fences what *begins* (a start, an admission, maintenance): each such statement names the lease's
+epoch and holds its row while it runs, so that a take-over and the statement wait for each other. How long a
+node may believe in its lease is counted by its own boot clock from before the last renewal was sent, less a
+margin: a machine that slept, or whose database does not answer, stops by itself.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from relay import __version__
+from relay.host import safeio
+from relay.host.clock import Clock
+from relay.postgres.database import NOW, Database
+from relay.postgres.server import InDoubt
+from relay.spool import SpoolError
+
+log = structlog.get_logger("spool")
+_MARGIN = 6  # a sixth of the lease's length
+_MOST_SKEW = 5.0  # seconds between the clocks of a node and of the database
+_EXPIRED = 2  # an end more than two lengths ahead was written by a clock that was set
+# Begins every statement that only the sender may run; EXISTS (SELECT FROM fence) is its condition.
+FENCE = (
+    "WITH fence AS MATERIALIZED (SELECT 1 FROM relay.lease WHERE name = 'sender'"
+    " AND holder = %(node)s AND epoch = %(epoch)s FOR SHARE)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How fast nodes find out about each other, in seconds."""
+
+    lease: float = 30.0
+    beat: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the lease, as the table says."""
+
+    name: str
+    epoch: int
+    is_free: bool
+    is_predecessor: bool  # of this state directory: it is certainly dead
+
+
+def make_token() -> int:
+    """A random number of 63 bits: never one twice."""
+    return secrets.randbits(63)
+
+
+def read_home(folder: Path) -> str:
+    """The name of a state directory, which no other has.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    path = folder / "node-id"
+    with contextlib.suppress(FileNotFoundError):
+        if known := path.read_text(encoding="ascii").strip():
+            return known
+    made = secrets.token_hex(16)
+    safeio.write_file(path, f"{made}\n".encode("ascii"))
+    return made
+
+
+class Node:
+    """This process in the table of nodes, and its lease.
+
+    Args:
+        database: where the tables are.
+        name: for people: the machine's.
+        clock: the clocks.
+        times: how fast.
+    """
+
+    def __init__(self, database: Database, name: str, clock: Clock, times: Times) -> None:
+        self.token = make_token()
+        self.name = name
+        self.home = ""
+        self.times = times
+        self.answers = False  # whether the database took the last beat
+        self._database = database
+        self._boot, self._wall = clock.boot, clock.wall
+        self._epoch: int | None = None
+        self._valid_until = 0.0  # by the boot clock
+
+    @property
+    def epoch(self) -> int:
+        """Of the lease; 0: this node does not have it, or must not rely on it now."""
+        return self._epoch if self._epoch is not None and self._boot() < self._valid_until else 0
+
+    @property
+    def is_sender(self) -> bool:
+        """Whether this node may begin to send."""
+        return self.epoch != 0
+
+    @property
+    def fence(self) -> dict[str, Any]:
+        """The values that FENCE names.
+
+        Raises:
+            SpoolError: this node must not begin anything now.
+        """
+        if not self.epoch:
+            raise SpoolError("this node is not the sender")
+        return {"node": self.token, "epoch": self.epoch}
+
+    async def join(self, home: str) -> None:
+        """Write this start's row. Raises SpoolError."""
+        self.home = home
+        query = (
+            "INSERT INTO relay.node (token, name, home, program, started, seen)"
+            f" VALUES (%s, %s, %s, %s, {NOW}, {NOW}) ON CONFLICT (token) DO UPDATE SET seen = {NOW}"
+            " RETURNING seen"
+        )
+        found = await self._database.write(query, (self.token, self.name, home, __version__))
+        self.answers = True
+        behind = found[0][0] - self._wall()
+        if abs(behind) > _MOST_SKEW:
+            # When a message is due is planned by this clock, and looked up by it: late or early, never lost.
+            log.warning("this machine's clock differs from the database's", seconds=round(behind, 1))
+
+    async def find_holder(self) -> Holder:
+        """Who has the lease now. Raises SpoolError."""
+        query = (
+            f"SELECT coalesce(n.name, ''), l.epoch, l.holder IS NULL OR n.ended IS NOT NULL"
+            f" OR u.until < {NOW} OR u.until > {NOW} + %s, coalesce(n.home = %s, false)"
+            " FROM relay.lease l JOIN relay.lease_until u USING (name)"
+            " LEFT JOIN relay.node n ON n.token = l.holder WHERE l.name = 'sender'"
+        )
+        found = await self._database.read(query, (_EXPIRED * self.times.lease, self.home))
+        if not found:
+            raise SpoolError("the database has no lease row: run `relay spool migrate`")
+        return Holder(*found[0])
+
+    async def take(self, holder: Holder) -> bool:
+        """Take the lease from this holder, if nobody was faster. Raises SpoolError."""
+        before, epoch = self._boot(), make_token()
+        query = (
+            "WITH taken AS (UPDATE relay.lease SET holder = %(node)s, epoch = %(epoch)s"
+            " WHERE name = 'sender' AND epoch = %(before)s RETURNING 1)"
+            f" UPDATE relay.lease_until SET epoch = %(epoch)s, until = {NOW} + %(length)s"
+            " WHERE name = 'sender' AND EXISTS (SELECT FROM taken) RETURNING 1"
+        )
+        values = {
+            "node": self.token,
+            "epoch": epoch,
+            "before": holder.epoch,
+            "length": self.times.lease,
+        }
+        try:
+            taken = await self._database.write(query, values)
+        except InDoubt:
+            return False  # if it is ours after all, the next look finds this very node as its holder
+        if taken:
+            self._believe(epoch, before)
+            log.info("this node sends", node=self.name)
+        return bool(taken)
+
+    def _believe(self, epoch: int, before: float) -> None:
+        self._epoch = epoch
+        self._valid_until = before + self.times.lease * (1 - 1 / _MARGIN)
+
+    async def beat(self) -> None:
+        """Say that this node lives, and renew its lease. Raises SpoolError."""
+        before = self._boot()
+        renewed = await self._beat()
+        self.answers = True
+        if self._epoch is None:
+            return
+        if renewed:
+            self._believe(self._epoch, before)
+        else:
+            self._epoch = None
+            log.error("another node sends from now on", node=self.name)
+
+    async def _beat(self) -> bool:
+        """Both in one asynchronous commit: what is lost of it is only late."""
+        query = (
+            f"WITH alive AS (UPDATE relay.node SET seen = {NOW}, ended = NULL WHERE token = %s)"
+            f" UPDATE relay.lease_until SET until = {NOW} + %s"
+            " WHERE name = 'sender' AND epoch = %s AND EXISTS (SELECT FROM relay.lease"
+            " WHERE name = 'sender' AND holder = %s AND epoch = %s) RETURNING 1"
+        )
+        epoch = self._epoch or 0
+        values = (self.token, self.times.lease, epoch, self.token, epoch)
+        return bool(await self._database.write_soon(query, values, pool=self._database.beat))
+
+    async def run(self, on_change: Callable[[], None]) -> None:
+        """Beat until cancelled; says when the database begins or ceases to answer, or the lease is lost."""
+        while True:
+            before = (self.answers, self.is_sender)
+            try:
+                async with asyncio.timeout(self.times.beat):
+                    await self.beat()
+            except (SpoolError, TimeoutError) as error:
+                self.answers = False
+                if before[0]:
+                    log.error("the database does not answer", reason=str(error) or "no answer in time")
+            if before != (self.answers, self.is_sender):
+                on_change()
+            await asyncio.sleep(self.times.beat if self.answers else self.times.beat / 5)
+
+    async def leave(self) -> None:
+        """Give the lease back and say that this start has ended; what cannot be said runs out by itself."""
+        query = (
+            "WITH given AS (UPDATE relay.lease SET holder = NULL WHERE name = 'sender'"
+            " AND holder = %(node)s AND epoch = %(epoch)s)"
+            f" UPDATE relay.node SET ended = {NOW} WHERE token = %(node)s"
+        )
+        values, self._epoch = {"node": self.token, "epoch": self._epoch or 0}, None
+        with contextlib.suppress(SpoolError, TimeoutError):
+            async with asyncio.timeout(self.times.beat):
+                await self._database.write(query, values)

@@ -1,0 +1,67 @@
+"""Submissions that come again (RFC 1047), looked up for many sessions at once."""
+
+import asyncio
+
+from relay.postgres import statements
+from relay.postgres.database import Database
+from relay.postgres.node import Node
+from relay.spool import SpoolError
+from relay.spool.rows.unacknowledged import LIFE
+
+
+class Recall:
+    """Finds the message that a submission repeats."""
+
+    def __init__(self, database: Database, node: Node) -> None:
+        self._database = database
+        self._node = node
+        self._asked: dict[str, asyncio.Future[bool]] = {}  # by fingerprint; looked up in one statement
+        self._looking: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Future[None]] = set()  # sessions whose end is being written
+
+    def end(self, written: "asyncio.Future[None]") -> None:
+        """A session has ended without its reply; `written`: the table says so."""
+        self._ending.add(written)
+        written.add_done_callback(self._ending.discard)
+
+    async def find(self, fingerprint: str) -> str | None:
+        """The message of this fingerprint whose reply was never heard; this node answers for it now.
+
+        Raises:
+            SpoolError: the database does not answer.
+        """
+        if self._ending:
+            await asyncio.wait(set(self._ending))
+        if not await self._is_known(fingerprint):
+            return None
+        values = {
+            "fingerprint": fingerprint,
+            "node": self._node.token,
+            "home": self._node.home,
+            "life": LIFE,
+        }
+        found = await self._database.write(statements.RECALL, values)
+        return found[0][0] if found else None
+
+    async def _is_known(self, fingerprint: str) -> bool:
+        """Whether any message has it: almost always none, which one statement finds out for all who ask."""
+        asked = self._asked.get(fingerprint)
+        if asked is None:
+            asked = self._asked[fingerprint] = asyncio.get_running_loop().create_future()
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(asked)
+
+    async def _look(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            try:
+                known = {row[0] for row in await self._database.read(statements.KNOWN, (list(asked),))}
+            except SpoolError as error:
+                for future in asked.values():
+                    future.set_exception(error)
+                    future.exception()  # whoever asked may have gone
+            else:
+                for fingerprint, future in asked.items():
+                    future.set_result(fingerprint in known)
+        self._looking = None

@@ -1,0 +1,215 @@
+"""Single statements: each looks, decides and changes under the row's lock, and is a transaction by itself.
+
+At READ COMMITTED a look that is followed by a write in another statement is no decision: between the two
+another node may have changed the row. So the condition stands in the write.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from relay.outcome import Action, Outcome
+from relay.postgres.content import cut
+from relay.postgres.database import NOW
+from relay.postgres.node import FENCE
+from relay.postgres.writer import MESSAGE_COLUMNS, Put
+from relay.spool import GONE, Claim, Settlement, State
+from relay.spool.rows.codecs import ENTRY_COLUMNS, dump_json, dump_losses, dump_outcome, load_outcome
+
+COLUMNS = f"{ENTRY_COLUMNS}, 0, seal"  # as `codecs.COLUMNS`: there are no files
+_OVER = (*GONE, State.FAILED)
+_SILENT = 10.0  # seconds since its last beat, after which a node's sessions are taken for over
+_ALIVE = 15.0  # seconds since its last beat, within which a node is believed to hear its verdicts
+
+# The claim's own row, or one that has not been touched since it was claimed.
+_CURRENT = (
+    "queue_id = %(queue_id)s AND (state = 'queued' AND claim = %(before)s"
+    " OR state = 'sending' AND claim = %(claim)s)"
+)
+START = (
+    f"{FENCE}, begun AS (UPDATE relay.message SET state = 'sending', claim = %(claim)s WHERE {_CURRENT}"
+    " AND EXISTS (SELECT FROM fence) RETURNING queue_id)"
+    " INSERT INTO relay.request (queue_id, number, attempt, recipients, how_many, started, claim)"
+    f" SELECT queue_id, %(number)s, %(attempt)s, %(recipients)s, %(how_many)s, {NOW}, %(claim)s FROM begun"
+    " RETURNING serial"
+)
+# A start that is in doubt, and whose request was certainly not sent, never was.
+UNDO_START = (
+    "WITH undone AS (DELETE FROM relay.request WHERE queue_id = %(queue_id)s AND claim = %(claim)s"
+    " AND number = ANY(%(numbers)s) AND ended IS NULL)"
+    # Where the start has not reached the table yet, the claim that it expects there is gone.
+    " UPDATE relay.message SET state = CASE WHEN %(reset)s THEN 'queued' ELSE state END, claim = %(claim)s"
+    f" WHERE {_CURRENT}"
+)
+# May be done twice: the second time it writes the same, and its commit is waited for.
+RECORD = (
+    f"UPDATE relay.request SET ended = coalesce(ended, {NOW}), outcome = %(outcome)s"
+    " WHERE queue_id = %(queue_id)s AND number = %(number)s AND claim = %(claim)s"
+    " AND (ended IS NULL OR outcome = %(outcome)s)"
+)
+# A write that changes nothing: its commit stands behind every earlier one, and is waited for as they are.
+CONFIRM = "UPDATE relay.message SET seal = seal WHERE queue_id = %s RETURNING seal, state, claim, heard"
+TAKE_OVER = (
+    f"{FENCE} UPDATE relay.message SET claim = %(claim)s WHERE queue_id = %(queue_id)s AND state = 'sending'"
+    " AND EXISTS (SELECT FROM fence) RETURNING account"
+)
+START_WAITING = (
+    "UPDATE relay.message SET waiter = %s, heard = NULL"
+    " WHERE queue_id = %s AND state IN ('queued', 'sending') RETURNING 1"
+)
+STOP_WAITING = "UPDATE relay.message SET waiter = NULL WHERE queue_id = %s RETURNING heard"
+SETTLED = "SELECT queue_id FROM relay.message WHERE queue_id = ANY(%s) AND waiter IS NULL"
+NOTE = f"INSERT INTO relay.event (queue_id, at, event, detail) SELECT %s, {NOW}, %s, %s"
+FORGET_UNHEARD = "DELETE FROM relay.unheard WHERE queue_id = %s"
+END_UNHEARD = "UPDATE relay.unheard SET over = true WHERE queue_id = %s"
+SET_ASIDE = (
+    "WITH aside AS (UPDATE relay.message SET state = 'held', next_attempt = 0, status = '4.3.0',"
+    " reason = %(reason)s, hold = 'damage' WHERE queue_id = %(queue_id)s"
+    " AND state NOT IN ('relayed', 'refused', 'discarded') RETURNING queue_id)"
+    " INSERT INTO relay.event (queue_id, at, event, detail)"
+    f" SELECT queue_id, {NOW}, 'set aside', %(detail)s FROM aside RETURNING queue_id"
+)
+# Its session ended, or its node is not there any more: an equal submission repeats this one.
+RECALL = (
+    "UPDATE relay.unheard SET over = false, node = %(node)s WHERE queue_id = ("
+    " SELECT u.queue_id FROM relay.unheard u LEFT JOIN relay.node n ON n.token = u.node"
+    f" WHERE u.fingerprint = %(fingerprint)s AND abs({NOW} - u.arrival) <= %(life)s AND (u.over"
+    f" OR n.token IS NULL OR n.ended IS NOT NULL OR n.seen < {NOW} - {_SILENT}"
+    " OR n.home = %(home)s AND n.token <> %(node)s)"
+    " ORDER BY u.arrival, u.queue_id LIMIT 1 FOR UPDATE OF u SKIP LOCKED)"
+    " AND (over OR node <> %(node)s) RETURNING queue_id"
+)
+KNOWN = "SELECT DISTINCT fingerprint FROM relay.unheard WHERE fingerprint = ANY(%s)"
+
+
+def claim_values(claim: Claim, before: str) -> dict[str, Any]:
+    """What the statements name of a claim; `before` stood in the row when it was claimed."""
+    return {"queue_id": claim.entry.queue_id, "claim": claim.token, "before": before}
+
+
+def dump_settlement(settlement: Settlement) -> str:
+    """What a waiting session has to know of a settlement, as JSON."""
+    return dump_json({"state": settlement.state, "outcome": dump_outcome(settlement.outcome)})
+
+
+def load_settlement(text: str) -> Settlement:
+    """A settlement of its JSON."""
+    tree = json.loads(text)
+    return Settlement(State(tree["state"]), load_outcome(tree["outcome"]))
+
+
+def settle(settlement: Settlement, *, ended: bool, heard: bool, notice: bool) -> str:
+    """The statement that ends a claim; it returns the node that waited for the verdict.
+
+    Args:
+        settlement: how it ends.
+        ended: whether a request's end is recorded with it.
+        heard: whether it is only done if a session waits for the verdict, on a node that lives.
+        notice: whether a notice is put with it.
+    """
+    condition = (
+        " AND EXISTS (SELECT FROM relay.node n, target WHERE n.token = target.waiter AND (n.token = %(node)s"
+        f" OR n.ended IS NULL AND n.seen > {NOW} - {_ALIVE}))"
+        if heard
+        else ""
+    )
+    target = (
+        "target AS MATERIALIZED (SELECT queue_id, waiter FROM relay.message"
+        " WHERE queue_id = %(queue_id)s FOR UPDATE)"
+    )
+    done = (
+        "done AS (UPDATE relay.message SET state = %(state)s, next_attempt = %(next_attempt)s,"
+        " attempts = attempts + %(spent)s, unknowns = unknowns + %(unknown)s, status = %(status)s,"
+        " reason = %(reason)s, losses = %(losses)s, hold = %(hold)s, cause = %(cause)s, claim = %(claim)s,"
+        f" ended = CASE WHEN %(over)s THEN {NOW} ELSE 0 END, waiter = NULL,"
+        " heard = CASE WHEN waiter IS NULL THEN NULL ELSE %(heard)s END"
+        f" WHERE {_CURRENT} AND EXISTS (SELECT FROM target){condition} RETURNING queue_id)"
+    )
+    parts = [target, done, _requests(settlement, ended=ended)]
+    if settlement.state in GONE:
+        parts.append("gone AS (DELETE FROM relay.content WHERE queue_id IN (SELECT queue_id FROM done))")
+    if notice:
+        parts.append(_NOTICE)
+    return f"WITH {', '.join(parts)} SELECT target.waiter FROM target JOIN done USING (queue_id)"
+
+
+def _requests(settlement: Settlement, *, ended: bool) -> str:
+    """Ends the request that was named; and, unless all was relayed, those that broke off with the whole."""
+    named = "number = %(number)s AND claim = %(claim)s" if ended else "false"
+    others = "false" if settlement.state is State.RELAYED else "EXISTS (SELECT FROM done)"
+    return (
+        f"requests AS (UPDATE relay.request SET ended = {NOW},"
+        f" outcome = CASE WHEN {named} THEN %(ended_outcome)s ELSE %(outcome)s END"
+        f" WHERE queue_id = %(queue_id)s AND ended IS NULL AND ({named} OR {others}))"
+    )
+
+
+# The message's values are named by their place in `Put.row`.
+_NOTICE_VALUES = ", ".join(f"%(n{at})s" for at in range(1, len(MESSAGE_COLUMNS) + 1))
+_NOTICE = (
+    f"notice AS (INSERT INTO relay.message ({', '.join(MESSAGE_COLUMNS)}) SELECT {_NOTICE_VALUES} FROM done),"
+    " pieces AS (INSERT INTO relay.content (queue_id, number, data) SELECT %(n1)s, p.number, p.data"
+    " FROM done, unnest(%(numbers)s::int[], %(pieces)s::bytea[]) AS p (number, data)),"
+    " told AS (INSERT INTO relay.event (queue_id, at, event, detail)"
+    f" SELECT queue_id, {NOW}, 'notice', %(detail)s FROM done)"
+)
+
+
+def settle_values(settlement: Settlement, ended: tuple[int, Outcome] | None) -> dict[str, Any]:
+    """What the statement of `settle` names, beside the claim and the notice."""
+    outcome = settlement.outcome
+    number, ended_outcome = ended or (None, None)
+    return {
+        "state": settlement.state.value,
+        "next_attempt": settlement.next_attempt,
+        "spent": int(settlement.spent),
+        "unknown": int(outcome.action is Action.UNKNOWN),
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "losses": dump_losses(settlement.losses),
+        "hold": settlement.hold.value,
+        "cause": outcome.cause.value,
+        "over": settlement.state in _OVER,
+        "heard": dump_settlement(settlement),
+        "outcome": dump_outcome(outcome),
+        "number": number,
+        "ended_outcome": None if ended_outcome is None else dump_outcome(ended_outcome),
+    }
+
+
+def notice_values(put: Put, octets: bytes, to: str) -> dict[str, Any]:
+    """What the statement of `settle` names of a notice."""
+    pieces = list(cut(octets))
+    values = {f"n{at}": value for at, value in enumerate(put.row(), start=1)}
+    detail = {"to": to, "notice": put.entry.queue_id}
+    return {**values, "numbers": list(range(len(pieces))), "pieces": pieces, "detail": dump_json(detail)}
+
+
+def change(state: State, event: str) -> str:
+    """The statement that does what a person asked for; it returns the queue id if it was done."""
+    sets = ["state = %(state)s", "next_attempt = 0", "hold = %(hold)s"]
+    parts = []
+    if state is State.QUEUED:
+        sets.append("tag = NULL")  # a turn of its own among those who arrive now
+    if state is State.DISCARDED:
+        sets.append(f"ended = {NOW}")
+        parts = [
+            "gone AS (DELETE FROM relay.content WHERE queue_id IN (SELECT queue_id FROM done))",
+            "new AS (DELETE FROM relay.unheard WHERE queue_id IN (SELECT queue_id FROM done))",
+        ]
+    if event == "retried":
+        # A person has decided: attempts, unknowns and the time until giving up begin anew.
+        sets += [f"since = {NOW}", "attempts = 0", "unknowns = 0", "ended = 0"]
+    done = (
+        f"done AS (UPDATE relay.message SET {', '.join(sets)} WHERE queue_id = %(queue_id)s"
+        " AND state = ANY(%(states)s) RETURNING queue_id)"
+    )
+    return (
+        f"WITH {', '.join([done, *parts])} INSERT INTO relay.event (queue_id, at, event, detail)"
+        f" SELECT queue_id, {NOW}, %(event)s, '{{}}' FROM done RETURNING queue_id"
+    )
+
+
+def state_values(states: Sequence[State]) -> list[str]:
+    """States as the table has them."""
+    return [state.value for state in states]

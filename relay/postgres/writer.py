@@ -1,0 +1,292 @@
+"""What the door writes: new messages, many to a commit, and what follows without anybody waiting for it.
+
+A group is one transaction: the rows by COPY, then the statements that follow, and COMMIT in the same round
+trip as these. It is sorted by queue id, so that no two groups wait for each other. If one message of a group
+cannot be written, each is tried alone. Large content has a transaction of its own beside the groups.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import structlog
+
+from relay.envelope import Content
+from relay.postgres import content as contents
+from relay.postgres.database import Database
+from relay.postgres.server import Connection, InDoubt, Pool, Repeatable, Unreachable, translate
+from relay.spool import Entry, SpoolError
+from relay.spool.rows.codecs import dump_envelope, make_seal
+
+log = structlog.get_logger("spool")
+_MOST_AT_ONCE = 500
+_MOST_OCTETS = 4 * 1024 * 1024  # of the contents of a group, beyond which it is closed
+_AGAIN = 0.25  # seconds until what follows is tried again
+_ERRORS = (psycopg.Error, OSError)  # those of the pool are psycopg's own
+# Each with its type, for COPY in binary.
+_MESSAGE = {
+    "queue_id": "text",
+    "state": "text",
+    "account": "text",
+    "flow": "text",
+    "arrival": "float8",
+    "next_attempt": "float8",
+    "attempts": "int4",
+    "unknowns": "int4",
+    "envelope": "text",
+    "size": "int8",
+    "sha256": "text",
+    "status": "text",
+    "reason": "text",
+    "losses": "text",
+    "since": "float8",
+    "ended": "float8",
+    "hold": "text",
+    "cause": "text",
+    "seal": "text",
+    "claim": "text",
+    "waiter": "int8",
+}
+MESSAGE_COLUMNS = tuple(_MESSAGE)
+_MESSAGE_TYPES = tuple(_MESSAGE.values())
+_COPY_MESSAGES = f"COPY relay.message ({', '.join(MESSAGE_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_COPY_UNHEARD = "COPY relay.unheard (queue_id, fingerprint, arrival, node, over) FROM STDIN (FORMAT BINARY)"
+_UNHEARD_TYPES = ("text", "text", "float8", "int8", "bool")
+
+
+class Conflict(SpoolError):  # noqa: N818 - what it is
+    """There is a message of this queue id."""
+
+
+@dataclass(slots=True)
+class Put:
+    """A message on its way to the table."""
+
+    entry: Entry
+    content: Content
+    node: int  # that keeps it
+    waiter: int | None = None  # the node on which a session waits for its verdict
+    fingerprint: str = ""  # "": it is not recognised when it comes again
+    done: "asyncio.Future[None] | None" = None
+
+    def row(self) -> tuple[Any, ...]:
+        """Its values, as MESSAGE_COLUMNS names them."""
+        entry = self.entry
+        envelope = dump_envelope(entry.envelope)
+        seal = make_seal(entry.queue_id, entry.account, envelope, entry.sha256, entry.size)
+        return (
+            *(entry.queue_id, entry.state.value, entry.account, entry.envelope.line, entry.arrival),
+            *(0.0, 0, 0, envelope, entry.size, entry.sha256, "", entry.reason, "[]", entry.since, 0.0),
+            *(entry.hold.value, entry.cause.value, seal, "", self.waiter),
+        )
+
+
+@dataclass(slots=True)
+class _Follow:
+    query: str
+    values: Sequence[Any]
+    done: "asyncio.Future[None]"
+
+
+@dataclass(slots=True)
+class _Group:
+    puts: list[Put] = field(default_factory=list)
+    follows: list[_Follow] = field(default_factory=list)
+
+
+class Writer:
+    """The door's writer. Used in the event loop only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._group = _Group()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run(), name="spool writer")
+
+    async def stop(self, patience: float) -> None:
+        """Write what was asked for, if that can be done in so many seconds."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=patience)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def put(self, put: Put) -> None:
+        """Write a message.
+
+        Raises:
+            Conflict: there is one of this queue id.
+            InDoubt: nobody knows whether it is kept.
+            SpoolError: it is not kept.
+        """
+        if put.content.path is not None:
+            await self._database.finish(self._write_alone(put))
+            return
+        put.done = asyncio.get_running_loop().create_future()
+        self._group.puts.append(put)
+        self._begin()
+        await put.done
+
+    def follow(self, query: str, values: Sequence[Any]) -> "asyncio.Future[None]":
+        """Have a statement written soon; it is tried until it is, and must bear to be done twice.
+
+        The future says when that is over.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._group.follows.append(_Follow(query, values, done))
+        self._begin()
+        return done
+
+    def _begin(self) -> None:
+        self._idle.clear()
+        self._wake.set()
+
+    async def catch_up(self) -> None:
+        """Wait until what was asked for before is written, or cannot be."""
+        await self._idle.wait()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._group.puts or self._group.follows:
+                group = self._take()
+                await self._serve(group)
+            self._idle.set()
+            if self._closing:
+                return
+
+    def _take(self) -> _Group:
+        """The next group; what is left over comes after it."""
+        waiting = self._group
+        octets = number = 0
+        for put in waiting.puts[:_MOST_AT_ONCE]:
+            octets += put.content.size
+            number += 1
+            if octets > _MOST_OCTETS:
+                break
+        group = _Group(waiting.puts[:number], waiting.follows[:_MOST_AT_ONCE])
+        self._group = _Group(waiting.puts[number:], waiting.follows[_MOST_AT_ONCE:])
+        group.puts.sort(key=lambda put: put.entry.queue_id)
+        return group
+
+    async def _serve(self, group: _Group) -> None:
+        error = await self._try(group)
+        if error is None or isinstance(error, InDoubt):
+            _tell(group.puts, error)
+        elif len(group.puts) > 1 and not _is_of_the_storage(error):
+            for put in group.puts:
+                _tell([put], await self._try(_Group([put])))
+        else:
+            _tell(group.puts, error)
+        if error is not None:
+            await self._serve_follows(group.follows, error)
+        elif group.follows:
+            _end(group.follows)
+
+    async def _serve_follows(self, follows: list[_Follow], error: SpoolError) -> None:
+        """Write those later that could not be written now; drop the one that the server will never take."""
+        if _is_of_the_storage(error):
+            self._group.follows[:0] = follows
+            if not self._closing:
+                await asyncio.sleep(_AGAIN)
+            return
+        for one in follows:
+            if (refused := await self._try(_Group([], [one]))) is not None:
+                log.error("not recorded", reason=str(refused))
+            _end([one])
+
+    async def _try(self, group: _Group) -> SpoolError | None:
+        """Write a group; or why not."""
+        while True:
+            try:
+                await write(self._database.door, group.puts, group.follows)
+            except Repeatable:
+                continue
+            except SpoolError as error:
+                return error
+            except Exception as error:
+                # Nobody may wait for ever because of a fault of ours.
+                log.exception("a group cannot be written")
+                return SpoolError(f"a fault of the spool: {type(error).__name__}")
+            return None
+
+    async def _write_alone(self, put: Put) -> None:
+        while True:
+            try:
+                await write(self._database.door, [put], [])
+            except Repeatable:
+                continue
+            return
+
+
+def _tell(puts: list[Put], error: SpoolError | None) -> None:
+    for put in puts:
+        if put.done is None or put.done.done():  # whoever asked was cancelled
+            continue
+        if error is None:
+            put.done.set_result(None)
+        else:
+            put.done.set_exception(error)
+
+
+def _end(follows: list[_Follow]) -> None:
+    for one in follows:
+        if not one.done.done():
+            one.done.set_result(None)
+
+
+def _is_of_the_storage(error: SpoolError) -> bool:
+    """Whether the server's or the network's trouble, and not one message's."""
+    return isinstance(error, InDoubt | Unreachable)
+
+
+async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow]) -> None:
+    """Write messages and what follows in one transaction.
+
+    Raises:
+        SpoolError: it is not kept; InDoubt: nobody knows; Repeatable: the same may be tried at once.
+    """
+    sent = False
+    try:
+        async with pool.connection() as connection:
+            await connection.execute("BEGIN")
+            if puts:
+                await _copy(connection, puts)
+            async with connection.pipeline():
+                for one in follows:
+                    await connection.execute(one.query.encode(), one.values)
+                sent = True
+                await connection.execute("COMMIT")
+            connection.be_certain()
+    except psycopg.errors.UniqueViolation as error:
+        raise Conflict("there is a message of this queue id") from error
+    except _ERRORS as error:
+        raise translate(error, sent=sent) from error
+
+
+async def _copy(connection: Connection, puts: list[Put]) -> None:
+    async with connection.cursor() as cursor:
+        async with cursor.copy(_COPY_MESSAGES) as copy:
+            copy.set_types(_MESSAGE_TYPES)
+            for put in puts:
+                await copy.write_row(put.row())
+        await contents.copy_in(connection, [(put.entry.queue_id, put.content) for put in puts])
+        known = [put for put in puts if put.fingerprint]
+        if not known:
+            return
+        async with cursor.copy(_COPY_UNHEARD) as copy:
+            copy.set_types(_UNHEARD_TYPES)
+            for put in known:
+                entry = put.entry
+                await copy.write_row((entry.queue_id, put.fingerprint, entry.arrival, put.node, False))

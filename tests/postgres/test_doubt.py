@@ -1,0 +1,150 @@
+"""Commits whose end nobody hears: the reply is true all the same, and no mail is sent twice for it."""
+
+import asyncio
+
+import pytest
+
+from relay.outcome import Action, Blame, Outcome
+from relay.spool import Settlement, SpoolError, SpoolInDoubt, State
+from tests.support import postgres
+from tests.support.cut import Cut
+from tests.support.submissions import make_submission
+
+TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
+PATIENCE = 30.0
+
+
+@pytest.fixture
+async def cut(database, tmp_path):
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    async with Cut(postgres.server(), folder) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def spool(cut, database, tmp_path):
+    from relay.postgres.engine import Options, PostgresSpool
+    from relay.postgres.server import Address
+
+    spool = PostgresSpool(Options(tmp_path / "state", "node", Address(cut.url(database)), patience=PATIENCE))
+    await spool.open()
+    yield spool
+    await spool.close()
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("size", [20, 300_000])
+async def test_a_put_whose_commit_breaks_is_kept_once(spool, cut, database, lost, size):
+    """The server has it and nobody heard, or it never saw it: both look the same to the relay."""
+    cut.arm(lost)
+    queue_id = await spool.put(make_submission(spool, b"x" * size), "scanner")
+    assert cut.done == 1
+    assert postgres.server().sql("SELECT queue_id, state FROM relay.message", database) == [
+        (queue_id, "queued")
+    ]
+    assert (await spool.content(queue_id)).size == size
+
+
+async def test_all_puts_of_a_group_in_doubt_are_kept_once(spool, cut, database):
+    cut.arm("answer", times=3)
+    ids = await asyncio.gather(*(spool.put(make_submission(spool), "scanner") for _ in range(50)))
+    assert cut.done
+    rows = postgres.server().sql("SELECT queue_id FROM relay.message", database)
+    assert sorted(row[0] for row in rows) == sorted(ids)
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_a_start_that_nobody_heard_of_is_not_sent_and_never_was(spool, cut, database, lost):
+    """Its row would be a request that may have been sent, and the message unknown."""
+    await spool.put(make_submission(spool), "scanner")
+    with await spool.claim(["scanner"], 0) as claim:
+        cut.arm(lost, b"INSERT INTO relay.request")
+        with pytest.raises(SpoolError):
+            await spool.start(claim, 0, ["a@example.com"])
+        await spool.abandon(claim)
+    assert postgres.server().sql("SELECT count(*) FROM relay.request", database) == [(0,)]
+    with await spool.claim(["scanner"], 0) as again:
+        await spool.start(again, 0, ["a@example.com"])
+        assert await spool.settle(again, Settlement(State.RELAYED, TAKEN), ended=(0, TAKEN))
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_how_a_message_ended_is_written_once_whatever_breaks(spool, cut, lost):
+    queue_id = await spool.put(make_submission(spool), "scanner")
+    with await spool.claim(["scanner"], 0) as claim:
+        await spool.start(claim, 0, ["a@example.com"])
+        cut.arm(lost, b"UPDATE relay.request")
+        await spool.record(claim, 0, TAKEN)
+        cut.arm(lost, b"UPDATE relay.message")
+        assert await spool.settle(claim, Settlement(State.RELAYED, TAKEN))
+    assert cut.done == 2
+    entry = await spool.show(queue_id)
+    assert (entry.state, entry.attempts) == (State.RELAYED, 1)
+    (attempt,) = await spool.attempts(queue_id)
+    assert attempt.outcome == TAKEN
+
+
+async def test_a_session_in_doubt_gets_no_reply_and_its_next_try_is_the_same_mail(opened, database):
+    """250 might be a lie, and 451 a second mail. What was kept is recognised when it comes again."""
+    spool = await opened(patience=0.5)
+    first = make_submission(spool)
+    server = postgres.server()
+    try:
+        server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        server.sql("SELECT pg_reload_conf()")
+        put = asyncio.create_task(spool.put(first, "scanner"))
+        await _until(lambda: _waiting(database))
+        _cancel(database)
+        with pytest.raises(SpoolInDoubt):
+            await _keep_cancelling(put, database)
+    finally:
+        server.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        server.sql("SELECT pg_reload_conf()")
+    again = make_submission(spool)
+    known = await asyncio.wait_for(spool.recall(again), 30)
+    rows = server.sql("SELECT queue_id FROM relay.message", database)
+    assert [(known.queue_id,)] == rows
+
+
+async def test_a_cancelled_wait_for_the_replica_is_no_success(opened, database):
+    """The server calls such a commit done, with a warning: it is here, and not on the replica."""
+    spool = await opened(patience=PATIENCE)
+    server = postgres.server()
+    try:
+        server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        server.sql("SELECT pg_reload_conf()")
+        put = asyncio.create_task(spool.put(make_submission(spool), "scanner"))
+        await _until(lambda: _waiting(database))
+        _cancel(database)
+        await _until(lambda: _waiting(database))  # the write that finds out waits as well
+        assert not put.done()
+    finally:
+        server.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        server.sql("SELECT pg_reload_conf()")
+    queue_id = await asyncio.wait_for(put, 30)
+    assert server.sql("SELECT queue_id FROM relay.message", database) == [(queue_id,)]
+
+
+def _waiting(database):
+    return postgres.server().sql(
+        f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND wait_event = 'SyncRep'"
+    )
+
+
+def _cancel(database):
+    for (pid,) in _waiting(database):
+        postgres.server().sql(f"SELECT pg_cancel_backend({pid})")
+
+
+async def _until(condition):
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def _keep_cancelling(put, database):
+    while not put.done():
+        _cancel(database)
+        await asyncio.sleep(0.05)
+    return await put

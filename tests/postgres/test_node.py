@@ -1,0 +1,140 @@
+"""One node at a time sends: the lease, its fence, and what a node believes of itself."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from relay.host.clock import Clock
+from relay.postgres.engine import PostgresSpool
+from relay.postgres.node import Times
+from relay.spool import SpoolError, SpoolLocked
+from tests.support import postgres
+from tests.support.submissions import make_submission
+
+SHORT = Times(lease=1.5, beat=0.25)
+
+
+async def test_a_second_node_is_refused_while_the_first_one_lives(opened):
+    """Two senders would exceed the budget of Works, and send mail twice."""
+    await opened("first")
+    with pytest.raises(SpoolError, match="the node first is using this database"):
+        await opened("second")
+
+
+async def test_a_node_that_ended_is_followed_at_once(opened):
+    first = await opened("first")
+    queue_id = await first.put(make_submission(first), "scanner")
+    await first.close()
+    second = await opened("second")
+    with await second.claim(["scanner"], 0) as claim:
+        assert claim.entry.queue_id == queue_id
+
+
+async def test_a_node_that_died_is_followed_when_its_lease_is_over(opened, database, tmp_path):
+    first = await opened("first", times=SHORT)
+    first._beating.cancel()  # as if the machine had lost its power
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                second = await opened("second", times=SHORT)
+            except SpoolError:
+                await asyncio.sleep(0.05)
+            else:
+                break
+    assert second.room().sending
+    assert not first.room().sending
+
+
+async def test_the_process_after_a_kill_takes_over_at_once(database, tmp_path):
+    """It has got the state directory's lock: the one before is certainly dead, and need not be waited for."""
+    first = postgres.open_spool_on(database, tmp_path)
+    await first.open()
+    first._beating.cancel()
+    first._local.release()  # the kernel does it when a process is killed
+    second = postgres.open_spool_on(database, tmp_path)
+    await second.open()
+    assert second.room().sending
+    await second.close()
+    await first.close()
+
+
+async def test_two_processes_never_share_a_state_directory(opened):
+    await opened("node")
+    with pytest.raises(SpoolLocked):
+        await opened("node")
+
+
+async def test_an_old_sender_starts_nothing(opened, database):
+    """The fence is in the database: the old sender may not know yet that its lease is another's."""
+    spool = await opened()
+    await spool.put(make_submission(spool), "scanner")
+    with await spool.claim(["scanner"], 0) as claim:
+        postgres.server().sql("UPDATE relay.lease SET epoch = epoch + 1", database)
+        with pytest.raises(SpoolError):
+            await spool.start(claim, 0, ["a@example.com"])
+    assert postgres.server().sql("SELECT count(*) FROM relay.request", database) == [(0,)]
+
+
+async def test_a_lost_lease_is_noticed(opened, database):
+    spool = await opened(times=SHORT)
+    postgres.server().sql("UPDATE relay.lease SET epoch = epoch + 1", database)
+    async with asyncio.timeout(30):
+        while spool.room().sending:
+            await asyncio.sleep(0.02)
+    assert spool.room().accepting
+    assert await spool.claim(["scanner"], 0) is None
+
+
+async def test_a_machine_that_slept_begins_nothing_before_it_has_renewed_its_lease(database, tmp_path):
+    """The database is the judge, but it is asked only now and then: the node counts by its own boot clock."""
+    slept = 0.0
+    clock = replace(Clock(), boot=lambda: time.monotonic() + slept)
+    spool = postgres.open_spool_on(database, tmp_path)
+    spool = PostgresSpool(spool._options, clock=clock)
+    await spool.open()
+    await spool.put(make_submission(spool), "scanner")
+    with await spool.claim(["scanner"], 0) as claim:
+        slept = 60.0
+        assert not spool.room().sending
+        with pytest.raises(SpoolError, match="not the sender"):
+            await spool.start(claim, 0, ["a@example.com"])
+    await spool.close()
+
+
+async def test_an_outage_of_the_database_is_known_and_over_by_itself(opened, database):
+    """New mail is refused with 451 meanwhile; nothing has to be restarted afterwards."""
+    spool = await opened(times=SHORT)
+    ids = [await spool.put(make_submission(spool), "scanner") for _ in range(3)]
+    server = postgres.server()
+    server.stop()
+    try:
+        async with asyncio.timeout(30):
+            while spool.room().accepting:
+                await asyncio.sleep(0.02)
+        assert spool.room().trouble
+        with pytest.raises(SpoolError):
+            await spool.put(make_submission(spool), "scanner")
+    finally:
+        server.start()
+    async with asyncio.timeout(30):
+        while not (spool.room().accepting and spool.room().sending):
+            await asyncio.sleep(0.02)
+    ids.append(await spool.put(make_submission(spool), "scanner"))
+    claimed = []
+    for _ in ids:
+        with await spool.claim(["scanner"], 0) as claim:
+            claimed.append(claim.entry.queue_id)
+    assert claimed == ids
+
+
+async def test_the_lease_is_renewed_although_the_fence_is_held(opened, database):
+    """A statement that holds the lease's row for long must not cost the node its lease."""
+    import psycopg
+
+    spool = await opened(times=SHORT)
+    with psycopg.connect(postgres.server().url(database)) as connection:
+        connection.execute("SELECT FROM relay.lease FOR SHARE")
+        await asyncio.sleep(2 * SHORT.lease)
+        assert spool.room().sending

@@ -1,0 +1,78 @@
+"""Stands between the relay and PostgreSQL, and breaks connections at the worst moments."""
+
+import asyncio
+import contextlib
+
+
+class Cut:
+    """A proxy on a Unix socket.
+
+    `lose` says what is lost: "request" (the server never sees it) or "answer" (the server does it, and nobody
+    hears of it); `when` are octets by which the request is known.
+    """
+
+    def __init__(self, server, folder):
+        self._server = server
+        self.folder = folder
+        self.lose = ""
+        self.when = b""
+        self.times = 1
+        self.done = 0
+        self._writers = set()
+        self._listening = None
+
+    async def __aenter__(self):
+        path = self.folder / ".s.PGSQL.5432"
+        self._listening = await asyncio.start_unix_server(self._serve, path)
+        return self
+
+    async def __aexit__(self, *_):
+        self._listening.close()
+        for writer in self._writers:
+            writer.close()
+
+    def url(self, database):
+        return f"postgresql:///{database}?host={self.folder}&user=relay"
+
+    def arm(self, lose, when=b"COMMIT", times=1):
+        self.lose, self.when, self.times = lose, when, times
+
+    async def _serve(self, reader, writer):
+        there, back = await asyncio.open_unix_connection(self._server.folder / ".s.PGSQL.5432")
+        self._writers |= {writer, back}
+        deaf = asyncio.Event()
+        try:
+            await asyncio.gather(self._ask(reader, back, writer, deaf), self._answer(there, writer, deaf))
+        finally:
+            for one in (writer, back):
+                self._writers.discard(one)
+                one.close()
+
+    async def _ask(self, reader, back, writer, deaf):
+        while octets := await self._read(reader):
+            if self.times and self.lose and self.when in octets:
+                self.times -= 1
+                self.done += 1
+                if self.lose == "request":
+                    break
+                deaf.set()
+            back.write(octets)
+        if deaf.is_set():
+            await asyncio.sleep(0.2)  # the server comes to its end
+        writer.close()
+        back.close()
+
+    async def _answer(self, there, writer, deaf):
+        while octets := await self._read(there):
+            if deaf.is_set():
+                # All that it says to this is lost, and then the connection breaks.
+                writer.close()
+                return
+            with contextlib.suppress(OSError):
+                writer.write(octets)
+        writer.close()
+
+    async def _read(self, reader):
+        with contextlib.suppress(OSError):
+            return await reader.read(65536)
+        return b""
