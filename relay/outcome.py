@@ -73,7 +73,7 @@ class Hold(StrEnum):
     @property
     def reason(self) -> str:
         """The sentence for a message that waits for this before its first attempt."""
-        return "held until its device is adopted: relay learn --adopt" if self is Hold.DEVICE else ""
+        return "held until its device is adopted; `relay learn` shows how" if self is Hold.DEVICE else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -31,12 +32,13 @@ _COMMANDS = {
     "send": "Put a message into the relay.",
     "sendmail": "Stand in for /usr/sbin/sendmail.",
     "queue": "Look at the queue and work on it.",
-    "trace": "Tell what happened to one message.",
+    "trace": "Find a message, and tell what happened to it.",
     "spool": "Prepare the database that several nodes share.",
     "passwd": "Hash a password for [[user]].",
     "doctor": "Say what is wrong with a device, and what to change.",
     "learn": "Get to know unknown devices, and adopt them.",
     "certificate": "Make a self-signed certificate for a listener.",
+    "help": "Show a document, such as what an answer of Works means.",
 }
 
 EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_NOUSER, EX_UNAVAILABLE, EX_SOFTWARE = 64, 65, 66, 67, 69, 70
@@ -55,7 +57,28 @@ class _Stub(click.Command):
     """A line of the help; the module behind it is not imported."""
 
 
-class _Lazy(click.Group):
+def suggest(name: str, known: Iterable[str]) -> str:
+    """What was probably meant, as the end of a sentence; "" if nothing is near."""
+    import difflib
+
+    close = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+class Suggesting(click.Group):
+    """Commands of which one that is nearly right is guessed."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See click."""
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}{suggest(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
+
+class _Lazy(Suggesting):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 

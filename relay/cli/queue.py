@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from relay.cli import EX_DATAERR, config_option, json_option
+from relay.cli import EX_DATAERR, Suggesting, config_option, json_option
 from relay.cli.finding import WAITING, criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
 from relay.cli.terminal import echo, print_json, show_time
@@ -15,7 +15,7 @@ _More = dict[str, Any]  # what a verb is asked for
 _TIMES = ("arrival", "next_attempt")
 
 
-@click.group()
+@click.group(cls=Suggesting)
 def command() -> None:
     """Look at the queue and work on it, beside a running relay or without one."""
 

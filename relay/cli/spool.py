@@ -10,7 +10,7 @@ from relay.cli.startup import load_config
 from relay.cli.terminal import echo
 from relay.config.model import Config
 
-_NOT_A_DATABASE = 'spool.url is "sqlite", which needs nothing of this; see docs/cluster.md'
+_NOT_A_DATABASE = 'spool.url is "sqlite", which needs nothing of this: relay help cluster'
 
 
 @click.group()

@@ -7,7 +7,7 @@ from relay.config.include import LEARNED_KEYS
 from relay.config.model import Device
 from relay.host import safeio
 
-_HEADER = "# Devices that were adopted by `relay learn --adopt`; part of the configuration. May be edited.\n"
+_HEADER = "# Devices that were adopted by `relay learn`; part of the configuration. May be edited.\n"
 
 
 class CannotAdopt(Exception):  # noqa: N818 - what it is, with the file and the reason

@@ -70,7 +70,7 @@ def become_owner(path: Path) -> None:
     if not os.access(owner.path, os.F_OK):
         raise PrivilegeError(
             f"{owner.path} belongs to {owner}, who cannot reach it: a folder above it is closed to him. For "
-            "a unit with DynamicUser= this is /var/lib/private; docs/systemd.md says how to move"
+            "a unit with DynamicUser= this is /var/lib/private; how to move it: relay help systemd"
         )
     # Most of the program is loaded when it is needed, which is later.
     if unreadable := [name for name in (__file__, os.__file__) if not os.access(name, os.R_OK)]:

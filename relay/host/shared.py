@@ -1,4 +1,4 @@
-"""Files that come with the package and are no Python: units for systemd, pages of the manual, completion.
+"""Files that come with the package and are no Python: units for systemd, documents, the manual, completion.
 
 A wheel puts them below `share/` of the environment that it is installed in; in a source tree they lie where
 they are kept.
@@ -15,6 +15,9 @@ MANUAL = ("docs/man", "share/man/man1")
 BASH = ("docs/completion/relay.bash", "share/bash-completion/completions/relay")
 ZSH = ("docs/completion/_relay", "share/zsh/site-functions/_relay")
 FISH = ("docs/completion/relay.fish", "share/fish/vendor_completions.d/relay.fish")
+DOCUMENTS = ("docs", "share/relay/documents")
+START = ("README.md", "share/relay/documents/start.md")
+REFERENCE = ("relay.toml", "share/relay/documents/relay.toml")
 
 
 def find_shared(place: tuple[str, str], suffix: str = "") -> list[Path]:

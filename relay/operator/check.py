@@ -222,7 +222,7 @@ async def _own_spool(config: Config) -> Finding:
         remedy = f"it does not listen at {config.state_dir / 'control.sock'}: restart it"
         return Finding("spool", Level.PROBLEM, str(error), remedy)
     except SpoolError as error:
-        remedy = find_remedy(error) or "see docs/durability.md"
+        remedy = find_remedy(error) or "relay help durability"
         return Finding("spool", Level.PROBLEM, f"cannot be opened: {error}", remedy)
     try:
         counts = await spool.counts()
@@ -243,7 +243,7 @@ def _app(config: Config) -> Finding:
             "app",
             Level.PROBLEM,
             f"works.{missing} is missing",
-            "copy it from the app's page in the Works Developer Console; the README says where",
+            "copy it from the app's page in the Works Developer Console: relay help start",
         )
     path = Path(works.client_secret_file)
     # A secret in the environment goes before the file, which then may be missing.
@@ -274,7 +274,7 @@ async def _account(config: Config, account: Account, held: str) -> Finding:
     level, text, remedy = await _try_grant(config, account, grants)
     if not level and held and "relay login" not in held:
         level, text = Level.PROBLEM, f"the running relay holds its mail: {held}"
-        remedy = "see docs/outcomes.md"
+        remedy = "relay help outcomes"
     if level:
         return Finding(subject, level, text, remedy or login)
     return _age(subject, account, (await grants.load(account.name)).grant or grant, login)

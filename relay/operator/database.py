@@ -86,6 +86,6 @@ def _tables(facts: Facts) -> Finding:
     used = f"in use by the node {facts.holder}; " if facts.holder else ""
     counts = ", ".join(f"{number} {state}" for state, number in facts.counts) or "empty"
     if facts.may_alter:
-        remedy = "better a role of its own with plain rights: docs/cluster.md"
+        remedy = "better a role of its own with plain rights: relay help cluster"
         return Finding("spool", Level.WARNING, f"{used}{counts}; the relay's role owns the tables", remedy)
     return Finding("spool", Level.OK, f"{used}{counts}")

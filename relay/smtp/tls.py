@@ -22,7 +22,7 @@ _LEGACY_CIPHERS = "DEFAULT:@SECLEVEL=0"
 FILE_KEYS = ("certificate_file", "private_key_file", "client_ca_file")
 _FILE_REMEDIES: dict[int, str] = {
     errno.ENOENT: "name a file that is there (`relay certificate` makes a certificate and its key)",
-    errno.EACCES: "let the relay's user read it: docs/systemd.md says how, where it is root's",
+    errno.EACCES: "let the relay's user read it: where it is root's: relay help systemd",
 }
 
 

@@ -299,7 +299,7 @@ def test_a_key_that_root_can_read_and_the_service_cannot(public_path):
     for one in (public_path / "state", crt):
         os.chown(one, SOMEBODY, SOMEBODY)
     done = run_relay("check", "--config", path)
-    says(done, 69, f"private_key_file {key} cannot be opened: Permission denied", "docs/systemd.md")
+    says(done, 69, f"private_key_file {key} cannot be opened: Permission denied", "relay help systemd")
     os.chown(key, SOMEBODY, SOMEBODY)
     done = run_relay("check", "--config", path)
     says(done, 69, "tls implicit")

@@ -74,11 +74,17 @@ def test_a_tab_in_a_shell_completes(shell, tmp_path):
     assert "check" in done.stdout, done.stderr
 
 
+KEPT = (
+    *(shared.MANUAL, shared.BASH, shared.ZSH, shared.FISH),
+    *(shared.DOCUMENTS, shared.START, shared.REFERENCE),
+)
+
+
 def test_a_wheel_puts_them_where_they_are_looked_for():
     """`relay install` finds them there; the source tree has other places."""
     built = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
     table = built["targets"]["wheel"]["shared-data"]
-    for kept, installed in (shared.MANUAL, shared.BASH, shared.ZSH, shared.FISH):
+    for kept, installed in KEPT:
         assert table.pop(kept) == installed
     folder, installed = shared.UNITS
     assert table == {

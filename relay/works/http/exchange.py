@@ -99,7 +99,9 @@ class Exchanges:
 
     async def connect(self, url: SplitResult) -> Unreachable | None:
         """Connect as a request would, through the proxy and TLS, and send nothing. None: it can be done."""
-        request = Request(url, [(b"Host", url.netloc.encode())], 0, _stop)
+        # A target is never empty (RFC 9112 §3.2.1), and a URL's path may be.
+        asked = url if url.path else url._replace(path="/")
+        request = Request(asked, [(b"Host", url.netloc.encode())], 0, _stop)
         progress = Progress()
         before = current.set(progress)
         try:
