@@ -241,7 +241,9 @@ class Limits(Section):
     sessions_per_address: Count = Field(1_000, description="of one IPv4 address or IPv6 /64; 0: no limit")
     recipients: Annotated[Count, Field(ge=1, le=20_000)] = Field(1_000, description="of one message")
     messages_per_hour: Count = Field(0, description="of one user, or address without login; 0: no limit")
-    errors: Annotated[Count, Field(ge=1)] = Field(20, description="refused commands before 421")
+    errors: Annotated[Count, Field(ge=1)] = Field(
+        20, description="refused commands since the last message, before 421"
+    )
     login_failures: Annotated[Count, Field(ge=1, le=60)] = Field(20, description="an hour, by address")
     login_delay: Duration = Field(1.0, description="before the first refusal; doubles with each")
     idle: Duration = Field(300.0, description="without a step forward, before 421")

@@ -42,6 +42,8 @@ def _share(transport: asyncio.Transport | None) -> socket.socket | None:
         return None
     # The event loop's own object may be one that does not answer questions, and is closed too soon.
     connected = transport.get_extra_info("socket")
+    if connected is None:
+        return None  # the connection is lost
     try:
         return socket.fromfd(connected.fileno(), connected.family, socket.SOCK_STREAM)
     except OSError:  # it is closed, or no descriptor is left

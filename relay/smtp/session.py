@@ -178,10 +178,13 @@ class Session(Conversation):
         with Hearing(self.stream) as hearing:
             await self.say(answer)
             await self.stream.flush()
-            if await hearing.heard():
-                self.door.intake.replied(self.id)
+            heard = await hearing.heard()
+        if heard:
+            self.door.intake.replied(self.id)
         if answer.accepted and not self.is_in_transaction:
-            self._idle_commands = 0  # a message: it has business here
+            self._idle_commands = self._errors = 0  # a message: it has business here
+            if not heard:
+                self.record.hung_up("reply")  # the event loop may hear of it only later
 
     async def _weigh(self, verb: str, answer: Reply) -> None:
         """Count errors and idle chatter, and note a step forward."""

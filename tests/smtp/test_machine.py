@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
         self.send(f"{text}\r\n.\r\n".encode(), cuts)
         self.expect("250 2.0.0")
         self.accepted.add(token)
-        self.chatter = 0
+        self.errors = self.chatter = 0
         self.forget()
 
     @rule(
@@ -133,7 +133,7 @@ class Machine(RuleBasedStateMachine):
         if ready and last and not self.chunked:
             self.accepted.add(token)
         if ready and last:
-            self.chatter = 0
+            self.errors = self.chatter = 0
         self.chunked = bool(ready and not last)
         if not ready or last:
             self.forget()
@@ -156,7 +156,7 @@ class Machine(RuleBasedStateMachine):
                 return
             if code == "250 2.0.0":
                 self.accepted.add(token)
-                self.chatter = 0
+                self.errors = self.chatter = 0
 
     @rule(after_the_dot=st.booleans())
     def hang_up(self, after_the_dot):
