@@ -33,6 +33,11 @@ class Person:
         """Whether this person may change anything."""
         return self.role is Role.OPERATOR
 
+    @property
+    def is_known(self) -> bool:
+        """Whether this person may see who writes to whom; any user of the machine reaches an open console."""
+        return bool(self.name) or self.may_act
+
 
 NOBODY = Person("", Role.VIEWER)
 

@@ -19,6 +19,7 @@ from relay.console.access import Access, ConfiguredAccess
 from relay.console.gauges import read_gauges
 from relay.console.guard import Guard
 from relay.console.login import LoginPages
+from relay.console.messages import MessagePages
 from relay.console.overview import OverviewPages, find_problems, look
 from relay.console.sessions import Sessions
 from relay.console.site import Site
@@ -55,6 +56,7 @@ def build(
         Route("/readyz", machine.readiness),
         *LoginPages(site).routes(),
         *OverviewPages(site).routes(),
+        *MessagePages(site).routes(),
     ]
     if beside is not None:
         routes.append(Mount("/", app=beside))
@@ -80,7 +82,7 @@ class _Machine:
 
     async def metrics(self, _: Request) -> Response:
         """Every series."""
-        seen = await look(self._status, 0)
+        seen = await look(self._status)
         # Without the spool the counters are still worth having.
         states = generate_latest(read_gauges(seen)) if seen else b""
         return Response(generate_latest(metrics.REGISTRY) + states, media_type=CONTENT_TYPE_LATEST)

@@ -1,39 +1,42 @@
-"""States as Prometheus gauges, read from an Overview when somebody asks."""
+"""States as Prometheus gauges, read from the relay's state when somebody asks."""
 
 from collections.abc import Iterable
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from relay.console.status import AccountStatus, Overview
+from relay.operator.state import Account, RelayState
 
 _DAY = 86400
 
 
-def read_gauges(overview: Overview) -> CollectorRegistry:
+def read_gauges(state: RelayState) -> CollectorRegistry:
     """A registry with the queue and the grants as they are now."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Gauges(overview))
+    registry.register(_Gauges(state))
     return registry
 
 
 class _Gauges(Collector):
-    def __init__(self, overview: Overview) -> None:
-        self._overview = overview
+    def __init__(self, state: RelayState) -> None:
+        self._state = state
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        overview = self._overview
-        queue = GaugeMetricFamily("relay_queue_messages", "Messages in the spool, by state", labels=["state"])
-        for state, count in overview.queue.items():
-            queue.add_metric([state], count)
-        yield queue
-        age = 0.0 if overview.oldest is None else max(0.0, overview.now - overview.oldest)
-        yield GaugeMetricFamily(
-            "relay_queue_oldest_seconds", "Age of the oldest message that still waits", value=age
-        )
-        yield from self._accounts(overview.accounts)
+        state, waiting = self._state, self._state.queue
+        if waiting is not None:
+            queue = GaugeMetricFamily(
+                "relay_queue_messages", "Messages in the spool, by state", labels=["state"]
+            )
+            for name, count in waiting.states.items():
+                queue.add_metric([name.value], count)
+            yield queue
+            age = 0.0 if waiting.oldest is None else max(0.0, state.now - waiting.oldest)
+            yield GaugeMetricFamily(
+                "relay_queue_oldest_seconds", "Age of the oldest message that still waits", value=age
+            )
+        yield from self._accounts(account for account in state.accounts if account.address)
 
-    def _accounts(self, accounts: tuple[AccountStatus, ...]) -> Iterable[GaugeMetricFamily]:
+    def _accounts(self, accounts: Iterable[Account]) -> Iterable[GaugeMetricFamily]:
         held = GaugeMetricFamily(
             "relay_account_held", "1 when an account's mail waits for a person", labels=["account"]
         )
@@ -43,10 +46,8 @@ class _Gauges(Collector):
             labels=["account"],
         )
         for account in accounts:
-            held.add_metric([account.name], 1 if account.held else 0)
-            if account.granted is None:
-                left.add_metric([account.name], 0)
-            elif account.expires is not None:
-                left.add_metric([account.name], max(0.0, account.expires - self._overview.now) / _DAY)
+            held.add_metric([account.name], 1 if account.hold and account.hold.person else 0)
+            dies = account.grant.dies_at
+            left.add_metric([account.name], 0 if dies is None else max(0.0, dies - self._state.now) / _DAY)
         yield held
         yield left

@@ -5,12 +5,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from relay.console.chart import draw_hours
+from relay.console.pages import show_moment
 from relay.console.site import Site
-from relay.console.status import Overview, Status
+from relay.console.status import Status
 from relay.console.texts import gettext as _
+from relay.console.texts import ngettext
+from relay.operator.state import Concern, Headline, RelayState
+from relay.outcome import TroubleKind
 
 log = structlog.get_logger("console")
-_LISTED = 50  # messages on the page
+_LISTED = 10  # messages on the page
+_HOURS = 24
+# Where the remedy of a trouble is a page of the console.
+_ACCOUNTS = (TroubleKind.ACCOUNT, TroubleKind.GRANT_EXPIRES, TroubleKind.UNVERIFIED)
+_ABOUT_A_MESSAGE = (TroubleKind.MESSAGE_HELD, TroubleKind.NOT_TOLD, TroubleKind.DAMAGE)
 
 
 class OverviewPages:
@@ -25,19 +34,29 @@ class OverviewPages:
 
     async def _show(self, request: Request) -> Response:
         status = self._site.status
-        seen = await look(status, _LISTED)
+        seen = await look(status)
         if seen is None:
             return self._site.page(request, "unavailable.html", 503)
-        return self._site.page(request, "overview.html", seen=seen, problems=await find_problems(status))
+        found = await self._site.ask(request, "queue_list", states=[], limit=_LISTED)
+        return self._site.page(
+            request,
+            "overview.html",
+            seen=seen,
+            headline=say_headline(seen.headline),
+            problems=await find_problems(status),
+            ways={one: way for one in seen.concerns if (way := find_way(one))},
+            chart=draw_hours(await status.hours(_HOURS)),
+            messages=found["messages"],
+        )
 
 
-async def look(status: Status, messages: int) -> Overview | None:
-    """Everything at this moment; None: it cannot be read, and the log says why."""
+async def look(status: Status) -> RelayState | None:
+    """How the relay is; None: that cannot be read, and the log says why."""
     try:
-        return await status.overview(messages)
+        return await status.state()
     except Exception:
         # A page that asks must never bring the relay down.
-        log.exception("overview unavailable")
+        log.exception("state unavailable")
         return None
 
 
@@ -48,3 +67,29 @@ async def find_problems(status: Status) -> tuple[str, ...]:
     except Exception:
         log.exception("problems unavailable")
         return (_("the relay's state cannot be read; see its log"),)
+
+
+def say_headline(headline: Headline) -> str:
+    """What matters most, in one sentence."""
+    text = headline.text[:1].upper() + headline.text[1:]
+    if headline.since is not None:
+        text += _(" since {moment}").format(moment=show_moment(headline.since))
+    if headline.next_try is not None:
+        text += _(", next try {moment}").format(moment=show_moment(headline.next_try))
+    if headline.waiting:
+        words = ngettext("; {number} message waits", "; {number} messages wait", headline.waiting)
+        text += words.format(number=f"{headline.waiting:,}")
+    return text
+
+
+def find_way(concern: Concern) -> tuple[str, str] | None:
+    """The page where something can be done about it, and what its button says."""
+    if concern.kind in _ACCOUNTS:
+        return f"/accounts#{concern.name}", _("Open the account")
+    if concern.kind in _ABOUT_A_MESSAGE and concern.name:
+        return f"/messages/{concern.name}", _("Open the message")
+    if concern.kind == TroubleKind.WAITING_LONG:
+        return "/messages?state=delayed", _("Show what waits")
+    if concern.kind == TroubleKind.OVER_LIMIT:
+        return f"/messages?source={concern.name}", _("Show its messages")
+    return None

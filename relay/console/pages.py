@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 
@@ -11,9 +11,10 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from relay.console.texts import TRANSLATIONS
+from relay.host.clock import to_local
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_KILOBYTE, _MEGABYTE = 1024, 1024 * 1024
+_KILOBYTE, _MEGABYTE, _GIGABYTE = 1024, 1024**2, 1024**3
 # Two of a unit are told in the smaller one: 90 minutes, 36 hours.
 _UNITS = ((2 * _DAY, _DAY, "d"), (2 * _HOUR, _HOUR, "h"), (2 * _MINUTE, _MINUTE, "min"), (0, 1, "s"))
 # The pages' own style and script; they stand in each page, and nothing else may run or style it.
@@ -28,8 +29,8 @@ def show_span(seconds: float) -> str:
 
 
 def show_moment(seconds: float) -> str:
-    """Epoch seconds as a date and time of this machine's zone, which is named."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    """Epoch seconds as a time of this machine's zone, which is named; with its date, if that is not today."""
+    return to_local(seconds, "seconds")
 
 
 def read_iso(text: str) -> float:
@@ -43,7 +44,9 @@ def show_octets(size: int) -> str:
         return f"{size} B"
     if size < _MEGABYTE:
         return f"{size / _KILOBYTE:.0f} KB"
-    return f"{size / _MEGABYTE:.1f} MB"
+    if size < _GIGABYTE:
+        return f"{size / _MEGABYTE:.1f} MB"
+    return f"{size / _GIGABYTE:.1f} GB"
 
 
 @cache
@@ -57,7 +60,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.install_gettext_translations(TRANSLATIONS, newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(span=show_span, moment=show_moment, octets=show_octets, iso=read_iso)
+    environment.filters.update(span=show_span, moment=show_moment, octets=show_octets, iso=read_iso, zip=zip)
     return environment
 
 

@@ -13,6 +13,8 @@ from relay.console.pages import page
 from relay.console.sessions import Sessions
 from relay.console.status import Status
 from relay.console.texts import gettext as _
+from relay.operator.verbs import Refused
+from relay.spool import SpoolError
 
 Handler = Callable[[Request], Awaitable[Response]]
 _SAID = "said"  # what the next page says about what was done
@@ -55,6 +57,8 @@ class Site:
                 return await handler(request)
             except BadForm:
                 return self.page(request, "problem.html", 400, problem=_("This form cannot be read."))
+            except (Refused, SpoolError, ValueError) as error:
+                return self.page(request, "problem.html", 409, problem=str(error))
 
         return answer
 

@@ -244,6 +244,10 @@ class OperatorHalf(Spool):
         rows, total = await search.find(self._database, criteria, limit)
         return await self._show(rows), total
 
+    @override
+    async def arrivals(self, since: float, span: float) -> Mapping[tuple[int, State], int]:
+        return await search.count_arrivals(self._database, since, span)
+
     # Last, because it takes the name of a type.
     @override
     async def list(self, states: Collection[State], limit: int, *, newest: bool = False) -> list[Entry]:

@@ -34,6 +34,14 @@ async def find(database: Database, criteria: Criteria, limit: int) -> tuple[list
     return await database.read(read, (ids,)), total
 
 
+async def count_arrivals(database: Database, since: float, span: float) -> dict[tuple[int, State], int]:
+    """How many arrived in each span of so many seconds, by their state."""
+    number = "floor((arrival - %s) / %s)::int"
+    query = f"SELECT {number}, state, count(*) FROM relay.message WHERE arrival >= %s GROUP BY 1, 2"
+    rows = await database.read(query, (since, span, since))
+    return {(number, State(state)): count for number, state, count in rows}
+
+
 def _terms(criteria: Criteria) -> Iterator[tuple[str, list[Any]]]:
     """Each criterion as a term of SQL with its values; of an envelope it is only asked what stands in it."""
     if criteria.since:

@@ -241,6 +241,12 @@ class Spool(Protocol):
     async def find(self, criteria: Criteria, limit: int) -> tuple[Sequence[Entry], int]:
         """The newest of the messages that are looked for, and how many there are in all."""
 
+    async def arrivals(self, since: float, span: float) -> Mapping[tuple[int, State], int]:
+        """How many messages arrived in each span of so many seconds after `since`, by their state now.
+
+        Spans are numbered from 0; one without arrivals is left out.
+        """
+
     async def show(self, queue_id: str) -> Entry:
         """One message. Raises NoSuchMessage."""
 

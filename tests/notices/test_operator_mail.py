@@ -13,8 +13,8 @@ from email.policy import default
 import pytest
 from aiosmtpd.controller import Controller
 
-from relay.console.service import ServiceStatus
 from relay.notices.told import Told
+from relay.outcome import TroubleKind
 from relay.sandbox import Settings
 from relay.service.reports import Reports
 from relay.spool import State
@@ -96,11 +96,11 @@ async def test_what_the_spool_set_aside_is_told_once(tmp_path):
         (alarm,) = [one for one in letters if one["to"] == "postmaster@example.com"]
         assert "damaged" in alarm["subject"]
         assert any(name in alarm["body"] for name in damaged())
-        warnings = (await ServiceStatus(relay.service).overview(0)).warnings
-        assert len([one for one in warnings if "damaged" in one]) == 3
+        concerns = (await relay.service.read_state()).concerns
+        assert len([one for one in concerns if one.kind == TroubleKind.DAMAGE]) == 3
         await relay.service.spool.discard(ids[0])
-        warnings = (await ServiceStatus(relay.service).overview(0)).warnings
-        assert not any(ids[0] in one for one in warnings)
+        concerns = (await relay.service.read_state()).concerns
+        assert not any(ids[0] == one.name for one in concerns)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,12 @@ async def test_mail_of_an_account_that_left_the_configuration_is_told(tmp_path, 
         subject = "relay.test: mail waits for account erp, which is not configured"
         await until(lambda: subject in relay.subjects())
         assert "relay queue discard --account erp" in text_of(relay)["body"]
-        warnings = (await ServiceStatus(relay.service).overview(0)).warnings
-        assert any("erp" in one and "not in the configuration" in one for one in warnings)
+        concerns = (await relay.service.read_state()).concerns
+        assert any(one.name == "erp" and "not in the configuration" in one.reason for one in concerns)
         assert [(await relay.entry(one)).state for one in ids] == [State.HELD, State.QUEUED]
         await relay.service.verbs.queue_discard(ids)
         await until(lambda: not relay.service.courier.held)
-        assert not (await ServiceStatus(relay.service).overview(0)).warnings
+        assert not any(one.name == "erp" for one in (await relay.service.read_state()).concerns)
 
 
 async def test_mail_of_an_account_that_comes_back_goes_out(tmp_path):

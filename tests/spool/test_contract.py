@@ -342,6 +342,15 @@ async def test_a_user_called_like_a_priority_has_none_by_that(spool, user):
     assert sorted(first) == sorted([user, user, "other", "other"])
 
 
+async def test_arrivals_are_counted_by_time_and_state(spool):
+    ids = [await spool.put(submission(spool), "scanner") for _ in range(3)]
+    await spool.hold(ids[0])
+    arrival = (await spool.show(ids[0])).arrival
+    day = 86400.0
+    assert await spool.arrivals(arrival - 1.5 * day, day) == {(1, State.QUEUED): 2, (1, State.HELD): 1}
+    assert await spool.arrivals(arrival + day, day) == {}
+
+
 async def test_a_late_settlement_finds_nothing(spool):
     """It once overwrote the row of the claim that came after it."""
     queue_id = await spool.put(submission(spool), "scanner")

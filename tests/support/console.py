@@ -2,68 +2,123 @@
 
 from dataclasses import dataclass, field
 
-from relay.console.status import AccountStatus, ListenerStatus, MessageStatus, Overview
+from relay.operator.state import (
+    Account,
+    Concern,
+    Disk,
+    Grant,
+    GrantHealth,
+    Headline,
+    Hold,
+    Listener,
+    Moment,
+    Queue,
+    RelayState,
+    Use,
+)
+from relay.operator.trouble import Health
 from relay.operator.verbs import Refused
+from relay.spool import State
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
-OVERVIEW = Overview(
+COUNTS = {State.QUEUED: 2, State.DELAYED: 1, State.HELD: 0, State.FAILED: 0, State.RELAYED: 1234}
+STATE = RelayState(
+    health=Health.BAD,
+    headline=Headline("account erp: the grant is dead", Moment(NOW - 60), waiting=3),
     hostname="relay.example.com",
     version="0.1.0",
-    now=NOW,
-    started=NOW - 90 * 60,
-    listeners=(ListenerStatus("127.0.0.1:2525", "none", "off", ("127.0.0.0/8", "::1/128"), 3),),
+    now=Moment(NOW),
+    started=Moment(NOW - 90 * 60),
+    sending=True,
+    outage=None,
+    requests=Use(12, 240),
+    disk=Disk(5 * 1024**3, 50 * 1024**2, accepting=True),
+    queue=Queue(COUNTS, 3, Moment(NOW - 600)),
     accounts=(
-        AccountStatus(
-            "scanner", "scanner@example.com", True, NOW - 40 * DAY, NOW + 50.5 * DAY, False, NOW - 30
+        Account(
+            "scanner",
+            "scanner@example.com",
+            default=True,
+            grant=Grant(
+                GrantHealth.ALIVE, whose="scanner@example.com", dies_at=Moment(NOW + 50.5 * DAY), days_left=50
+            ),
+            minute=Use(3, 60),
+            day=Use(120, 20_000),
         ),
-        AccountStatus("erp", "erp@example.com", held="the grant is dead"),
+        Account(
+            "erp",
+            "erp@example.com",
+            default=False,
+            grant=Grant(GrantHealth.DEAD, "the grant is dead", days_left=0),
+            hold=Hold("the grant is dead", "4.7.0", Moment(NOW - 60), person=True, next_probe=None),
+        ),
     ),
-    queue={"queued": 2, "delayed": 1, "held": 0, "failed": 0, "relayed": 1234},
-    oldest=NOW - 600,
-    messages=(
-        MessageStatus(
-            queue_id="q1",
-            arrival=NOW - 600,
-            account="scanner",
-            client="192.0.2.7",
-            reverse_path="",
-            recipients=3,
-            size=3 * 1024 * 1024,
-            state="delayed",
-            attempts=2,
-            status="4.3.0",
-            reason="Works is not available",
-            next_attempt=NOW + 300,
-            losses=("reply-to", "date"),
+    listeners=(Listener("127.0.0.1:2525", "none", "off", ("127.0.0.0/8", "::1/128"), 3),),
+    concerns=(
+        Concern(
+            "account",
+            "erp",
+            Health.BAD,
+            "the grant is dead",
+            "sudo relay login erp",
+            Moment(NOW - 60),
+            person=True,
         ),
     ),
 )
+MESSAGE = {
+    "queue_id": "1M8MGV58FH94WCSH5",
+    "state": "delayed",
+    "account": "scanner",
+    "arrival": "2027-01-15T07:50:00+00:00",
+    "reverse_path": "",
+    "forward_paths": ["a@example.com", "b@example.com", "c@example.com"],
+    "client": "192.0.2.7",
+    "user": None,
+    "size": 3 * 1024 * 1024,
+    "attempts": 2,
+    "unknowns": 0,
+    "next_attempt": "2027-01-15T08:05:00+00:00",
+    "status": "4.3.0",
+    "reason": "Works is not available",
+    "hold": "",
+    "losses": [
+        {"loss": "reply-to", "detail": "b@example.net", "weight": "notable"},
+        {"loss": "date", "detail": "", "weight": "usual"},
+    ],
+    "relayed": [],
+    "refused": [],
+}
 
 
 @dataclass
 class Relay:
-    """A status that a test can set; the service has the real one."""
+    """A relay that a test can set; the service has the real one."""
 
-    seen: Overview = OVERVIEW
+    seen: RelayState = STATE
+    messages: list = field(default_factory=lambda: [MESSAGE])
     troubles: tuple[str, ...] = ()
     living: bool = True
     broken: bool = False
-    asked: list[int] = field(default_factory=list)
 
-    async def overview(self, messages):
-        self.asked.append(messages)
+    async def state(self):
         if self.broken:
             raise OSError("secret-detail")
         return self.seen
+
+    async def hours(self, number):
+        return [(NOW - hour * 3600, {"relayed": hour, "held": 1}) for hour in reversed(range(number))]
+
+    async def ask(self, name, verb, **arguments):
+        if verb == "queue_list":
+            return {"messages": self.messages, "total": len(self.messages), "counts": {}, "held_accounts": {}}
+        raise Refused(f"nobody answers {verb} here")
 
     async def problems(self):
         if self.broken:
             raise OSError("secret-detail")
         return self.troubles
-
-    async def ask(self, name, verb, **arguments):
-        raise Refused(f"nobody answers {verb} here")
 
     def alive(self):
         return self.living

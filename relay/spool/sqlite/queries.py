@@ -74,6 +74,10 @@ class Queries(Spool):
         return await self._look(lambda c: search.find(c, criteria, limit))
 
     @override
+    async def arrivals(self, since: float, span: float) -> Mapping[tuple[int, State], int]:
+        return await self._look(lambda c: search.count_arrivals(c, since, span))
+
+    @override
     async def show(self, queue_id: str) -> Entry:
         return await self._see(lambda c: statements.show(c, queue_id))
 

@@ -33,6 +33,15 @@ def find(c: sqlite3.Connection, criteria: Criteria, limit: int) -> tuple[list[En
     return [show_row(c, c.execute(read, (queue_id,)).fetchone()) for queue_id in found], total
 
 
+def count_arrivals(c: sqlite3.Connection, since: float, span: float) -> dict[tuple[int, State], int]:
+    """How many arrived in each span of so many seconds, by their state; read from the index alone."""
+    where = f"state IN ({_marks(tuple(State))}) AND arrival >= ?"
+    number = "CAST((arrival - ?) / ? AS INTEGER)"
+    query = f"SELECT {number}, state, COUNT(*) FROM message WHERE {where} GROUP BY 1, 2"  # noqa: S608 - marks
+    found = c.execute(query, (since, span, *State, since))
+    return {(number, State(state)): count for number, state, count in found}
+
+
 def _terms(criteria: Criteria) -> Iterator[tuple[str, list[Any]]]:
     """Each criterion as a term of SQL with its values; of an envelope it is only asked what stands in it."""
     if criteria.since:

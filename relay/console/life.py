@@ -1,0 +1,88 @@
+"""One message's life in the order of time, as its page tells it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from relay.console.pages import read_iso
+from relay.console.texts import gettext as _
+from relay.operator.audit import name_asker
+
+Life = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happened to a message."""
+
+    at: float  # seconds since the epoch
+    what: str
+    state: str = ""  # the word that its mark is made of; "": none
+    note: str = ""
+    code: str = ""  # what machines said
+
+
+def make_timeline(life: Life) -> list[Step]:
+    """What happened, oldest first."""
+    steps = [_tell_arrival(life), *map(_tell_attempt, life["attempts"])]
+    steps += [step for one in life["events"] if (step := _tell_event(one)) is not None]
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _tell_arrival(life: Life) -> Step:
+    session, at = life["session"], read_iso(life["arrival"])
+    if session["origin"] == "notice":
+        return Step(at, _("The relay made it, to tell of a failure"))
+    if session["origin"] == "command":
+        return Step(at, _("A command of this machine handed it over"))
+    by = [session["client"], f"HELO {session['helo']}" if session["helo"] else ""]
+    by += [session["tls"] or _("without TLS"), session["listener"]]
+    if session["user"]:
+        by.append(_("logged in as {user}").format(user=session["user"]))
+    return Step(at, _("It came by SMTP"), note=" · ".join(filter(None, by)))
+
+
+def _tell_attempt(one: Life) -> Step:
+    at, number = read_iso(one["started"]), len(one["recipients"])
+    what = _("Attempt {number} began, for {recipients} recipients").format(
+        number=one["attempt"], recipients=number
+    )
+    if "action" not in one:
+        return Step(at, what, "sending", _("It is under way, or nobody knows how it ended."))
+    said = [f"HTTP {one['http_status']}" if one["http_status"] else "", one["code"], one["diagnostic"]]
+    took = "" if one["seconds"] is None else f" ({one['seconds']} s)"
+    note = f"{one['status']} {one['reason']}{took}"
+    return Step(at, what, one["action"], note, " ".join(filter(None, said)))
+
+
+# Events of the spool, in words. "asked" says who, and the verb's own event follows it.
+_EVENTS = {
+    "held": "It was held",
+    "released": "It was released",
+    "retried": "It was queued again",
+    "discarded": "It was thrown away",
+    "submitted again": "The client sent it once more, for it had not heard the reply",
+    "reply not heard": "The client was gone before it could hear the reply",
+    "notice": "Its sender was told",
+}
+
+
+def _tell_event(one: Life) -> Step | None:
+    at, event, detail = read_iso(one["at"]), one["event"], one["detail"]
+    if event == "asked":
+        who = name_asker(detail) or _("somebody")
+        return Step(at, _("{who} asked for it: {verb}").format(who=who, verb=detail.get("verb", "")))
+    words = _EVENTS.get(event)
+    return Step(at, _(words) if words else event)
+
+
+def name_recipients(life: Life) -> list[tuple[str, str]]:
+    """Each recipient, and what became of the message for it."""
+    outcome = life["outcome"]
+    relayed, refused = set(outcome["relayed"]), set(outcome["refused"])
+
+    def tell(path: str) -> str:
+        if path in relayed:
+            return "relayed"
+        return "failed" if path in refused else str(outcome["state"])
+
+    return [(path, tell(path)) for path in life["envelope"]["forward_paths"]]
