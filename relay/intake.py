@@ -6,7 +6,6 @@ ends.
 """
 
 import asyncio
-import contextlib
 import time
 
 import structlog
@@ -20,8 +19,8 @@ from relay.envelope import Envelope, Submission
 from relay.host.content import ContentWriter
 from relay.mail import Unconvertible
 from relay.message import are_fields_plain, check_options, originator_address
-from relay.reply import Reply, Verdict
-from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, State
+from relay.reply import Reply, Unanswered, Verdict
+from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, SpoolInDoubt, State
 
 log = structlog.get_logger("intake")
 
@@ -80,9 +79,17 @@ class Intake:
             settling.set_result(taken)
 
     async def accept(self, submission: Submission) -> Reply:
-        """Keep the message, wait a little for its outcome, and say what became of it."""
+        """Keep the message, wait a little for its outcome, and say what became of it.
+
+        Raises:
+            Unanswered: nobody knows whether it is kept, or how it ended.
+        """
         began = time.monotonic()
-        answer = await self._accept(submission)
+        try:
+            answer = await self._accept(submission)
+        except SpoolInDoubt as error:
+            log.error("no reply would be true", session=submission.envelope.session, queue_id=error.queue_id)
+            raise Unanswered(str(error)) from error
         session = submission.envelope.session
         if session in self._hung_up and (queue_id := self._unanswered.get(session)):
             self._settling.setdefault(queue_id, asyncio.get_running_loop().create_future())
@@ -96,7 +103,10 @@ class Intake:
         earlier = self._arriving.get(same)
         if earlier is not None and earlier[0] in self._hung_up:
             await asyncio.wait({earlier[1]})
-        known = await self._spool.recall(submission)
+        try:
+            known = await self._spool.recall(submission)
+        except SpoolError as error:
+            return self._refuse(submission, error)
         if known is not None and not await self._was_taken(known.queue_id):
             return await self._repeat(submission, known)
         arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -125,10 +135,11 @@ class Intake:
         try:
             wait = 0.0 if submission.hold else self._patience(envelope, account.name)
             queue_id = await self._spool.put(submission, account.name, waits=wait > 0)
-        except SpoolError as error:
+        except SpoolInDoubt:
             submission.content.discard()
-            log.error("message not kept", session=envelope.session, reason=str(error))
-            return reply.SPOOL_FULL if isinstance(error, SpoolFull) else reply.SPOOL_UNAVAILABLE
+            raise
+        except SpoolError as error:
+            return self._refuse(submission, error)
         self._answer_for(envelope.session, queue_id)
         arrived.set_result(None)
         log.info(
@@ -145,6 +156,12 @@ class Intake:
         if not wait:
             return reply.queued(queue_id)
         return _reply(queue_id, await self._verdicts.wait_for_verdict(queue_id, account.name, wait))
+
+    def _refuse(self, submission: Submission, error: SpoolError) -> Reply:
+        """Nothing is kept."""
+        submission.content.discard()
+        log.error("message not kept", session=submission.envelope.session, reason=str(error))
+        return reply.SPOOL_FULL if isinstance(error, SpoolFull) else reply.SPOOL_UNAVAILABLE
 
     def _patience(self, envelope: Envelope, account: str) -> float:
         """Seconds that the session waits for the outcome; 0: it would wait in vain, or is not to wait."""
@@ -172,11 +189,15 @@ class Intake:
         self._answer_for(session, queue_id)
         log.info("message submitted again", queue_id=queue_id, session=session, state=known.state.value)
         wait = self._patience(submission.envelope, known.account)
-        with contextlib.suppress(SpoolError):
+        try:
             settled = await self._verdicts.wait_for_verdict(queue_id, known.account, wait, again=True)
             if settled is not None:
                 return _reply(queue_id, settled)
             known = await self._spool.show(queue_id)
+        except SpoolInDoubt:
+            raise
+        except SpoolError as error:
+            log.warning("how it stands cannot be looked up", queue_id=queue_id, reason=str(error))
         if known.state is State.RELAYED:
             return reply.relayed(queue_id)
         taken = bool(known.relayed or known.unknowns)  # by some: a notice tells of the others

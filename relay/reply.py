@@ -72,6 +72,13 @@ class Reply:
         return str(self.code).startswith("2")
 
 
+class Unanswered(Exception):  # noqa: N818 - it is no error of the session's
+    """No reply would be true: nobody knows yet whether the message is kept.
+
+    The session ends without one, and the client sends the message again (RFC 5321 §4.2.5, RFC 1047).
+    """
+
+
 class Rejected(Exception):  # noqa: N818 - a decision, not an error
     """A check said no; the reply is what the client hears."""
 

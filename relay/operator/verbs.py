@@ -15,7 +15,7 @@ from relay.operator.audit import Audit
 from relay.operator.reading import count_states
 from relay.operator.trace import describe, describe_life
 from relay.outcome import Hold, Outcome
-from relay.reply import Rejected
+from relay.reply import Rejected, Unanswered
 from relay.smtp.address import check_forward_path, check_reverse_path
 from relay.spool import WAITING, Criteria, Entry, NoSuchMessage, Spool, SpoolError, State
 
@@ -291,6 +291,8 @@ class Verbs:
                 left -= len(block)
             envelope = Envelope(reverse_path, tuple(forward_paths), datetime.now(UTC), origin=Origin.COMMAND)
             reply = await self._intake.accept(Submission(envelope, writer.finish()))
+        except Unanswered as error:
+            raise Refused(f"{error}; see `relay queue list` before it is sent again") from error
         finally:
             writer.discard()
         return {"code": reply.code, "status": reply.enhanced, "text": reply.text}

@@ -13,7 +13,7 @@ import structlog
 
 from relay import reply
 from relay.devices.recorder import Trouble, split_command
-from relay.reply import Rejected, Reply
+from relay.reply import Rejected, Reply, Unanswered
 from relay.smtp import login
 from relay.smtp.acknowledgement import Hearing
 from relay.smtp.auth import MECHANISMS
@@ -70,6 +70,8 @@ class Session(Conversation):
             await linger(self)
         except Close:
             pass
+        except Unanswered as error:
+            self.note("session ended without a reply", reason=str(error))
         except (ConnectionError, EOFError):
             self.record.hung_up(self._phase())
             # A device gives up sooner than the relay: most have half a minute for a reply.

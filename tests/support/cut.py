@@ -18,6 +18,8 @@ class Cut:
         self.when = b""
         self.times = 1
         self.done = 0
+        self.is_away = False  # no connection is taken any more
+        self.goes_away = False  # it is so after the next loss
         self._writers = set()
         self._listening = None
 
@@ -37,7 +39,16 @@ class Cut:
     def arm(self, lose, when=b"COMMIT", times=1):
         self.lose, self.when, self.times = lose, when, times
 
+    def go_away(self):
+        """As if the server's machine were gone."""
+        self.is_away = True
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def _serve(self, reader, writer):
+        if self.is_away:
+            writer.transport.abort()
+            return
         there, back = await asyncio.open_unix_connection(self._server.folder / ".s.PGSQL.5432")
         self._writers |= {writer, back}
         deaf = asyncio.Event()
@@ -59,6 +70,8 @@ class Cut:
             back.write(octets)
         if deaf.is_set():
             await asyncio.sleep(0.2)  # the server comes to its end
+            if self.goes_away:
+                self.go_away()
         writer.close()
         back.close()
 
