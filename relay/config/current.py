@@ -1,10 +1,12 @@
 """The configuration of this moment: one for the whole relay, and one way to hear of another."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 
 from relay.config.model import Config
 
 Listener = Callable[[Config], None]
+Preparation = Callable[[Config], AbstractContextManager[None]]
 
 
 class Current:
@@ -13,6 +15,7 @@ class Current:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._listeners: list[Listener] = []
+        self._preparations: list[Preparation] = []
 
     @property
     def config(self) -> Config:
@@ -23,8 +26,24 @@ class Current:
         """Have this listener told of each new configuration, after those that subscribed before."""
         self._listeners.append(listener)
 
+    def prepare(self, preparation: Preparation) -> None:
+        """Have something made ready for each new configuration before anybody goes by it.
+
+        Args:
+            preparation: a context. To enter it makes ready, or raises what `replace` raises; when it is left
+                the configuration holds, or, by an exception, another part could not be made ready.
+        """
+        self._preparations.append(preparation)
+
     def replace(self, config: Config) -> None:
-        """Go on by another configuration; it was found good."""
-        self._config = config
+        """Go on by another configuration.
+
+        Raises:
+            Exception: what a preparation raised. Nothing has changed.
+        """
+        with ExitStack() as stack:
+            for preparation in self._preparations:
+                stack.enter_context(preparation(config))
+            self._config = config
         for listener in self._listeners:
             listener(config)

@@ -64,7 +64,7 @@ class Service:
         keeping = open_grants(config)
         self.sending = Sending(self.current, self.spool, keeping, self.troubles, reports, clock)
         intake = Intake(self.current, self.spool, self.courier)
-        self.server = Server(config, intake, sockets)
+        self.server = Server(self.current, intake, sockets)
         live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
         self._reader = Reader(self.spool, keeping, clock, live)
         self._watches = (
@@ -181,7 +181,6 @@ class Service:
             ListenError: a new listener cannot be opened, or a certificate not be used; nothing changed.
         """
         before = self.config
-        await self.server.reload(config)
         self.current.replace(config)
         later = [name for name in _FIXED if getattr(before, name) != getattr(config, name)]
         if _lasting(before.works) != _lasting(config.works):

@@ -5,6 +5,7 @@ from asyncio import Task, create_task
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from relay.config.current import Current
 from relay.config.model import Config, Listener
 from relay.devices.learning import Learning
 from relay.devices.recorder import Recorder
@@ -40,9 +41,9 @@ class Intake(Protocol):
 
 @dataclass(slots=True)
 class Door:
-    """One listener's configuration; `reload` puts another into it while sessions go on."""
+    """One listener, as its sessions see it: by the configuration of the moment."""
 
-    config: Config
+    current: Current
     listener: Listener
     intake: Intake
     guard: Guard
@@ -52,6 +53,19 @@ class Door:
     arrivals: Arrivals = field(default_factory=Arrivals)
     recorder: Recorder = field(default_factory=Recorder)  # all listeners share one
     learning: Learning = field(default_factory=Learning)
+
+    @property
+    def config(self) -> Config:
+        """The configuration of this moment."""
+        return self.current.config
+
+    def configure(self, listener: Listener, certificate: Certificate | None) -> None:
+        """Go on as the new configuration has it, while sessions go on."""
+        self.listener, self.certificate = listener, certificate
+
+    def close(self) -> None:
+        """The listener is no longer configured; sessions that began here go on."""
+        self.is_open = False
 
     @property
     def limit(self) -> int:

@@ -54,6 +54,16 @@ class Sessions:
         self.count = 0
         self._by_source: Counter[str] = Counter()
 
+    def configure(self, limits: Limits, room: int = 0) -> None:
+        """Go on by these limits.
+
+        Args:
+            limits: the configured ones.
+            room: for so many sessions there are file descriptors; 0: for all.
+        """
+        self.limits = limits
+        self.most = min(limits.sessions, room) if limits.sessions and room else limits.sessions or room
+
     def enter(self, source: str, *, instead: bool = False) -> bool:
         """Count one more, if there is room for it, or if it comes instead of one that is about to leave.
 
@@ -93,6 +103,10 @@ class Budget:
         self.limits = limits
         self.memory = 0  # input not yet read, recipients, the beginnings of messages
         self.content = 0  # of messages that arrive and are not yet kept or refused
+
+    def configure(self, limits: Limits) -> None:
+        """Go on by these limits."""
+        self.limits = limits
 
     def hold(self, octets: int) -> None:
         """Count memory that was taken, or with a negative number given back."""
@@ -205,5 +219,7 @@ class Guard:
 
     def apply(self, limits: Limits) -> None:
         """New limits for what is counted already."""
-        self.limits = self.sessions.limits = self.budget.limits = limits
-        self.logins.most, self.logins.delay = limits.login_failures, limits.login_delay
+        self.limits = limits
+        self.sessions.configure(limits)
+        self.budget.configure(limits)
+        self.logins.configure(limits.login_failures, limits.login_delay)

@@ -92,6 +92,10 @@ class Logins:
         self._settled = asyncio.Event()
         self._known = KnownLogins() if known is None else known
 
+    def configure(self, most: int, delay: float) -> None:
+        """Go on by these limits."""
+        self.most, self.delay = most, delay
+
     def _keys(self, address: str, user: str) -> list[tuple[str, str]]:
         if (address, user) in self._known:
             return [(_ALL, address), (address, user)]

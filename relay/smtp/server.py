@@ -5,9 +5,11 @@ import contextlib
 import resource
 import socket
 import ssl
+from collections.abc import Iterator
 
 import structlog
 
+from relay.config.current import Current
 from relay.config.fields import split_address
 from relay.config.model import Config, Listener
 from relay.devices.learning import Learning
@@ -55,8 +57,10 @@ class Server:
     `sockets` were opened by systemd; a listener without one opens its own.
     """
 
-    def __init__(self, config: Config, intake: Intake, sockets: PassedSockets | None = None) -> None:
-        self._config = config
+    def __init__(self, current: Current, intake: Intake, sockets: PassedSockets | None = None) -> None:
+        config = current.config
+        self._current = current
+        current.prepare(self._prepare)
         self._intake = intake
         self._sockets = sockets or PassedSockets([])
         self.recorder = Recorder()
@@ -72,11 +76,11 @@ class Server:
         Raises:
             ListenError: one cannot be opened.
         """
-        self._count_files()
+        self._count_files(self._current.config)
         self.guard.spare.keep()
         try:
-            for key, listener in _keyed(self._config).items():
-                self._open(self._config, key, listener)
+            for key, listener in _keyed(self._current.config).items():
+                self._open(key, listener)
         except BaseException:
             await self.stop()
             raise
@@ -93,25 +97,25 @@ class Server:
         every = self._listening.values()
         return [(one.door.listener, one.sock.getsockname()[:2], len(one.sessions)) for one in every]
 
-    def _count_files(self) -> None:
+    def _count_files(self, config: Config) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:
             with contextlib.suppress(OSError, ValueError):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
                 soft = hard
-        reserved = _RESERVED_FILES + self._config.works.concurrency
+        reserved = _RESERVED_FILES + config.works.concurrency
         room = max(soft - max(reserved, int(soft * _RESERVED_PART)), 1)
-        wanted = self._config.limits.sessions
-        self.guard.sessions.most = min(wanted, room) if wanted else room
+        wanted = config.limits.sessions
+        self.guard.sessions.configure(config.limits, room)
         if wanted > room:
             log.warning(
                 "fewer sessions than configured", sessions=room, reason="file descriptors", limit=soft
             )
 
-    def _open(self, config: Config, key: str, listener: Listener) -> None:
+    def _open(self, key: str, listener: Listener) -> None:
         certificate = _certificate(listener)
         door = Door(
-            config,
+            self._current,
             listener,
             self._intake,
             self.guard,
@@ -125,7 +129,8 @@ class Server:
         if listener.tls_profile == "legacy" and listener.tls != "none":
             log.warning("old TLS is allowed here", address=listener.address, tls_profile="legacy")
 
-    async def reload(self, config: Config) -> None:
+    @contextlib.contextmanager
+    def _prepare(self, config: Config) -> Iterator[None]:
         """Take another configuration: sessions go on, new ones and new commands obey it.
 
         Raises:
@@ -138,8 +143,9 @@ class Server:
         opened = [address for address in wanted if address not in kept]
         try:
             for address in opened:
-                self._open(config, address, wanted[address])
-        except ListenError:
+                self._open(address, wanted[address])
+            yield
+        except BaseException:
             for address in opened:
                 if address in self._listening:
                     self._listening.pop(address).close()
@@ -147,15 +153,13 @@ class Server:
         for address in self._listening.keys() - wanted.keys():
             listening = self._listening.pop(address)
             listening.close()
-            listening.door.is_open = False
+            listening.door.close()
             self._closed.append(listening)
             log.info("no longer listening", address=address)
         for address in kept:
-            door = self._listening[address].door
-            door.config, door.listener, door.certificate = config, wanted[address], certificates[address]
-        self._config = config
+            self._listening[address].door.configure(wanted[address], certificates[address])
         self.guard.apply(config.limits)
-        self._count_files()
+        self._count_files(config)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,7 @@
 """`relay serve` through its life: one of each state directory, reloaded, ended."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -102,3 +103,25 @@ async def test_a_new_account_of_a_reload_sends(tmp_path):
         await relay.service.reload(config.model_copy(update={"account": (*config.account, new)}))
         await relay.put(sender="erp@example.com")
         assert relay.sandbox.messages[-1].account == "erp@example.com"
+
+
+async def test_a_configuration_that_one_part_refuses_changes_no_part(tmp_path):
+    """Listeners were asked apart from all others: there were two ways to hear of a new configuration."""
+
+    @contextlib.contextmanager
+    def refuse(_):
+        raise ValueError("not this one")
+        yield
+
+    async with relaying(tmp_path / "state") as relay:
+        config, addresses = relay.service.config, relay.service.server.addresses
+        heard = []
+        relay.service.current.subscribe(heard.append)
+        relay.service.current.prepare(refuse)
+        more = config.listener[0].model_copy(update={"address": "127.0.0.1:0"})
+        changed = config.model_copy(update={"listener": (*config.listener, more)})
+        with pytest.raises(ValueError, match="not this one"):
+            await relay.service.reload(changed)
+        assert relay.service.config is config
+        assert relay.service.server.addresses == addresses
+        assert heard == []

@@ -109,7 +109,7 @@ def test_reload_keeps_sessions_and_changes_rules(tmp_path):
         leaving.greet()
         kinds = {"open": PLAIN | {"message_limit": 1000}}
         changed = settings(tmp_path, house.url, kinds=kinds, limits={"recipients": 1})
-        house.call(house.service.server.reload(changed))
+        house.call(house.service.reload(changed))
         assert "SIZE 1000" in old.ask("EHLO again")
         assert "LIMITS RCPTMAX=1" in old.ask("EHLO again")
         assert leaving.ask("NOOP").startswith("250")
@@ -127,7 +127,7 @@ def test_a_reload_that_cannot_be_changes_nothing(tmp_path):
         port = taken.getsockname()[1]
         kinds = {"open": PLAIN | {"message_limit": 1000}, "new": PLAIN | {"address": f"127.0.0.1:{port}"}}
         with pytest.raises(Exception, match="cannot listen"):
-            house.call(house.service.server.reload(settings(tmp_path, house.url, kinds=kinds)))
+            house.call(house.service.reload(settings(tmp_path, house.url, kinds=kinds)))
         with house.connect() as client:
             assert "SIZE 1000" not in client.greet()
 

@@ -14,6 +14,7 @@ import aiosmtpd.smtp
 from aiosmtpd.testing.statuscodes import StatusCode
 
 from relay import reply
+from relay.config.current import Current
 from relay.config.model import Config, Limits, Listener, User
 from relay.host.content import ContentWriter
 from relay.smtp import policy
@@ -90,7 +91,9 @@ class Adapted(Session):
         )
         guard = Guard(config.limits)
         certificate = type("Certificate", (), {"context": tls_context})() if tls_context else None
-        super().__init__(Door(config, listener, _Intake(handler), guard, certificate), loop, "127.0.0.1")
+        super().__init__(
+            Door(Current(config), listener, _Intake(handler), guard, certificate), loop, "127.0.0.1"
+        )
         self._authenticator, self._auth_callback = authenticator, auth_callback
         self.event_handler = handler
         self._task = None
@@ -122,7 +125,7 @@ async def _login(config, name, password):
         return None
     user = User(name=name, password_hash="$argon2id$x")
     # At each MAIL the session looks whether its user is still one.
-    session.door.config = session.door.config.model_copy(update={"user": (user,)})
+    session.door.current.replace(session.door.config.model_copy(update={"user": (user,)}))
     return user
 
 
