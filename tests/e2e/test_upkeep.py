@@ -5,6 +5,7 @@ import re
 import shutil
 import smtplib
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,28 +59,45 @@ async def test_a_restored_backup_where_refresh_tokens_rotate(tmp_path):
         assert (await one.service.spool.counts())[State.HELD] == 1
 
 
+def read_commands(name, root):
+    """A block of the page for a machine below `root`, without sudo and what wants a running systemd."""
+    text = re.search(rf"^<!-- {name} -->\n```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[1]
+    text = re.sub(r"(?<=[ =])/", f"{root}/", text)
+    lines = [line.removeprefix("sudo ") for line in text.splitlines()]
+    return [line for line in lines if line.split()[0] in ("tar", "chmod", "rm")]
+
+
+def run(name, root):
+    for line in read_commands(name, root):
+        subprocess.run(line, shell=True, check=True, capture_output=True)
+
+
 def test_the_commands_of_backup_and_restore(tmp_path):
-    """Word for word, below a folder, without systemd: what was there is there again."""
-    commands = {
-        name: re.search(rf"^<!-- {name} -->\n```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[1]
-        for name in ("backup", "restore")
-    }
+    """What was there is there again, and the archive is nobody else's."""
     for folder in ("etc/relay", "var/lib/relay/grants", "root"):
         (tmp_path / folder).mkdir(parents=True)
     grants = tmp_path / "var/lib/relay/grants/scanner.json"
     grants.write_text("{}")
     grants.chmod(0o600)
-    for name in ("backup", "restore"):
-        text = (
-            commands[name]
-            .replace("/root/", f"{tmp_path}/root/")
-            .replace("--directory=/", f"--directory={tmp_path}")
-        )
-        lines = [line for line in text.splitlines() if re.match(r"sudo (tar|chmod) ", line)]
-        for line in lines:
-            subprocess.run(line.removeprefix("sudo "), shell=True, check=True, capture_output=True)
-        if name == "backup":
-            assert (tmp_path / "root/relay.tar.gz").stat().st_mode & 0o077 == 0
-            shutil.rmtree(tmp_path / "var")
+    run("backup", tmp_path)
+    assert (tmp_path / "root/relay.tar.gz").stat().st_mode & 0o077 == 0
+    shutil.rmtree(tmp_path / "var")
+    run("restore", tmp_path)
     assert grants.read_text() == "{}"
     assert grants.stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_that_was_installed_stays(tmp_path):
+    """`relay install` and the page know of the same files."""
+    for folder in ("etc/relay", "opt/relay", "var/lib/relay"):
+        (tmp_path / folder).mkdir(parents=True)
+    account = 'name = "scanner"\naddress = "scanner@example.com"\ndefault = true'
+    (tmp_path / "etc/relay/relay.toml").write_text(
+        f'[works]\nclient_id = "x"\n[[account]]\n{account}\n[[listener]]\naddress = "127.0.0.1:25"\n'
+    )
+    command = [sys.executable, "-m", "relay", "install", "--root", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "etc/systemd/system/relay.service").exists()
+    run("uninstall", tmp_path)
+    assert [path for path in tmp_path.rglob("*") if "relay" in path.name] == []

@@ -17,4 +17,6 @@ FEATURE(\`msp', \`[$HOST]', \`MSA')dnl
 MC
 m4 -D_CF_DIR_=/usr/share/sendmail/cf/ submit.mc > /etc/mail/submit.cf
 sed -i "s/TCP \$h 587/TCP \$h $PORT/" /etc/mail/submit.cf
+# What the package makes when it is set up.
+mkdir -p /var/spool/clientmqueue && chown smmsp:smmsp /var/spool/clientmqueue && chmod 2770 /var/spool/clientmqueue
 /usr/sbin/sendmail -Ac -f "$FROM" "$TO" < "$MESSAGE"
