@@ -61,6 +61,12 @@ NOTICES = Counter(
     ["told"],  # sender | operator | nobody
     registry=REGISTRY,
 )
+ALERTS = Counter(
+    "relay_alerts",
+    "Alerts by the ways of [alert], by whether somebody was told",
+    ["result"],  # told | failed
+    registry=REGISTRY,
+)
 DAMAGED = Counter(
     "relay_damaged",
     "Messages and files that the spool set aside because something is wrong with their row or content",
@@ -98,6 +104,7 @@ _PERMANENT = ["500", "501", "502", "503", "504", "530", "535", "538", "550", "55
 _CLOSED: tuple[tuple[Counter | Histogram, Iterable[str]], ...] = (
     (MESSAGES, ("relayed", "queued", "refused", "deferred")),
     (NOTICES, ("sender", "operator", "nobody")),
+    (ALERTS, ("told", "failed")),
     (API_SECONDS, ("2xx", "4xx", "429", "5xx", "none")),
     (REFRESHES, ("granted", "refused", "unavailable")),
     (CONNECTIONS, ("accepted", "refused")),

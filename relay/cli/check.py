@@ -4,17 +4,24 @@ from typing import Any
 
 import click
 
-from relay.cli import EX_UNAVAILABLE, config_option, json_option
+from relay.cli import EX_UNAVAILABLE, Failure, config_option, json_option
 from relay.cli.startup import read_config
 from relay.cli.terminal import echo, print_json
+from relay.config.model import Config
 
 _MARKS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "problem": ("red", "PROBLEM")}
 
 
 @click.command()
+@click.option(
+    "--alert",
+    "trial",
+    is_flag=True,
+    help="Only send a trial by every way of [alert], and say what it answered.",
+)
 @config_option
 @json_option
-def command(config_path: str | None, *, as_json: bool) -> None:
+def command(config_path: str | None, *, trial: bool, as_json: bool) -> None:
     """Check configuration, state directory, spool, certificates, reachability and grants.
 
     Everything that `relay serve` does except listen. Sends no mail; refreshes each grant once, which
@@ -22,6 +29,9 @@ def command(config_path: str | None, *, as_json: bool) -> None:
     with 78 when the configuration cannot be used, else with 69.
     """
     config = read_config(config_path)
+    if trial:
+        _try_alerts(config, as_json=as_json)
+        return
     import asyncio
     from dataclasses import asdict
 
@@ -47,6 +57,26 @@ def command(config_path: str | None, *, as_json: bool) -> None:
     else:
         echo("\nMail cannot be relayed yet." if bad else "\nReady: mail can be relayed.")
     if bad:
+        raise click.exceptions.Exit(EX_UNAVAILABLE)
+
+
+def _try_alerts(config: Config, *, as_json: bool) -> None:
+    """Tell a trial by every way; ends the command with 69 where one did not work, or there is none."""
+    import asyncio
+    from dataclasses import asdict
+
+    from relay.operator.alerts.telling import try_ways
+
+    answers = asyncio.run(try_ways(config))
+    if not answers:
+        raise Failure("[alert] names no way to tell anybody; relay.toml's comments show four", EX_UNAVAILABLE)
+    if as_json:
+        print_json([asdict(answer) for answer in answers])
+    else:
+        for answer in answers:
+            level = "ok" if answer.told else "problem"
+            _print({"subject": f"alert {answer.way}", "level": level, "text": answer.text, "remedy": ""})
+    if not all(answer.told for answer in answers):
         raise click.exceptions.Exit(EX_UNAVAILABLE)
 
 

@@ -22,7 +22,10 @@ _FROM_FILES = (
     ("works", "client_secret", "client_secret"),
     ("works", "proxy", "proxy"),
     ("spool", "password", "database_password"),
+    ("alert", "url", "alert_url"),
+    ("alert", "urls", "alert_urls"),
 )
+_LISTS = ("urls",)  # of these a file has one a line
 _CREDENTIAL = "; under systemd leave the key out, for relay.service hands the secret over"
 
 
@@ -128,9 +131,11 @@ def _read_secret(
         problem = f"cannot be read ({_why(error)}){remedy}"
         # Beside relay.toml it is root's: whoever asks may not see it, and may not need it.
         return [Problem(where, f"{path}: {problem}")] if given or handed_over else []
-    values[key] = SecretStr(secret)
-    lines = len(secret.splitlines())
-    wrong = "is empty" if not lines else "holds several lines; expected the secret alone" if lines > 1 else ""
+    lines = [line for line in secret.splitlines() if line.strip()]
+    values[key] = [*map(SecretStr, lines)] if key in _LISTS else SecretStr(secret)
+    wrong = "" if lines else "is empty"
+    if len(lines) > 1 and key not in _LISTS:
+        wrong = "holds several lines; expected the secret alone"
     return [Problem(where, f"{path}: {wrong}")] if wrong else []
 
 

@@ -110,6 +110,18 @@ def _proxy(value: SecretStr) -> SecretStr:
     return SecretStr(url.rstrip("/"))
 
 
+def _alert_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    try:
+        parts = urlsplit(url)
+        good = not url or (parts.scheme in ("http", "https") and bool(parts.hostname))
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError('expected a URL such as "https://hooks.example.com/…"')
+    return value
+
+
 def _hostname(value: str) -> str:
     # Said in replies, where a space or a line end would begin something else (RFC 5321 §4.1.2).
     if not _HOSTNAME.fullmatch(value):
@@ -177,6 +189,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Url = Annotated[str, AfterValidator(_url)]
+AlertUrl = Annotated[SecretStr, AfterValidator(_alert_url)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]

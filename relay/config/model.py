@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from relay.config.fields import (
+    AlertUrl,
     BaseUrl,
     Count,
     DatabaseUrl,
@@ -234,6 +235,32 @@ class Delivery(Section):
     redirect_all: MailAddresses = Field((), description="who gets every message, in place of its recipients")
 
 
+class Alert(Section):
+    """How trouble reaches a person, beside mail to `delivery.notify`."""
+
+    url: AlertUrl = Field(SecretStr(""), description="JSON is POSTed here")
+    url_file: str = Field("", description="a file that holds it")
+    command: tuple[str, ...] = Field((), description="or run: no shell, 30 s, JSON on its standard input")
+    urls: tuple[SecretStr, ...] = Field((), description="of Apprise, with the extra [alert]")
+    urls_file: str = Field("", description="a file that holds them, one a line")
+    bot_id: str = Field("", description="a LINE WORKS Bot, which works when every grant is dead")
+    channel: str = Field("", description="the talk room's channel ID, for the Bot")
+    service_account: str = Field("", description="of the app, for the Bot")
+    private_key_file: str = Field(
+        "", validate_default=True, description="PEM, of the service account, for the Bot"
+    )
+
+    @field_validator("private_key_file")
+    @classmethod
+    def _check_bot(cls, private_key_file: str, info: ValidationInfo) -> str:
+        values = {key: info.data.get(key, "") for key in ("bot_id", "channel", "service_account")}
+        values["private_key_file"] = private_key_file
+        missing = [key for key, value in values.items() if not value]
+        if 0 < len(missing) < len(values):
+            raise _across(f"a Bot needs {', '.join(values)}; missing: {', '.join(missing)}")
+        return private_key_file
+
+
 class Limits(Section):
     """How much clients may ask of the relay; what is over it is told to come back later."""
 
@@ -325,6 +352,7 @@ class Config(Section):
     user: tuple[User, ...] = ()
     device: tuple[Device, ...] = ()
     delivery: Delivery = Delivery()
+    alert: Alert = Alert()
     limits: Limits = Limits()
     losses: dict[str, Policy] = Field(
         {}, description="what to do about each loss: keep, drop, reject, attach"

@@ -161,7 +161,7 @@ def _tell(path: Path, line: int, column: int, source: str, said: str, *, shown: 
 
 def is_secret(path: KeyPath) -> bool:
     """Whether the value of this key, or one within it, is for nobody's eyes."""
-    return any(step in _SECRETS for step in path)
+    return any(step in _SECRETS for step in path if step not in _SHARED) or path[:1] == ("alert",)
 
 
 def hide_password(text: str) -> str:
@@ -181,7 +181,7 @@ def _find_secrets(model: type[BaseModel]) -> set[str]:
     found = set()
     for name, one in model.model_fields.items():
         kinds = (one.annotation, *get_args(one.annotation))
-        if SecretStr in kinds:
+        if SecretStr in kinds or tuple[SecretStr, ...] in kinds:
             found.add(name)
         for kind in kinds:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -190,3 +190,4 @@ def _find_secrets(model: type[BaseModel]) -> set[str]:
 
 
 _SECRETS = frozenset({"password_hash", *_find_secrets(Config)})
+_SHARED = frozenset({"url", "urls"})  # names of keys elsewhere, too, that hold no secret there

@@ -17,6 +17,7 @@ from relay.config.include import find_files
 from relay.config.model import Account, Config, Delivery
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.operator import control, reach
+from relay.operator.alerts.telling import describe_ways, find_untold
 from relay.operator.concerns import explain_redirection
 from relay.operator.database import check_database
 from relay.operator.findings import Finding, Level
@@ -71,6 +72,7 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
         )
     for account in config.account:
         yield await _account(config, account, held.get(account.name, ""))
+    yield _alerts(config)
 
 
 def find_remedy(error: SpoolError) -> str:
@@ -79,6 +81,17 @@ def find_remedy(error: SpoolError) -> str:
     if isinstance(cause, OSError) and cause.errno in _FORBIDDEN:
         return _NOT_OURS
     return _NO_DIRECTORY if isinstance(cause, NotADirectoryError | FileExistsError) else ""
+
+
+def _alerts(config: Config) -> Finding:
+    if untold := find_untold(config):
+        text = f"if the grant of {', '.join(untold)} dies, nobody is told"
+        remedy = (
+            "set [alert] url, command or a Bot; or delivery.notify, with a fallback or a second account "
+            "to send that mail"
+        )
+        return Finding("alerts", Level.WARNING, text, remedy)
+    return Finding("alerts", Level.OK, f"trouble is told by {describe_ways(config) or 'nobody'}")
 
 
 def _python() -> Finding:

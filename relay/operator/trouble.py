@@ -72,6 +72,10 @@ class Troubles:
         self._current[kind, name] = trouble
         self._tell(trouble)
 
+    def recall(self, kind: TroubleKind, name: str, reason: str) -> None:
+        """Something was wrong before the last start, and is still; nobody is told anew."""
+        self._current.setdefault((kind, name), Trouble(kind, name, reason, self._now()))
+
     def _count(self, kind: TroubleKind) -> int:
         return sum(key[0] is kind for key in self._current)
 

@@ -5,16 +5,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 
+from relay.envelope import Origin
 from relay.host.clock import Clock, SteadyClock
 from relay.operator.concerns import find_visible
 from relay.operator.state import RelayState
 from relay.operator.trouble import Troubles
-from relay.outcome import Trouble, TroubleKind
-from relay.spool import SpoolError
+from relay.outcome import Hold, Trouble, TroubleKind
+from relay.spool import Spool, SpoolError, State
 
 log = structlog.get_logger("watch")
 _EVERY = 10.0  # seconds between looks
 _SHOWN = 3600.0  # seconds for which a clock that was set is told of
+_MOST_RECALLED = 500  # messages that wait for a person since before the start
 _MOST_SOURCES = 20  # over their limit that are told of at once
 _KINDS = (
     TroubleKind.UNVERIFIED,
@@ -31,17 +33,20 @@ class Watch:
     def __init__(
         self,
         read: Callable[[], Awaitable[RelayState]],
+        spool: Spool,
         deferred: Callable[[], Mapping[str, int]],
         troubles: Troubles,
         clock: Clock,
     ) -> None:
         """Args:
         read: gives the relay's state.
+        spool: what waits for a person in it since before the start.
         deferred: gives the sources over their limit, and how many of their messages were deferred.
         troubles: the registry.
         clock: the clocks.
         """
         self._read = read
+        self._spool = spool
         self._deferred = deferred
         self._troubles = troubles
         self._clock = clock
@@ -93,10 +98,20 @@ class Watch:
         if self._jump is not None:
             yield Trouble(TroubleKind.CLOCK, "", self._jump[1], now)
 
+    async def _recall(self) -> None:
+        """Know again which messages wait for a person."""
+        for entry in await self._spool.list((State.HELD,), _MOST_RECALLED):
+            if entry.hold is Hold.OUTCOME and entry.envelope.origin is not Origin.NOTICE:
+                self._troubles.recall(TroubleKind.MESSAGE_HELD, entry.queue_id, entry.reason)
+
     async def watch(self) -> None:
         """Look for ever."""
+        recalled = False
         while True:
             try:
+                if not recalled:
+                    await self._recall()
+                    recalled = True
                 await self.look()
             except SpoolError as error:
                 log.error("the relay's state cannot be read", reason=str(error))

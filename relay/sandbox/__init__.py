@@ -21,6 +21,7 @@ from starlette.types import Scope
 
 from relay.sandbox.answers import Refusal
 from relay.sandbox.api import Api
+from relay.sandbox.bots import Bots
 from relay.sandbox.control import Control
 from relay.sandbox.faults import Fault, Faults
 from relay.sandbox.grants import Grants
@@ -60,15 +61,15 @@ class Sandbox:
         self.control = Control(
             messages=self._kept, faults=self.faults, grants=self.grants, clock=self.clock, counts=self.counts
         )
+        self.bots = Bots(self.settings, self.clock)
         self._way = self._build()
         # The faulty way is the outermost piece; a Starlette application may hold it beside others.
         self.app = Starlette(routes=[Mount("/", app=self._way)])
 
     def _build(self) -> FaultyWay:
-        auth = Auth(self.settings, self.grants, self.faults)
-        app = Starlette(
-            routes=[*self._api.routes(), *auth.routes(), *self.control.routes(), *Inbox(self._kept).routes()]
-        )
+        auth = Auth(self.settings, self.grants, self.faults, self.bots)
+        parts = (self.bots, self._api, auth, self.control, Inbox(self._kept))  # the API takes every path
+        app = Starlette(routes=[route for part in parts for route in part.routes()])
         return FaultyWay(OwnSite(app), self.faults, self._account_of)
 
     def _account_of(self, scope: Scope) -> str:

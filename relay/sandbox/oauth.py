@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from relay.sandbox.answers import AuthError
+from relay.sandbox.bots import Bots
 from relay.sandbox.faults import Faults
 from relay.sandbox.grants import Grants
 from relay.sandbox.pages import page
@@ -28,10 +29,11 @@ _LARGEST_FORM = 64 * 1024  # octets
 class Auth:
     """The routes under /oauth2/v2.0."""
 
-    def __init__(self, settings: Settings, grants: Grants, faults: Faults) -> None:
+    def __init__(self, settings: Settings, grants: Grants, faults: Faults, bots: Bots) -> None:
         self._settings = settings
         self._grants = grants
         self._faults = faults
+        self._bots = bots
 
     def routes(self) -> list[Route]:
         """What is served."""
@@ -119,8 +121,8 @@ class Auth:
                 self._meet_token_death(form.get("refresh_token", ""))
                 return self._grants.refresh(form.get("refresh_token", ""))
             case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-                # Works has it, but a service account cannot send mail (Works API §2).
-                raise AuthError("unauthorized_client", "this app has no service account")
+                # For the Bot: a service account cannot send mail (Works API §2).
+                return self._bots.trade(form.get("assertion", ""), form.get("scope", ""))
             case _:
                 raise AuthError("unsupported_grant_type", "grant_type is not supported")
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -16,6 +16,7 @@ from relay.host.clock import Clock
 from relay.intake import Intake
 from relay.operator import control
 from relay.operator.accepting import Accepting
+from relay.operator.alerts.alerts import Alerts
 from relay.operator.audit import Audit
 from relay.operator.consents import Consents
 from relay.operator.doctor import Desk
@@ -37,6 +38,14 @@ from relay.works.pace.pacing import Pacing
 log = structlog.get_logger("service")
 # Sections that cannot change while the relay runs.
 _FIXED = ("state_dir", "console", "log", "spool")
+
+
+class Watches(NamedTuple):
+    """What looks after the rest for as long as it runs."""
+
+    accepting: Accepting
+    watch: Watch
+    alerts: Alerts
 
 
 class Service:
@@ -67,9 +76,11 @@ class Service:
         self.server = Server(self.current, intake, sockets)
         live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
         self._reader = Reader(self.spool, keeping, clock, live)
-        self._watches = (
+        rates = self.server.guard.rates
+        self.watches = Watches(
             Accepting(self.spool, reports.accepting_changed),
-            Watch(self.read_state, lambda: self.server.guard.rates.deferred, self.troubles, clock),
+            Watch(self.read_state, self.spool, lambda: rates.deferred, self.troubles, clock),
+            Alerts(self.current, self.troubles, clock.wall),
         )
         journal = Audit(config.state_dir)
         self.verbs = Verbs(self.spool, self.standing, intake, self._other_verbs(keeping), journal)
@@ -150,7 +161,7 @@ class Service:
         self._stack.push_async_callback(self._stop_flow)
         if self._listen:
             await self._start_doors()
-        for one in self._watches:
+        for one in self.watches:
             watching = asyncio.create_task(one.watch(), name=type(one).__name__.lower())
             self._stack.callback(watching.cancel)
 

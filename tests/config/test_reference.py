@@ -93,6 +93,7 @@ def test_every_default_is_the_models():
         ("", config, Config()),
         ("works", config.works, Config().works),
         ("delivery", config.delivery, Config().delivery),
+        ("alert", config.alert, Config().alert),
         ("limits", config.limits, Config().limits),
         ("spool", config.spool, Config().spool),
         ("console", config.console, Config().console),

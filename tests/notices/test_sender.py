@@ -107,7 +107,7 @@ async def has_failed(relay, number):
 
 async def test_a_large_original_gives_only_its_fields(tmp_path):
     async with refusing(tmp_path, notice_original="10KB") as relay:
-        await relay.put(subject="Large", body="line\r\n" * 20_000)
+        await relay.put(subject="Large", body="line\r\n" * 40_000)
         notice = await told(relay)
         headers = relay.sandbox.attachment(relay.sandbox.messages[-1].id, 0)
     assert len(notice["attachments"]) == 1
@@ -131,7 +131,7 @@ async def test_without_room_for_a_file_the_notice_comes_without_the_original(tmp
 
     async with refusing(tmp_path) as relay:
         monkeypatch.setattr("relay.notices.sender.submit", submit_without_room)
-        queue_id = await relay.put("a@example.net", subject="Large", body="line\r\n" * 20_000)
+        queue_id = await relay.put("a@example.net", subject="Large", body="line\r\n" * 40_000)
         notice = await told(relay)
         assert (await relay.entry(queue_id)).state is State.FAILED
     assert notice["to"] == "scanner@example.com"
@@ -155,7 +155,7 @@ async def test_an_original_that_cannot_be_opened_keeps_no_notice_back(tmp_path, 
     async with refusing(tmp_path) as relay:
         draft = relay.service.sending.senders._draft
         monkeypatch.setattr(relay.service.sending.senders, "_draft", draft_without_files)
-        queue_id = await relay.put("a@example.net", body="line\r\n" * 20_000)
+        queue_id = await relay.put("a@example.net", body="line\r\n" * 40_000)
         notice = await told(relay)
     assert notice["to"] == "scanner@example.com"
     assert queue_id in notice["body"]

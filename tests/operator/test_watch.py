@@ -26,7 +26,7 @@ from tests.support.whole_relay import whole_relay
 
 
 def look(relay):
-    return relay.service._watches[1].look()
+    return relay.service.watches.watch.look()
 
 
 async def test_a_source_over_its_limit_and_mail_that_waits_for_an_hour(tmp_path):
@@ -94,7 +94,7 @@ async def test_a_clock_that_was_set_is_told_for_an_hour():
 
         return State()
 
-    watch = Watch(read, dict, troubles, clock)
+    watch = Watch(read, None, dict, troubles, clock)
     await watch.look()
     assert troubles.current == []
     hands.set_by = -7200.0

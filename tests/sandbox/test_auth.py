@@ -187,7 +187,7 @@ async def test_tokens_live_as_long_as_they_are_said_to():
         ({"client_secret": "wrong", "grant_type": "refresh_token"}, 401, "invalid_client"),
         ({"client_id": "wrong", "grant_type": "refresh_token"}, 401, "invalid_client"),
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
-        ({"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}, 400, "unauthorized_client"),
+        ({"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}, 400, "invalid_grant"),
         ({"grant_type": "refresh_token", "refresh_token": "x"}, 400, "invalid_grant"),
         ({"grant_type": "authorization_code", "code": "x"}, 400, "invalid_grant"),
     ],

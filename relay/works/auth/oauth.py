@@ -104,6 +104,16 @@ class AuthServer:
         """
         return await self._ask(grant_type="refresh_token", refresh_token=refresh_token)
 
+    async def trade(self, assertion: str, scope: str) -> Tokens:
+        """An access token for a service account's assertion (RFC 7523 §2.1).
+
+        Raises:
+            TokenError: the assertion or the app is refused, or the server cannot be used.
+        """
+        return await self._ask(
+            grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer", assertion=assertion, scope=scope
+        )
+
     async def revoke(self, token: str, kind: str) -> None:
         """Make a token worthless (RFC 7009 §2.1); one that is so already is no error.
 

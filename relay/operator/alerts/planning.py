@@ -1,0 +1,105 @@
+"""What is to be told one way now: a pure function of the troubles and of what was told."""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relay.outcome import Trouble, TroubleKind
+
+# A trouble that passes by itself is told of when it has lasted so long, in seconds.
+_PATIENCE = {TroubleKind.API: 900.0}
+# News rather than states: after a restart nobody finds them again, and they are not over for that.
+_NEWS = frozenset(kind.value for kind in (TroubleKind.DAMAGE, TroubleKind.NOT_TOLD))
+# A trouble that comes and goes, or changes its reason, is told of again at most once in so many seconds.
+QUIET = 300.0
+# After a start everything that still holds is found again within so many seconds.
+SETTLED = 120.0
+Key = tuple[str, str]  # kind and name
+
+
+class Event(StrEnum):
+    """Why something is told."""
+
+    BEGUN = "begun"
+    CHANGED = "changed"  # it is so for another reason
+    AGAIN = "again"  # it lasts
+    OVER = "over"
+    TRIAL = "trial"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was told last of one trouble, one way."""
+
+    at: float  # seconds since the epoch
+    reason: str
+    over: bool = False  # that it is over
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Something to tell."""
+
+    event: Event
+    key: Key
+    trouble: Trouble | None  # None: it ended, and nothing more is known of it
+    at: float  # when, in seconds since the epoch
+
+
+def plan(
+    troubles: Iterable[Trouble],
+    ended: Container[Key],
+    said: Mapping[Key, Said],
+    *,
+    now: float,
+    every: float,
+    settled_at: float,
+    way: str,
+) -> Sequence[Due]:
+    """What is to be told, and when, the first first.
+
+    Args:
+        troubles: what is wrong now.
+        ended: what was wrong and is over, as far as it is remembered.
+        said: what was told this way.
+        now: seconds since the epoch.
+        every: seconds after which a trouble that lasts is told of again; 0: never.
+        settled_at: from then on what is not wrong any more is over; before, it may not have been found yet.
+        way: the way's name: that it does not work itself cannot be told by it.
+    """
+    current = {(one.kind.value, one.name): one for one in troubles}
+    found = [
+        _plan_one(key, one, said.get(key), now, every)
+        for key, one in current.items()
+        if is_told(one) and key != (TroubleKind.ALERT.value, way)
+    ]
+    found += [
+        Due(Event.OVER, key, None, now if key in ended else max(now, settled_at))
+        for key, one in said.items()
+        if not one.over and not _goes_on(key, current) and (key[0] not in _NEWS or key in ended)
+    ]
+    return sorted((one for one in found if one is not None), key=lambda due: due.at)
+
+
+def is_told(trouble: Trouble) -> bool:
+    """Whether anybody is told of it: what passes by itself is not, but for an outage that lasts."""
+    return trouble.person or trouble.kind in _PATIENCE
+
+
+def _goes_on(key: Key, current: Mapping[Key, Trouble]) -> bool:
+    return key in current and is_told(current[key])
+
+
+def _plan_one(key: Key, trouble: Trouble, said: Said | None, now: float, every: float) -> Due | None:
+    if said is None or said.over:
+        quiet = now if said is None else _after(said.at, QUIET, now)
+        begins = trouble.since + _PATIENCE.get(trouble.kind, 0.0)
+        return Due(Event.BEGUN, key, trouble, max(begins, quiet))
+    if said.reason != trouble.reason:
+        return Due(Event.CHANGED, key, trouble, _after(said.at, QUIET, now))
+    return Due(Event.AGAIN, key, trouble, _after(said.at, every, now)) if every else None
+
+
+def _after(at: float, seconds: float, now: float) -> float:
+    """So long after `at`; a time in the future was a wrong clock, and is forgotten."""
+    return at + seconds if at <= now else now
