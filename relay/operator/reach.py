@@ -24,7 +24,8 @@ class Trouble:
 def name_place(url: str) -> str:
     """HOST:PORT of a URL."""
     parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 async def find_trouble(url: str, proxy: Proxy | None) -> Trouble | None:
