@@ -1,6 +1,6 @@
 """`relay check`: what is wrong, and what to do, before a printer finds out."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,6 +8,9 @@ from relay.cli import EX_UNAVAILABLE, Failure, config_option, json_option
 from relay.cli.startup import read_config
 from relay.cli.terminal import echo, print_json
 from relay.config.model import Config
+
+if TYPE_CHECKING:
+    from relay.operator.findings import Finding
 
 _MARKS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "problem": ("red", "PROBLEM")}
 
@@ -22,9 +25,9 @@ _MARKS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "problem": ("
 @config_option
 @json_option
 def command(config_path: str | None, *, trial: bool, as_json: bool) -> None:
-    """Check configuration, state directory, spool, certificates, reachability and grants.
+    """Check configuration, state directory, ports, spool, certificates, reachability and grants.
 
-    Everything that `relay serve` does except listen. Sends no mail; refreshes each grant once, which
+    Everything that `relay serve` does except take mail. Sends none; refreshes each grant once, which
     proves the consent and the client secret. Exits with 0 when mail can be relayed (there may be warnings),
     with 78 when the configuration cannot be used, else with 69.
     """
@@ -38,11 +41,11 @@ def command(config_path: str | None, *, trial: bool, as_json: bool) -> None:
     from relay.config.load import find
     from relay.host import logs
     from relay.operator.check import check
-    from relay.operator.findings import Finding, Level
+    from relay.operator.findings import Level
 
     logs.be_silent()  # what the grants' keeper would log is a finding here
 
-    async def collect() -> list[Finding]:
+    async def collect() -> "list[Finding]":
         found = []
         async for finding in check(config, find(config_path)):
             found.append(finding)
@@ -55,7 +58,7 @@ def command(config_path: str | None, *, trial: bool, as_json: bool) -> None:
     if as_json:
         print_json({"ready": not bad, "findings": [asdict(finding) for finding in findings]})
     else:
-        echo("\nMail cannot be relayed yet." if bad else "\nReady: mail can be relayed.")
+        echo(f"\n{_conclude(findings, [account.name for account in config.account])}")
     if bad:
         raise click.exceptions.Exit(EX_UNAVAILABLE)
 
@@ -78,6 +81,18 @@ def _try_alerts(config: Config, *, as_json: bool) -> None:
             _print({"subject": f"alert {answer.way}", "level": level, "text": answer.text, "remedy": ""})
     if not all(answer.told for answer in answers):
         raise click.exceptions.Exit(EX_UNAVAILABLE)
+
+
+def _conclude(findings: "list[Finding]", accounts: list[str]) -> str:
+    """What works, in a sentence."""
+    problems = [one for one in findings if one.level == "problem"]
+    if not problems:
+        return "Ready: mail can be relayed."
+    broken = {one.account for one in problems}
+    good = [name for name in accounts if name not in broken]
+    if "" in broken or not good:
+        return "Mail cannot be relayed yet."
+    return f"Mail of {', '.join(good)} can be relayed, that of {', '.join(sorted(broken))} not yet."
 
 
 def _print(finding: dict[str, Any]) -> None:

@@ -137,8 +137,10 @@ def command(
             run(_main(options, folder))
     except (ConfigError, GrantError) as error:
         raise Failure(f"{error}; name another --state-dir", EX_CANTCREAT) from None
-    except (ListenError, SpoolError) as error:
-        raise Failure(f"{error}; choose another with --smtp-port or --state-dir", EX_UNAVAILABLE) from None
+    except ListenError as error:
+        raise Failure(f"{error}; --smtp-port names another", EX_UNAVAILABLE) from None
+    except SpoolError as error:
+        raise Failure(f"{error}; --state-dir names another folder", EX_UNAVAILABLE) from None
     except OSError as error:
         if not error.filename and error.errno in UNWRITTEN:
             raise  # what --once prints

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import importlib
 import sys
@@ -14,13 +13,6 @@ import click
 
 from relay.cli import EX_UNAVAILABLE, Failure, config_option
 from relay.cli.startup import load_config, unusable
-
-# Why an address cannot be listened on, and what to do.
-_REMEDIES: dict[int, str] = {
-    errno.EADDRINUSE: "; end the program that has it, or choose another address",
-    errno.EACCES: "; enable relay.socket of systemd, which opens ports below 1024, or choose a higher one",
-    errno.EADDRNOTAVAIL: "; this machine does not have the address",
-}
 
 _CONSOLE_AGAIN = 10.0  # seconds
 
@@ -53,8 +45,7 @@ def command(config_path: str | None) -> None:
     except SpoolError as error:
         raise unusable(config, error) from None
     except ListenError as error:
-        remedy = _REMEDIES.get(getattr(error.__cause__, "errno", 0), "")
-        raise Failure(f"{error}{remedy}", EX_UNAVAILABLE) from None
+        raise Failure(str(error), EX_UNAVAILABLE) from None
     sys.stderr.flush()
 
 

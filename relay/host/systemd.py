@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import re
+import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -11,6 +14,9 @@ from typing import Self
 import structlog
 
 log = structlog.get_logger("systemd")
+# As systemctl(1) shows ListenStream=25: "Listen=[::]:25 (Stream)".
+_LISTENS = re.compile(r"^Listen=.*:(\d+) \(Stream\)$", re.MULTILINE)
+_PATIENCE = 5.0  # seconds
 _FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 
 
@@ -83,6 +89,21 @@ class PassedSockets:
             )
             passed.socket.close()
         self._left = []
+
+
+def find_unit_ports(unit: str = "relay.socket") -> frozenset[int]:
+    """The ports that a socket unit has open for a service, whether it runs or not; empty without systemd."""
+    program = shutil.which("systemctl")
+    if program is None:
+        return frozenset()
+    command = [program, "show", unit, "--property=ActiveState", "--property=Listen"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return frozenset()
+    if "ActiveState=active" not in done.stdout.splitlines():
+        return frozenset()
+    return frozenset(int(port) for port in _LISTENS.findall(done.stdout))
 
 
 def _adopt(descriptor: int, name: str) -> PassedSocket | None:

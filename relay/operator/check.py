@@ -1,4 +1,4 @@
-"""Everything that `relay serve` needs, looked at without listening: what is wrong, and what to do.
+"""Everything that `relay serve` needs, looked at without serving: what is wrong, and what to do.
 
 Each check gives findings; one that cannot be made because an earlier one failed says nothing.
 """
@@ -11,16 +11,20 @@ import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from relay.config.include import find_files
-from relay.config.model import Account, Config, Delivery
+from relay.config.model import Account, Config, Delivery, Listener
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.operator import control, reach
 from relay.operator.alerts.telling import describe_ways, find_untold
+from relay.operator.certificates import Certificates
 from relay.operator.concerns import explain_redirection
 from relay.operator.database import check_database
 from relay.operator.findings import Finding, Level
+from relay.operator.ports import find_port_problems
+from relay.operator.suspicions import find_suspicions
 from relay.smtp.server import ListenError, tls_context
 from relay.spool import SpoolError, SpoolLocked
 from relay.stores import open_grants, open_spool
@@ -40,6 +44,9 @@ _NOT_OURS = "run this as the relay's own user, `chown` the directory to it, or n
 _NO_DIRECTORY = "something else is there: name another state_dir"
 # Hashes can be tried at leisure by whoever reads them.
 _SECRET_KEYS = re.compile(r"^[ \t]*(password_hash|client_secret|password)[ \t]*=", re.MULTILINE)
+_NEW_CERTIFICATE = (
+    "put a new one in its place, which is read without a restart; or: relay certificate --force"
+)
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -50,15 +57,14 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
         config: what `serve` would use.
         path: the file that it was read from, to look who else can read and write it.
     """
-    yield _python()
     files = [] if path is None else [path, *find_files(config.include, path, [])]
-    first = (*_configuration(files), *_state_dir(config), *_listeners(config), *find_console_problems(config))
-    for finding in first:
+    used, held, running = await _spool(config)
+    for finding in (*_configuration(files), *find_suspicions(config, files), *_state_dir(config)):
         yield finding
-    for finding in _copies(config.delivery):
-        yield finding
-    found, held = await _spool(config)
-    for finding in found:
+    unusable = {} if running else {one.subject: one for one in find_port_problems(config)}
+    for finding in (*await _listeners(config), *find_console_problems(config)):
+        yield unusable.get(finding.subject, finding)
+    for finding in (*_copies(config.delivery), *used):
         yield finding
     yield _app(config)
     for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
@@ -71,8 +77,9 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
             "add one to relay.toml",
         )
     for account in config.account:
-        yield await _account(config, account, held.get(account.name, ""))
+        yield replace(await _account(config, account, held.get(account.name, "")), account=account.name)
     yield _alerts(config)
+    yield _python()
 
 
 def find_remedy(error: SpoolError) -> str:
@@ -102,8 +109,9 @@ def _python() -> Finding:
         return Finding(
             "python",
             Level.WARNING,
-            f"{text} lacks fixes in the email library",
-            f"update to {version.major}.{version.minor}.{wanted} or later (or a patched one)",
+            f"{text}: its email library lacks fixes of header injection, which could add fields to a notice",
+            f"install the updates of this system, which mend it without another number; by itself it is "
+            f"mended in {version.major}.{version.minor}.{wanted}",
         )
     return Finding("python", Level.OK, text)
 
@@ -153,24 +161,40 @@ def _state_dir(config: Config) -> Iterator[Finding]:
     yield Finding("state_dir", Level.WARNING if free < _LITTLE_SPACE else Level.OK, text)
 
 
-def _listeners(config: Config) -> Iterator[Finding]:
-    for listener in config.listener:
-        subject = f"listener {listener.address}"
-        try:
-            tls_context(listener)
-        except ListenError as error:
-            remedy = error.remedy or "see certificate_file and private_key_file"
-            yield Finding(subject, Level.PROBLEM, error.problem, remedy)
-            continue
-        text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
-        if listener.tls_profile == "legacy":
-            yield Finding(
-                subject, Level.WARNING, f"{text}; takes TLS 1.0", "keep it for the printers that need it"
-            )
-        elif listener.auth_without_tls and listener.tls == "none":
-            yield Finding(subject, Level.WARNING, f"{text}; passwords cross the network in plain text")
-        else:
-            yield Finding(subject, Level.OK, text)
+async def _listeners(config: Config) -> list[Finding]:
+    expiries = await Certificates().read(one.certificate_file for one in config.listener)
+    return [_listener(one, expiries.get(one.certificate_file)) for one in config.listener]
+
+
+def _listener(listener: Listener, expires: float | None) -> Finding:
+    """What a listener offers, and what is wrong with that.
+
+    Args:
+        listener: which.
+        expires: when its certificate does, seconds since the epoch; None: it has none that can be read.
+    """
+    subject = f"listener {listener.address}"
+    try:
+        tls_context(listener)
+    except ListenError as error:
+        remedy = error.remedy or "see certificate_file and private_key_file"
+        return Finding(subject, Level.PROBLEM, error.problem, remedy)
+    text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
+    if listener.tls != "none" and expires is not None:
+        days = int((expires - time.time()) / _DAY)
+        if expires <= time.time():
+            text = f"its certificate {listener.certificate_file} has expired: clients that look at it go away"
+            return Finding(subject, Level.PROBLEM, text, _NEW_CERTIFICATE)
+        text += f"; its certificate is good for {days} days"
+        if days <= _WARN_DAYS:
+            return Finding(subject, Level.WARNING, text, _NEW_CERTIFICATE)
+    if listener.tls_profile == "legacy":
+        return Finding(
+            subject, Level.WARNING, f"{text}; takes TLS 1.0", "keep it for the printers that need it"
+        )
+    if listener.auth_without_tls and listener.tls == "none":
+        return Finding(subject, Level.WARNING, f"{text}; passwords cross the network in plain text")
+    return Finding(subject, Level.OK, text)
 
 
 def _copies(delivery: Delivery) -> Iterator[Finding]:
@@ -209,20 +233,20 @@ def find_console_problems(config: Config) -> Iterator[Finding]:
         yield Finding(subject, Level.OK, f"https, {len(config.console_user)} users")
 
 
-async def _spool(config: Config) -> tuple[list[Finding], dict[str, str]]:
-    """What the spool is like; and the accounts that the running relay holds, with its reasons."""
+async def _spool(config: Config) -> tuple[list[Finding], dict[str, str], bool]:
+    """What the spool is like; which accounts the running relay holds, and why; whether one runs."""
     embedded = config.spool.url == "sqlite"
     try:
         answer = await control.call(
             config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1
         )
     except control.NotRunning:
-        return [await _own_spool(config)] if embedded else await check_database(config), {}
+        return [await _own_spool(config)] if embedded else await check_database(config), {}, False
     except control.Refused as error:
-        return [Finding("spool", Level.PROBLEM, str(error))], {}
+        return [Finding("spool", Level.PROBLEM, str(error))], {}, True
     used = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
     found = [used] if embedded else await check_database(config)
-    return found, answer["held_accounts"]
+    return found, answer["held_accounts"], True
 
 
 async def _own_spool(config: Config) -> Finding:
@@ -312,7 +336,10 @@ async def _try_grant(config: Config, account: Account, grants: Keeping) -> tuple
 
 
 def _age(subject: str, account: Account, grant: Grant, login: str) -> Finding:
-    days = int((grant.refresh_expires_at - time.time()) / _DAY)
+    left = grant.refresh_expires_at - time.time()
+    days = int(left / _DAY)
+    if left <= 0:
+        return Finding(subject, Level.PROBLEM, "its grant is dead: its time is over", login)
     if not grant.is_verified:
         return Finding(subject, Level.WARNING, "may send", explain_unverified(account.name, account.address))
     text = f"may send as {account.address}"

@@ -20,3 +20,4 @@ class Finding:
     level: Level
     text: str
     remedy: str = ""
+    account: str = ""  # whose mail it is about; "": everybody's

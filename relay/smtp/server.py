@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import resource
 import socket
 import ssl
@@ -34,6 +35,14 @@ _SWEEPS_PER_LOOK_AT_CERTIFICATES = 10
 _GRACE, _LAST_GRACE, _GRACE_FOR_KEEPING = 4.0, 2.0, 2.0
 # Content that has not gone on for so long need not be waited for: its client is told 421, and comes again.
 _STALL, _LOOK = 1.5, 0.1
+
+
+# Why an address cannot be listened on, and what to do.
+_REMEDIES: dict[int, str] = {
+    errno.EADDRINUSE: "end the program that has it, or choose another address",
+    errno.EACCES: "have systemd open ports below 1024 (sudo relay install), or choose a higher one",
+    errno.EADDRNOTAVAIL: "this machine does not have the address; 0.0.0.0 stands for every one that it has",
+}
 
 
 class ListenError(Exception):
@@ -123,7 +132,7 @@ class Server:
             recorder=self.recorder,
             learning=self.learning,
         )
-        sock = self._sockets.claim(*split_address(listener.address)) or bind(listener)
+        sock = self._sockets.claim(*split_address(listener.address)) or bind(listener.address)
         self._listening[key] = Listening(door, sock)
         log.info("listening", address=listener.address, tls=listener.tls, auth=listener.auth)
         if listener.tls_profile == "legacy" and listener.tls != "none":
@@ -259,13 +268,13 @@ def _certificate(listener: Listener) -> Certificate | None:
         raise ListenError(listener.address, error.problem, error.remedy) from error
 
 
-def bind(listener: Listener) -> socket.socket:
-    """A socket that listens on the listener's address.
+def bind(where: str) -> socket.socket:
+    """A socket that listens on ADDRESS:PORT.
 
     Raises:
         ListenError: it cannot be had.
     """
-    host, port = split_address(listener.address)
+    host, port = split_address(where)
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = infos[0]
@@ -282,5 +291,6 @@ def bind(listener: Listener) -> socket.socket:
             sock.close()
             raise
     except OSError as error:
-        raise ListenError(listener.address, f"cannot listen: {error.strerror or error}") from error
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        raise ListenError(where, f"cannot listen: {error.strerror or error}", remedy) from error
     return sock

@@ -24,7 +24,6 @@ _CALL = re.compile(
 )
 # Sentences of an earlier release, by which its rows are known.
 DATA = {"relay/spool/sqlite/schema.py"}
-NOT_YET = {"check --alert"}  # told of by a trouble that nothing reports before alerts are there
 _DOCUMENT = re.compile(r"\bREADME\b|\bdocs/\w+|[A-Z]+\.md\b")
 
 
@@ -102,11 +101,7 @@ def test_there_are_many():
 
 def test_every_command_that_a_text_prints_can_be_called():
     """`relay login` without its account, an option of an earlier release, a verb of another group."""
-    wrong = [
-        (path, call)
-        for path, call in CALLS
-        if path not in DATA and call not in NOT_YET and not resolves(call.split())
-    ]
+    wrong = [(path, call) for path, call in CALLS if path not in DATA and not resolves(call.split())]
     assert wrong == []
 
 
@@ -149,4 +144,4 @@ def test_the_remedy_of_every_trouble_is_one(kind):
     for cause in Cause:
         trouble = Trouble(kind, "scanner", "why", 0.0, person=True, cause=cause)
         for call in _CALL.findall(find_remedy(trouble)):
-            assert call in NOT_YET or parses(call.split()), call
+            assert parses(call.split()), call
