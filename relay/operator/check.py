@@ -43,7 +43,9 @@ _WARN_DAYS = 30
 _NOT_OURS = "run this as the relay's own user, `chown` the directory to it, or name another state_dir"
 _NO_DIRECTORY = "something else is there: name another state_dir"
 # Hashes can be tried at leisure by whoever reads them.
-_SECRET_KEYS = re.compile(r"^[ \t]*(password_hash|client_secret|password)[ \t]*=", re.MULTILINE)
+_SECRET_KEYS = re.compile(
+    r"^[ \t]*(password_hash|client_secret|password|proxy)[ \t]*=(?!.*://[^@\n]*$)", re.MULTILINE
+)
 _NEW_CERTIFICATE = (
     "put a new one in its place, which is read without a restart; or: relay certificate --force"
 )
@@ -282,10 +284,10 @@ def _app(config: Config) -> Finding:
             f"works.{missing} is missing",
             "copy it from the app's page in the Works Developer Console: relay help start",
         )
-    path = Path(works.client_secret_file)
-    # A secret in the environment goes before the file, which then may be missing.
-    if path.is_file() and path.stat().st_mode & 0o077:
-        return Finding("app", Level.WARNING, f"{path} can be read by other users", f"chmod 600 {path}")
+    for path in map(Path, (works.client_secret_file, works.proxy_file)):
+        # A secret in the environment goes before the file, which then may be missing.
+        if path.is_file() and path.stat().st_mode & 0o077:
+            return Finding("app", Level.WARNING, f"{path} can be read by other users", f"chmod 600 {path}")
     return Finding("app", Level.OK, f"client_id {works.client_id}, secret present")
 
 

@@ -116,6 +116,19 @@ def test_hashes_and_secrets_that_others_can_read(tmp_path, mode, found):
         assert HASH not in one["text"]
 
 
+@pytest.mark.parametrize(("login", "warns"), [("", False), ("relay:s3cret-proxy@", True)])
+def test_a_proxys_password_that_others_can_read(tmp_path, login, warns):
+    """Without a login its URL is no secret."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "relay.toml").write_text(
+        f'state_dir = "{tmp_path}/state"\n[works]\napi_url = "{CLOSED}"\nauth_url = "{CLOSED}"\n'
+        f'proxy = "http://{login}127.0.0.1:9"\n'
+    )
+    (tmp_path / "relay.toml").chmod(0o644)
+    said = [one["text"] for one in findings(tmp_path / "relay.toml") if one["subject"] == "configuration"]
+    assert [text.endswith("and holds proxy") for text in said] == [True] * warns
+
+
 async def test_tls_is_looked_at_as_sending_does(tmp_path):
     """With SSL_CERT_FILE the check trusted what sending does not: "ok", and no mail went."""
     pair = certificate.make(["localhost"], 2)

@@ -17,6 +17,7 @@ from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.files import GrantFiles
 from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
+from relay.works.http.post import PostError, post_json
 from relay.works.http.proxy import Proxy
 from tests.support.proxy import ESTABLISHED, LOGIN_WANTED, ProxyPeer, make_tls, pipe
 from tests.support.relay import relaying, until
@@ -132,6 +133,15 @@ async def look(folder, works, reason, sentence):
         assert entry.state is State.DELAYED
         assert (await relay.service.spool.counts())[State.FAILED] == 0
         assert relay.sandbox.messages == []
+
+
+async def test_an_alert_goes_through_the_proxy_and_names_nothing_of_it():
+    async with ProxyPeer(LOGIN_WANTED).running() as proxy:
+        secret = SecretStr(f"http://{IN_URL}127.0.0.1:{proxy.port}")
+        with pytest.raises(PostError) as caught:
+            await post_json("https://hooks.example/t0ken", {}, secret)
+    assert proxy.requests[0].startswith(b"CONNECT hooks.example:443 ")
+    assert str(caught.value) == "no answer (ProxyError)"
 
 
 async def test_a_proxy_that_wants_a_login_where_none_is_given():
