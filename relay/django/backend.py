@@ -8,6 +8,7 @@ import copy
 import smtplib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -28,6 +29,7 @@ OPTIONS = {
 _RESULTS = {"relay_id", "relay_verdict"}
 # The relay may wait ten seconds for Works' answer. Without a limit a silent host stops a worker for ever.
 _TIMEOUT = 60.0  # seconds
+_NO_OPTIONS = "it takes no options from here: set options_by_field = true for this site in relay.toml"
 _FIRST_ACCEPTED, _BEYOND_ACCEPTED = 200, 300
 
 
@@ -35,6 +37,7 @@ class _Connection(smtplib.SMTP):
     """An SMTP session that sends to all recipients or to nobody, and knows its last message's verdict."""
 
     outcome: tuple[Verdict, str] = (Verdict.NOT_TAKEN, "")  # the verdict and the queue id
+    has_options = False  # the message's
     content_sent = False
 
     @override
@@ -58,6 +61,8 @@ class _Connection(smtplib.SMTP):
     def sendmail(self, *arguments: Any, **more: Any) -> dict[str, tuple[int, bytes]]:
         self.content_sent = False
         try:
+            if self.has_options and not self.takes_options:
+                raise smtplib.SMTPNotSupportedError(_NO_OPTIONS)
             return super().sendmail(*arguments, **more)
         except OSError as error:
             # What a server said is certain; a reply that did not come is not.
@@ -66,6 +71,12 @@ class _Connection(smtplib.SMTP):
             )
             self.outcome = failure.verdict, failure.queue_id
             raise failure from error
+
+    @cached_property
+    def takes_options(self) -> bool:
+        """Whether the relay obeys options in fields of a message; it may depend on who has logged in."""
+        self.ehlo()
+        return self.has_extn("x-works-options")
 
     def is_alive(self) -> bool:
         """Whether the other end still answers."""
@@ -129,19 +140,22 @@ class EmailBackend(smtp.EmailBackend):
     def _send(self, email_message: EmailMessage) -> bool:
         self.connection.outcome = Verdict.NOT_TAKEN, ""
         try:
-            sent: bool = super()._send(self._add_options(email_message))
+            fields = read_options(vars(email_message), self.fail_on_loss)
+            self.connection.has_options = bool(fields)
+            sent: bool = super()._send(_add_fields(email_message, fields))
         finally:
             # Also where an error is to pass silently.
             email_message.relay_verdict, email_message.relay_id = self.connection.outcome
         return sent
 
-    def _add_options(self, message: EmailMessage) -> EmailMessage:
-        """The message as it is sent; the caller's own stays as it is."""
-        fields = read_options(vars(message), self.fail_on_loss)
-        if fields:
-            message = copy.copy(message)
-            message.extra_headers = {**message.extra_headers, **fields}
+
+def _add_fields(message: EmailMessage, fields: Mapping[str, str]) -> EmailMessage:
+    """The message as it is sent; the caller's own stays as it is."""
+    if not fields:
         return message
+    message = copy.copy(message)
+    message.extra_headers = {**message.extra_headers, **fields}
+    return message
 
 
 def read_options(attributes: Mapping[str, Any], fail_on_loss: Sequence[str] = ()) -> dict[str, str]:

@@ -11,7 +11,7 @@ _TAKEN = re.compile(r"(?P<verdict>relayed|queued|held)\b.*\bid=(?P<queue_id>\w+)
 _QUEUE_ID = re.compile(r"\bid=(\w+)\)?$")
 _NO_ANSWER = "4.4.1"  # RFC 3463 §3.5: no answer from host
 _BROKEN = "4.4.2"  # bad connection
-_NOT_SUPPORTED = "5.7.4"  # §3.8: security features not supported
+_NOT_SUPPORTED = "5.3.3"  # §3.4: system not capable of selected features
 _PERMANENT = 500  # reply codes from here on, RFC 5321 §4.2.1
 
 

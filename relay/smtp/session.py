@@ -236,6 +236,9 @@ class Session(Conversation):
             lines.append("STARTTLS")
         if self.may_login:
             lines.append(f"AUTH {' '.join(MECHANISMS)}")
+        if self.rules.options_by_field:
+            # A program can know that its options count, before it sends what must not go without them.
+            lines.append("X-WORKS-OPTIONS")
         return tuple(lines)
 
     async def _start_tls(self, argument: str) -> None:

@@ -113,6 +113,17 @@ async def test_what_a_package_calls_when_it_is_installed(whole, link):
     assert whole.sandbox.messages == []
 
 
+async def test_mailq_shows_the_queue(whole, link, tmp_path):
+    """What `relay queue list` says, beside the running relay."""
+    config = tmp_path / "relay.toml"
+    config.write_text(
+        f'state_dir = "{whole.service.config.state_dir}"\n[works]\nclient_id = "x"\nclient_secret = "y"\n'
+        '[[account]]\nname = "scanner"\naddress = "scanner@example.com"\ndefault = true\n'
+    )
+    code, output = await run(surroundings(whole, RELAY_CONFIG=config), link("mailq"))
+    assert (code, output.strip()) == (0, "the queue is empty")
+
+
 async def test_an_address_in_utf_8(whole):
     """It was a failure of Python's codec, and temporary, so that cron tried it for ever."""
     code, output = await sendmail(whole, "-i", "山田@example.com")

@@ -118,6 +118,16 @@ def test_a_loss_that_the_site_does_not_want(outbox):
     assert len(outbox) == 1
 
 
+def test_a_relay_that_would_not_obey_options():
+    """It would drop them, and send what was to be refused, confidential or sent to each alone."""
+    message = EmailMessage("x", "x", "scanner@example.com", ["a@example.com"])
+    message.relay_security_level = "Confidential"
+    with at(fake_server(b"250 fake\r\n", b"221 bye\r\n")), pytest.raises(RelayError) as caught:
+        message.send()
+    assert (caught.value.status, message.relay_verdict) == ("5.3.3", Verdict.REFUSED)
+    assert "options_by_field" in caught.value.reason
+
+
 def test_a_refusal_of_works(outbox):
     outbox.add_fault("400")
     message = EmailMessage("x", "x", "scanner@example.com", ["a@example.com"])

@@ -52,7 +52,7 @@ def test_a_refused_recipient_is_named():
         (smtplib.SMTPSenderRefused(421, b"bye", "a@b.c"), False, Verdict.NOT_TAKEN, "4.0.0"),
         (smtplib.SMTPDataError(-1, b"rubbish"), True, Verdict.NOT_TAKEN, "4.0.0"),
         (smtplib.SMTPAuthenticationError(535, b"no"), False, Verdict.REFUSED, "5.0.0"),
-        (smtplib.SMTPNotSupportedError("no STARTTLS"), False, Verdict.REFUSED, "5.7.4"),
+        (smtplib.SMTPNotSupportedError("no STARTTLS"), False, Verdict.REFUSED, "5.3.3"),
         (ConnectionRefusedError(111, "Connection refused"), False, Verdict.NOT_TAKEN, "4.4.1"),
         (smtplib.SMTPServerDisconnected("closed"), False, Verdict.NOT_TAKEN, "4.4.1"),
         # Only here it may have been taken: nobody heard the reply.

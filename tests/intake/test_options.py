@@ -1,5 +1,8 @@
 """X-Works fields at the door: where they count, and what a wrong value hears."""
 
+import asyncio
+import smtplib
+
 import pytest
 
 from relay.host.passwords import hash_password
@@ -32,6 +35,25 @@ async def test_one_level_that_allows_them_is_enough(tmp_path, level):
         (sent,) = [relay.sandbox.request(one.id) for one in relay.sandbox.messages]
     assert sent["isSaveTracking"] is bool(level)
     assert sent.get("securityLevel", "") == ("Confidential" if level else "")
+
+
+async def test_a_program_can_ask_whether_they_count(tmp_path):
+    """The keyword stands in EHLO's reply where they do: here for a user alone, after the login."""
+    tables = {
+        "user": [{"name": "erp", "password_hash": HASH, "options_by_field": True}],
+        "listener": [{"address": "127.0.0.1:0", "auth": "optional", "auth_without_tls": True}],
+    }
+
+    def ask(address):
+        with smtplib.SMTP(*address, timeout=30) as client:
+            offered = []
+            for step in (client.ehlo, lambda: client.login("erp", PASSWORD), client.ehlo):
+                step()
+                offered.append(client.has_extn("x-works-options"))
+            return offered
+
+    async with relaying(tmp_path / "state", **tables) as relay:
+        assert await asyncio.to_thread(ask, relay.service.server.addresses[0]) == [False, False, True]
 
 
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "in a file"])
