@@ -85,6 +85,7 @@ def _print(state: _Tree) -> None:
         ("disk", _disk(state["disk"])),
         ("requests", _requests(state["requests"])),
         ("accounts", map(_account, state["accounts"])),
+        ("copies", [f"unseen, of every message: {', '.join(state['archive'])}"] * bool(state["archive"])),
         ("listeners", map(_listener, state["listeners"])),
     ):
         for number, line in enumerate(lines):

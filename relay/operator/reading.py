@@ -119,6 +119,8 @@ class Reader:
             accounts=accounts,
             listeners=listeners,
             concerns=concerns,
+            # Where everything is redirected the archive gets nothing.
+            archive=() if config.delivery.redirect_all else config.delivery.always_bcc,
         )
 
     async def _queue(self, held: Mapping[str, Outcome]) -> Queue:

@@ -174,6 +174,7 @@ class RelayState:
     accounts: tuple[Account, ...]
     listeners: tuple[Listener, ...]
     concerns: tuple[Concern, ...]  # the worst first
+    archive: tuple[str, ...] = ()  # who gets an unseen copy of every message
 
 
 def as_json(value: Any) -> Any:

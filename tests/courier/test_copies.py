@@ -3,9 +3,13 @@
 import asyncio
 import json
 import sys
+from urllib.request import urlopen
 
 import pytest
 
+from relay.console.app import build as build_console
+from relay.console.server import serving
+from relay.console.service import ServiceStatus
 from relay.operator.trouble import Health
 from relay.outcome import TroubleKind
 from relay.spool import State
@@ -31,6 +35,15 @@ async def test_the_archive_gets_a_hidden_copy(tmp_path):
         assert (sent["to"], sent["bcc"]) == ("a@example.net", ARCHIVE)
         assert ARCHIVE not in sent["body"]
         assert (await relay.entry(queue_id)).relayed == {"a@example.net", ARCHIVE}
+
+
+async def test_the_copies_are_no_secret_from_the_operator(tmp_path):
+    async with relaying(tmp_path / "state", delivery={"always_bcc": [ARCHIVE]}) as relay:
+        assert (await relay.service.read_state()).archive == (ARCHIVE,)
+        app = build_console(ServiceStatus(relay.service), relay.service.config)
+        async with serving(app) as console:
+            page = await asyncio.to_thread(lambda: urlopen(console.url).read().decode())
+    assert f"An unseen copy of every message goes to {ARCHIVE}." in page
 
 
 async def test_hidden_recipients_and_the_archive_do_not_see_each_other(tmp_path):
