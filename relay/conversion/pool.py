@@ -12,7 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 
 import structlog
@@ -24,6 +24,8 @@ from relay.mail import Conversion, Mail, Unconvertible
 from relay.message import Converted, convert, make_requests
 from relay.message.text import budget
 from relay.message.text.effort import costs_little
+
+Aside = Callable[[], AbstractAsyncContextManager[None]]
 
 log = structlog.get_logger("converter")
 # A scan takes some 20 ms, twenty of them half a second; who has waited for so long waits for a message
@@ -162,8 +164,20 @@ class Converter:
             await (await starting).end()
             raise
 
-    async def convert(self, content: Content, recipients: Sequence[str], conversion: Conversion) -> Converted:
+    async def convert(
+        self,
+        content: Content,
+        recipients: Sequence[str],
+        conversion: Conversion,
+        aside: Aside = nullcontext,
+    ) -> Converted:
         """What the message becomes.
+
+        Args:
+            content: the message.
+            recipients: of the envelope, who are still to be served.
+            conversion: how.
+            aside: entered while a process is waited for, which may take long.
 
         Raises:
             Unconvertible: it cannot be sent.
@@ -173,7 +187,8 @@ class Converter:
         if content.data is not None and costs_little(content.data):
             with contextlib.suppress(budget.TooDearError), budget.bounded(strict=True):
                 return convert(content.data, recipients, conversion)
-        mail = await self._make_mail(content, Asked(content.size, recipients), conversion)
+        async with aside():
+            mail = await self._make_mail(content, Asked(content.size, recipients), conversion)
         if len(mail.body) > _LARGE or len(mail.attachments) > _MANY:
             return await asyncio.to_thread(make_requests, mail, recipients, conversion)
         return make_requests(mail, recipients, conversion)

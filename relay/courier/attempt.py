@@ -5,13 +5,15 @@ done; the 202 as soon as its status line is there. What was cut off in between i
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from relay.config.model import Account, Config, Delivery
 from relay.config.rules import Rules, find_rules
-from relay.conversion.pool import Converter
+from relay.conversion.pool import Aside, Converter
 from relay.courier.copies import address, settle_recipients
 from relay.courier.judgement import DAY_IS_FULL, AccountHold, Judgement, Tried
+from relay.courier.slots import Place
 from relay.envelope import Origin
 from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request
@@ -42,6 +44,7 @@ class Share:
 
     claim: Claim
     slot: Slot
+    place: Place
     probe: AccountHold | None = None  # of which trouble of its account it tries whether it is over
 
 
@@ -54,6 +57,7 @@ class Attempt:
     claim: Claim
     account: Account
     probe: bool = False  # it tries whether a trouble of its account is over
+    aside: Aside = nullcontext  # entered while a process converts the message
     outcomes: list[Outcome] = field(default_factory=list)  # what its requests' ends mean
     settlement: Settlement | None = None  # None: nothing has ended yet
     losses: tuple[Loss, ...] = ()
@@ -116,7 +120,7 @@ class Attempt:
         )
         delivery = self.config.delivery
         paths, how = address(delivery, self.recipients, how, self._find_archive(delivery))
-        converted = await self.tools.converter.convert(content, paths, how)
+        converted = await self.tools.converter.convert(content, paths, how, self.aside)
         return settle_recipients(delivery, converted, self.recipients)
 
     def _find_archive(self, delivery: Delivery) -> list[str]:

@@ -17,7 +17,7 @@ from relay.courier.forecast import Forecast
 from relay.courier.judgement import AccountHold, Now, Tried, rules, settle_fault
 from relay.courier.probes import Probes
 from relay.courier.settling import SPOOL_PATIENCE, Settling
-from relay.courier.slots import Slots
+from relay.courier.slots import Place, Slots
 from relay.courier.standing import Standing
 from relay.courier.unconfigured import Unconfigured
 from relay.courier.verdicts import Verdicts
@@ -54,7 +54,7 @@ class Courier:
         self._settling = settling
         self._clock = clock
         self.verdicts = Verdicts(tools.spool)
-        self._slots = Slots(current)
+        self._slots = Slots(current, self.wake)
         self._forecast = Forecast(standing, tools.pacing, self._slots.most)
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -190,11 +190,11 @@ class Courier:
             entry = share.claim.entry
             task = asyncio.create_task(self._attempt(share), name=f"attempt {entry.queue_id}")
             self._tasks.add(task)
-            task.add_done_callback(lambda done, account=entry.account: self._done(done, account))  # type: ignore[misc]
+            task.add_done_callback(lambda done, place=share.place: self._done(done, place))  # type: ignore[misc]
 
-    def _done(self, task: asyncio.Task[None], account: str) -> None:
+    def _done(self, task: asyncio.Task[None], place: Place) -> None:
         self._tasks.discard(task)
-        self._slots.give_back(account)
+        place.give_back()
         self.wake()
         if not task.cancelled() and task.exception() is not None:
             log.error("attempt failed inside", exc_info=task.exception())
@@ -203,7 +203,7 @@ class Courier:
         """The next claim and its share of the budget; a place is taken for it."""
         while True:
             await self._slots.acquire()
-            found: Share | None = None
+            found = None
             try:
                 self._wake.clear()
                 waits = {account.name: self._wait(account.name) for account in self._current.config.account}
@@ -214,7 +214,6 @@ class Courier:
                 if found is None:
                     self._slots.release()
             if found is not None:
-                self._slots.take(found.claim.entry.account)
                 return found
             if claim is None:
                 for name in ready:
@@ -230,7 +229,7 @@ class Courier:
             return None
         self._forecast.backlog.take(account, claim.entry.envelope.line)
         # Here, not when the attempt runs: the next claim must find it taken.
-        return Share(claim, slot, self._standing.take(account))
+        return Share(claim, slot, self._slots.take(account), self._standing.take(account))
 
     def _wait(self, account: str) -> float:
         if self._slots.is_full(account):
@@ -261,7 +260,8 @@ class Courier:
                 self._give_back(share)
                 await self._tools.spool.abandon(claim)
                 return
-            attempt = Attempt(self._tools, config, claim, account, probe=share.probe is not None)
+            probe = share.probe is not None
+            attempt = Attempt(self._tools, config, claim, account, probe=probe, aside=share.place.lent)
             began, queue_id = self._clock.steady(), claim.entry.queue_id
             try:
                 await attempt.run(share.slot, lambda: self.verdicts.dismiss_message(queue_id))

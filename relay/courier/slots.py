@@ -1,23 +1,67 @@
 """Attempts that may be under way at once, in all and of each account.
 
-An account whose calls hang must not take all of them: each other account can have one at any time.
+An account whose calls hang must not take all of them: each other account can have one at any time. And a
+message that waits for the converting process lends its place to others: some take long there, and who sends
+such messages would have all places while nothing is sent.
 """
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from relay.config.current import Current
+
+# Messages that have lent their places; each is held in memory.
+_MOST_LENT = 64
+
+
+class Place:
+    """The place of one attempt; given back once, whatever becomes of the attempt."""
+
+    def __init__(self, slots: "Slots", account: str) -> None:
+        self._slots = slots
+        self._account = account
+        self._is_held = True
+
+    def give_back(self) -> None:
+        """The attempt is over."""
+        if self._is_held:
+            self._is_held = False
+            self._slots.give_back(self._account)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Let another attempt have the place within, and wait for one afterwards; not after an exception."""
+        if self._slots.lent >= _MOST_LENT:
+            yield
+            return
+        self._slots.lent += 1
+        self.give_back()
+        try:
+            yield
+            await self._slots.take_again(self._account)
+            self._is_held = True
+        finally:
+            self._slots.lent -= 1
 
 
 class Slots:
     """The places for attempts."""
 
-    def __init__(self, current: Current) -> None:
+    def __init__(self, current: Current, freed: Callable[[], None]) -> None:
+        """Args:
+        current: the configuration.
+        freed: called when a place is free again.
+        """
         self._current = current
+        self._freed = freed
         # The configuration's limit of the start: [works] concurrency needs a restart.
         self._most = current.config.works.concurrency
         self._all = asyncio.Semaphore(self._most)
         self._of_account: Counter[str] = Counter()
+        self._change = asyncio.Event()  # set when an account has one less
+        self.lent = 0
 
     async def acquire(self) -> None:
         """Wait for a place, whose account is not known yet."""
@@ -33,9 +77,21 @@ class Slots:
         # With very many accounts one of them may still have half.
         return self._of_account[account] >= max(self._most - others, self._most // 2, 1)
 
-    def take(self, account: str) -> None:
-        """The place is this account's."""
+    def take(self, account: str) -> Place:
+        """The place that was acquired is this account's."""
         self._of_account[account] += 1
+        return Place(self, account)
+
+    async def take_again(self, account: str) -> None:
+        """Wait for a place that this account may have."""
+        while True:
+            await self._all.acquire()
+            if not self.is_full(account):
+                self._of_account[account] += 1
+                return
+            self._all.release()
+            self._change.clear()
+            await self._change.wait()
 
     def give_back(self, account: str) -> None:
         """An attempt of this account is over."""
@@ -43,6 +99,8 @@ class Slots:
         if not self._of_account[account]:
             del self._of_account[account]
         self._all.release()
+        self._change.set()
+        self._freed()
 
     @property
     def most(self) -> int:

@@ -16,6 +16,8 @@ import sys
 import time
 from types import SimpleNamespace
 
+from pydantic import SecretStr
+
 from relay.console.server import serving
 from relay.envelope import Content
 from relay.outcome import Action
@@ -76,7 +78,10 @@ async def run(messages, accounts):
     with contextlib.closing(sandbox):
         async with serving(sandbox.app) as server:
             works = SimpleNamespace(
-                api_url=f"http://127.0.0.1:{server.port}/v1.0", connect_timeout=5.0, read_timeout=30.0
+                proxy=SecretStr(""),
+                api_url=f"http://127.0.0.1:{server.port}/v1.0",
+                connect_timeout=5.0,
+                read_timeout=30.0,
             )
             client = Client(works, Tokens(sandbox, names))
             limits = SimpleNamespace(

@@ -1,0 +1,113 @@
+"""A message that waits for the converting process keeps nobody from being sent."""
+
+import asyncio
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from relay.courier.slots import Slots
+from relay.spool import State
+from tests.support.converter import all_children
+from tests.support.relay import relaying, until
+
+PATIENCE = 30.0  # seconds
+# Nothing that the event loop converts itself: a form that nobody knows the cost of before it is read.
+DEAR = (
+    b"From: scanner@example.com\r\nTo: a@example.net\r\nSubject: dear\r\n"
+    b"Content-Type: application/ms-tnef\r\nContent-Transfer-Encoding: base64\r\n\r\neJ8+IgAA\r\n"
+)
+
+
+def slots(concurrency, *accounts):
+    config = SimpleNamespace(works=SimpleNamespace(concurrency=concurrency), account=accounts)
+    return Slots(SimpleNamespace(config=config), lambda: None)
+
+
+async def take(some, account):
+    async with asyncio.timeout(PATIENCE):
+        await some.acquire()
+    return some.take(account)
+
+
+async def test_a_process_that_takes_long_holds_no_place(tmp_path):
+    """Twenty senders of the worst messages had all places, and nothing was sent until one was converted."""
+    before = set(all_children())
+    async with relaying(tmp_path / "state", works={"concurrency": 1}, delivery={"wait": "0s"}) as relay:
+        relay.service.courier.warm_up()
+        (child,) = await until(lambda: set(all_children()) - before)
+        os.kill(child, signal.SIGSTOP)
+        try:
+            dear = await relay.put(content=DEAR)
+            await until(lambda: relay.service.courier.under_way)
+            others = [await relay.put(subject=f"other {number}") for number in range(3)]
+            for other in others:
+                await relay.reach(other, State.RELAYED)
+            assert (await relay.entry(dear)).state is State.QUEUED
+        finally:
+            os.kill(child, signal.SIGCONT)
+        await relay.reach(dear, State.RELAYED)
+
+
+async def test_a_place_is_waited_for_before_the_message_is_sent():
+    some = slots(1, "a", "b")
+    place = await take(some, "a")
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    async def convert():
+        async with place.lent():
+            entered.set()
+            await go.wait()
+
+    converting = asyncio.create_task(convert())
+    await entered.wait()
+    other = await take(some, "b")
+    go.set()
+    await asyncio.sleep(0)
+    assert not converting.done()
+    other.give_back()
+    await asyncio.wait_for(converting, PATIENCE)
+    assert some.is_full("a")
+    place.give_back()
+    place.give_back()  # once is enough
+    assert not some.is_full("a")
+    (await take(some, "b")).give_back()
+
+
+async def test_an_account_that_has_its_share_gets_no_place_back_beyond_it():
+    """Its calls hang: what was converted meanwhile must not take the others' places."""
+    some = slots(3, "a", "b", "c")
+    place = await take(some, "a")
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    async def convert():
+        async with place.lent():
+            entered.set()
+            await go.wait()
+
+    converting = asyncio.create_task(convert())
+    await entered.wait()
+    hanging = await take(some, "a")
+    go.set()
+    for other in ("b", "c"):
+        (await take(some, other)).give_back()
+    assert not converting.done()
+    hanging.give_back()
+    await asyncio.wait_for(converting, PATIENCE)
+
+
+@pytest.mark.parametrize("end", [ValueError, asyncio.CancelledError])
+async def test_what_ends_within_has_no_place_and_gives_none_back(end):
+    some = slots(1, "a")
+    place = await take(some, "a")
+    with pytest.raises(end):
+        async with place.lent():
+            raise end
+    place.give_back()
+    held = await take(some, "a")
+    assert some.lent == 0
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await some.acquire()
+    held.give_back()
