@@ -33,6 +33,10 @@ class ContentWriter:
     _begun: int = 0  # octets that are on their way to the disk
     _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
+    def keep_in_file(self) -> None:
+        """Have all of it in a file, however small it is: memory is short."""
+        self.threshold = 0
+
     def write(self, block: bytes | bytearray | memoryview) -> None:
         """Add a block.
 

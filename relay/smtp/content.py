@@ -27,7 +27,7 @@ async def take_data(session: Conversation, transaction: Transaction) -> Reply:
         Rejected: it is not taken.
         Overrun: there is no end in sight.
     """
-    receiver = await transaction.begin(session.stream, session.pace, session.spender)
+    receiver = await transaction.begin(session.stream, session.pace, session.client.spender)
     await session.say(reply.START_DATA, now=True)
     await receiver.read_data()
     return await _hand_over(session, transaction, receiver)
@@ -62,7 +62,9 @@ async def take_chunk(
 async def _open(session: Conversation, transaction: Transaction | None) -> Receiver:
     if transaction is None:
         raise Rejected(reply.NO_TRANSACTION)
-    return transaction.receiver or await transaction.begin(session.stream, session.pace, session.spender)
+    return transaction.receiver or await transaction.begin(
+        session.stream, session.pace, session.client.spender
+    )
 
 
 async def _hand_over(session: Conversation, transaction: Transaction, receiver: Receiver) -> Reply:
@@ -70,7 +72,7 @@ async def _hand_over(session: Conversation, transaction: Transaction, receiver: 
         content = await receiver.finish()
         with session.pace.working():
             try:
-                held = Hold.DEVICE if session.is_learned else Hold.NONE
+                held = Hold.DEVICE if session.client.is_learned else Hold.NONE
                 submission = Submission(_make_envelope(session, transaction), content, held)
                 await policy.check_originators(transaction.rules, content)
                 await _look_up(session, transaction)
@@ -86,7 +88,9 @@ async def _hand_over(session: Conversation, transaction: Transaction, receiver: 
         session.record.took(content.size, accepted=answer.accepted)
         if held and answer.accepted:
             door = session.door
-            door.learning.held(door.listener, session.peer, session.helo, transaction.reverse_path)
+            door.learning.held(
+                door.listener, session.client.peer, session.client.helo, transaction.reverse_path
+            )
         return answer
     finally:
         await session.abandon()
@@ -94,13 +98,13 @@ async def _hand_over(session: Conversation, transaction: Transaction, receiver: 
 
 def _make_envelope(session: Conversation, transaction: Transaction) -> Envelope:
     """What is known of the transaction and its session."""
-    user, tls, listener = session.user, session.ssl_object(), session.door.listener
+    user, tls, listener = session.client.user, session.ssl_object(), session.door.listener
     return Envelope(
         reverse_path=transaction.reverse_path,
         forward_paths=tuple(transaction.forward_paths),
         arrival_date=datetime.now(UTC),
-        client_address=session.peer,
-        helo=session.helo,
+        client_address=session.client.peer,
+        helo=session.client.helo,
         user=user.name if user else None,
         listener=listener.address,
         tls=f"{tls.version()} {tls.cipher()[0]}" if tls else "",

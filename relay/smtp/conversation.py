@@ -13,14 +13,10 @@ from aiosmtpd.smtp import SMTP
 from typing_extensions import override
 
 from relay import metrics, reply
-from relay.config.model import User
-from relay.config.rules import Rules, find_device
-from relay.devices.learning import Standing
 from relay.devices.recorder import Trouble
 from relay.reply import Reply
-from relay.smtp import policy
+from relay.smtp.client import Client
 from relay.smtp.context import Door
-from relay.smtp.limits import name_source
 from relay.smtp.stream import LineTooLong, Stream
 from relay.smtp.timeouts import Pace
 from relay.smtp.tls import name_reason
@@ -66,18 +62,10 @@ class Conversation(SMTP):
         self.loop = loop
         self.door = door
         self.id = secrets.token_hex(4)
-        self.peer = peer
-        self.source = name_source(peer)
+        self.client = Client(door, peer)
         self.record = door.recorder.open(peer, door.listener.address, self.id)
-        self.standing = door.learning.judge(door.config, door.listener, peer)
-        self.helo = ""
-        self.user: User | None = None  # by AUTH, or by a client certificate
-        self.has_logged_in = False
-        self.authorities = ""  # the client_ca_file by which its certificate was verified
-        self.secure = False
         self.pace = Pace(door.guard.limits.idle, since=loop.time())
         self.stream = Stream(loop, door.guard.budget.hold)
-        self.failed_logins = 0
         self.transaction: Transaction | None = None
 
     # What the transport says.
@@ -103,7 +91,7 @@ class Conversation(SMTP):
         """The client sends no more; it may still be listening, except over TLS."""
         self.stream.feed_end(EOFError())
         self.loop.call_soon(self.door.intake.hung_up, self.id)
-        return not self.secure
+        return not self.client.secure
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone; what it has handed over is settled all the same."""
@@ -147,43 +135,11 @@ class Conversation(SMTP):
 
     def note(self, event: str, **facts: object) -> None:
         """Log what the client did, within what a second may have of that."""
-        self.door.guard.notes.write(event, client=self.peer, session=self.id, **facts)
-
-    # Who the client is, and what it may.
+        self.door.guard.notes.write(event, client=self.client.peer, session=self.id, **facts)
 
     def ssl_object(self) -> Any:
         """The TLS of the connection; None without."""
         return self.stream.transport.get_extra_info("ssl_object") if self.stream.transport else None
-
-    @property
-    def rules(self) -> Rules:
-        """Whose rules hold for the client, by the configuration of this moment."""
-        listener = self.door.listener
-        return Rules(self.user, find_device(self.door.config, listener.address, self.peer), listener)
-
-    @property
-    def needs_tls(self) -> bool:
-        """Whether nothing is taken from the client before it starts TLS."""
-        return not self.secure and self.rules.require_tls
-
-    @property
-    def may_login(self) -> bool:
-        """Whether AUTH is offered now."""
-        listener = self.door.listener
-        if listener.auth == "off" or self.needs_tls:
-            return False
-        return self.secure or listener.auth_without_tls
-
-    @property
-    def is_learned(self) -> bool:
-        """Whether what this client sends is held until an operator adopts it."""
-        known = self.user is not None and policy.may_connect(self.door.listener, self.peer)
-        return self.standing is Standing.LEARNED and not known
-
-    @property
-    def spender(self) -> str:
-        """Whose messages an hour are counted: the user's, else the source's."""
-        return self.user.name if self.user else self.source
 
     # The mail transaction.
 

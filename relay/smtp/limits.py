@@ -112,6 +112,10 @@ class Budget:
         """Count memory that was taken, or with a negative number given back."""
         self.memory += octets
 
+    def arrive(self, octets: int) -> None:
+        """Count content that arrives, or with a negative number content that is kept or refused."""
+        self.content += octets
+
     @property
     def memory_is_short(self) -> bool:
         """Whether half of the memory is taken: content should go to files at once."""
@@ -130,6 +134,29 @@ class Budget:
                 return False
             await asyncio.sleep(_LOOK_AGAIN)
         return True
+
+
+class Holding:
+    """What one message takes of the budget, until it is kept or refused."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._octets = 0
+        self._in_memory = 0
+
+    def take(self, octets: int, *, in_memory: bool) -> None:
+        """Count so many more."""
+        self._octets += octets
+        self._budget.arrive(octets)
+        if in_memory:
+            self._in_memory += octets
+            self._budget.hold(octets)
+
+    def release(self) -> None:
+        """Give all of it back."""
+        self._budget.arrive(-self._octets)
+        self._budget.hold(-self._in_memory)
+        self._octets = self._in_memory = 0
 
 
 class Rates:

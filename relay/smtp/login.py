@@ -24,13 +24,15 @@ async def log_in(session: Conversation, argument: str) -> Reply:
     Raises:
         Rejected: the dialogue went wrong.
     """
-    if session.has_logged_in:  # a certificate alone is no login: AUTH was offered, and some devices do both
+    if (
+        session.client.has_logged_in
+    ):  # a certificate alone is no login: AUTH was offered, and some devices do both
         return reply.ALREADY_LOGGED_IN
     if session.door.listener.auth == "off":
         return reply.NO_AUTH
     if session.is_in_transaction:
         return reply.BAD_SEQUENCE  # RFC 4954 §4
-    if not session.may_login:
+    if not session.client.may_login:
         return reply.AUTH_NEEDS_OTHER_PORT if session.door.listener.tls == "none" else reply.AUTH_NEEDS_TLS
     name, password = await credentials(argument, lambda text: session.ask(base64.b64encode(text)))
     with session.pace.working():
@@ -38,7 +40,7 @@ async def log_in(session: Conversation, argument: str) -> Reply:
 
 
 async def _judge(session: Conversation, name: str, password: str) -> Reply:
-    logins, address = session.door.guard.logins, session.source
+    logins, address = session.door.guard.logins, session.client.source
     attempt = await logins.begin(address, name)
     if attempt is None:
         _note(session, name, "too many failures")
@@ -52,16 +54,16 @@ async def _judge(session: Conversation, name: str, password: str) -> Reply:
         if user is not None:
             attempt.succeed()
     if user is not None:
-        session.user, session.has_logged_in = user, True
+        session.client.log_in(user)
         session.record.logged_in(user.name)
         metrics.LOGINS.labels("accepted").inc()
-        log.info("logged in", client=session.peer, session=session.id, user=user.name)
+        log.info("logged in", client=session.client.peer, session=session.id, user=user.name)
         return reply.LOGGED_IN
     known = any(user.name == name for user in session.door.config.user)
     _note(session, name, "wrong password" if known else "no such user")
-    session.failed_logins += 1
+    session.client.fail_login()
     await asyncio.sleep(logins.wait(address, name))
-    return reply.TOO_MANY_LOGINS if session.failed_logins >= _MOST_FAILURES else reply.LOGIN_REFUSED
+    return reply.TOO_MANY_LOGINS if session.client.failed_logins >= _MOST_FAILURES else reply.LOGIN_REFUSED
 
 
 def _note(session: Conversation, name: str, reason: str) -> None:
@@ -69,5 +71,5 @@ def _note(session: Conversation, name: str, reason: str) -> None:
     shown = name_to_show(session.door.config, name)
     session.record.note(Trouble.LOGIN_FAILED, shown)
     session.door.guard.notes.write(
-        "login refused", client=session.peer, session=session.id, user=shown, reason=reason
+        "login refused", client=session.client.peer, session=session.id, user=shown, reason=reason
     )

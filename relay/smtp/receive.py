@@ -1,30 +1,21 @@
-"""Content on its way in: limits as the octets come, the disk off the event loop.
+"""Content on its way in: its end, and limits as the octets come.
 
-While one piece is written and hashed in a thread, the next one arrives; a session holds two pieces at
-most. What does not fit is thrown away as it comes, so that the client hears why at the end.
+What does not fit is thrown away as it comes, so that the client hears why at the end.
 """
 
 import asyncio
 import re
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-
-import structlog
 
 from relay import reply
 from relay.envelope import Content
 from relay.host.content import ContentWriter
-from relay.host.safeio import DISK_FULL
 from relay.reply import Rejected, Reply
 from relay.smtp.data import ChunkDecoder, DataDecoder
-from relay.smtp.limits import Budget
+from relay.smtp.limits import Budget, Holding
+from relay.smtp.sink import Sink
 from relay.smtp.stream import Stream
 from relay.smtp.timeouts import Pace
 
-log = structlog.get_logger("smtp")
-_DISK = ThreadPoolExecutor(4, thread_name_prefix="content")
-# So much is gathered for one trip to the disk.
-_PIECE = 512 * 1024
 # The ends that some devices give to their data; they are none (RFC 5321 §4.1.1.4).
 _BARE_ENDS = (b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n")
 
@@ -71,23 +62,17 @@ class Receiver:
 
     def __init__(self, stream: Stream, writer: ContentWriter, limit: int, pace: Pace, budget: Budget) -> None:
         self._stream = stream
-        self._writer = writer
         self._limit = limit
         self._pace = pace
-        self._budget = budget
         self._loop = asyncio.get_running_loop()
         self._chunks = ChunkDecoder()
+        self._sink = Sink(writer)
+        self._holding = Holding(budget)
         self._refusal: Reply | None = None
         self._arrived = 0  # octets of content
-        self._kept = 0  # of them counted in the budget
-        self._held = 0  # of these in memory
-        self._pending: list[bytes] = []
-        self._pending_octets = 0
-        self._writing: asyncio.Future[None] | None = None
         self._tail = b""
-        self._finished = False
         if budget.memory_is_short:
-            writer.threshold = 0
+            writer.keep_in_file()
 
     @property
     def arrived(self) -> int:
@@ -143,52 +128,19 @@ class Receiver:
             if self._arrived > 2 * self._limit:
                 raise Overrun
             self.refuse(reply.TOO_LARGE)
-        if self._refusal is not None:
-            return
-        self._kept += len(content)
-        self._budget.content += len(content)
-        if self._writing is None and self._writer.size + len(content) <= self._writer.threshold:
-            self._held += len(content)
-            self._budget.hold(len(content))
-            self._write([content])
-            return
-        self._pending.append(content)
-        self._pending_octets += len(content)
-        if self._writing is None or self._writing.done():
-            await self._flush()
-        elif self._pending_octets >= _PIECE:
-            await self._settle()
-            await self._flush()
-
-    async def _flush(self) -> None:
-        await self._settle()
-        if self._pending and self._refusal is None:
-            pieces, self._pending, self._pending_octets = self._pending, [], 0
-            self._writing = self._loop.run_in_executor(_DISK, self._write, pieces)
-
-    async def _settle(self) -> None:
-        if self._writing is not None:
-            await asyncio.shield(self._writing)
-
-    def _write(self, pieces: list[bytes]) -> None:
-        try:
-            for piece in pieces:
-                self._writer.write(piece)
-        except OSError as error:
-            log.error("content cannot be written", reason=error.strerror)
-            self._refusal = reply.SPOOL_FULL if error.errno in DISK_FULL else reply.SPOOL_UNAVAILABLE
-            self._writer.discard()  # now: the client may take its time to the end
+        if self.refusal is None:
+            self._holding.take(len(content), in_memory=self._sink.keeps_in_memory(len(content)))
+            await self._sink.put(content)
 
     @property
     def refusal(self) -> Reply | None:
         """Why it is not taken, as far as that is known."""
-        return self._refusal
+        return self._refusal or self._sink.failure
 
     def refuse(self, refusal: Reply) -> None:
         """Take no more of it; the first reason is the one that is said."""
-        self._refusal = self._refusal or refusal
-        self._pending.clear()
-        self._pending_octets = 0
+        self._refusal = self.refusal or refusal
+        self._sink.drop()
 
     async def finish(self) -> Content:
         """The content, whole.
@@ -196,35 +148,17 @@ class Receiver:
         Raises:
             Rejected: it was refused on the way, or cannot be kept.
         """
-        await self._flush()
-        await self._settle()
-        if self._refusal is not None:
-            raise Rejected(self._refusal)
-        try:
-            content = self._writer.finish()
-        except OSError as error:
-            log.error("content cannot be written", reason=error.strerror)
-            raise Rejected(reply.SPOOL_UNAVAILABLE) from None
-        self._finished = True
-        return content
+        await self._sink.drain()
+        if self.refusal is not None:
+            raise Rejected(self.refusal)
+        return self._sink.finish()
 
     def release(self) -> None:
         """The message is kept or refused: it counts no longer."""
-        self._budget.content -= self._kept
-        self._budget.hold(-self._held)
-        self._kept = self._held = 0
+        self._holding.release()
 
     async def discard(self) -> None:
         """Throw away what was written; harmless after `finish`."""
         self._pace.end_content(self._loop.time())
         self.release()
-        if self._finished:
-            return
-        self.refuse(reply.SPOOL_UNAVAILABLE)  # heard by nobody
-        if self._writing is not None:
-            await asyncio.gather(self._writing, return_exceptions=True)
-        if self._writer.size > self._writer.threshold:
-            with suppress(RuntimeError):  # no thread is to be had
-                await self._loop.run_in_executor(_DISK, self._writer.discard)
-                return
-        self._writer.discard()
+        await self._sink.discard()

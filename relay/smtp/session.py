@@ -18,24 +18,20 @@ from relay.smtp import login
 from relay.smtp.acknowledgement import Hearing
 from relay.smtp.auth import MECHANISMS
 from relay.smtp.closing import hang_up, linger, take_leave
+from relay.smtp.conduct import Conduct
 from relay.smtp.content import take_chunk, take_data
 from relay.smtp.context import Door
 from relay.smtp.conversation import LONGEST_COMMAND, Close, Conversation, Cut, Flooded, Stopping, TimedOut
 from relay.smtp.handshake import start_tls
 from relay.smtp.peek import LONGEST_HELLO
 from relay.smtp.receive import Overrun, read_chunk_size
-from relay.smtp.rights import may_go_on
 from relay.smtp.stream import LineTooLong
-from relay.smtp.tls import explain, find_user, looks_like_tls
+from relay.smtp.tls import explain, looks_like_tls
 from relay.smtp.transaction import Transaction
 
 log = structlog.get_logger("smtp")
-_LONGEST_HELO = 255
 # Commands that a session may have done before others are looked at.
 _AT_A_TURN = 20
-# Commands without a step forward that cost nothing; each further one counts as an error.
-_MOST_IDLE_COMMANDS = 100
-_IDLE_COMMANDS = frozenset({"HELO", "EHLO", "NOOP", "RSET", "VRFY", "HELP"})
 # RFC 5321 and others know them, the relay does not do them.
 _NOT_IMPLEMENTED = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BURL", "XCLIENT"})
 # A browser, or a page that makes one speak to this port (ALPACA).
@@ -47,8 +43,7 @@ class Session(Conversation):
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, peer: str) -> None:
         super().__init__(door, loop, peer)
-        self._errors = 0
-        self._idle_commands = 0
+        self._conduct = Conduct()
         self._stopping = False
 
     # The session's life.
@@ -143,7 +138,7 @@ class Session(Conversation):
         if self._stopping:
             raise Stopping
         try:
-            if not self.secure and await self._starts_tls():
+            if not self.client.secure and await self._starts_tls():
                 self.note(
                     "TLS on a plain port",
                     listener=self.door.listener.address,
@@ -161,7 +156,7 @@ class Session(Conversation):
     async def _starts_tls(self) -> bool:
         if not self.stream.pending:
             await self.stream.more()
-        return not self._idle_commands and not self.helo and looks_like_tls(self.stream.peek(3))
+        return not self._conduct.idle and not self.client.helo and looks_like_tls(self.stream.peek(3))
 
     async def _command(self, line: str) -> None:
         verb, argument = split_command(line)
@@ -184,7 +179,7 @@ class Session(Conversation):
         if heard:
             self.door.intake.replied(self.id)
         if answer.accepted and not self.is_in_transaction:
-            self._idle_commands = self._errors = 0  # a message: it has business here
+            self._conduct.begin_anew()
             if not heard:
                 self.record.hung_up("reply")  # the event loop may hear of it only later
 
@@ -192,17 +187,12 @@ class Session(Conversation):
         """Count errors and idle chatter, and note a step forward."""
         if answer.code == 421:  # noqa: PLR2004 - RFC 5321 §3.8: the channel closes
             raise Cut
-        # Recipients over the limit are counted by the transaction; whoever goes on asking for what cannot be
-        # had now gets no further by it.
-        idle = verb in _IDLE_COMMANDS or (answer.code // 100 == 4 and verb != "RCPT")  # noqa: PLR2004
-        self._idle_commands += idle
-        wrong = answer.code >= 500 or (idle and self._idle_commands > _MOST_IDLE_COMMANDS)  # noqa: PLR2004
-        self._errors += wrong
-        if self._errors > self.door.guard.limits.errors:
+        forward = self._conduct.weigh(verb, answer)
+        if self._conduct.errors > self.door.guard.limits.errors:
             self.note("session cut off", reason="too many errors")
             await self.say(reply.TOO_MANY_ERRORS)
             raise Cut
-        if not (idle or wrong):
+        if forward:
             self.pace.step(self.loop.time())
 
     async def _obey(self, verb: str, argument: str) -> Reply | None:
@@ -223,7 +213,7 @@ class Session(Conversation):
 
     async def _hello(self, argument: str) -> Reply:
         await self.abandon()
-        self.helo = "".join(c for c in argument if c.isprintable())[:_LONGEST_HELO]
+        self.client.greet(argument)
         return Reply(250, "", self.door.config.hostname)
 
     async def _extended_hello(self, argument: str) -> Reply:
@@ -232,18 +222,18 @@ class Session(Conversation):
     def _extensions(self) -> tuple[str, ...]:
         lines = ["PIPELINING", f"SIZE {self.door.limit}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
         lines += ["CHUNKING", f"LIMITS RCPTMAX={self.door.guard.limits.recipients}"]
-        if self.door.listener.tls == "starttls" and not self.secure:
+        if self.door.listener.tls == "starttls" and not self.client.secure:
             lines.append("STARTTLS")
-        if self.may_login:
+        if self.client.may_login:
             lines.append(f"AUTH {' '.join(MECHANISMS)}")
-        if self.rules.options_by_field:
+        if self.client.rules.options_by_field:
             # A program can know that its options count, before it sends what must not go without them.
             lines.append("X-WORKS-OPTIONS")
         return tuple(lines)
 
     async def _start_tls(self, argument: str) -> None:
         context, transport = self.door.context, self.stream.transport
-        if self.secure:
+        if self.client.secure:
             raise Rejected(reply.TLS_ACTIVE)
         if context is None or self.door.listener.tls != "starttls" or transport is None:
             raise Rejected(reply.NO_TLS)
@@ -262,18 +252,14 @@ class Session(Conversation):
             self.note("TLS handshake failed", listener=self.door.listener.address, reason=explain(error))
             raise Close from None
         self.transport = self.stream.transport
-        self.helo, self.user, self.has_logged_in = "", None, False
         self._identify()
 
     def _identify(self) -> None:
         tls = self.ssl_object()
-        self.secure = tls is not None
+        self.client.identify(tls)
         self.pace.step(self.loop.time())
         if tls is not None:
             self.record.secured(tls.version(), tls.cipher()[0])
-        authorities = self.door.listener.client_ca_file
-        if tls is not None and authorities:
-            self.user, self.authorities = find_user(self.door.config, tls.getpeercert()), authorities
 
     async def _auth(self, argument: str) -> Reply:
         return await login.log_in(self, argument)
@@ -283,15 +269,19 @@ class Session(Conversation):
     async def _mail(self, argument: str) -> Reply:
         if self.transaction is not None:
             return reply.NESTED_MAIL
-        if not may_go_on(self):
+        if not self.client.may_go_on():
             return reply.CONNECT_AGAIN
-        if self.needs_tls:
+        if self.client.needs_tls:
             return reply.TLS_REQUIRED
-        if self.door.listener.auth == "required" and self.user is None and self.standing.needs_login:
-            return reply.LOGIN_REQUIRED if self.may_login else reply.TLS_REQUIRED
-        if self.is_learned and not self.door.learning.may_hold(self.door.listener, self.peer):
+        if (
+            self.door.listener.auth == "required"
+            and self.client.user is None
+            and self.client.standing.needs_login
+        ):
+            return reply.LOGIN_REQUIRED if self.client.may_login else reply.TLS_REQUIRED
+        if self.client.is_learned and not self.door.learning.may_hold(self.door.listener, self.client.peer):
             return reply.DEVICE_WAITS
-        self.transaction = Transaction.open(self.door, self.rules, argument)
+        self.transaction = Transaction.open(self.door, self.client.rules, argument)
         return reply.SENDER_OK
 
     async def _rcpt(self, argument: str) -> Reply:
@@ -315,10 +305,8 @@ class Session(Conversation):
         if chunk is None:
             return await self._cut_unreadable_chunk()
         size, last = chunk
-        if not (size or last):
-            self._idle_commands += 1
-            if self._idle_commands > _MOST_IDLE_COMMANDS:
-                return reply.TOO_MANY_ERRORS
+        if not (size or last) and self._conduct.chatter():
+            return reply.TOO_MANY_ERRORS
         return await take_chunk(self, self.transaction, size, last=last)
 
     async def _cut_unreadable_chunk(self) -> NoReturn:
