@@ -36,7 +36,8 @@ def subjects(one):
 
 async def test_a_restored_backup_where_refresh_tokens_rotate(tmp_path):
     """What waited at the backup is not sent again; the dead grant bounces nothing; a consent mends it."""
-    async with relay(tmp_path, replace(NO_LIMITS, rotation=True)) as one:
+    delivery = {"retry": ["1h*"]}  # what waits is tried again when the test says so
+    async with relay(tmp_path, replace(NO_LIMITS, rotation=True), delivery=delivery) as one:
         one.sandbox.add_fault("503", times=0)
         assert "queued" in await send(one, "waits at the backup")
         await one.service.stop()
