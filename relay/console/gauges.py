@@ -1,17 +1,22 @@
 """States as Prometheus gauges, read from the relay's state when somebody asks."""
 
+import platform
 from collections.abc import Iterable
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from relay.operator.state import Account, RelayState
+from relay.operator.state import Account, GrantHealth, Listener, Queue, RelayState
+from relay.operator.trouble import Health
+from relay.outcome import TroubleKind
 
 _DAY = 86400
+# Of these nobody has to consent again in so many days, but now.
+_GONE = (GrantHealth.DEAD, GrantHealth.MISSING, GrantHealth.UNREADABLE)
 
 
 def read_gauges(state: RelayState) -> CollectorRegistry:
-    """A registry with the queue and the grants as they are now."""
+    """A registry with the relay as it is now."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Gauges(state))
     return registry
@@ -22,32 +27,96 @@ class _Gauges(Collector):
         self._state = state
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        state, waiting = self._state, self._state.queue
-        if waiting is not None:
-            queue = GaugeMetricFamily(
-                "relay_queue_messages", "Messages in the spool, by state", labels=["state"]
-            )
-            for name, count in waiting.states.items():
-                queue.add_metric([name.value], count)
-            yield queue
-            age = 0.0 if waiting.oldest is None else max(0.0, state.now - waiting.oldest)
-            yield GaugeMetricFamily(
-                "relay_queue_oldest_seconds", "Age of the oldest message that still waits", value=age
-            )
-        yield from self._accounts(account for account in state.accounts if account.address)
+        state = self._state
+        yield from _whole(state)
+        if state.queue is not None:
+            yield from _queue(state.queue, state.now)
+        yield from _accounts([account for account in state.accounts if account.address], state.now)
+        yield from _certificates(state.listeners, state.now)
 
-    def _accounts(self, accounts: Iterable[Account]) -> Iterable[GaugeMetricFamily]:
-        held = GaugeMetricFamily(
-            "relay_account_held", "1 when an account's mail waits for a person", labels=["account"]
+
+def _whole(state: RelayState) -> Iterable[GaugeMetricFamily]:
+    build = GaugeMetricFamily(
+        "relay_build_info", "1, with what is running in its labels", labels=["version", "python"]
+    )
+    build.add_metric([state.version, platform.python_version()], 1)
+    yield build
+    yield GaugeMetricFamily(
+        "relay_start_time_seconds",
+        "When the relay was started, in seconds since the epoch",
+        state.started or 0,
+    )
+    health = GaugeMetricFamily(
+        "relay_health", "1 for how the relay is, 0 for what it is not", labels=["health"]
+    )
+    for one in Health:
+        health.add_metric([one.value], state.health is one)
+    yield health
+    troubles = GaugeMetricFamily(
+        "relay_troubles", "What is wrong now, as relay status shows it, by kind", labels=["kind"]
+    )
+    kinds = [concern.kind for concern in state.concerns]
+    for kind in TroubleKind:
+        troubles.add_metric([kind.value], kinds.count(kind.value))
+    yield troubles
+    yield GaugeMetricFamily(
+        "relay_works_down", "1 while Works is down and nothing is sent", state.outage is not None
+    )
+    if state.disk is not None:
+        yield GaugeMetricFamily(
+            "relay_keep_free_octets",
+            "With less free on the spool's disk new mail is refused",
+            state.disk.keep_free,
         )
-        left = GaugeMetricFamily(
-            "relay_grant_days_left",
-            "Days until an account must consent again; 0 without a grant",
-            labels=["account"],
+    if state.requests is not None:
+        yield GaugeMetricFamily("relay_requests_used", "Requests of this minute", state.requests.used)
+        yield GaugeMetricFamily(
+            "relay_requests_limit", "Requests that a minute may have; 0: no limit", state.requests.limit
         )
-        for account in accounts:
-            held.add_metric([account.name], 1 if account.hold and account.hold.person else 0)
-            dies = account.grant.dies_at
-            left.add_metric([account.name], 0 if dies is None else max(0.0, dies - self._state.now) / _DAY)
-        yield held
-        yield left
+
+
+def _queue(queue: Queue, now: float) -> Iterable[GaugeMetricFamily]:
+    states = GaugeMetricFamily("relay_queue_messages", "Messages in the spool, by state", labels=["state"])
+    for state, count in queue.states.items():
+        states.add_metric([state.value], count)
+    yield states
+    age = 0.0 if queue.oldest is None else max(0.0, now - queue.oldest)
+    yield GaugeMetricFamily("relay_queue_oldest_seconds", "Age of the oldest message that still waits", age)
+
+
+def _accounts(accounts: Iterable[Account], now: float) -> Iterable[GaugeMetricFamily]:
+    held = GaugeMetricFamily(
+        "relay_account_held", "1 when an account's mail waits for a person", labels=["account"]
+    )
+    left = GaugeMetricFamily(
+        "relay_grant_days_left",
+        "Days until an account must consent again; 0 with a dead grant or none",
+        labels=["account"],
+    )
+    used = GaugeMetricFamily(
+        "relay_recipients_used", "Recipients of an account in 24 hours", labels=["account"]
+    )
+    limit = GaugeMetricFamily(
+        "relay_recipients_limit", "Recipients that 24 hours may have; 0: no limit", labels=["account"]
+    )
+    for account in accounts:
+        held.add_metric([account.name], 1 if account.hold and account.hold.person else 0)
+        dies = None if account.grant.health in _GONE else account.grant.dies_at
+        left.add_metric([account.name], 0 if dies is None else max(0.0, dies - now) / _DAY)
+        if account.day is not None:
+            used.add_metric([account.name], account.day.used)
+            limit.add_metric([account.name], account.day.limit)
+    return held, left, used, limit
+
+
+def _certificates(listeners: Iterable[Listener], now: float) -> Iterable[GaugeMetricFamily]:
+    left = GaugeMetricFamily(
+        "relay_certificate_days_left",
+        "Days until a listener's certificate expires, below 0 when it has; -1 when it cannot be read",
+        labels=["listener"],
+    )
+    for one in listeners:
+        if one.certificate_file:
+            expires = one.certificate_expires
+            left.add_metric([one.address], -1 if expires is None else (expires - now) / _DAY)
+    yield left

@@ -7,6 +7,7 @@ tokens, subjects and contents are never given to a logger; foreign libraries spe
 import contextlib
 import json
 import logging
+import os
 import sys
 from typing import Any, TextIO, cast
 
@@ -25,6 +26,8 @@ if _HIDE:
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # They log commands, addresses and DATA lines below warning.
 _FOREIGN = ("mail.log", "mail.debug", "httpx", "httpx2", "httpcore", "httpcore2", "uvicorn", "asyncio")
+# How the journal is told a line's priority (sd-daemon(3)), so that `journalctl -p warning -u relay` has them.
+_PRIORITIES = {"critical": "<2>", "error": "<3>", "warning": "<4>", "info": "<6>", "debug": "<7>"}
 # Made once: json.dumps makes an encoder for each line that is not plain ASCII.
 _JSON = json.JSONEncoder(ensure_ascii=False, default=repr)
 
@@ -49,14 +52,17 @@ class _Unfailing:
 
 def set_up(log: Log) -> None:
     """Send structlog's and the foreign libraries' lines to standard error."""
+    render: structlog.typing.Processor = _render
     people = log.format == "console" or (log.format == "auto" and sys.stderr.isatty())
+    if people:
+        render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _drop_nothing,
             structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if people else _render,
+            _with_priority(render) if _goes_to_the_journal(sys.stderr) else render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log.level]),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
@@ -69,6 +75,23 @@ def set_up(log: Log) -> None:
 def be_silent() -> None:
     """For a command that says itself all that there is to say."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def _goes_to_the_journal(stream: TextIO) -> bool:
+    """Whether systemd's journal reads this stream: $JOURNAL_STREAM names it (systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _with_priority(render: structlog.typing.Processor) -> structlog.typing.Processor:
+    def prefixed(logger: Any, name: str, event: structlog.typing.EventDict) -> str:
+        priority = _PRIORITIES.get(event.get("level", ""), "")
+        return priority + str(render(logger, name, event))
+
+    return prefixed
 
 
 def _render(_: Any, __: str, event: structlog.typing.EventDict) -> str:
