@@ -5,7 +5,7 @@
 In each place of a message (`tests/support/hostile.py`) a unit of a few fragments is repeated and mutated;
 what costs more is kept. Prints the worst of each place: milliseconds, how it grows when the message is four
 times as large (more than 4 is more than linear), its size and the unit. With --inline only such messages are
-tried as the event loop converts itself. `tests/conversion/test_effort.py` holds the worst of all.
+tried as the event loop converts itself. `tests/message/text/test_effort.py` holds the worst of all.
 """
 
 import argparse
