@@ -145,12 +145,12 @@ def _send(wish: _Wish, where: tuple[str, int], aliases: Path) -> None:
         wish.recipients += [address.addr_spec for address in destinations(content)]
     if not wish.recipients:
         raise Failure("no recipient was named; use -t to read them from the message", EX_USAGE)
-    own = wish.reverse_path
-    if own is None or (own and "@" not in own):
-        own = f"{own or getpass.getuser()}@{socket.getfqdn()}"
+    given = wish.reverse_path
+    own = given if given and "@" in given else f"{given or getpass.getuser()}@{socket.getfqdn()}"
     if wish.full_name:
         content = _name_sender(content, wish.full_name, own)
-    reply = _submit(where, own, _resolve(wish.recipients, aliases), content)
+    # -f "" and -f "<>" are the null reverse-path (RFC 5321 §4.5.5), which is nobody's.
+    reply = _submit(where, "" if given == "" else own, _resolve(wish.recipients, aliases), content)
     if wish.verbose:
         echo(reply)
 

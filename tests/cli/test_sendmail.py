@@ -92,6 +92,17 @@ async def test_a_name_and_the_options_that_have_nothing_to_do(whole):
     assert whole.last()["body"].split()[-2:] == [".", "x"]
 
 
+async def test_nobodys_mail(whole):
+    """A program that wants no bounce says so by -f; it became the caller's own address."""
+    code, output = await sendmail(
+        whole, "-f", "<>", "-F", "Backup", "a@example.com", stdin=b"Subject: x\n\nx\n"
+    )
+    assert (code, output) == (0, "")
+    assert whole.last()["userName"] == "Backup"
+    (entry,) = (await whole.service.verbs.queue_list(["relayed"], 1))["messages"]
+    assert entry["reverse_path"] == ""
+
+
 async def test_smtp_on_standard_input(whole):
     """-bs: the caller speaks it himself, as Alpine and nmh do."""
     dialogue = (

@@ -3,6 +3,7 @@
 Everything here runs on each supported release of Django: tests/long/clients/django_matrix.py.
 """
 
+import asyncio
 import hashlib
 import logging
 import smtplib
@@ -19,9 +20,11 @@ from django.utils.log import AdminEmailHandler
 
 from relay.django import RelayError, Verdict
 from relay.django.testing import RelayOutboxMixin
+from relay.host.passwords import hash_password
 from tests.support.django_site import NEW, at, connect
 from tests.support.ports import free_port
 from tests.support.smtp_server import fake_server
+from tests.support.whole_relay import whole_relay
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
@@ -204,6 +207,25 @@ def test_the_relay_is_down_and_comes_back():
                 assert connection.send_messages(letters[1:]) == 2
         finally:
             stop(relay)
+
+
+async def test_a_login(tmp_path):
+    """The user's rules hold, and a wrong password is no temporary trouble."""
+    user = {"name": "shop", "password_hash": hash_password("right"), "user_name": "The shop"}
+    listener = {"address": "127.0.0.1:0", "auth": "required", "auth_without_tls": True}
+    tables = {"user": [user], "listener": [listener], "limits": {"login_delay": "0s"}}
+
+    def send(password):
+        message = EmailMessage("x", "x", "scanner@example.com", ["a@example.com"])
+        with at(whole.smtp[1], username="shop", password=password):
+            return message.send() and message.relay_verdict
+
+    async with whole_relay(tmp_path / "state", **tables) as whole:
+        with pytest.raises(RelayError) as caught:
+            await asyncio.to_thread(send, "wrong")
+        assert (caught.value.status, caught.value.temporary) == ("5.7.8", False)
+        assert await asyncio.to_thread(send, "right") == "relayed"
+        assert whole.last()["userName"] == "The shop"
 
 
 def test_errors_that_are_to_pass_silently():

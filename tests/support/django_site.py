@@ -23,7 +23,8 @@ def at(port, **options):
     if NEW:
         options = {"host": "127.0.0.1", "port": port, **options}
         return override_settings(MAILERS={"default": {"BACKEND": backend, "OPTIONS": options}})
-    more = {f"EMAIL_{name.upper()}": value for name, value in options.items()}
+    before = {"username": "host_user", "password": "host_password"}
+    more = {f"EMAIL_{before.get(name, name).upper()}": value for name, value in options.items()}
     return override_settings(EMAIL_BACKEND=backend, EMAIL_HOST="127.0.0.1", EMAIL_PORT=port, **more)
 
 
