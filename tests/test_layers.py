@@ -63,6 +63,7 @@ DOORS = {
     "starlette": {"console", "sandbox"},
     "uvicorn": {"console", "sandbox"},
     "jinja2": {"console", "sandbox"},
+    "segno": {"console"},
     "cryptography": {"host/certificate", "works/auth", "postgres", "sandbox/bots"},
     "prometheus_client": {"metrics", "console"},
     "apprise": {"operator/alerts"},

@@ -16,14 +16,18 @@ from starlette.types import ASGIApp
 from relay import metrics
 from relay.config.model import Config
 from relay.console.access import Access, ConfiguredAccess
+from relay.console.accounts import AccountPages
+from relay.console.devices import DevicePages
 from relay.console.gauges import read_gauges
 from relay.console.guard import Guard
+from relay.console.journal import JournalPages
 from relay.console.login import LoginPages
 from relay.console.messages import MessagePages
 from relay.console.overview import OverviewPages, find_problems, look
 from relay.console.sessions import Sessions
 from relay.console.site import Site
 from relay.console.status import Status
+from relay.console.trial import TrialPages
 from relay.mail import KINDS
 
 
@@ -57,6 +61,10 @@ def build(
         *LoginPages(site).routes(),
         *OverviewPages(site).routes(),
         *MessagePages(site).routes(),
+        *AccountPages(site, console.url).routes(),
+        *DevicePages(site).routes(),
+        *TrialPages(site).routes(),
+        *JournalPages(site).routes(),
     ]
     if beside is not None:
         routes.append(Mount("/", app=beside))

@@ -11,7 +11,18 @@ from relay.spool import SpoolError
 log = structlog.get_logger("control")
 # Verbs that change nothing: who asked them is not recorded.
 LOOKING = frozenset(
-    {"queue_list", "queue_show", "trace", "doctor", "doctor_live", "learning", "state", "troubles", "audit"}
+    {
+        "queue_list",
+        "queue_show",
+        "trace",
+        "doctor",
+        "doctor_live",
+        "learning",
+        "devices",
+        "state",
+        "troubles",
+        "audit",
+    }
 )
 
 

@@ -7,7 +7,7 @@ The flow is imported when it is asked for: the HTTP library comes with it, witho
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from relay.config.model import Account, Config
+from relay.config.model import Account, Config, Works
 from relay.grants import Grant, GrantError
 from relay.operator.verbs import Refused
 from relay.works.auth.keeping import Keeping
@@ -26,27 +26,34 @@ class Consents:
             "login_begin": self.login_begin,
             "login": self.login,
             "logout": self.logout,
+            "confirm": self.confirm,
         }
 
-    async def login_begin(self, account: str) -> Answer:
+    async def login_begin(self, account: str, redirect_url: str = "") -> Answer:
         """What a person has to open, and the two secrets that the answer to it belongs to.
+
+        Args:
+            account: its name.
+            redirect_url: where the browser comes back to; "": as works.redirect_url says.
 
         Raises:
             Refused: there is no such account.
         """
         from relay.works.auth.consent import AuthorizationRequest
 
-        config, request = self._config(), AuthorizationRequest.make()
-        url = AuthServer(config.works).authorize_url(request.state, request.challenge)
+        works, request = self._works(redirect_url), AuthorizationRequest.make()
+        url = AuthServer(works).authorize_url(request.state, request.challenge)
         return {
             "url": url,
             "state": request.state,
             "verifier": request.verifier,
-            "redirect_url": config.works.redirect_url,
+            "redirect_url": works.redirect_url,
             "address": self._find(account).address,
         }
 
-    async def login(self, account: str, code: str, verifier: str, *, any_mailbox: bool = False) -> Answer:
+    async def login(
+        self, account: str, code: str, verifier: str, *, any_mailbox: bool = False, redirect_url: str = ""
+    ) -> Answer:
         """Exchange a code for a grant and keep it: whose it is, and whether that is sure.
 
         Args:
@@ -54,6 +61,7 @@ class Consents:
             code: what the browser brought back.
             verifier: of the question that it answers.
             any_mailbox: whether another member's consent is taken.
+            redirect_url: as it was asked with (RFC 6749 §4.1.3).
 
         A code that is refused is no end: `again` says why, and the same question may be answered once more.
 
@@ -62,9 +70,9 @@ class Consents:
         """
         from relay.works.auth.consent import CodeRefusedError, ConsentError, check_mailbox, complete
 
-        config, chosen = self._config(), self._find(account)
+        works, chosen = self._works(redirect_url), self._find(account)
         try:
-            grant = await complete(config.works, AuthServer(config.works), code, verifier)
+            grant = await complete(works, AuthServer(works), code, verifier)
             check_mailbox(chosen.address, grant, any_mailbox=any_mailbox)
             await self._keeping.begin(account, grant)
         except CodeRefusedError as error:
@@ -91,6 +99,25 @@ class Consents:
         except GrantError as error:
             raise Refused(str(error)) from error
         return {"found": grant is not None or force, "revoked": revoked}
+
+    async def confirm(self, account: str) -> Answer:
+        """Note that a person has seen whose mailbox an account sends from.
+
+        Raises:
+            Refused: there is no grant, or it cannot be read or written.
+        """
+        from relay.works.auth.consent import confirm
+
+        self._find(account)
+        try:
+            await confirm(self._keeping.store, account)
+        except GrantError as error:
+            raise Refused(str(error)) from error
+        return {"confirmed": account}
+
+    def _works(self, redirect_url: str) -> Works:
+        works = self._config().works
+        return works.model_copy(update={"redirect_url": redirect_url}) if redirect_url else works
 
     async def _load(self, account: str, *, force: bool) -> Grant | None:
         try:

@@ -23,8 +23,12 @@ class Desk:
             "doctor_live": self.doctor_live,
         }
 
-    async def doctor(self, address: str = "") -> dict[str, Any]:
+    async def doctor(self, address: str = "", most: int = 0) -> dict[str, Any]:
         """The last sessions of one address, or of all, with advice.
+
+        Args:
+            address: of the client; "": all.
+            most: of all only so many that came last; 0: every one.
 
         Raises:
             ValueError: it is no IP address.
@@ -35,7 +39,9 @@ class Desk:
             "serial": self._recorder.serial,
         }
         if not address:
-            answer["clients"] = [self._describe(v, with_lines=False) for v in self._recorder.all()]
+            answer["clients"] = [
+                self._describe(v, with_lines=False) for v in self._recorder.all()[: most or None]
+            ]
             return answer
         wanted = _read_client(address)
         visits = self._recorder.visits(wanted)

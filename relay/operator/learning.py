@@ -14,7 +14,7 @@ import structlog
 from relay.config.include import LEARNED
 from relay.config.model import Config, Device
 from relay.config.networks import read_address
-from relay.devices.adopted import CannotAdopt, append
+from relay.devices.adopted import CannotAdopt, append, rename
 from relay.devices.learning import Learning, LearningRefused
 from relay.host.clock import to_iso
 from relay.operator.control import Refused
@@ -45,6 +45,8 @@ class Learned:
             "learn_adopt": self.learn_adopt,
             "learn_refuse": self.learn_refuse,
             "learning": self.learning,
+            "devices": self.devices,
+            "device_name": self.device_name,
         }
 
     async def learn(self, network: str, seconds: float, listener: str = "") -> dict[str, Any]:
@@ -79,13 +81,41 @@ class Learned:
             device["messages"] += 1
         return {"windows": windows, "waiting": list(waiting.values())}
 
-    async def learn_adopt(self, address: str) -> dict[str, Any]:
-        """Let this device send from now on, and let its held mail go."""
+    async def devices(self) -> dict[str, Any]:
+        """The devices that may send without a login."""
+        return {
+            "devices": [
+                {"address": one.address, "listener": one.listener, "note": one.note, "account": one.account}
+                for one in self._config().device
+            ]
+        }
+
+    async def device_name(self, address: str, note: str) -> dict[str, Any]:
+        """Say whose an adopted device is.
+
+        Raises:
+            Refused: it was not adopted, or learned.toml cannot be written.
+        """
+        config = self._config()
+        path = config.state_dir / LEARNED
+        try:
+            await asyncio.to_thread(rename, path, address, note)
+        except CannotAdopt as error:
+            raise Refused(str(error)) from None
+        devices = [
+            one.model_copy(update={"note": note}) if _same(address, one.address) else one
+            for one in config.device
+        ]
+        await self._reload(config.model_copy(update={"device": tuple(devices)}))
+        return {"file": str(path)}
+
+    async def learn_adopt(self, address: str, note: str = "") -> dict[str, Any]:
+        """Let this device send from now on, and let its held mail go; `note` says whose it is, for people."""
         entries = await self._held(address)
         if not entries:
             raise Refused(f"no mail of {address} is held; relay learn shows the devices that wait")
         listener = entries[0].envelope.listener
-        note = f"HELO {entries[0].envelope.helo}, adopted {datetime.now(UTC):%Y-%m-%d}"
+        note = note or f"HELO {entries[0].envelope.helo}, adopted {datetime.now(UTC):%Y-%m-%d}"
         try:
             device = Device(address=address, listener=listener, note=note)
         except ValueError:

@@ -295,4 +295,9 @@ class Verbs:
             raise Refused(f"{error}; see `relay queue list` before it is sent again") from error
         finally:
             writer.discard()
-        return {"code": reply.code, "status": reply.enhanced, "text": reply.text}
+        return {
+            "code": reply.code,
+            "status": reply.enhanced,
+            "text": reply.text,
+            "queue_id": reply.queue_id,
+        }

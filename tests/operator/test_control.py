@@ -36,9 +36,14 @@ ASKED = {
     "login_begin": {"account": "scanner"},
     "login": {"account": "scanner", "code": "none", "verifier": "v" * 43},
     "logout": {"account": "scanner"},
+    "confirm": {"account": "scanner"},
+    "devices": {},
 }
 # What says no here, in its own words: nothing has been learned.
-REFUSED = {"learn_adopt": {"address": "192.168.1.50"}}
+REFUSED = {
+    "learn_adopt": {"address": "192.168.1.50"},
+    "device_name": {"address": "192.168.1.50", "note": "a printer"},
+}
 _OF_THE_CLASS = {"find"}  # no verb, but how one is found
 
 
