@@ -94,6 +94,25 @@ def _require_cluster() -> None:
         raise SpoolError(f"{missing[0]} is missing: pip install 'works-smtp-relay[cluster]'")
 
 
-def open_grants(config: Config) -> Keeping:
-    """Where the accounts' grants are kept."""
-    return Keeping(FileGrants(config.state_dir), Escrow(config.state_dir))
+def open_grants(config: Config, spool: Spool | None = None) -> Keeping:
+    """Where the accounts' grants are kept.
+
+    Args:
+        config: where that is.
+        spool: the open one of this process, whose connections are used; None: each look makes its own.
+
+    Raises:
+        SpoolError: the database's libraries are not installed, or its address cannot be used.
+    """
+    if config.spool.url == "sqlite":
+        return Keeping(FileGrants(config.state_dir), Escrow(config.state_dir))
+    _require_cluster()
+    from relay.postgres.engine import PostgresSpool
+    from relay.postgres.grants import AesSeal, Connecting, PostgresGrants
+    from relay.postgres.server import Address
+
+    password = config.spool.password.get_secret_value()
+    seal = AesSeal(config.spool.key.get_secret_value())
+    shared = spool.database if isinstance(spool, PostgresSpool) else None
+    statements = shared or Connecting(Address(config.spool.url, password))
+    return Keeping(PostgresGrants(statements, seal), Escrow(config.state_dir, seal))

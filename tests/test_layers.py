@@ -271,6 +271,16 @@ def test_what_the_relay_can_do_without_is_not_loaded_before_it_listens():
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True)
-    later = {"rich", "httpcore2", "httpx2", "starlette", "uvicorn", "jinja2", "chardet", "cryptography"}
+    later = {
+        "rich",
+        "httpcore2",
+        "httpx2",
+        "starlette",
+        "uvicorn",
+        "jinja2",
+        "chardet",
+        "cryptography",
+        "psycopg",
+    }
     assert "aiosmtpd" in done.stdout.split()
     assert not later & set(done.stdout.split())

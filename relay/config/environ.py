@@ -22,6 +22,7 @@ _FROM_FILES = (
     ("works", "client_secret", "client_secret"),
     ("works", "proxy", "proxy"),
     ("spool", "password", "database_password"),
+    ("spool", "key", "grant_key"),
     ("alert", "url", "alert_url"),
     ("alert", "urls", "alert_urls"),
 )

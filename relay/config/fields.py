@@ -1,5 +1,7 @@
 """The types of relay.toml's keys: how a value is read, and what is said of a wrong one."""
 
+import base64
+import binascii
 import re
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,6 +20,7 @@ from relay.config.units import Schedule, parse_duration, parse_size
 
 # As the environment gives them, which has nothing but texts.
 TRUE_WORDS, _FALSE_WORDS = ("true", "1"), ("false", "0")
+_SEAL_KEY = 32  # octets: AES-256
 _HIGHEST_PORT = 65535
 # A Unix socket's path has 107 octets and a NUL (unix(7)): state_dir, a slash and control.sock.
 _LONGEST_STATE_DIR = 107 - len("/control.sock")
@@ -143,6 +146,17 @@ def _database_url(value: str) -> str:
     return value
 
 
+def _seal_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    try:
+        good = not text or len(base64.b64decode(text, validate=True)) == _SEAL_KEY
+    except binascii.Error:
+        good = False
+    if not good:
+        raise ValueError("expected 32 octets in Base64, made by: openssl rand -base64 32")
+    return value
+
+
 def _state_dir(value: Path) -> Path:
     # Every command has to find the same one, from wherever it is called.
     if not value.is_absolute():
@@ -193,6 +207,7 @@ AlertUrl = Annotated[SecretStr, AfterValidator(_alert_url)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+SealKey = Annotated[SecretStr, AfterValidator(_seal_key)]
 StateDir = Annotated[Path, AfterValidator(_state_dir)]
 PasswordHash = Annotated[str, AfterValidator(_hash)]
 MailAddress = Annotated[str, AfterValidator(_address)]

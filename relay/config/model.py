@@ -37,6 +37,7 @@ from relay.config.fields import (
     Priority,
     ProxyUrl,
     Retries,
+    SealKey,
     Size,
     StateDir,
     Url,
@@ -286,6 +287,8 @@ class Spool(Section):
     )
     password: SecretStr = Field(SecretStr(""), description="the database user's password")
     password_file: str = Field("", description="a file that holds the database user's password")
+    key: SealKey = Field(SecretStr(""), validate_default=True, description="seals the grants in the database")
+    key_file: str = Field("", description="a file that holds the key")
     listen_url: Literal[""] | DatabaseUrl = Field(
         "", description="the server itself, where url is a pooler in transaction mode"
     )
@@ -296,6 +299,13 @@ class Spool(Section):
     keep_free: Size = Field(parse_size("50MB"), description="of its disk; with less, new mail gets 452")
     keep_failed: Duration = Field(30 * 86400.0, description="what was given up, with its content")
     keep_history: Duration = Field(30 * 86400.0, description="for `relay trace`, without content")
+
+    @field_validator("key")
+    @classmethod
+    def _check_key(cls, key: SecretStr, info: ValidationInfo) -> SecretStr:
+        if not key.get_secret_value() and info.data.get("url", "sqlite") != "sqlite":
+            raise _across("key_file is needed with a database: openssl rand -base64 32 > KEY_FILE")
+        return key
 
 
 class Console(Section):

@@ -100,6 +100,11 @@ class PostgresSpool(OperatorHalf):
         self._report = report or (lambda *_: None)
         self._beating: asyncio.Task[None] | None = None
 
+    @property
+    def database(self) -> Database:
+        """Its connections, for whatever else is kept there."""
+        return self._database
+
     @override
     def exists(self) -> bool:
         return True  # the owner of the database made it, or `open` says that nobody did

@@ -11,7 +11,17 @@ from relay.postgres.facts import Facts
 from relay.postgres.server import Address, Connection, translate
 from relay.spool import SpoolError
 
-_TABLES = ("message", "content", "request", "event", "unheard", "node", "lease", "lease_until")
+_TABLES = (
+    "message",
+    "content",
+    "request",
+    "event",
+    "unheard",
+    "node",
+    "lease",
+    "lease_until",
+    "account_grant",
+)
 _FACTS = (
     "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
     " pg_encoding_to_char(d.encoding), pg_is_in_recovery(), current_setting('fsync') = 'on',"

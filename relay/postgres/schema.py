@@ -106,9 +106,15 @@ MIGRATIONS: tuple[tuple[str, int], ...] = (
         INSERT INTO relay.lease VALUES ('sender', NULL, 0);
         INSERT INTO relay.lease_until VALUES ('sender', 0, 0);
         CREATE TABLE relay.account_grant (
-            account text COLLATE "C" PRIMARY KEY,
-            version bigint NOT NULL,
-            sealed  bytea NOT NULL
+            account            text COLLATE "C" PRIMARY KEY,
+            version            bigint NOT NULL,       -- another one for each grant
+            fingerprint        text COLLATE "C" NOT NULL, -- hash of its refresh token
+            sealed             bytea NOT NULL,        -- the tokens
+            confirmed_at       double precision,
+            used_at            double precision,
+            refresh_started_at double precision,
+            refresher          bigint,                -- who refreshes it now
+            refresh_until      double precision       -- and until when nobody else may
         );
         """,
         1,

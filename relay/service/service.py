@@ -70,7 +70,7 @@ class Service:
         self.reports = reports = Reports(self.troubles)
         self.spool = open_spool(config, report=reports.damaged, clock=clock)
         self.spool.subscribe(reports.hear)
-        keeping = open_grants(config)
+        keeping = open_grants(config, self.spool)
         self.sending = Sending(self.current, self.spool, keeping, self.troubles, reports, clock)
         intake = Intake(self.current, self.spool, self.courier)
         self.server = Server(self.current, intake, sockets)

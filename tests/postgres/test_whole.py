@@ -23,7 +23,7 @@ def send(address, number=1, size=0):
 
 @pytest.fixture
 def spool(database):
-    return {"url": postgres.server().url(database, "relay")}
+    return {"url": postgres.server().url(database, "relay"), "key": postgres.KEY}
 
 
 async def test_mail_goes_through_and_is_known_afterwards(tmp_path, spool, database):
@@ -43,7 +43,7 @@ async def test_no_reply_where_none_would_be_true_and_no_second_mail(tmp_path, da
     folder = tmp_path / "cut"
     folder.mkdir()
     async with Cut(postgres.server(), folder) as cut:
-        spool = {"url": cut.url(database), "patience": "1s"}
+        spool = {"url": cut.url(database), "key": postgres.KEY, "patience": "1s"}
         async with whole_relay(tmp_path / "state", spool=spool) as whole:
             cut.goes_away = True
             cut.arm("answer")
@@ -64,7 +64,7 @@ async def test_an_outage_of_the_database_is_heard_at_rcpt_and_over_by_itself(tmp
     folder.mkdir()
     async with (
         Cut(postgres.server(), folder) as cut,
-        whole_relay(tmp_path / "state", spool={"url": cut.url(database)}) as whole,
+        whole_relay(tmp_path / "state", spool={"url": cut.url(database), "key": postgres.KEY}) as whole,
     ):
         await asyncio.to_thread(send, whole.smtp)
         cut.go_away()
@@ -99,7 +99,10 @@ async def test_the_commands_make_the_tables_and_say_what_the_server_promises(tmp
     server.make()  # makes the role
     name = server.make_empty()
     path = tmp_path / "relay.toml"
-    tree = {"state_dir": str(tmp_path / "state"), "spool": {"url": server.url(name, "relay")}}
+    tree = {
+        "state_dir": str(tmp_path / "state"),
+        "spool": {"url": server.url(name, "relay"), "key": postgres.KEY},
+    }
     path.write_text(to_toml(tree))
 
     async def check():

@@ -6,6 +6,7 @@ does not run as root, so under root it gets another user. Without one these test
 
 import asyncio
 import atexit
+import base64
 import contextlib
 import functools
 import itertools
@@ -21,6 +22,7 @@ import pytest
 MISSING = (
     "no PostgreSQL server here: install Debian's postgresql, or name initdb's folder in RELAY_TEST_POSTGRES"
 )
+KEY = base64.b64encode(bytes(range(32))).decode()  # seals grants
 _SETTINGS = {
     "listen_addresses": "''",
     "fsync": "off",

@@ -12,7 +12,7 @@ from relay.console.server import Server, serving
 from relay.grants import Grant
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
-from relay.works.auth.files import GrantFiles
+from relay.stores import open_grants
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
 
@@ -65,9 +65,9 @@ async def whole_relay(state_dir: Path, settings: Settings | None = None, **secti
     async with serving(sandbox.app) as http:
         config = build(tree(http, state_dir, **sections), environ={})
         state_dir.mkdir(exist_ok=True)
-        grants = GrantFiles(state_dir)
+        keeping = open_grants(config)
         for account in config.account:
-            grants.write(account.name, grant_of(sandbox, account.address))
+            await keeping.begin(account.name, grant_of(sandbox, account.address))
         service = Service(config)
         await service.start()
         try:
