@@ -1,7 +1,10 @@
 """Which engine keeps the spool and the grants: the only place that knows."""
 
+import asyncio
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from relay.config.model import Config
 from relay.host.clock import Clock
@@ -72,6 +75,57 @@ async def migrate_spool(config: Config, url: str, password: str) -> list[int]:
 
     relay = Address(config.spool.url, config.spool.password.get_secret_value())
     return await migrate_as(Address(url, password) if url else relay, relay.user)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What became of an embedded spool."""
+
+    moved: int  # messages
+    known: int  # those that were in the database already
+    damaged: tuple[str, ...]  # queue ids that stay where they were, for a person
+    aside: Path  # where the old spool lies now
+
+
+async def move_spool(config: Config) -> Move:
+    """Move the mail and the grants of the embedded spool into the database. May be begun again at any time.
+
+    Raises:
+        SpoolError: a relay is using either, or one of them cannot be used; says which.
+        GrantError: a grant cannot be moved.
+    """
+    _require_cluster()
+    from relay.postgres.move import move
+    from relay.postgres.server import Address
+    from relay.spool.sqlite.export import Export
+
+    folder = config.state_dir / "spool"
+    if not (folder / "spool.db").exists():
+        raise SpoolError(f"there is no embedded spool in {folder}")
+    if holder := (await examine_spool(config)).holder:
+        raise SpoolError(f"the node {holder} is using the database: stop it for the move")
+    export = Export(folder)
+    if not export.is_begun:
+        spool = SqliteSpool(folder)
+        await spool.open()  # brings its tables up to date, and mends what can be
+        await spool.close()
+    await asyncio.to_thread(export.take)
+    try:
+        address = Address(config.spool.url, config.spool.password.get_secret_value())
+        moved, known = await move(address, export.pieces())
+        await _move_grants(config)
+        aside = await asyncio.to_thread(export.put_aside)
+    finally:
+        export.release()
+    return Move(moved, known, tuple(export.damaged), aside)
+
+
+async def _move_grants(config: Config) -> None:
+    files, keeping = FileGrants(config.state_dir), open_grants(config)
+    for account in config.account:
+        grant = await files.load(account.name)
+        if grant is not None and await keeping.store.load(account.name) is None:
+            await keeping.store.store(account.name, grant)
 
 
 async def examine_spool(config: Config) -> Facts:

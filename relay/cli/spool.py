@@ -40,9 +40,37 @@ def migrate(url: str, password_file: Path | None, config_path: str | None) -> No
     echo(f"made version {', '.join(map(str, done))} of the tables" if done else "the tables are up to date")
 
 
+@command.command()
+@config_option
+def move(config_path: str | None) -> None:
+    """Move the mail and the grants of the embedded spool into the database.
+
+    No relay may run meanwhile. If it breaks off, run it again: nothing is lost, and nothing is sent twice.
+    """
+    from relay.cli.startup import read_config
+    from relay.grants import GrantError
+    from relay.host import logs
+    from relay.spool import SpoolError
+    from relay.stores import move_spool
+
+    config = _check(read_config(config_path))
+    logs.set_up(config.log.model_copy(update={"level": "error"}))
+    try:
+        done = asyncio.run(move_spool(config))
+    except (SpoolError, GrantError) as error:
+        raise Failure(str(error), EX_CANTCREAT) from None
+    again = f" ({done.known} were there already)" if done.known else ""
+    echo(f"moved {done.moved} messages{again}; the old spool lies in {done.aside} and is not needed any more")
+    for queue_id in done.damaged:
+        echo(f"{queue_id} is damaged and was not moved; it is in the old spool")
+
+
 def _read(config_path: str | None) -> Config:
     """The configuration of a relay whose spool is a database; nothing in its state directory is touched."""
-    config = load_config(config_path, None)
+    return _check(load_config(config_path, None))
+
+
+def _check(config: Config) -> Config:
     if config.spool.url == "sqlite":
         raise Failure(_NOT_A_DATABASE, EX_USAGE)
     return config

@@ -65,8 +65,8 @@ class LocalRoom:
             if (self._folder / "spool.db").exists():
                 self.release()
                 raise SpoolError(
-                    f"the spool of one node lies in {self._folder}, and its mail would be forgotten: let it "
-                    'drain by spool.url = "sqlite", then move the folder away'
+                    f"the embedded spool lies in {self._folder}, and its mail would be forgotten: "
+                    "run `relay spool move`"
                 )
         except OSError as error:
             kind = SpoolFull if error.errno in DISK_FULL else SpoolError

@@ -25,8 +25,8 @@ _MOST_AT_ONCE = 500
 _MOST_OCTETS = 4 * 1024 * 1024  # of the contents of a group, beyond which it is closed
 _AGAIN = 0.25  # seconds until what follows is tried again
 _ERRORS = (psycopg.Error, OSError)  # those of the pool are psycopg's own
-# Each with its type, for COPY in binary.
-_MESSAGE = {
+# Columns, each with its type, for COPY in binary.
+MESSAGE = {
     "queue_id": "text",
     "state": "text",
     "account": "text",
@@ -49,8 +49,8 @@ _MESSAGE = {
     "claim": "text",
     "waiter": "int8",
 }
-MESSAGE_COLUMNS = tuple(_MESSAGE)
-_MESSAGE_TYPES = tuple(_MESSAGE.values())
+MESSAGE_COLUMNS = tuple(MESSAGE)
+_MESSAGE_TYPES = tuple(MESSAGE.values())
 _COPY_MESSAGES = f"COPY relay.message ({', '.join(MESSAGE_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _COPY_UNHEARD = "COPY relay.unheard (queue_id, fingerprint, arrival, node, over) FROM STDIN (FORMAT BINARY)"
 _UNHEARD_TYPES = ("text", "text", "float8", "int8", "bool")

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import structlog
 
-from relay.spool import SpoolLocked
+from relay.spool import SpoolError, SpoolLocked
 from relay.spool.sqlite.files import translate
 
 log = structlog.get_logger("spool")
+MOVING = "moving"  # a file: the mail of this spool is on its way to a database, and no relay opens it
 _FOLDERS = ("incoming", "content")
 _DATABASE, _LOG, _INDEX = "spool.db", "spool.db-wal", "spool.db-shm"
 _OPEN = (_DATABASE, _LOG, _INDEX)  # what SQLite has open
@@ -52,12 +53,15 @@ class Ownership:
         self.trouble = ""  # what is wrong with the folder, in words
         self.news: list[str] = []  # what was set right, to be told
 
-    def take(self) -> None:
+    def take(self, *, moving: bool = False) -> None:
         """Make the folder and lock it.
+
+        Args:
+            moving: its mail is about to be moved to a database.
 
         Raises:
             SpoolLocked: another process has it.
-            SpoolError: it cannot be made.
+            SpoolError: it cannot be made, or its mail is on the way to a database.
         """
         try:
             # The state directory holds tokens too; as one of `parents` it would get the umask's mode.
@@ -66,6 +70,11 @@ class Ownership:
             self._lock_fd = self._lock()
         except OSError as error:
             raise translate(error) from error
+        if not moving and (self._folder / MOVING).exists():
+            self.release()
+            raise SpoolError(
+                f"the mail in {self._folder} is on its way to a database: run `relay spool move` again"
+            )
 
     def release(self) -> None:
         """Let go of the folder; after the database is closed."""
