@@ -21,6 +21,7 @@ from relay.cli.terminal import echo
 # Name of the command, and what `relay --help` says of it: no import of the module for the help.
 _COMMANDS = {
     "serve": "Run the relay.",
+    "setup": "Ask five questions, and write relay.toml.",
     "install": "Install the service, the command, its manual and completion.",
     "sandbox": "Try the whole relay against a simulated Works; no account needed.",
     "status": "Show how the relay is, on one screen.",
@@ -29,6 +30,7 @@ _COMMANDS = {
     "logout": "Revoke the consent of an account, and forget it.",
     "accounts": "Show the accounts and their grants.",
     "explain": "Show what a message would become, and what it would lose.",
+    "test": "Send one test mail through everything, and say what became of it.",
     "send": "Put a message into the relay.",
     "sendmail": "Stand in for /usr/sbin/sendmail.",
     "queue": "Look at the queue and work on it.",

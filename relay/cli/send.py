@@ -64,8 +64,8 @@ def _command(
     paths = forward_paths or _destinations(content)
     if not paths:
         raise Failure("the message names no recipient; give one with --rcpt", EX_DATAERR)
-    reverse_path, paths = _check(config, reverse_path, paths)
-    answer = asyncio.run(_send(config, content, reverse_path, paths))
+    reverse_path, paths = check_paths(config, reverse_path, paths)
+    answer = asyncio.run(send(config, content, reverse_path, paths))
     if as_json:
         print_json(answer)
     else:
@@ -74,7 +74,7 @@ def _command(
         raise click.exceptions.Exit(EX_DATAERR if answer["code"] >= 500 else EX_TEMPFAIL)  # noqa: PLR2004
 
 
-def _check(config: Config, reverse_path: str, forward_paths: list[str]) -> tuple[str, list[str]]:
+def check_paths(config: Config, reverse_path: str, forward_paths: list[str]) -> tuple[str, list[str]]:
     """The paths as a listener would take them: the API splits at a semicolon; the whole reverse-path."""
     from relay.reply import Rejected
     from relay.smtp.address import check_forward_path, check_reverse_path
@@ -128,7 +128,8 @@ class _Blocks:
         return await asyncio.to_thread(self._file.read, size)
 
 
-async def _send(config: Config, content: BinaryIO, reverse_path: str, paths: list[str]) -> dict[str, Any]:
+async def send(config: Config, content: BinaryIO, reverse_path: str, paths: list[str]) -> dict[str, Any]:
+    """Have the running relay take a message, or do it here without one: what `Verbs.send` answers."""
     from relay.operator import control
     from relay.service import Service
     from relay.spool import SpoolError, SpoolLocked

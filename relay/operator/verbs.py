@@ -299,5 +299,6 @@ class Verbs:
             "code": reply.code,
             "status": reply.enhanced,
             "text": reply.text,
+            "verdict": reply.verdict.value if reply.verdict else None,
             "queue_id": reply.queue_id,
         }
