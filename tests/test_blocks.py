@@ -5,6 +5,7 @@ and in the shell, configurations are loaded, Python is compiled (tests/e2e runs 
 the relay does not read. What stands in backticks and begins with `relay` is a command, too.
 """
 
+import base64
 import json
 import re
 import shlex
@@ -37,6 +38,10 @@ _REST = {
     "works": {"client_id": "x", "client_secret": "y"},
     "account": [{"name": "scanner", "address": "scanner@example.com", "default": True}],
     "listener": [{"address": "127.0.0.1:2525"}],
+}
+_SECRETS = {
+    "key_file": base64.b64encode(bytes(32)).decode(),
+    "proxy_file": "http://proxy.example.com:8080",
 }
 
 
@@ -146,12 +151,16 @@ def test_every_command_is_one(words):
 
 
 @pytest.mark.parametrize("text", read_blocks("toml"))
-def test_the_configuration_can_be_used(text):
+def test_the_configuration_can_be_used(text, tmp_path):
+    """With files of its own in the place of those that hold secrets."""
     shown = tomllib.loads(text)
     whole = {**_REST, **shown, "works": {**_REST["works"], **shown.get("works", {})}}
-    for table in filter(lambda one: isinstance(one, dict), whole.values()):
-        for key in [key for key in table if key.endswith("_file")]:
-            del table[key]  # a secret's file, which is not on this machine
+    for table in whole.values():
+        for key in [key for key in table if key.endswith("_file")] if isinstance(table, dict) else ():
+            path = tmp_path / key
+            path.write_text(_SECRETS.get(key, "secret"))
+            path.chmod(0o600)
+            table[key] = str(path)
     build(whole, environ={})
 
 

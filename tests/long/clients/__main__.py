@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from relay.config.model import Log
+from relay.host import logs
 from tests.long.clients.clients import read_clients, run_client, running_relay
 
 OVERLAY = Path(__file__).parent / "overlay.sh"
@@ -49,6 +51,7 @@ def main():
     if options.install:
         subprocess.run(["apt-get", "update", "-qq"], check=True)
     results = []
+    logs.set_up(Log(level="error"))
     with running_relay() as relay:
         for name in options.names or clients:
             began = time.monotonic()

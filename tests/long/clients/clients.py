@@ -10,27 +10,35 @@ Each is a script in `programs/`, named for the program. Comments say what it nee
     # alone                writes into /etc, or brings a mail server: only where the file system is an overlay
 
 It finds what to send, and where, in the environment: HOST, PORT, FROM, TO, SUBJECT, BODY, and MESSAGE, a file
-that has it all. SENDMAIL is `relay sendmail`, PYTHON this Python. The folder that it runs in is its HOME.
+that has it all. Where a login is usual: TLS_PORT with STARTTLS, USER_NAME, PASSWORD, and CERTIFICATE, to be
+trusted. SENDMAIL is `relay sendmail`, PYTHON this Python. The folder that it runs in is its HOME.
 """
 
+import asyncio
 import importlib.util
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import ProxyHandler, build_opener
+
+from relay.host import certificate
+from relay.host.passwords import hash_password
+from relay.sandbox import Settings
+from tests.support.whole_relay import Whole, whole_relay
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(__file__).parent / "programs"
 PATIENCE = 30.0  # seconds until what was sent has to be there
 LONGEST = 300.0  # seconds for a script
+PASSWORD = "correct-horse"
 _SENDMAIL = """#!/bin/sh
 PYTHONPATH={root} RELAY_SENDMAIL_SERVER={where} exec {python} -c \\
     'import sys; sys.argv[0] = "sendmail"; from relay.cli import main; main()' "$@"
@@ -78,36 +86,51 @@ def is_installed(package):
 
 @dataclass
 class Relay:
-    """A relay against a simulated Works, in a process of its own."""
+    """A relay against a simulated Works: a plain listener, and one with STARTTLS that wants a login."""
 
-    host: str
-    port: str
-    messages: str
+    whole: Whole
+    certificate: Path
+    host: str = "127.0.0.1"
+
+    @property
+    def ports(self):
+        return [str(port) for _, port in self.whole.service.server.addresses]
 
     def find(self, token):
         """The request whose body has the token; None if none came."""
-        with build_opener(ProxyHandler({})).open(self.messages, timeout=PATIENCE) as answer:
-            requests = [one["request"] for one in json.loads(answer.read())]
+        sandbox = self.whole.sandbox
+        requests = [sandbox.request(one.id) for one in sandbox.messages]
         return next((one for one in requests if token in one["body"]), None)
 
 
 @contextmanager
 def running_relay():
-    """One that nothing slows down."""
-    ports, limits = ("--smtp-port=0", "--http-port=0"), ("--mails-per-minute=0", "--requests-per-minute=0")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "relay", "sandbox", "--json", *ports, *limits],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        where = json.loads(process.stdout.readline())
-        host, _, port = where["smtp"].rpartition(":")
-        yield Relay(host, port, where["messages"])
-    finally:
-        process.terminate()
-        process.communicate()
+    """One that nothing slows down, in a thread of its own."""
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as thread:
+        folder, ready, stop = Path(name), Future(), Future()
+        pair = folder / "relay.crt", folder / "relay.key"
+        certificate.write(certificate.make(["127.0.0.1", "localhost"], 365), *pair)
+        ended = thread.submit(asyncio.run, serve(folder, pair, ready, stop))
+        try:
+            while not ready.done() and not ended.done():
+                time.sleep(0.05)
+            yield Relay((ready if ready.done() else ended).result(), pair[0])
+        finally:
+            stop.set_result(None)
+            ended.result()
+
+
+async def serve(folder, pair, ready, stop):
+    limits = Settings(mails_per_minute=0, requests_per_minute=0, recipients_per_day=0)
+    unlimited = {"mails_per_minute": 0, "recipients_per_day": 0}
+    account = {"name": "scanner", "address": "scanner@example.com", "default": True, **unlimited}
+    tls = {"certificate_file": str(pair[0]), "private_key_file": str(pair[1]), "tls": "starttls"}
+    plain, secure = {"address": "127.0.0.1:0"}, {"address": "localhost:0", "auth": "required", **tls}
+    user = {"name": "shop", "password_hash": hash_password(PASSWORD)}
+    tables = {"account": [account], "listener": [plain, secure], "user": [user]}
+    async with whole_relay(folder / "state", limits, **tables) as whole:
+        ready.set_result(whole)
+        await asyncio.wrap_future(stop)
 
 
 def run_client(client, relay, folder, *, before=()):
@@ -147,7 +170,8 @@ def prepare(client, relay, folder, token):
     sender, recipient, subject = "scanner@example.com", "a@example.com", f"by {client.name}"
     message, sendmail = folder / "message.eml", folder / "sendmail"
     message.write_text(f"From: {sender}\nTo: {recipient}\nSubject: {subject}\n\n{token}\n")
-    where = f"{relay.host}:{relay.port}"
+    port, tls_port = relay.ports
+    where = f"{relay.host}:{port}"
     sendmail.write_text(_SENDMAIL.format(root=ROOT, python=sys.executable, where=where))
     sendmail.chmod(0o755)
     usual = {name: os.environ[name] for name in ("PATH", "LANG", "TERM") if name in os.environ}
@@ -155,7 +179,11 @@ def prepare(client, relay, folder, token):
         **usual,
         "HOME": str(folder),
         "HOST": relay.host,
-        "PORT": relay.port,
+        "PORT": port,
+        "TLS_PORT": tls_port,
+        "CERTIFICATE": str(relay.certificate),
+        "USER_NAME": "shop",
+        "PASSWORD": PASSWORD,
         "FROM": sender,
         "TO": recipient,
         "SUBJECT": subject,
