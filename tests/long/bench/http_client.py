@@ -18,6 +18,7 @@ import httpcore2 as httpcore
 import httpx2 as httpx
 import uvloop
 
+from relay.config.model import Works
 from relay.envelope import Content
 from relay.outcome import Action
 from relay.works.client import Client
@@ -112,7 +113,7 @@ def by_httpcore(port, payload):
 
 
 def by_relay(port, payload):
-    works = SimpleNamespace(api_url=f"http://127.0.0.1:{port}/v1.0", connect_timeout=5.0, read_timeout=60.0)
+    works = Works(api_url=f"http://127.0.0.1:{port}/v1.0", connect_timeout="5s", read_timeout="60s")
     client = Client(works, Tokens())
     account = SimpleNamespace(name="a", user_id="me")
 
