@@ -9,10 +9,28 @@ from pathlib import Path
 
 import pytest
 
+from relay.cli import group
 from relay.host import shared
-from tests.support.manual import DOCS
+from tests.support.manual import DOCS, make_completion, make_pages
 
 ROOT = DOCS.parent
+REMEDY = "run: python -m tests.support.manual"
+
+
+@pytest.mark.parametrize(("folder", "make"), [("man", make_pages), ("completion", make_completion)])
+def test_what_is_there_is_current(folder, make):
+    made = make()
+    assert {path.name for path in (DOCS / folder).iterdir()} == made.keys(), REMEDY
+    for name, text in made.items():
+        assert (DOCS / folder / name).read_text(encoding="utf-8") == text, f"{name}: {REMEDY}"
+
+
+def test_every_command_has_a_page_with_its_options():
+    for name in group.list_commands(None):
+        page = (DOCS / "man" / f"relay-{name}.1").read_text(encoding="utf-8").replace("\\-", "-")
+        command = group.get_command(None, name)
+        for option in (one for param in command.params for one in param.opts if one.startswith("--")):
+            assert option in page, (name, option)
 
 
 @pytest.mark.skipif(not shutil.which("man"), reason="Debian's package man-db is not installed")
