@@ -7,6 +7,7 @@ ends.
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -15,7 +16,7 @@ from relay.config.current import Current
 from relay.config.model import Account
 from relay.config.rules import choose_account, find_rules
 from relay.courier import Courier
-from relay.envelope import Envelope, Submission
+from relay.envelope import Content, Envelope, Submission
 from relay.host.content import ContentWriter
 from relay.mail import Unconvertible
 from relay.message import are_fields_plain, check_options, originator_address
@@ -25,10 +26,23 @@ from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, SpoolIn
 log = structlog.get_logger("intake")
 
 
+# Told of a message that is kept: its queue id, its envelope, its octets.
+OnKept = Callable[[str, Envelope, bytes], None]
+
+
 class Intake:
     """Takes submissions from the door and from commands."""
 
-    def __init__(self, current: Current, spool: Spool, courier: Courier) -> None:
+    def __init__(
+        self, current: Current, spool: Spool, courier: Courier, on_kept: OnKept | None = None
+    ) -> None:
+        """Args:
+        current: the configuration of the moment.
+        spool: which keeps the messages.
+        courier: whose verdicts are waited for.
+        on_kept: told of each message that is kept, with its octets; for a relay to play with.
+        """
+        self._on_kept = on_kept
         self._current = current
         self._spool = spool
         self._courier = courier
@@ -134,6 +148,7 @@ class Intake:
             return account
         try:
             wait = 0.0 if submission.hold else self._patience(envelope, account.name)
+            octets = _copy(content) if self._on_kept else b""
             queue_id = await self._spool.put(submission, account.name, waits=wait > 0)
         except SpoolInDoubt:
             submission.content.discard()
@@ -142,6 +157,8 @@ class Intake:
             return self._refuse(submission, error)
         self._answer_for(envelope.session, queue_id)
         arrived.set_result(None)
+        if self._on_kept:
+            self._on_kept(queue_id, envelope, octets)
         log.info(
             "message kept",
             queue_id=queue_id,
@@ -241,3 +258,8 @@ def _reply(queue_id: str, settled: Settlement | None) -> Reply:
     if settled is not None and settled.state is State.REFUSED:
         return reply.refused(settled.outcome.status, settled.outcome.reason, queue_id)
     return reply.queued(queue_id)
+
+
+def _copy(content: Content) -> bytes:
+    with content.map() as octets:
+        return bytes(octets)

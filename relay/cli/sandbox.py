@@ -19,6 +19,7 @@ from relay.cli.startup import become_owner
 from relay.cli.terminal import echo, print_json
 
 if TYPE_CHECKING:
+    from relay.console.originals import Originals
     from relay.console.server import Front
     from relay.console.server import Server as HttpServer
     from relay.grants import Grant
@@ -168,6 +169,9 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 
 async def _main(options: _Options, folder: Path) -> None:
+    from relay.console.originals import Originals
+
+    originals = Originals()
     if options.api_only:
         async with _simulated(options, folder) as (sandbox, _, http):
             secret = sandbox.settings.client_secret
@@ -179,9 +183,10 @@ async def _main(options: _Options, folder: Path) -> None:
             await _until_told()
         return
     async with (
-        _simulated(options, folder) as (sandbox, front, http),
-        _relay(options, folder, sandbox, http) as service,
+        _simulated(options, folder, originals) as (sandbox, front, http),
+        _relay(options, folder, sandbox, http, originals) as service,
     ):
+        originals.watch(service)
         _add_console(front, service, sandbox)
         host, port = service.server.addresses[0]
         if options.once:
@@ -217,13 +222,15 @@ async def _until_told() -> None:
 
 
 @asynccontextmanager
-async def _simulated(options: _Options, folder: Path) -> "AsyncIterator[tuple[Sandbox, Front, HttpServer]]":
+async def _simulated(
+    options: _Options, folder: Path, originals: "Originals | None" = None
+) -> "AsyncIterator[tuple[Sandbox, Front, HttpServer]]":
     from relay.console.guard import Guard
     from relay.console.server import Front, serving
     from relay.sandbox import Sandbox, Settings
 
     settings = replace(Settings(members=tuple(_ADDRESSES.values())), **options.settings)  # type: ignore[arg-type]
-    sandbox = Sandbox(settings, state_dir=folder / "works")
+    sandbox = Sandbox(settings, state_dir=folder / "works", teller=originals)
     try:
         for wish in options.faults:
             sandbox.faults.add(wish)
@@ -252,7 +259,7 @@ def _add_console(front: "Front", service: "Service", sandbox: "Sandbox") -> None
 
 @asynccontextmanager
 async def _relay(
-    options: _Options, folder: Path, sandbox: "Sandbox", http: "HttpServer"
+    options: _Options, folder: Path, sandbox: "Sandbox", http: "HttpServer", originals: "Originals"
 ) -> "AsyncIterator[Service]":
     from relay.config.load import build
     from relay.service import Service
@@ -287,7 +294,7 @@ async def _relay(
         member = sandbox.grants.admit(address)
         code = sandbox.grants.issue_code(member, ("mail",), config.works.redirect_url)
         await grants.begin(name, _consented(await AuthServer(config.works).redeem(code, ""), address))
-    service = Service(config)
+    service = Service(config, on_kept=originals.keep)
     await service.start()
     try:
         yield service

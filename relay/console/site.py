@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -13,13 +13,12 @@ from relay.console.pages import page
 from relay.console.sessions import Sessions
 from relay.console.status import Status
 from relay.console.texts import gettext as _
+from relay.host import browser
 from relay.operator.verbs import Refused
 from relay.spool import SpoolError
 
 Handler = Callable[[Request], Awaitable[Response]]
 _SAID = "said"  # what the next page says about what was done
-_LARGEST_FORM = 64 * 1024  # octets
-_MOST_FIELDS = 50
 
 
 class BadForm(Exception):  # noqa: N818 - what it is
@@ -98,18 +97,10 @@ async def read_form(request: Request) -> dict[str, str]:
     Raises:
         BadForm: it is none, or a large one.
     """
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > _LARGEST_FORM:
-            raise BadForm
     try:
-        fields = parse_qsl(
-            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
-        )
+        return await browser.read_form(request.stream())
     except ValueError:
         raise BadForm from None
-    return dict(fields)
 
 
 def _find_way_back(request: Request) -> str:

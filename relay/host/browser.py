@@ -1,12 +1,14 @@
-"""Where a browser says that a request comes from.
+"""What a browser sends: where a request comes from, and what a form holds.
 
 A browser sends requests of any site's page with the rights of whoever sits before it. Programs send neither
 Origin nor Sec-Fetch-Site; browsers send one of them with everything but a plain GET.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
+from urllib.parse import parse_qsl
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing (RFC 9110 §9.2.1)
+_LARGEST_FORM, _MOST_FIELDS = 64 * 1024, 50  # octets; fields
 _OWN = frozenset({"same-origin", "none"})  # "none": a person typed the address (Fetch Metadata §2.1)
 
 
@@ -22,3 +24,18 @@ def is_from_elsewhere(fields: Mapping[str, str], own_url: str = "") -> bool:
         return site not in _OWN  # the Origin of a page without referrer is "null", whoever's it is
     hosts = {fields.get("host", ""), own_url.partition("://")[2].partition("/")[0]} - {""}
     return origin is not None and origin.partition("://")[2] not in hosts
+
+
+async def read_form(body: AsyncIterable[bytes]) -> dict[str, str]:
+    """The fields of a form (application/x-www-form-urlencoded); of several with one name the last one.
+
+    Raises:
+        ValueError: it is none, or a large one.
+    """
+    octets = bytearray()
+    async for block in body:
+        octets += block
+        if len(octets) > _LARGEST_FORM:
+            raise ValueError("the form is too large")
+    fields = parse_qsl(octets.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+    return dict(fields)

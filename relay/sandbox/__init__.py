@@ -23,6 +23,7 @@ from relay.sandbox.answers import Refusal
 from relay.sandbox.api import Api
 from relay.sandbox.bots import Bots
 from relay.sandbox.control import Control
+from relay.sandbox.fault_pages import FaultPages
 from relay.sandbox.faults import Fault, Faults
 from relay.sandbox.grants import Grants
 from relay.sandbox.inbox import Inbox
@@ -30,6 +31,7 @@ from relay.sandbox.messages import Message, Messages
 from relay.sandbox.oauth import Auth
 from relay.sandbox.own_site import OwnSite
 from relay.sandbox.settings import Clock, Settings
+from relay.sandbox.story import Teller
 from relay.sandbox.transport import FaultyWay
 
 __all__ = ["Clock", "Sandbox", "Settings"]
@@ -43,8 +45,19 @@ class Sandbox:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, clock: Clock | None = None, state_dir: Path | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        clock: Clock | None = None,
+        state_dir: Path | None = None,
+        teller: Teller | None = None,
     ) -> None:
+        """Args:
+        settings: what this Works permits.
+        clock: its time.
+        state_dir: where accepted messages are kept.
+        teller: a relay beside, which knows where messages came from.
+        """
         self.settings = settings or Settings()
         self.clock = clock or Clock()
         self._temporary = state_dir is None
@@ -62,13 +75,14 @@ class Sandbox:
             messages=self._kept, faults=self.faults, grants=self.grants, clock=self.clock, counts=self.counts
         )
         self.bots = Bots(self.settings, self.clock)
-        self._way = self._build()
+        self._way = self._build(teller)
         # The faulty way is the outermost piece; a Starlette application may hold it beside others.
         self.app = Starlette(routes=[Mount("/", app=self._way)])
 
-    def _build(self) -> FaultyWay:
+    def _build(self, teller: Teller | None) -> FaultyWay:
         auth = Auth(self.settings, self.grants, self.faults, self.bots)
-        parts = (self.bots, self._api, auth, self.control, Inbox(self._kept))  # the API takes every path
+        inbox, faults = Inbox(self._kept, teller), FaultPages(self.faults)
+        parts = (self.bots, self._api, auth, self.control, faults, inbox)  # the API takes every path
         app = Starlette(routes=[route for part in parts for route in part.routes()])
         return FaultyWay(OwnSite(app), self.faults, self._account_of)
 

@@ -10,6 +10,9 @@ from relay.sandbox.settings import Clock
 KINDS = (
     "latency",  # the answer waits `seconds`
     "400",  # INVALID_PARAMETER: the message breaks a rule
+    "403",  # FORBIDDEN: the app may not send for this mailbox
+    "404",  # NOT_FOUND: there is no such mailbox
+    "quota",  # 403 LIMIT_EXCEEDED: the mailbox is over its limit
     "413",  # OUT_OF_RANGE: the message is too large
     "429",  # refused by the rate limit; with `seconds`, all requests of that time
     "500",  # INTERNAL_SERVER_ERROR; with "accepted": true the message was taken all the same
@@ -24,6 +27,9 @@ KINDS = (
 # For these, `seconds` is how long the fault is in force; for the others how long the answer waits.
 _WINDOWS = (
     "400",
+    "403",
+    "404",
+    "quota",
     "413",
     "429",
     "500",
@@ -40,6 +46,7 @@ PLACES = {
     "send": ("send",),
     "unread-count": ("unread-count",),
     "token": ("token",),
+    "bot": ("bot",),
     "any": ("send", "unread-count", "token"),
 }
 _STATUSES = range(200, 600)

@@ -17,12 +17,19 @@ from starlette.routing import Route
 from relay.sandbox.messages import Message, Messages
 from relay.sandbox.pages import page, show_octets
 from relay.sandbox.rules import addresses, shown_subject
+from relay.sandbox.story import Arrival, Silent, Story, Teller
 
 _LISTED = 200  # messages in the list
 _SHOWN_BODY = 4000  # characters of the body in the JSON
 # Types that a browser may show from here; everything else is only for saving.
 _IMAGES = re.compile(r"image/(png|jpeg|gif|webp|bmp|svg\+xml)")
 _CID = re.compile(r"""(?i)\bcid:([^"'\s<>()]+)""")
+# Ways to look at a message beside the message itself.
+_VIEWS = ("text", "source", "headers", "original")
+_SHOWN_ORIGINAL = 256 * 1024  # octets on the page; all of it can be saved
+_UNSEEN = re.compile(r"(?is)<(style|script|head|title)\b.*?</\1\s*>")
+_TAG = re.compile(r"(?s)<[^>]*>")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?')
 # A message is shown without scripts, forms or anything from elsewhere; its own images are from here.
 _MESSAGE_POLICY = (
@@ -33,45 +40,76 @@ _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
 class Inbox:
-    """The routes under /inbox."""
+    """The routes under /inbox.
 
-    def __init__(self, messages: Messages) -> None:
+    Args:
+        messages: what was accepted.
+        teller: a relay beside, which knows where messages came from.
+    """
+
+    def __init__(self, messages: Messages, teller: Teller | None = None) -> None:
         self._messages = messages
+        self._beside = teller is not None
+        self._teller = teller or Silent()
 
     def routes(self) -> list[Route]:
         """What is served."""
         return [
             Route("/", _to_inbox),
             Route("/inbox", self._newest),
+            Route("/inbox/clear", self._clear, methods=["POST"]),
             Route("/inbox/{id:int}", self._chosen),
             Route("/inbox/{id:int}/body", self._body),
+            Route("/inbox/{id:int}/original", self._original),
             Route("/inbox/{id:int}/attachments/{number:int}", self._file),
         ]
 
-    async def _newest(self, _: Request) -> Response:
-        whole = list(self._messages.whole())
-        return self._page(whole[-1] if whole else None, chosen=False)
+    async def _newest(self, request: Request) -> Response:
+        listed = self._search(request)
+        return await self._page(request, listed[0] if listed else None, listed, chosen=False)
 
     async def _chosen(self, request: Request) -> Response:
         message = self._messages.find(request.path_params["id"])
-        return self._page(message, chosen=True)
+        return await self._page(request, message, self._search(request), chosen=True)
 
-    def _page(self, message: Message | None, *, chosen: bool) -> Response:
-        listed = islice(reversed(list(self._messages.whole())), _LISTED)
-        shown = self._show(message) if message else None
+    async def _clear(self, _: Request) -> Response:
+        self._messages.clear()
+        return RedirectResponse("/inbox", 303)
+
+    def _search(self, request: Request) -> list[Message]:
+        """The messages in which every word that is looked for stands, newest first."""
+        words = request.query_params.get("q", "").lower().split()
+        whole = reversed(list(self._messages.whole()))
+        found = (one for one in whole if all(word in _read_searched(one) for word in words))
+        return list(islice(found, _LISTED))
+
+    async def _page(
+        self, request: Request, message: Message | None, listed: list[Message], *, chosen: bool
+    ) -> Response:
+        view = request.query_params.get("view", "")
+        view = view if view in _VIEWS else ""
         return page(
             "inbox.html",
             404 if chosen and message is None else 200,
             script="live.js",
-            listed=[(one, shown_subject(one.subject)) for one in listed],
+            listed=[(one, shown_subject(one.subject), await self._tell(one)) for one in listed],
             total=self._messages.total,
             chosen=chosen,
-            shown=shown,
+            beside=self._beside,
+            query=request.query_params.get("q", ""),
+            view=view,
+            shown=await self._show(message, view) if message else None,
         )
 
-    def _show(self, message: Message) -> dict[str, Any]:
+    async def _tell(self, message: Message) -> Story | None:
+        recipients = [one for field in (message.to, message.cc, message.bcc) for one in addresses(field)]
+        return await self._teller.tell(Arrival(message.id, tuple(recipients), message.time))
+
+    async def _show(self, message: Message, view: str) -> dict[str, Any]:
         request = self._messages.request(message.id)
         subject = shown_subject(message.subject)
+        story = await self._tell(message)
+        original = story.original if story else None
         return {
             "message": message,
             "request": request,
@@ -84,7 +122,23 @@ class Inbox:
             ],
             "attachments": list(enumerate(request.get("attachments", []))),
             "json": _colour(json.dumps(self._abbreviate(message.id, request), ensure_ascii=False, indent=2)),
+            "story": story,
+            "text": _read_view(view, request, original),
         }
+
+    async def _original(self, request: Request) -> Response:
+        """What was handed over, to be saved."""
+        message = self._messages.find(request.path_params["id"])
+        story = await self._tell(message) if message else None
+        if message is None or story is None or story.original is None:
+            return page("gone.html", 404)
+        headers = {
+            "content-disposition": f'attachment; filename="{message.id}.eml"',
+            "content-security-policy": _FILE_POLICY,
+            "x-content-type-options": "nosniff",
+            "cache-control": "no-store",
+        }
+        return Response(story.original, media_type="message/rfc822", headers=headers)
 
     def _abbreviate(self, message_id: int, request: Mapping[str, Any]) -> dict[str, Any]:
         """The request as it came, in its own order, with the beginnings of what is long."""
@@ -138,6 +192,26 @@ class Inbox:
         }
         shown_type = media_type if _IMAGES.fullmatch(media_type) else "application/octet-stream"
         return FileResponse(self._messages.file(message_id, number), media_type=shown_type, headers=headers)
+
+
+def _read_searched(message: Message) -> str:
+    """All that a message is searched by."""
+    fields = (message.subject, message.to, message.cc, message.bcc, message.account)
+    return "\n".join(fields).lower()
+
+
+def _read_view(view: str, request: Mapping[str, Any], original: bytes | None) -> str:
+    """What a view shows as text; "" where it shows the message itself."""
+    if view == "source":
+        return str(request.get("body", ""))
+    if view == "text":
+        return html.unescape(_TAG.sub("", _UNSEEN.sub("", str(request.get("body", ""))))).strip()
+    if original is None or not view:
+        return ""
+    octets = original if view == "original" else _HEAD_END.split(original, maxsplit=1)[0]
+    rest = len(octets) - _SHOWN_ORIGINAL
+    text = octets[:_SHOWN_ORIGINAL].decode("utf-8", "replace")
+    return f"{text}\n… {show_octets(rest)} more" if rest > 0 else text
 
 
 async def _to_inbox(_: Request) -> Response:

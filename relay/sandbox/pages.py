@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from relay.host.clock import to_local
 from relay.sandbox.settings import MEGABYTE
 
 KILOBYTE = 1024
@@ -22,6 +23,7 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters["octets"] = show_octets
     environment.filters["moment"] = show_moment
+    environment.filters["clock"] = show_clock
     return environment
 
 
@@ -35,8 +37,13 @@ def show_octets(size: int) -> str:
 
 
 def show_moment(seconds: float) -> str:
-    """Epoch seconds as a date and time in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """Epoch seconds as a time of this machine's zone, which is named; with its date, if that is not today."""
+    return to_local(seconds, "seconds")
+
+
+def show_clock(seconds: float) -> str:
+    """Epoch seconds as a time of day in this machine's zone, where there is no room for more."""
+    return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%H:%M:%S}"
 
 
 @cache

@@ -19,6 +19,9 @@ from relay.sandbox.faults import KINDS, SILENCE, Fault, Faults
 _HERE = tuple(kind for kind in KINDS if kind != "token-death")
 _ANSWERS = {
     "400": (400, "INVALID_PARAMETER", "A parameter is not valid"),
+    "403": (403, "FORBIDDEN", "No access to this user's mailbox"),
+    "404": (404, "NOT_FOUND", "Api not exists"),
+    "quota": (403, "LIMIT_EXCEEDED", "Too many recipients in 24 hours for this mailbox"),
     "413": (413, "OUT_OF_RANGE", "The request is too large"),
     "429": (429, "TOO_MANY_REQUESTS", "API rate limit exceeded"),
     "500": (500, "INTERNAL_SERVER_ERROR", "Internal server error"),
@@ -106,6 +109,8 @@ def _place(scope: Scope) -> str:
         if method == "POST" and path.endswith("/mail"):
             return "send"
         return "unread-count" if method == "GET" and path.endswith("/mail/unread-count") else ""
+    if method == "POST" and path.startswith("/v1.0/bots/"):
+        return "bot"
     return "token" if method == "POST" and path == "/oauth2/v2.0/token" else ""
 
 

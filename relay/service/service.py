@@ -13,7 +13,7 @@ from relay.config.model import Config, Works
 from relay.courier import Courier, Standing
 from relay.host import systemd
 from relay.host.clock import Clock
-from relay.intake import Intake
+from relay.intake import Intake, OnKept
 from relay.operator import control
 from relay.operator.accepting import Accepting
 from relay.operator.alerts.alerts import Alerts
@@ -62,6 +62,7 @@ class Service:
         listen: bool = True,
         clock: Clock | None = None,
         sockets: systemd.PassedSockets | None = None,
+        on_kept: OnKept | None = None,
     ) -> None:
         clock = clock or Clock()
         self.current = Current(config)
@@ -72,7 +73,7 @@ class Service:
         self.spool.subscribe(reports.hear)
         keeping = open_grants(config, self.spool)
         self.sending = Sending(self.current, self.spool, keeping, self.troubles, reports, clock)
-        intake = Intake(self.current, self.spool, self.courier)
+        intake = Intake(self.current, self.spool, self.courier, on_kept)
         self.server = Server(self.current, intake, sockets)
         live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
         self._reader = Reader(self.spool, keeping, clock, live)
