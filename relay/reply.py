@@ -192,6 +192,7 @@ TOO_BUSY = Reply(452, "4.3.1", "too many messages are arriving at once, send it 
 OUT_OF_MEMORY = Reply(421, "4.3.1", "the relay has no room for more input, send it again later")
 IDLE_TOO_LONG = Reply(421, "4.4.2", "nothing was heard for too long, closing")
 CONNECT_AGAIN = Reply(421, "4.7.0", "what is allowed here has changed, connect again")
+NO_LISTENER = Reply(421, "4.3.2", "no listener is configured for this port")
 SHUTTING_DOWN = Reply(421, "4.3.2", "the relay is stopping, send it again later")
 SPOOL_FULL = Reply(452, "4.3.1", "no room to keep the message, send it again later")
 SPOOL_UNAVAILABLE = Reply(451, "4.3.0", "the message could not be kept, send it again later")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from relay.cli import config_option, json_option
+from relay.cli.finding import WAITING
 from relay.cli.startup import ask_service, read_config
 from relay.cli.terminal import echo, print_json, show_time
 from relay.config.model import Config
@@ -61,10 +62,25 @@ def _verdict(client: dict[str, Any]) -> Iterator[str]:
         count = last["messages"]
         what = f"{count} message{'' if count == 1 else 's'} taken" if count else "no message was sent"
         yield f"nothing was wrong in the last session; {what}"
+    for mail in last["mail"]:
+        yield _tell_fate(mail, client["client"])
     if before and before["advice"]:
         yield f"before that, at {show_time(before['started'])}:"
         for advice in before["advice"]:
             yield f"  {advice['text']}"
+
+
+def _tell_fate(mail: dict[str, Any], client: str) -> str:
+    """What became of a message: a session can be all right, and its mail wait for a person."""
+    taken, state = f"taken as {mail['queue_id']}", mail["state"]
+    if mail["hold"] == "device":
+        return f"{taken}, and held until the device is adopted: relay learn --adopt {client}"
+    reason = f": {mail['reason']}" if mail["reason"] else ""
+    if state is None:
+        return f"{taken}; what became of it is forgotten"
+    if state in WAITING[:-1]:
+        return f"{taken}, and waits ({state}){reason}"
+    return f"{taken}, and {state}{'' if state == 'relayed' else reason}"
 
 
 def _explain(answer: dict[str, Any], address: str) -> None:

@@ -21,6 +21,7 @@ _MOST_ADDRESSES = 1_000
 _MOST_LINES = 120  # of a session: the first ones tell what a device is, the last ones what happened
 _FIRST_LINES = 40
 _LONGEST_LINE = 200
+_MOST_MESSAGES = 10  # of a session, whose fate is looked up
 _MOST_LIVE_LINES = 2_000  # for `relay doctor --live`
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]")
 # Their arguments say how a device speaks and hold no secret.
@@ -55,7 +56,7 @@ class Trouble(StrEnum):
     TLS_FAILED = "tls-failed"  # detail: OpenSSL's name of the reason
     LOGIN_FAILED = "login-failed"  # detail: the user name
     TIMEOUT = "timeout"  # detail: command, data, tls
-    HUNG_UP = "hung-up"  # without QUIT; detail: command, data, tls, reply
+    HUNG_UP = "hung-up"  # without QUIT; detail: greeting (on a TLS port), command, data, tls, reply
     BARE_DOT = "bare-dot"  # LF.LF stood where CRLF.CRLF ends the data
     BAD_PROXY_HEADER = "bad-proxy-header"
 
@@ -107,6 +108,7 @@ class Record:
     verbs: list[str] = field(default_factory=list)  # the first of each, in order
     troubles: dict[Trouble, str] = field(default_factory=dict)
     taken: int = 0  # messages that had their 250
+    queue_ids: list[str] = field(default_factory=list)  # of the last of these
 
     def hung_up(self, phase: str) -> None:
         """The client left without QUIT, as many do once their message is taken."""
@@ -134,15 +136,21 @@ class Record:
 
     def said(self, answer: Reply) -> None:
         """A reply was given."""
-        self._keep(Line(time.time(), "S", str(answer)[:_LONGEST_LINE]))  # it is printable already
+        # It is printable already; what EHLO is answered is a line for each extension.
+        texts = answer.encode().decode("ascii").splitlines() if answer.lines else [str(answer)]
+        for text in texts:
+            self._keep(Line(time.time(), "S", text[:_LONGEST_LINE]))
         if answer.code >= 400 and answer not in self.replies:  # noqa: PLR2004 - 4yz and 5yz
             del self.replies[:-19]
             self.replies.append(answer)
 
-    def took(self, size: int, *, accepted: bool) -> None:
-        """Content came to its end; `accepted` says whether its reply was a 250."""
+    def took(self, size: int, answer: Reply) -> None:
+        """Content came to its end, and will be answered by this reply."""
         self.size = size
-        self.taken += accepted
+        self.taken += answer.accepted
+        if answer.accepted and answer.queue_id:
+            del self.queue_ids[: 1 - _MOST_MESSAGES]
+            self.queue_ids.append(answer.queue_id)
         self._add("-", f"content of {size} octets", Mark.CONTENT)
 
     def broke_off(self, size: int) -> None:

@@ -78,15 +78,14 @@ class PassedSockets:
             return passed.socket
         return None
 
+    @property
+    def left(self) -> list[PassedSocket]:
+        """What no listener has claimed."""
+        return list(self._left)
+
     def close_rest(self) -> None:
-        """Close what no listener claimed, and say so: its clients would wait for an answer for ever."""
+        """Close what no listener has claimed."""
         for passed in self._left:
-            log.warning(
-                "socket without a listener",
-                address=str(passed),
-                name=passed.name,
-                remedy="add a [[listener]] with this port, or take it out: systemctl edit relay.socket",
-            )
             passed.socket.close()
         self._left = []
 

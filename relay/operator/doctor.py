@@ -8,16 +8,24 @@ from relay.config.networks import read_address
 from relay.devices.doctor import diagnose
 from relay.devices.recorder import Line, Mark, Record, Recorder, Visits
 from relay.host.clock import to_iso
+from relay.spool import SpoolError
 
+Look = Callable[[str], Awaitable[dict[str, Any]]]
 _LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
 
 
 class Desk:
     """Reads the recorder, by the configuration of the moment."""
 
-    def __init__(self, config: Callable[[], Config], recorder: Recorder) -> None:
+    def __init__(self, config: Callable[[], Config], recorder: Recorder, look: Look) -> None:
+        """Args:
+        config: gives that of the moment.
+        recorder: what was heard.
+        look: how a message stands, by its id.
+        """
         self._config = config
         self._recorder = recorder
+        self._look = look
         self.verbs: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             "doctor": self.doctor,
             "doctor_live": self.doctor_live,
@@ -40,12 +48,12 @@ class Desk:
         }
         if not address:
             answer["clients"] = [
-                self._describe(v, with_lines=False) for v in self._recorder.all()[: most or None]
+                await self._describe(v, with_lines=False) for v in self._recorder.all()[: most or None]
             ]
             return answer
         wanted = _read_client(address)
         visits = self._recorder.visits(wanted)
-        answer["clients"] = [self._describe(visits, with_lines=True)] if visits else []
+        answer["clients"] = [await self._describe(visits, with_lines=True)] if visits else []
         return answer
 
     async def doctor_live(self, after: int, patience: float, address: str = "") -> dict[str, Any]:
@@ -74,16 +82,24 @@ class Desk:
         found = diagnose(record, self._config())
         return [{"problem": a.problem, "text": a.text, "fault": a.fault} for a in found]
 
-    def _describe(self, visits: Visits, *, with_lines: bool) -> dict[str, Any]:
+    async def _describe(self, visits: Visits, *, with_lines: bool) -> dict[str, Any]:
         last = visits.last
         before = visits.troubled if visits.troubled is not last else None
         return {
             "client": last.client,
-            "last": self._session(last, with_lines=with_lines),
-            "troubled": self._session(before, with_lines=with_lines) if before else None,
+            "last": await self._session(last, with_lines=with_lines),
+            "troubled": await self._session(before, with_lines=with_lines) if before else None,
         }
 
-    def _session(self, record: Record, *, with_lines: bool) -> dict[str, Any]:
+    async def _fate(self, queue_id: str) -> dict[str, Any]:
+        """What became of a message that was taken; one that is forgotten has no state."""
+        try:
+            found = await self._look(queue_id)
+        except SpoolError:
+            return {"queue_id": queue_id, "state": None, "reason": "", "hold": ""}
+        return {key: found[key] for key in ("queue_id", "state", "reason", "hold")}
+
+    async def _session(self, record: Record, *, with_lines: bool) -> dict[str, Any]:
         answer = {
             "session": record.session,
             "listener": record.listener,
@@ -94,6 +110,8 @@ class Desk:
             "tls": record.tls,
             "offered": record.offered,
             "messages": record.taken,
+            # Of everybody's sessions only the last message each.
+            "mail": [await self._fate(one) for one in record.queue_ids[0 if with_lines else -1 :]],
             "advice": self._advice(record),
         }
         if with_lines:

@@ -124,11 +124,14 @@ class Service:
 
     def _other_verbs(self, keeping: Keeping) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
         """What parts of the service can be asked besides the queue."""
-        desk = Desk(lambda: self.config, self.server.recorder)
+        desk = Desk(lambda: self.config, self.server.recorder, self._look)
         learned = Learned(lambda: self.config, self.server.learning, self.spool, self.reload)
         consents = Consents(lambda: self.config, keeping)
         own = {"troubles": self._list_troubles, "state": self._tell_state}
         return desk.verbs | learned.verbs | consents.verbs | own
+
+    async def _look(self, queue_id: str) -> dict[str, Any]:
+        return await self.verbs.queue_show(queue_id)
 
     async def _tell_state(self) -> dict[str, Any]:
         """How the relay is."""

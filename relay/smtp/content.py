@@ -85,7 +85,7 @@ async def _hand_over(session: Conversation, transaction: Transaction, receiver: 
             if session.stream.ended:  # already; to be told when `accept` has begun
                 session.loop.call_soon(session.door.intake.hung_up, session.id)
             answer = await asyncio.shield(accepting)
-        session.record.took(content.size, accepted=answer.accepted)
+        session.record.took(content.size, answer)
         if held and answer.accepted:
             door = session.door
             door.learning.held(

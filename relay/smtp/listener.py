@@ -216,7 +216,7 @@ class Listening:
             self.sessions.discard(session)
 
     async def _connect_tls(self, session: Session, sock: socket.socket) -> None:
-        first = await self._first_octets(sock)
+        first = await self._first_octets(sock, session)
         session.record.hello(first)
         if not looks_like_tls(first):
             with suppress(OSError):
@@ -241,15 +241,17 @@ class Listening:
             session.record.note(Trouble.TIMEOUT, "tls")
             raise
 
-    async def _first_octets(self, sock: socket.socket) -> bytes:
+    async def _first_octets(self, sock: socket.socket, session: Session) -> bytes:
         await until_readable(sock, _FIRST_OCTETS)
         try:
             octets = sock.recv(LONGEST_HELLO, socket.MSG_PEEK)
         except BlockingIOError:
             return b""
         except OSError as error:
+            session.record.note(Trouble.HUNG_UP, "greeting")
             raise _NoSession("connection lost", reason=error.strerror) from None
         if not octets:
+            session.record.note(Trouble.HUNG_UP, "greeting")
             raise _NoSession("connection closed before TLS")
         return octets
 

@@ -17,6 +17,7 @@ from relay.devices.learning import Learning
 from relay.devices.recorder import Recorder
 from relay.host.systemd import PassedSockets
 from relay.smtp.context import Door, Intake
+from relay.smtp.dead_ports import DeadPorts
 from relay.smtp.handshake import SHUTDOWN
 from relay.smtp.known_logins import KnownLogins
 from relay.smtp.limits import Guard
@@ -73,6 +74,7 @@ class Server:
         self._intake = intake
         self._sockets = sockets or PassedSockets([])
         self.recorder = Recorder()
+        self._dead_ports = DeadPorts(self.recorder)
         self.learning = Learning()
         self.guard = Guard(config.limits, KnownLogins(config.state_dir / "logins.json"))
         self._listening: dict[str, Listening] = {}
@@ -93,7 +95,7 @@ class Server:
         except BaseException:
             await self.stop()
             raise
-        self._sockets.close_rest()
+        self._dead_ports.watch(self._sockets.left)
         self._sweeper = asyncio.create_task(self._sweep(), name="smtp sweep")
 
     @property
@@ -132,7 +134,10 @@ class Server:
             recorder=self.recorder,
             learning=self.learning,
         )
-        sock = self._sockets.claim(*split_address(listener.address)) or bind(listener.address)
+        passed = self._sockets.claim(*split_address(listener.address))
+        if passed is not None:
+            self._dead_ports.leave(passed)
+        sock = passed or bind(listener.address)
         self._listening[key] = Listening(door, sock)
         log.info("listening", address=listener.address, tls=listener.tls, auth=listener.auth)
         if listener.tls_profile == "legacy" and listener.tls != "none":
@@ -196,6 +201,8 @@ class Server:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
+        self._dead_ports.stop()
+        self._sockets.close_rest()
         everything, began = self._all(), asyncio.get_running_loop().time()
         broken_off = 0
         for listening in everything:

@@ -64,7 +64,10 @@ def test_a_good_session_needs_no_advice():
 @pytest.mark.parametrize("listener", [STARTTLS, IMPLICIT])
 def test_old_tls(version, listener):
     said = text(listener=listener, offered=version, troubles={Trouble.TLS_FAILED: "UNSUPPORTED_PROTOCOL"})
-    assert said == f'this device offers only {version}; give its listener tls_profile = "legacy".'
+    assert said == (
+        f'this device offers only {version}: give it a listener of its own with tls_profile = "legacy", '
+        "or switch SSL/TLS off on its panel and choose port 25."
+    )
 
 
 def test_tls_that_even_the_legacy_profile_has_not():

@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from relay.operator import control
+from tests.support.command import command
 from tests.support.doctor import PASSWORD, client_context, running
 
 TLS_ONE = 0x0301
@@ -88,9 +89,11 @@ async def test_a_printer_of_2008(tmp_path, certificate, tls):
 
         with pytest.raises((ssl.SSLError, OSError)):
             await asyncio.to_thread(knock)
-        assert await advice(service) == [
-            'this device offers only TLS 1.0; give its listener tls_profile = "legacy".'
-        ]
+        (said,) = await advice(service)
+        assert said == (
+            'this device offers only TLS 1.0: give it a listener of its own with tls_profile = "legacy", '
+            "or switch SSL/TLS off on its panel."
+        )
 
 
 async def test_the_remedy_helps(tmp_path, certificate):
@@ -291,3 +294,48 @@ async def test_a_balancer_without_a_header_and_a_header_without_trust(tmp_path):
         await asyncio.to_thread(talk, port(service, 1), "PROXY TCP4 10.1.2.3 10.0.0.1 1 25", "QUIT")
         [text] = await advice(service)
         assert "add 127.0.0.1 to proxy_networks" in text
+
+
+async def test_a_client_that_leaves_the_tls_port(tmp_path, certificate):
+    """It waits for a greeting and goes: "nothing was wrong in the last session" was said of it."""
+    async with running(tmp_path, {"tls": "implicit", **certificate}, {}) as service:
+        await asyncio.to_thread(lambda: socket.create_connection(("127.0.0.1", port(service))).close())
+        (said,) = await advice(service)
+        assert said.startswith(
+            f"it came to port {port(service)}, which is TLS from the first octet, and left"
+        )
+        assert said.endswith(f"or port {port(service, 1)} without encryption.")
+
+
+async def test_what_became_of_mail_that_was_taken(tmp_path):
+    """The session was all right, and its mail waited for ever: nobody had consented."""
+    async with running(tmp_path, {}) as service:
+
+        def send():
+            with smtplib.SMTP("127.0.0.1", port(service)) as client:
+                client.sendmail("a@example.com", "b@example.com", "Subject: x\r\n\r\ny")
+
+        await asyncio.to_thread(send)
+        assert await advice(service) == []
+        for _ in range(3000):
+            (mail,) = (await ask(service, address="127.0.0.1"))["clients"][0]["last"]["mail"]
+            if mail["state"] == "held":
+                break
+            await asyncio.sleep(0.01)
+        assert (mail["state"], "nobody has consented" in mail["reason"]) == ("held", True)
+        path = tmp_path / "relay.toml"
+        path.write_text(f'state_dir = "{tmp_path}"\n')
+        said = (await command(path, "doctor", "127.0.0.1")).stdout
+        assert f"taken as {mail['queue_id']}, and waits (held): nobody has consented" in said
+
+
+async def test_the_whole_answer_to_ehlo_is_in_the_transcript(tmp_path):
+    """Whether AUTH or STARTTLS was offered is the usual question, and only the last line stood there."""
+    async with running(tmp_path, {"auth": "optional", "auth_without_tls": True}) as service:
+        await asyncio.to_thread(talk, port(service), "EHLO device", "QUIT")
+        await advice(service)
+        lines = (await ask(service, address="127.0.0.1"))["clients"][0]["last"]["lines"]
+        said = [line["text"] for line in lines if line["side"] == "S"]
+        assert "250-relay.example.com" in said
+        assert any("SIZE" in text for text in said), said
+        assert any("AUTH PLAIN" in text for text in said), said

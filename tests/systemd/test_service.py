@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support.command import run_relay
 from tests.support.ports import free_port
 
 CONFIG = """
@@ -148,10 +149,15 @@ def test_a_wildcard_socket_serves_the_wildcard_listener(tmp_path):
     sock.close()
 
 
-def test_a_socket_without_a_listener_is_named(tmp_path):
+def test_a_socket_without_a_listener_answers_and_is_named(tmp_path):
+    """It took connections and was silent for ever; the doctor said that nothing had come."""
     sock = listen()
-    with started(tmp_path, [sock], listener("127.0.0.1:0")) as (process, manager, _):
+    with started(tmp_path, [sock], listener("127.0.0.1:0")) as (process, manager, config):
         manager.wait_for("READY=1")
+        with socket.create_connection(sock.getsockname(), timeout=30) as client:
+            assert client.makefile("rb").read() == b"421 4.3.2 no listener is configured for this port\r\n"
+        seen = run_relay(config, "doctor", "127.0.0.1").stdout
+        assert f"it came to port {sock.getsockname()[1]}, which systemd holds open" in seen
         said = end(process)
     assert "socket without a listener" in said
     assert f"127.0.0.1:{sock.getsockname()[1]}" in said

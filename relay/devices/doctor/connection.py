@@ -76,8 +76,8 @@ def _explain_hang_up(case: Case) -> Advice | None:
             "the time limit on its panel.",
             "relay",
         )
-    if phase == "tls":
-        return tls.explain_hang_up(case)
+    if phase in ("tls", "greeting"):
+        return tls.explain_hang_up(case) if phase == "tls" else tls.explain_early_end(case)
     if record.replies or len(record.troubles) > 1:
         return None  # what was wrong before it left has its own row
     return _explain_early_end(case)
@@ -164,6 +164,16 @@ def _explain_our_trouble(case: Case) -> Advice:
     )
 
 
+def _explain_no_listener(case: Case) -> Advice:
+    ports = ", ".join(dict.fromkeys(x.address.rpartition(":")[2] for x in case.config.listener))
+    return Advice(
+        "no-listener",
+        f"it came to port {case.port}, which systemd holds open and no [[listener]] of relay.toml has: "
+        f"choose port {ports} on its panel, or add a [[listener]] for this one.",
+        "relay",
+    )
+
+
 def _explain_stop(_: Case) -> Advice:
     return Advice("relay-stopped", "the relay was being stopped; the device should try again.", "nobody")
 
@@ -189,6 +199,7 @@ BY_REPLY: dict[reply.Reply, Rule] = {
     reply.IDLE_TOO_LONG: lambda case: None if Trouble.TIMEOUT in case.record.troubles else _idle(),
     reply.TOO_MANY_SESSIONS: _explain_full,
     reply.SHUTTING_DOWN: _explain_stop,
+    reply.NO_LISTENER: _explain_no_listener,
     reply.CONNECT_AGAIN: _explain_reload,
     reply.SPOOL_FULL: _explain_our_trouble,
     reply.SPOOL_UNAVAILABLE: _explain_our_trouble,

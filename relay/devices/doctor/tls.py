@@ -65,7 +65,14 @@ def _explain_old_tls(case: Case) -> Advice:
             "network alone.",
             "relay",
         )
-    return Advice("tls-too-old", f'{what}; give its listener tls_profile = "legacy".', "relay")
+    plain = case.ports("none")
+    off = f" and choose port {plain[0]}" if plain else ""
+    return Advice(
+        "tls-too-old",
+        f'{what}: give it a listener of its own with tls_profile = "legacy", or switch SSL/TLS off on its '
+        f"panel{off}.",
+        "relay",
+    )
 
 
 def _explain_cipher(case: Case) -> Advice:
@@ -114,6 +121,19 @@ def _explain_client_certificate(_: Case) -> Advice:
         "client-certificate",
         "it showed no certificate that client_ca_file of this listener covers: install one on the device, "
         "or have it log in by name and password.",
+    )
+
+
+def explain_early_end(case: Case) -> Advice:
+    """It left a port that is TLS from the first octet without having sent any."""
+    others = [f"port {port} for STARTTLS" for port in case.ports("starttls")[:1]]
+    others += [f"port {port} without encryption" for port in case.ports("none")[:1]]
+    other = f", or {' or '.join(others)}" if others else ""
+    return Advice(
+        "left-tls-port",
+        f"it came to port {case.port}, which is TLS from the first octet, and left without a word: it "
+        "probably waited for a greeting in plain text. Choose SSL/TLS on its panel (some call it SMTPS)"
+        f"{other}.",
     )
 
 
