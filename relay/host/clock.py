@@ -68,6 +68,10 @@ class SteadyClock:
         """Seconds since the epoch, by the clock as it was last looked at."""
         return self._clock.boot() + self._offset
 
+    def wall(self) -> float:
+        """Seconds since the epoch, as the wall clock says now."""
+        return self._clock.wall()
+
     def take_jump(self) -> float:
         """By how many seconds the wall clock has been set since the last look; 0 when it has not."""
         jump = self._clock.wall() - self.now()

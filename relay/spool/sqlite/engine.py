@@ -6,7 +6,7 @@ in memory (leases, ranks, the latest messages' octets) can be had again from the
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +41,8 @@ from relay.spool.rows.unacknowledged import LIFE
 from relay.spool.sqlite import statements
 from relay.spool.sqlite.database import Database
 from relay.spool.sqlite.disk import Space
-from relay.spool.sqlite.entry_cache import Recent
 from relay.spool.sqlite.files import IN_ROW
+from relay.spool.sqlite.findings import Findings, Report
 from relay.spool.sqlite.maintenance import Tending, begin_time, mark_time
 from relay.spool.sqlite.ownership import Ownership
 from relay.spool.sqlite.queries import Queries
@@ -72,31 +72,24 @@ class SqliteSpool(Queries):
         *,
         keep_free: int = 50 * _MEGABYTE,
         reserve: int = 8 * _MEGABYTE,
-        report: Callable[[str, str], None] | None = None,
+        report: Report | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._folder = folder
+        clock = clock or Clock()
         self._space = Space(folder, keep_free, reserve)
-        self._wall = (clock or Clock()).wall
         self._ownership = Ownership(folder)
-        database = Database(folder, self._space, self._wall, self._hear, self._ownership)
-        super().__init__(folder, self._space, database, SteadyClock(clock or Clock()))
+        database = Database(folder, self._space, clock.wall, self._hear, self._ownership)
+        super().__init__(folder, self._space, database, SteadyClock(clock))
         self._ids = Ids()
         self._waiters = Waiters(self._say)
-        self._keeping: set[str] = set()  # files whose row is on its way
-        self._cleaning: set[asyncio.Future[None]] = set()
-        self._report = report or (lambda *_: None)
-        self._news: list[str] = []  # of damage, not reported yet
-        self._tended = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._findings = Findings(report)
 
     @override
     def exists(self) -> bool:
-        return (self._folder / "spool.db").exists()
+        return self._ownership.database.exists()
 
     @override
     async def open(self) -> None:
-        self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._prepare_folder)
         try:
             await self._writer.start(self._load_all)
@@ -106,19 +99,12 @@ class SqliteSpool(Queries):
 
     def _hear(self, news: str) -> None:
         # In the writer's thread.
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._go_on, news)
+        self._writer.call_soon(lambda: self._go_on(news))
 
     def _go_on(self, news: str) -> None:
         self._turns.doubt_all()
-        self._recent = Recent()  # content may be gone
-        self._news.append(news)
-        if self._tended:
-            self._report_news()
-
-    def _report_news(self) -> None:
-        while self._news:
-            self._report("spool.db", self._news.pop(0))
+        self._turns.recent.clear_all()  # content may be gone
+        self._findings.tell_when_heard("spool.db", news)
 
     def _prepare_folder(self) -> None:
         self._ownership.take()
@@ -138,7 +124,7 @@ class SqliteSpool(Queries):
     async def close(self) -> None:
         await self._reader.close()
         await self._writer.stop()
-        await asyncio.gather(*self._cleaning, return_exceptions=True)
+        await self._files.settle()
         self._ownership.release()
 
     @override
@@ -154,7 +140,7 @@ class SqliteSpool(Queries):
     @override
     async def put(self, submission: Submission, account: str, *, waits: bool = False) -> str:
         queue_id = self._admit()
-        self._keeping.add(queue_id)
+        self._files.keeping.add(queue_id)
         if waits:
             self._waiters.open(queue_id)
         try:
@@ -176,11 +162,11 @@ class SqliteSpool(Queries):
                 self._turns.doubt(account)
             raise
         finally:
-            self._keeping.discard(queue_id)
+            self._files.keeping.discard(queue_id)
         if fingerprint:
             self._unheard.open(queue_id, fingerprint)
         if not submission.hold:
-            self._recent.add(entry, submission.content)
+            self._turns.recent.add(entry, submission.content)
             self._turns.put(turn)
             self._say(Word(Topic.NEW, queue_id, account, submission.envelope.line))
         return queue_id
@@ -202,7 +188,7 @@ class SqliteSpool(Queries):
     async def recall(self, submission: Submission) -> Entry | None:
         if not submission.envelope.client_address or not self._unheard.any_ended:
             return None
-        queue_id = self._unheard.recall(make_fingerprint(submission), self._wall())
+        queue_id = self._unheard.recall(make_fingerprint(submission), self._clock.wall())
         if queue_id is None:
             return None
         try:
@@ -220,7 +206,7 @@ class SqliteSpool(Queries):
 
     @override
     def unheard(self, queue_id: str) -> None:
-        self._unheard.end(queue_id, self._wall())
+        self._unheard.end(queue_id, self._clock.wall())
         self.note(queue_id, "reply not heard")
 
     # The courier's half.
@@ -258,7 +244,7 @@ class SqliteSpool(Queries):
         known, queue_id = self._turns.next_fresh(accounts)
         if queue_id is None:
             return known, None
-        if (fresh := self._recent.take(queue_id)) is not None:
+        if (fresh := self._turns.recent.take(queue_id)) is not None:
             return True, self._make_claim(*fresh)
         # Somebody has changed it since, or it was too much to remember: the table knows.
         self._turns.claimed.pop(queue_id, None)
@@ -285,14 +271,14 @@ class SqliteSpool(Queries):
 
     async def _lease(self, queue_id: str) -> Claim | None:
         """The claim of a claimed message; None if it is damaged, and now set aside."""
-        known = self._recent.take(queue_id)
+        known = self._turns.recent.take(queue_id)
         if known is not None:
             return self._make_claim(*known)
         try:
             entry, content = await self._writer.read(lambda c: self._load(c, queue_id))
-            if content.path is not None and not self._recent.verified(queue_id):
+            if content.path is not None and not self._turns.recent.verified(queue_id):
                 await asyncio.to_thread(self._files.verify, content)
-                self._recent.verify(queue_id)
+                self._turns.recent.verify(queue_id)
         except (Damaged, SpoolDamaged) as damage:
             await self._set_aside(queue_id, str(damage))
             return None
@@ -324,9 +310,9 @@ class SqliteSpool(Queries):
             log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
         else:
             self._turns.claimed.pop(queue_id, None)
-        self._recent.forget(queue_id)
+        self._turns.recent.forget(queue_id)
         log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
-        self._report(queue_id, reason)
+        self._findings.tell(queue_id, reason)
 
     @override
     async def next_due(self, accounts: Collection[str]) -> float | None:
@@ -342,13 +328,15 @@ class SqliteSpool(Queries):
         def write(c: sqlite3.Connection) -> None:
             if not self._is_current(claim) or not statements.begin(c, claim):
                 raise SpoolError(f"{queue_id} is not there to be sent any more")
-            statements.start_request(c, claim, request, told, self._wall())
+            statements.start_request(c, claim, request, told, self._clock.wall())
 
         await self._commit(write)
 
     @override
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
-        await self._writer.insist(lambda c: statements.end_request(c, claim, request, outcome, self._wall()))
+        await self._writer.insist(
+            lambda c: statements.end_request(c, claim, request, outcome, self._clock.wall())
+        )
 
     def _is_current(self, claim: Claim) -> bool:
         """Whether nobody else has claimed the message since."""
@@ -364,8 +352,8 @@ class SqliteSpool(Queries):
 
         def write(c: sqlite3.Connection) -> bool:
             if ended is not None:
-                statements.end_request(c, claim, *ended, self._wall())
-            return statements.settle(c, claim, settlement, self._wall())
+                statements.end_request(c, claim, *ended, self._clock.wall())
+            return statements.settle(c, claim, settlement, self._clock.wall())
 
         self._follow_clock()
         if settlement.state is State.RELAYED and ended is None:
@@ -383,14 +371,16 @@ class SqliteSpool(Queries):
     @override
     async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
         queue_id = self._ids.make()
-        self._keeping.add(queue_id)
+        self._files.keeping.add(queue_id)
         self._waiters.bind(claim.entry.queue_id)
         try:
             submission = await self._keep(queue_id, notice.submission)
             entry = make_entry(queue_id, submission, notice.account)
 
             def write(c: sqlite3.Connection) -> bool:
-                if not self._is_current(claim) or not statements.settle(c, claim, settlement, self._wall()):
+                if not self._is_current(claim) or not statements.settle(
+                    c, claim, settlement, self._clock.wall()
+                ):
                     return False
                 insert(c, self._turns, entry, submission.content)
                 statements.note(c, claim.entry.queue_id, "notice", {"to": notice.to, "notice": queue_id})
@@ -399,7 +389,7 @@ class SqliteSpool(Queries):
             self._follow_clock()
             written = await self._end(claim, settlement, self._writer.insist(write))
         finally:
-            self._keeping.discard(queue_id)
+            self._files.keeping.discard(queue_id)
             self._turns.doubt(notice.account)
         if not written:
             submission.content.discard()
@@ -427,11 +417,9 @@ class SqliteSpool(Queries):
             self._turns.give_back(queue_id, claim.entry.account)
         self._turns.claimed.pop(queue_id, None)
         if settlement.state in GONE:
-            self._recent.forget(queue_id)
+            self._turns.recent.forget(queue_id)
             if claim.content.path is not None:
-                cleaning = asyncio.get_running_loop().run_in_executor(None, claim.content.discard)
-                self._cleaning.add(cleaning)
-                cleaning.add_done_callback(self._cleaning.discard)
+                self._files.discard_soon(claim.content)
 
     # Who waits for a verdict.
 
@@ -454,9 +442,8 @@ class SqliteSpool(Queries):
 
     @override
     async def tend(self, keep_failed: float, keep_history: float) -> None:
-        self._tended = True  # from here on somebody listens to reports
-        self._report_news()
-        tending = Tending(self._reader, self._files, self._keeping, self._report)
+        self._findings.begin()
+        tending = Tending(self._reader, self._files, self._findings.tell)
         await tending.run(
             self._set_aside_unclaimed,
             lambda: self._forget(keep_failed, keep_history),

@@ -42,6 +42,11 @@ class Recent:
         self._kept.clear()
         self._octets = 0
 
+    def clear_all(self) -> None:
+        """Content may be gone: nor is a file known to be whole."""
+        self.clear()
+        self._verified.clear()
+
     def verify(self, queue_id: str) -> None:
         """Note that this process has written or read this message's file, whole."""
         self._verified[queue_id] = None

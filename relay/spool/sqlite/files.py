@@ -3,6 +3,7 @@
 In the database a backlog of them would make a file that never becomes smaller.
 """
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -33,6 +34,8 @@ class Files:
         self._incoming = folder / "incoming"
         self._content = folder / "content"
         self._orphaned = folder / "orphaned"
+        self.keeping: set[str] = set()  # queue ids whose row is on its way: their files are no orphans
+        self._leaving: set[asyncio.Future[None]] = set()
 
     def prepare(self) -> None:
         """Make the folders; what was still arriving when the last owner ended was never accepted.
@@ -115,6 +118,16 @@ class Files:
     def remove(self, queue_id: str) -> None:
         """Remove a message's content, if there is a file of it."""
         self.path(queue_id).unlink(missing_ok=True)
+
+    def discard_soon(self, content: Content) -> None:
+        """Remove content that is needed no more, off the event loop."""
+        leaving = asyncio.get_running_loop().run_in_executor(None, content.discard)
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def settle(self) -> None:
+        """Wait for what is being removed."""
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def kept(self) -> Iterator[str]:
         """The queue ids for which there is a file."""

@@ -7,7 +7,7 @@ small pieces. Nothing is deleted before the check of its row is done.
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -36,12 +36,10 @@ class Tending:
         self,
         reader: Reader,
         files: Files,
-        keeping: Container[str],
         report: Callable[[str, str], None],
     ) -> None:
         self._reader = reader
         self._files = files
-        self._keeping = keeping
         self._report = report
         self._damaged: set[str] = set()  # found by an earlier look
 
@@ -72,7 +70,7 @@ class Tending:
         names = await asyncio.to_thread(lambda: set(self._files.kept()))
         orphans = 0
         for piece in _pieces(names):
-            orphans += await self._dismiss([name for name in piece if name not in self._keeping])
+            orphans += await self._dismiss([name for name in piece if name not in self._files.keeping])
         await self._check_rows(set_aside)
         log.info("spool checked", files=len(names), orphans=orphans, damaged=len(self._damaged))
 

@@ -53,6 +53,11 @@ class Ownership:
         self.trouble = ""  # what is wrong with the folder, in words
         self.news: list[str] = []  # what was set right, to be told
 
+    @property
+    def database(self) -> Path:
+        """The database's file."""
+        return self._folder / _DATABASE
+
     def take(self, *, moving: bool = False) -> None:
         """Make the folder and lock it.
 

@@ -17,7 +17,6 @@ from relay.spool.rows.unacknowledged import Unheard
 from relay.spool.sqlite import counters, search, statements
 from relay.spool.sqlite.database import Database
 from relay.spool.sqlite.disk import Space
-from relay.spool.sqlite.entry_cache import Recent
 from relay.spool.sqlite.files import Files
 from relay.spool.sqlite.maintenance import shift
 from relay.spool.sqlite.reader import Reader
@@ -38,7 +37,6 @@ class Queries(Spool):
         self._reader = Reader(folder / "spool.db", self._writer)
         self._turns = Turns()
         self._unheard = Unheard()
-        self._recent = Recent()
         self._listeners: list[Callable[[Word], None]] = []
 
     @override
@@ -122,7 +120,7 @@ class Queries(Spool):
 
     async def _change(self, queue_id: str, states: Sequence[State], state: State, event: str) -> None:
         await self._commit(lambda c: statements.change(c, self._turns, queue_id, states, state, event))
-        self._recent.forget(queue_id)
+        self._turns.recent.forget(queue_id)
         self._say(Word(Topic.CHANGED, queue_id))
         if state is State.QUEUED:
             self._say(Word(Topic.NEW, queue_id))
@@ -137,7 +135,7 @@ class Queries(Spool):
         if not jump:
             return False
         log.warning("the clock was set; what waits is planned anew", seconds=round(jump))
-        self._recent.clear()
+        self._turns.recent.clear()
         self._writer.follow(lambda c: shift(c, jump, self._turns))
         return True
 

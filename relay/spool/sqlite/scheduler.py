@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from relay.spool.fairness import Ranks, Shares, Turn
 from relay.spool.rows.codecs import BEYOND_TIME
+from relay.spool.sqlite.entry_cache import Recent
 from relay.spool.sqlite.ready_queue import Fresh
 
 # Delayed messages made queued in one commit: an outage's whole backlog at once would hold up the door.
@@ -31,6 +32,7 @@ class Turns:
         self._shares = Shares()
         self._fresh = Fresh(self._shares.choose)
         self.claimed: dict[str, str] = {}  # queue id → the claim's token
+        self.recent = Recent()
         self._epoch = secrets.token_hex(8)
         self._number = 0
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch

@@ -271,8 +271,13 @@ class Writer:
         self._space.blocked = False
 
     def _tell(self, items: list[_Item]) -> None:
-        if items and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._resolve, items)
+        if items:
+            self.call_soon(lambda: self._resolve(items))
+
+    def call_soon(self, done: Callable[[], object]) -> None:
+        """Call this in the event loop, from the writer's thread; not at all when there is none any more."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(done)
 
     def _resolve(self, items: list[_Item]) -> None:
         for item in items:
