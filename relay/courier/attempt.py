@@ -1,7 +1,8 @@
 """One claimed message: converted, and sent in one request or in several.
 
-"Attempt has started" is on disk before each request, and its end is recorded before anything else is
-done; the 202 as soon as its status line is there. What was cut off in between is unknown.
+"Attempt has started" is on disk before each request leaves, when its token and a connection are there, and
+its end is recorded before anything else is done; the 202 as soon as its status line is there. What was cut
+off in between is unknown.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -147,13 +148,17 @@ class Attempt:
         spool, claim = self.tools.spool, self.claim
         if wait := slot.bind(request.mailboxes, claim.entry.queue_id):
             return replace(DAY_IS_FULL, retry_after=wait)
-        # Not between the start and the request: who is killed while the library loads would not know.
-        await self.tools.client.get_ready()
-        await spool.start(claim, number, request.recipients)
-        self._open = number
+
+        async def start() -> None:
+            await spool.start(claim, number, request.recipients)
+            self._open = number
+
+        # It starts when there is a token and a connection: who is killed before it has sent nothing.
         outcome = await self.tools.client.send(
-            self.account, request.payload, claim.content, self._recorder(number), slot
+            self.account, request.payload, claim.content, self._recorder(number), slot, start
         )
+        if self._open is None and not self._taken:
+            await start()  # it came to nothing; the trace has it all the same
         if self._open is not None:
             await spool.record(claim, number, outcome)
         self._open, self._taken = None, False

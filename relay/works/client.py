@@ -6,6 +6,7 @@ after a connection that broke before the whole request had left.
 """
 
 import asyncio
+import contextlib
 import re
 import ssl
 import time
@@ -78,6 +79,7 @@ class Client:
         content: Content,
         on_status: Callable[[int], Awaitable[None]] | None = None,
         budget: Budget | None = None,
+        on_start: Callable[[], Awaitable[None]] | None = None,
     ) -> Outcome:
         """Make the call for one message.
 
@@ -88,10 +90,12 @@ class Client:
             on_status: awaited with the HTTP status as soon as its line is there, before anything else is
                 done: a 202 is to be recorded first. A 401 or a 307 that is followed is not reported.
             budget: the slot that was taken for this message.
+            on_start: awaited once, when there is a fresh token and an open connection, and nothing has left.
+                It is not awaited where it does not come to that: Works certainly has nothing.
 
         Raises:
             OSError: the content's file is gone or cannot be read.
-            Exception: what the payload or `on_status` raised.
+            Exception: what the payload, `on_start` or `on_status` raised.
         """
         url = self._url(account, "mail")
 
@@ -99,22 +103,23 @@ class Client:
             request = Request(url, _head(url, token, payload.length), payload.length, body)
             return _Call(request, _final_only(on_status), budget)
 
-        def body() -> AsyncGenerator[bytes]:
-            return stream_blocks(payload, content)
+        has_started = on_start is None
+
+        # Asked for its first block when the connection is there, and before the head has left.
+        async def body() -> AsyncGenerator[bytes]:
+            nonlocal has_started
+            if not has_started and on_start is not None:
+                await on_start()
+                has_started = True
+            async with contextlib.aclosing(stream_blocks(payload, content)) as blocks:
+                async for block in blocks:
+                    yield block
 
         try:
             end = await self._authorized(account, make)
         except TokenError as error:
             return diagnose_failure(error.failure, error.diagnostic, account.name)
         return diagnose(end) if isinstance(end, Answer) else diagnose_failure(end)
-
-    async def get_ready(self) -> None:
-        """Load what the first call needs, before anything is recorded as started.
-
-        Raises:
-            ssl.SSLError, OSError: the system's authorities cannot be read.
-        """
-        await self._exchanges.get_ready()
 
     async def probe(self, account: Account) -> Outcome | None:
         """Ask whether the mail API works for an account, by a call that costs no message.

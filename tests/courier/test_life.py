@@ -100,6 +100,24 @@ async def test_a_stop_cuts_off_what_does_not_end_and_says_that_it_is_unknown(tmp
         assert (entry.state, entry.unknowns) == (State.DELAYED, 1)
 
 
+async def test_what_is_cut_off_before_its_token_is_there_has_not_started(tmp_path, monkeypatch):
+    """A kill while the relay refreshed or connected left an unknown outcome, and with it a duplicate."""
+    async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
+        asked = asyncio.Event()
+
+        async def wait_for_ever(*_, **__):
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(relay.service.authorizer, "token", wait_for_ever)
+        queue_id = await relay.put()
+        await asyncio.wait_for(asked.wait(), 30)
+        await relay.service.courier.stop(0.1)
+        entry = await relay.entry(queue_id)
+        assert (entry.state, entry.attempts, entry.unknowns) == (State.QUEUED, 0, 0)
+        assert not await relay.service.spool.attempts(queue_id)
+
+
 async def has_been_tried(relay, queue_id, times):
     entry = await relay.entry(queue_id)
     return entry.state is State.DELAYED and entry.attempts == times

@@ -26,6 +26,7 @@ from tests.support.works import (
 
 SMALL = mail()
 LARGE = b"x" * 4_000_000
+LARGE_BODY = Body(LARGE)
 
 
 async def attempt(peer, payload=None, timeouts=FAST, **options):
@@ -53,6 +54,42 @@ async def test_a_request_is_the_documented_one():
     assert b"Content-Type: application/json" in lines
     assert b"Content-Length: %d" % SMALL.length in lines
     assert peer.bodies == [SMALL.octets]
+
+
+async def test_a_start_is_told_with_a_connection_and_before_the_first_octet():
+    """What is told then is on disk before the request: earlier, every kill while connecting was a doubt."""
+    connected = asyncio.Event()
+
+    async def listen(peer, reader, writer):
+        connected.set()
+        await peer.read_request(reader)
+
+    async def refuse():
+        await asyncio.wait_for(connected.wait(), 30)
+        raise LookupError("not to be recorded")
+
+    async with Peer(listen).running() as peer:
+        with pytest.raises(LookupError):
+            await attempt(peer, on_start=refuse)
+    assert (peer.connections, peer.requests) == (1, [])
+
+
+async def test_a_start_is_told_once_and_not_without_a_connection():
+    """A request that is made again, on another connection, is the same one."""
+    told = []
+
+    async def start():
+        told.append("start")
+
+    async def cut_once(peer, reader, writer):
+        if peer.connections > 1:
+            await accept(peer, reader, writer)
+
+    async with Peer(cut_once).running() as peer:
+        outcome = await attempt(peer, LARGE_BODY, on_start=start)
+        assert (outcome.action, peer.connections, told) == (Action.RELAYED, 2, ["start"])
+    assert (await attempt(peer, on_start=start)).action is Action.DELAYED
+    assert told == ["start"]
 
 
 async def test_the_user_id_cannot_leave_its_place_in_the_path():

@@ -57,7 +57,7 @@ class Request:
     url: SplitResult
     headers: list[tuple[bytes, bytes]]
     length: int  # octets of the body
-    body: Body  # called once for each try
+    body: Body  # called once for each try; its first block is asked for when there is a connection
     method: bytes = b"POST"
 
 
@@ -113,15 +113,6 @@ class Exchanges:
         assert isinstance(end, Failure)  # noqa: S101 - nothing was asked
         # The pool takes the cause away ("from None"); the context stays.
         return Unreachable(end, progress.error and progress.error.__context__, progress.tunnel)
-
-    async def get_ready(self) -> None:
-        """Load what the first request needs, and read the system's authorities.
-
-        Raises:
-            ssl.SSLError, OSError: they cannot be read.
-        """
-        if self._pool is None:
-            await self._open()
 
     async def _run(self, request: Request, progress: Progress) -> Answer | Failure:
         pool = self._pool or await self._open()
