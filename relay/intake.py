@@ -149,7 +149,8 @@ class Intake:
         try:
             wait = 0.0 if submission.hold else self._patience(envelope, account.name)
             octets = _copy(content) if self._on_kept else b""
-            queue_id = await self._spool.put(submission, account.name, waits=wait > 0)
+            with self._courier.expecting(account.name):
+                queue_id = await self._spool.put(submission, account.name, waits=wait > 0)
         except SpoolInDoubt:
             submission.content.discard()
             raise

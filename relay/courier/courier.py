@@ -7,6 +7,7 @@ that whose turn it is is judged at the last moment.
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import structlog
 
@@ -168,6 +169,10 @@ class Courier:
     def held(self) -> Mapping[str, Outcome]:
         """Accounts whose mail waits for a person, and why."""
         return self._standing.held
+
+    def expecting(self, account: str) -> AbstractContextManager[None]:
+        """A message of this account is on its way to the spool: others go behind it."""
+        return self._forecast.expecting(account)
 
     def forecast(self, account: str, flow: str) -> float:
         """Seconds until the next message of this account and flow has its turn; infinite: do not wait."""

@@ -5,7 +5,9 @@ operator releases, or what comes back after a delay, is not in it) and is right 
 account's queue is empty.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from relay.courier.standing import Standing
 from relay.works.pace.pacing import Pacing
@@ -66,7 +68,17 @@ class Forecast:
         self._pacing = pacing
         self._most = most
         self.backlog = Backlog()
+        self._coming: Counter[str] = Counter()  # messages on their way to the spool, by account
         self._usual = 0.0  # seconds that an attempt takes, on average of late
+
+    @contextmanager
+    def expecting(self, account: str) -> Iterator[None]:
+        """A message of this account is on its way to the spool, where the backlog begins to count it."""
+        self._coming[account] += 1
+        try:
+            yield
+        finally:
+            self._coming[account] -= 1
 
     def learn(self, seconds: float) -> None:
         """An attempt took so long."""
@@ -80,7 +92,7 @@ class Forecast:
         """
         if self._standing.api_is_down or account in self._standing.holds:
             return _NEVER
-        ahead = self.backlog.count_ahead(account, flow)
+        ahead = self.backlog.count_ahead(account, flow) + self._coming[account]
         try:
             goes_now = self._pacing.has_room(account, ahead)
         except KeyError:

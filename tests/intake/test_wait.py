@@ -92,3 +92,31 @@ async def test_the_nearest_wait_holds(tmp_path, user, device, listener, delivery
     async with relaying(tmp_path / "state", **tables) as relay:
         answer = (await relay.send(login=("erp", PASSWORD)))[1]
     assert answer.split()[1].rstrip(",") == ("relayed" if waits else "queued")
+
+
+async def submit_at_once(relay, number):
+    """Sessions whose final dots come at the same moment; the replies to these."""
+    sessions = []
+    for _ in range(number):
+        reader, writer = await asyncio.open_connection(*relay.service.server.addresses[0])
+        writer.write(b"HELO x\r\nMAIL FROM:<scanner@example.com>\r\nRCPT TO:<a@example.net>\r\nDATA\r\n")
+        await reader.readuntil(b"354 ")
+        await reader.readline()
+        sessions.append((reader, writer))
+    for _, writer in sessions:
+        writer.write(b"Subject: x\r\n\r\nx\r\n.\r\n")
+    replies = [(await reader.readline()).decode() for reader, _ in sessions]
+    for _, writer in sessions:
+        writer.close()
+    return replies
+
+
+async def test_of_many_at_the_same_moment_only_those_wait_that_may_go(tmp_path):
+    """What is on its way to the spool is ahead too: all of them saw room in the budget, and waited for it."""
+    account = [{"name": "a", "address": "scanner@example.com", "default": True, "mails_per_minute": 2}]
+    async with relaying(tmp_path / "state", account=account, delivery={"wait": "300s"}) as relay:
+        async with asyncio.timeout(60):
+            replies = await submit_at_once(relay, 12)
+    # One may go at once, and the next half a minute later.
+    assert sum("relayed" in one for one in replies) in (1, 2), replies
+    assert sum("queued" in one for one in replies) >= 10, replies
