@@ -1,7 +1,7 @@
 """Django's tests against a real relay: what it gives to a simulated Works is the outbox.
 
 `django.core.mail.outbox` shows what a program wrote. This shows what the recipients get: what of a message
-the API carries, which fields and names are lost, and what the relay refuses. Nothing leaves the machine.
+the API carries, and what the relay refuses. Nothing leaves the machine.
 """
 
 import json

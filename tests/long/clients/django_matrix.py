@@ -2,13 +2,14 @@
 
     .venv/bin/python -m tests.long.clients.django_matrix [--folder FOLDER] [RELEASE …]
 
-Each release gets an environment of its own in FOLDER, which is kept: a second run is quick. It is made by
-the newest Python that is installed and that the release takes. A release that no Python here takes is named,
-and the run is red. Mail in masses: a hundred messages by `send_mass_mail`, over one connection, against the
-limits that Works has (60 mails a minute for a mailbox).
+Each release gets an environment of its own in FOLDER, which is kept: a second run is quick, unless
+pyproject.toml has changed. It is made by the newest Python that is installed and that the release takes. A
+release that no Python here takes is named, and the run is red. Mail in masses: a hundred messages by
+`send_mass_mail`, over one connection, against the limits that Works has (60 mails a minute for a mailbox).
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -60,33 +61,35 @@ def find_python(releases):
 def make_environment(folder, release):
     """An environment with this release of Django; its python."""
     own = folder / f"django-{release}"
-    python = own / "bin/python"
-    if not (own / "made").exists():
+    python, made = own / "bin/python", own / "made"
+    wanted = hashlib.sha256(Path("pyproject.toml").read_bytes()).hexdigest()
+    if not made.exists() or made.read_text() != wanted:
         base = find_python(RELEASES[release])
         if base is None:
             return None
         subprocess.run([base, "-m", "venv", "--clear", own], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", ".[test]", f"django=={release}.*"], check=True)
-        (own / "made").touch()
+        made.write_text(wanted)
     return python
 
 
 def time_mass_mail(python):
     """Seconds that a hundred messages take, with the pacing that Works asks for."""
-    relay = subprocess.Popen(
-        [python, "-m", "relay", "sandbox", "--json", "--smtp-port=0", "--http-port=0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        port = json.loads(relay.stdout.readline())["smtp"].rpartition(":")[2]
-        done = subprocess.run(
-            [python, "-c", _MASS, port], capture_output=True, text=True, timeout=300, check=True
-        )
-        return float(done.stdout)
-    finally:
-        relay.terminate()
-        relay.communicate()
+    command = [python, "-m", "relay", "sandbox", "--json", "--smtp-port=0", "--http-port=0"]
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as relay,
+    ):
+        try:
+            line = relay.stdout.readline()
+            said.seek(0)
+            assert line, said.read().decode()
+            words = [python, "-c", _MASS, json.loads(line)["smtp"].rpartition(":")[2]]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True)
+            return float(done.stdout)
+        finally:
+            relay.terminate()
+            relay.communicate()
 
 
 def run(release, folder):
