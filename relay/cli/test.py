@@ -2,9 +2,7 @@
 
 import asyncio
 import io
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -15,7 +13,7 @@ from relay.cli.startup import choose_account, read_config
 from relay.cli.status import read_state
 from relay.cli.terminal import echo, print_json
 from relay.config.model import Account, Config
-from relay.host.clock import to_local
+from relay.operator.test_mail import write_test
 
 Answer = dict[str, Any]
 _EXITS = {"relayed": 0, "refused": EX_DATAERR}  # of each verdict; whatever waits is tried again
@@ -37,7 +35,8 @@ def command(address: str, name: str | None, config_path: str | None, *, as_json:
     config = read_config(config_path)
     account = _choose(config, name)
     reverse_path, (to,) = check_paths(config, account.address, [address])
-    answer = asyncio.run(send(config, io.BytesIO(_compose(config, account, to)), reverse_path, [to]))
+    content = io.BytesIO(write_test(config.hostname, account.name, account.address, to))
+    answer = asyncio.run(send(config, content, reverse_path, [to]))
     state = asyncio.run(read_state(config))
     seen = next((one for one in state["accounts"] if one["name"] == account.name), None)
     concerns = [one for one in state["concerns"] if one["name"] in ("", account.name)]
@@ -55,24 +54,6 @@ def _choose(config: Config, name: str | None) -> Account:
     if not config.account:
         raise Failure("there is no [[account]], so nothing can be sent; relay setup writes one", EX_CONFIG)
     return next((one for one in config.account if one.default), config.account[0])
-
-
-def _compose(config: Config, account: Account, to: str) -> bytes:
-    now = datetime.now(UTC)
-    lines = (
-        f"From: {account.address}",
-        f"To: {to}",
-        f"Subject: Test of the relay {config.hostname}, {to_local(time.time(), 'seconds')}",
-        f"Date: {now:%a, %d %b %Y %H:%M:%S} +0000",
-        "MIME-Version: 1.0",
-        "Content-Type: text/plain; charset=utf-8",
-        "",
-        f"This is a test of the relay {config.hostname}.",
-        "",
-        f"It was sent by the account {account.name}, and should come from {account.address}.",
-        "If it comes from another address, another mailbox consented.",
-    )
-    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 def _report(

@@ -54,10 +54,7 @@ class TrialPages:
             return self._page(request, state, form, _("Choose an account."), 409)
         if not to or len(to) > _LONGEST or not to.isprintable():
             return self._page(request, state, form, _("Say to whom the test goes."), 409)
-        subject = _("Test of the relay {hostname}").format(hostname=state.hostname)
-        text = _("This mail shows that {account} can send. It should come from {address}.")
-        words = text.format(account=account.name, address=account.address)
-        content = write_test(state.hostname, account.address, to, subject, words)
+        content = write_test(state.hostname, account.name, account.address, to)
         try:
             done = await self._hand_over(request, content, account.address, to)
         except Refused as error:

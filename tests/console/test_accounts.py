@@ -149,8 +149,9 @@ async def test_a_test_mail_goes_through_everything(tmp_path):
         assert answer.url.path.startswith("/messages/1")
         assert "250 relayed" in answer.text
         (sent,) = [relay.sandbox.request(one.id) for one in relay.sandbox.messages]
-        assert (sent["to"], sent["subject"]) == ("me@example.com", "Test of the relay relay.test")
-        assert "It should come from scanner@example.com." in sent["body"]
+        assert sent["to"] == "me@example.com"
+        assert sent["subject"].startswith("Test of the relay relay.test")
+        assert "should come from scanner@example.com." in sent["body"]
         for form in (
             {"account": "nobody", "to": "me@example.com"},
             {"account": "scanner", "to": ""},

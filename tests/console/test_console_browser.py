@@ -10,7 +10,7 @@ from playwright.async_api import async_playwright
 from relay.console.app import build
 from relay.console.server import serving
 from relay.sandbox import Sandbox
-from tests.support.console import MESSAGE, Relay
+from tests.support.console import Relay
 
 # One pixel.
 PNG = base64.b64decode(
@@ -61,23 +61,3 @@ async def test_the_page_is_styled_and_follows_what_changes():
         assert await page.inner_text("#live") == "live"
         await browser.close()
     assert problems == []
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (390, "dark")])
-async def test_nothing_of_the_page_stands_outside_of_the_picture(width, scheme):
-    """On a phone an account that is held was cut away at the right, and its losses on a small screen."""
-    losses = ("originator", "reply-to", "text-alternative", "attachment-name", "charset-guessed", "date")
-    lost = [{"loss": one, "detail": "", "weight": "notable"} for one in losses]
-    message = MESSAGE | {"reverse_path": "a.rather.long.name@mail.example.com", "losses": lost}
-    relay = Relay(messages=[message])
-    async with serving(build(relay)) as server, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        await page.goto(server.url)
-        edges = "[...document.querySelectorAll('body *')].map(one => one.getBoundingClientRect().right)"
-        right = max(await page.evaluate(edges))
-        said = "getComputedStyle(document.querySelector('td[data-label=Mail]'), '::before').content"
-        labelled = await page.evaluate(said) == '"Mail"'
-        await browser.close()
-    assert right <= width
-    assert labelled == (width < 768)
