@@ -12,17 +12,15 @@ from contextlib import AbstractContextManager
 import structlog
 
 from relay.config.current import Current
-from relay.config.model import Config
 from relay.courier.attempt import Attempt, Share, Tools
 from relay.courier.forecast import Forecast
-from relay.courier.judgement import AccountHold, Now, Tried, rules, settle_fault
+from relay.courier.judgement import AccountHold, Tried, rules, settle_fault
 from relay.courier.probes import Probes
 from relay.courier.settling import SPOOL_PATIENCE, Settling
 from relay.courier.slots import Place, Slots
 from relay.courier.standing import Standing
 from relay.courier.unconfigured import Unconfigured
 from relay.courier.verdicts import Verdicts
-from relay.host.clock import Clock
 from relay.outcome import Hold, Outcome
 from relay.spool import Claim, Settlement, SpoolError, State, Topic, Word
 from relay.works.pace.pacing import Sent
@@ -39,38 +37,28 @@ _DAY = 86400.0
 class Courier:
     """Takes messages out of the spool and gives them to Works."""
 
-    def __init__(
-        self, current: Current, tools: Tools, standing: Standing, settling: Settling, clock: Clock
-    ) -> None:
+    def __init__(self, current: Current, tools: Tools, standing: Standing, settling: Settling) -> None:
         """Args:
         current: the configuration.
         tools: what every attempt works with.
         standing: how the API and the accounts stand.
         settling: writes how claims end.
-        clock: the clocks.
         """
         self._current = current
         self._tools = tools
         self._standing = standing
         self._settling = settling
-        self._clock = clock
         self.verdicts = Verdicts(tools.spool)
         self._slots = Slots(current, self.wake)
         self._forecast = Forecast(standing, tools.pacing, self._slots.most)
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
-        self._helpers = (
-            Probes(current, standing, tools.client, tools.pacing, self.wake),
-            Unconfigured(tools.spool, standing, current),
-        )
+        self._probes = Probes(current, standing, tools.client, tools.pacing, self.wake)
+        self._unconfigured = Unconfigured(tools.spool, standing, current)
         tools.spool.subscribe(self._hear)
         standing.subscribe(self)
-        current.subscribe(self._configure)
-
-    def _configure(self, _: Config) -> None:
-        self._helpers[1].look_soon()
-        self.wake()
+        current.subscribe(lambda _: self.wake())
 
     async def start(self) -> None:
         """Become the sender: learn what was sent of late and who waits, and begin.
@@ -78,7 +66,7 @@ class Courier:
         Raises:
             SpoolError: the spool cannot be read.
         """
-        spool, now = self._tools.spool, self._clock.wall()
+        spool, now = self._tools.spool, self._standing.now().wall
         # Works counts a request at some moment until its answer: here it counts from the last of them.
         past = [
             Sent(one.ended or now, one.account, one.recipients) for one in await spool.history(now - _DAY)
@@ -88,7 +76,8 @@ class Courier:
         await self._settle_interrupted()
         self._loops = [
             asyncio.create_task(self._run(), name="courier"),
-            *(asyncio.create_task(one.run(), name=type(one).__name__.lower()) for one in self._helpers),
+            asyncio.create_task(self._probes.run(), name="probes"),
+            asyncio.create_task(self._unconfigured.run(), name="unconfigured"),
         ]
 
     def warm_up(self) -> None:
@@ -107,7 +96,7 @@ class Courier:
                 self._settling.tell_hold(one.claim.entry, one.outcome)
                 continue
             attempt = Attempt(self._tools, config, one.claim, account, outcomes=[one.outcome])
-            now = Now(self._clock.steady(), self._clock.wall())
+            now = self._standing.now()
             state = self._standing.look(account.name)
             settlement = rules.settle(config.delivery, Tried(one.claim), [one.outcome], state, now)
             await self._settling.settle(attempt, settlement)
@@ -132,7 +121,7 @@ class Courier:
     def wake(self) -> None:
         """There may be something to do; the spool knows."""
         self._wake.set()
-        self._helpers[0].look_soon()
+        self._probes.look_soon()
 
     def _hear(self, word: Word) -> None:
         if word.topic is Topic.NEW:
@@ -213,7 +202,7 @@ class Courier:
                 self._wake.clear()
                 waits = {account.name: self._wait(account.name) for account in self._current.config.account}
                 ready = [name for name, wait in waits.items() if wait <= 0]
-                claim = await self._tools.spool.claim(ready, self._clock.wall()) if ready else None
+                claim = await self._tools.spool.claim(ready, self._standing.now().wall) if ready else None
                 found = await self._take_share(claim) if claim is not None else None
             finally:
                 if found is None:
@@ -248,7 +237,7 @@ class Courier:
             seconds = min(seconds, SPOOL_PATIENCE)  # nobody tells when there is room again
         elif ready and (due := await spool.next_due(ready)) is not None:
             # With nobody ready nothing is claimed, and what is due stays so: it would end every sleep.
-            seconds = min(seconds, max(due - self._clock.wall(), 0.0))
+            seconds = min(seconds, max(due - self._standing.now().wall, 0.0))
         # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(seconds, _LONGEST_SLEEP)):
@@ -267,7 +256,7 @@ class Courier:
                 return
             probe = share.probe is not None
             attempt = Attempt(self._tools, config, claim, account, probe=probe, aside=share.place.lent)
-            began, queue_id = self._clock.steady(), claim.entry.queue_id
+            began, queue_id = self._standing.now().steady, claim.entry.queue_id
             try:
                 await attempt.run(share.slot, lambda: self.verdicts.dismiss_message(queue_id))
             except SpoolError as error:
@@ -281,14 +270,14 @@ class Courier:
                 log.exception("attempt broke off", queue_id=queue_id)
                 await self._cut_off(attempt, share, fault=True)
             else:
-                self._forecast.learn(self._clock.steady() - began)
+                self._forecast.learn(self._standing.now().steady - began)
                 await self._end(attempt, share)
 
     async def _cut_off(self, attempt: Attempt, share: Share, *, fault: bool = False) -> None:
         """End an attempt that did not come to its end."""
         await attempt.cut_off()
         if attempt.settlement is None and fault:
-            now = Now(self._clock.steady(), self._clock.wall())
+            now = self._standing.now()
             attempt.settlement = settle_fault(attempt.config.delivery, attempt.claim, now)
         if attempt.settlement is not None:
             await self._end(attempt, share)

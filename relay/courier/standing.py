@@ -74,7 +74,7 @@ class Standing:
         current.subscribe(lambda _: self._look_again())
 
     def _start(self) -> None:
-        now = self._now()
+        now = self.now()
         self._epoch = _Epoch(now.steady, now.wall - now.steady)
         self._api = ApiState(began=now.steady)
 
@@ -82,7 +82,8 @@ class Standing:
         """Have changes told."""
         self._listeners.append(listener)
 
-    def _now(self) -> Now:
+    def now(self) -> Now:
+        """Both clocks, by which everything here is judged."""
         return Now(self._clock.steady(), self._clock.wall())
 
     def _account(self, name: str) -> AccountState:
@@ -102,7 +103,7 @@ class Standing:
             earlier: what the requests before it meant, in the same attempt.
             outcome: how it ended.
         """
-        entry, config, now = tried.claim.entry, self._current.config, self._now()
+        entry, config, now = tried.claim.entry, self._current.config, self.now()
         self._follow_clock(now)
         facts = Facts(entry.account, entry.queue_id, alone=len(config.account) <= 1)
         judgement = judge(
@@ -120,14 +121,14 @@ class Standing:
 
     def hold(self, account: str, outcome: Outcome) -> None:
         """An account is in trouble, whoever found it."""
-        state, now = self._account(account), self._now()
+        state, now = self._account(account), self.now()
         state = expiry.learn_account(holds.hold(state, account, outcome, now), now.steady)
         self._keep_account(account, state)
 
     def release(self, account: str) -> None:
         """An account's trouble is over, or may be: a person did something, or a grant is there."""
         state = replace(self._account(account), hold=None, forbidden=None, foreign=(), doubted="")
-        self._keep_account(account, expiry.learn_account(state, self._now().steady))
+        self._keep_account(account, expiry.learn_account(state, self.now().steady))
 
     def _look_again(self) -> None:
         for account in self.holds:
@@ -200,7 +201,7 @@ class Standing:
         return None if at is None else self._to_wall(at)
 
     def _to_wall(self, steady: float) -> float:
-        now = self._now()
+        now = self.now()
         return now.wall + steady - now.steady
 
     def wait(self, account: str) -> float:
@@ -250,7 +251,7 @@ class Standing:
 
     def probed(self, account: str, outcome: Outcome | None) -> None:
         """Works was asked for an account in trouble; None: it answers as it should."""
-        state, now = self._account(account), self._now()
+        state, now = self._account(account), self.now()
         if state.hold is None:
             return
         # What passes by itself says nothing new of an account that waits for a person.

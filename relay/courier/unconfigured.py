@@ -33,10 +33,7 @@ class Unconfigured:
         self._current = current
         self._known: set[str] = set()
         self._soon = asyncio.Event()
-
-    def look_soon(self) -> None:
-        """The configuration is another one."""
-        self._soon.set()
+        current.subscribe(lambda _: self._soon.set())
 
     async def run(self) -> None:
         """Look for ever."""

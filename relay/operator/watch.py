@@ -11,13 +11,21 @@ from relay.operator.concerns import find_visible
 from relay.operator.state import RelayState
 from relay.operator.trouble import Troubles
 from relay.outcome import Hold, Trouble, TroubleKind
-from relay.spool import Spool, SpoolError, State
+from relay.spool import NoSuchMessage, Spool, SpoolError, State
 
 log = structlog.get_logger("watch")
 _EVERY = 10.0  # seconds between looks
 _SHOWN = 3600.0  # seconds for which a clock that was set is told of
 _MOST_RECALLED = 500  # messages that wait for a person since before the start
 _MOST_SOURCES = 20  # over their limit that are told of at once
+_MOST_LOOKED = 50  # messages in trouble whose state is looked at each time
+# Whose sender could not be told: over so long after the operator was told, in seconds, by every way by then.
+_KNOWN = 3600.0
+# In which states a message is while it is in this trouble, of which is told before it is written down.
+_STATES = {
+    TroubleKind.MESSAGE_HELD: (State.HELD, State.SENDING),
+    TroubleKind.NOT_TOLD: (State.FAILED, State.SENDING),
+}
 _KINDS = (
     TroubleKind.UNVERIFIED,
     TroubleKind.CERTIFICATE,
@@ -51,6 +59,7 @@ class Watch:
         self._troubles = troubles
         self._clock = clock
         self._steady = SteadyClock(clock)
+        self._looked = 0  # so many troubles of messages in this round
         self._jump: tuple[float, str] | None = (
             None  # when the clock was set, by boot time, and how that is told
         )
@@ -74,6 +83,26 @@ class Watch:
         for one in self._troubles.current:
             if one.kind in _KINDS and (one.kind, one.name) not in known:
                 self._troubles.end(one.kind, one.name)
+
+        await self._end_settled(state.now)
+
+    async def _end_settled(self, now: float) -> None:
+        """End the troubles of messages that were dealt with, by whomever, or that are gone by their age."""
+        about = [one for one in self._troubles.current if one.kind in _STATES]
+        self._looked = self._looked % len(about) if about else 0
+        turn = about[self._looked :][:_MOST_LOOKED]
+        self._looked += len(turn)
+        for one in turn:
+            told = one.kind is TroubleKind.NOT_TOLD and any(at < now - _KNOWN for _, at in one.told)
+            if told or await self._find_state(one.name) not in _STATES[one.kind]:
+                self._troubles.end(one.kind, one.name)
+
+    async def _find_state(self, queue_id: str) -> State | None:
+        """The message's state; None: there is no such message."""
+        try:
+            return (await self._spool.show(queue_id)).state
+        except NoSuchMessage:
+            return None
 
     def _log(self, trouble: Trouble) -> None:
         known = self._troubles.find(trouble.kind, trouble.name)

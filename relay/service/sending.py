@@ -63,7 +63,7 @@ class Sending:
         converter = Converter(report=reports.converter_changed)
         tools = Tools(spool, self._client, self.pacing, self.standing.judge, converter)
         settling = Settling(spool, self.senders, reports.message_held)
-        self.courier = Courier(current, tools, self.standing, settling, clock)
+        self.courier = Courier(current, tools, self.standing, settling)
         self._care: asyncio.Task[None] | None = None  # for grants
         current.subscribe(self._configure)
         self._stopped = 0.0  # when; monotonic

@@ -1,6 +1,7 @@
 """What nobody reports is looked for, and told as a trouble like others."""
 
 import asyncio
+import contextlib
 import smtplib
 import socket
 import time
@@ -18,6 +19,7 @@ from relay.operator.trouble import Troubles
 from relay.operator.watch import Watch
 from relay.outcome import TroubleKind
 from relay.service.running import _reload
+from relay.spool import SpoolError, State
 from relay.stores import open_grants
 from relay.works.auth.consent import confirm
 from relay.works.auth.files import GrantFiles
@@ -52,6 +54,54 @@ async def test_a_source_over_its_limit_and_mail_that_waits_for_an_hour(tmp_path)
 
         await until(is_over, 30)
         assert TroubleKind.WAITING_LONG in {one.kind for one in relay.service.troubles.ended}
+
+
+async def until_held(relay, queue_id):
+    async def is_held():
+        with contextlib.suppress(SpoolError):  # it is just being tried
+            await relay.service.spool.hold(queue_id)
+        return (await relay.entry(queue_id)).state is State.HELD
+
+    await until(is_held, 30)
+
+
+async def test_a_messages_trouble_ends_with_the_message_and_when_it_was_told(tmp_path):
+    """That a sender was not told stood there until a restart, also when the message was long gone."""
+    troubles = (TroubleKind.NOT_TOLD, TroubleKind.MESSAGE_HELD)
+    async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
+        relay.sandbox.add_fault("503", times=0)
+        queue_id = await relay.put()
+        registry = relay.service.troubles
+        await until_held(relay, queue_id)
+        registry.begin(TroubleKind.MESSAGE_HELD, queue_id, "it waits for a person")
+        registry.begin(TroubleKind.NOT_TOLD, "1GONE", "it failed")
+        await look(relay)
+        assert [(one.kind, one.name) for one in registry.current if one.kind in troubles] == [
+            (TroubleKind.MESSAGE_HELD, queue_id)
+        ]
+        await relay.service.spool.discard(queue_id)
+        registry.begin(TroubleKind.MESSAGE_HELD, queue_id, "it waits for a person")
+        await look(relay)
+        assert registry.find(TroubleKind.MESSAGE_HELD, queue_id) is None
+
+
+async def test_that_a_sender_was_not_told_is_over_when_the_operator_knows(tmp_path):
+    """Nothing else ends it: the message stays failed for as long as failed mail is kept."""
+    one_by_one = {"works": {"recipients_per_mail": 1}, "delivery": {"wait": "0s", "notify": ""}}
+    async with relaying(tmp_path / "state", **one_by_one) as relay:
+        relay.sandbox.add_fault("400", times=0)
+        queue_id = await relay.put(sender="somebody@example.net")
+        await relay.reach(queue_id, State.FAILED)
+        registry = relay.service.troubles
+        await until(lambda: registry.find(TroubleKind.NOT_TOLD, queue_id))
+        await look(relay)
+        assert registry.find(TroubleKind.NOT_TOLD, queue_id)
+        registry.note_told(TroubleKind.NOT_TOLD, queue_id, "alert url")
+        await look(relay)
+        assert registry.find(TroubleKind.NOT_TOLD, queue_id)
+        relay.clock.move(3700)
+        await look(relay)
+        assert registry.find(TroubleKind.NOT_TOLD, queue_id) is None
 
 
 async def test_a_grant_that_nobody_verified_is_told_until_somebody_does(tmp_path):

@@ -76,9 +76,14 @@ def plan(
     found += [
         Due(Event.OVER, key, None, now if key in ended else max(now, settled_at))
         for key, one in said.items()
-        if not one.over and not _goes_on(key, current) and (key[0] not in _NEWS or key in ended)
+        if not one.over and not _goes_on(key, current) and (key[0] not in _NEWS or _is_over(key, ended))
     ]
     return sorted((one for one in found if one is not None), key=lambda due: due.at)
+
+
+def _is_over(key: Key, ended: Container[Key]) -> bool:
+    """Whether the end of a piece of news is one. That nobody was told ends by telling of it."""
+    return key in ended and key[0] != TroubleKind.NOT_TOLD.value
 
 
 def is_told(trouble: Trouble) -> bool:
