@@ -2,14 +2,17 @@
 
 import asyncio
 import json
-import sys
 from urllib.request import urlopen
 
 import pytest
+from click.testing import CliRunner
 
+from relay.cli import group
+from relay.config.load import build
 from relay.console.app import build as build_console
 from relay.console.server import serving
 from relay.console.service import ServiceStatus
+from relay.operator.check import check
 from relay.operator.trouble import Health
 from relay.outcome import TroubleKind
 from relay.spool import State
@@ -151,15 +154,6 @@ async def test_a_reload_ends_it(tmp_path):
         assert [everybody(one) for one in requests(relay)] == [{"a@example.net"}]
 
 
-async def run(*arguments, stdin=b""):
-    done = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "relay", *arguments),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    return json.loads((await asyncio.wait_for(done.communicate(stdin), 60))[0])
-
-
 @pytest.mark.parametrize(
     ("delivery", "subject", "level"),
     [
@@ -170,13 +164,14 @@ async def run(*arguments, stdin=b""):
 async def test_check_and_explain_say_who_gets_what(tmp_path, delivery, subject, level):
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
-    config = tmp_path / "relay.toml"
-    config.write_text(to_toml(tree("http://127.0.0.1:9", state, delivery=delivery)))
-    found = {
-        one["subject"]: one for one in (await run("check", "--json", "--config", str(config)))["findings"]
-    }
+    settings = tree("http://127.0.0.1:9", state, delivery=delivery)
+    path = tmp_path / "relay.toml"
+    path.write_text(to_toml(settings))
+    found = {one.subject: one async for one in check(build(settings, {}))}
     address = delivery[subject][0]
-    assert (found[subject]["level"], address in found[subject]["text"]) == (level, True)
-    shown = await run("explain", "--json", "--config", str(config), "-", stdin=b"To: a@example.net\n\nhello")
+    assert (found[subject].level, address in found[subject].text) == (level, True)
+    (tmp_path / "a.eml").write_bytes(b"To: a@example.net\r\n\r\nhello")
+    words = ["explain", "--json", "--config", str(path), str(tmp_path / "a.eml")]
+    shown = json.loads(CliRunner().invoke(group, words).stdout)
     expected = {address} if subject == "redirect_all" else {"a@example.net", address}
     assert everybody(shown["request"]) == expected

@@ -52,6 +52,8 @@ async def test_nobody_waits_for_the_budget_of_a_second_request(tmp_path):
     async with relaying(tmp_path / "state", account=account, works=works, delivery={"wait": "60s"}) as relay:
         await quickly(relay, "a@example.net", "b@example.net")
         assert len(relay.sandbox.messages) == 1
+        relay.pass_time(31)
+        await until(lambda: len(relay.sandbox.messages) == 2)
 
 
 async def test_messages_that_all_may_go_at_once_are_waited_for(tmp_path):
