@@ -23,14 +23,17 @@ _MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What is to be at a path: text, or a link."""
+    """What is to be at a path: text, or a link, or nothing."""
 
     path: Path
     text: str = ""
     link: Path | None = None
+    gone: bool = False
 
     def change(self) -> str:
         """What of it is not so yet, for people; "" if nothing."""
+        if self.gone:
+            return "  is not needed any more" if self.path.exists() else ""
         if self.link is not None:
             now = self.path.readlink() if self.path.is_symlink() else None
             return "" if now == self.link else f"  → {self.link}"
@@ -49,11 +52,12 @@ class _File:
         from relay.host.safeio import write_file
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.link is None:
+        if self.link is None and not self.gone:
             write_file(self.path, self.text.encode(), _MODE)
             return
         self.path.unlink(missing_ok=True)
-        self.path.symlink_to(self.link)
+        if self.link is not None:
+            self.path.symlink_to(self.link)
 
 
 @click.command()
@@ -75,8 +79,12 @@ def command(config_path: str | None, root: Path | None, *, dry_run: bool) -> Non
     config_file = _find_config(config_path, base)
     config = load_config(str(config_file), None)
     inside = Path("/", config_file.relative_to(base)) if config_file.is_relative_to(base) else config_file
-    files = list(_plan(config, inside, base))
-    changed = [file for file in files if (change := file.change()) and _announce(file, change)]
+    try:
+        changed = [file for file in _plan(config, inside, base) if file.change()]
+    except FileNotFoundError as error:  # of the package's own files
+        raise Failure(str(error), EX_NOINPUT) from None
+    for file in changed:
+        echo(f"{file.path}\n{file.change()}")
     if not changed:
         echo("everything is installed already")
     elif not dry_run:
@@ -105,8 +113,11 @@ def _plan(config: Config, config_file: Path, base: Path) -> Iterator[_File]:
     place = units.Place(program, config_file, handed_over)
     kept = {path.name: path.read_text(encoding="utf-8") for path in shared.find_shared(shared.UNITS)}
     yield _File(_at(base, "/etc/sysusers.d/relay.conf"), kept["relay.conf"])
+    socket = _at(base, _UNITS / "relay.socket")
     if units.find_streams(config):
-        yield _File(_at(base, _UNITS / "relay.socket"), units.make_socket(kept["relay.socket"], config))
+        yield _File(socket, units.make_socket(kept["relay.socket"], config))
+    else:
+        yield _File(socket, gone=True)
     yield _File(_at(base, _UNITS / "relay.service"), units.make_service(kept["relay.service"], config, place))
     yield _File(_at(base, _LOCAL / "bin/relay"), link=program)
     for page in shared.find_shared(shared.MANUAL, ".1"):
@@ -125,11 +136,6 @@ def _find_program() -> Path:
     if not program.exists():
         raise Failure(f"{program}: there is no such program; install the package by pip", EX_NOINPUT)
     return program
-
-
-def _announce(file: _File, change: str) -> bool:
-    echo(f"{file.path}\n{change}")
-    return True
 
 
 def _write(files: list[_File]) -> None:

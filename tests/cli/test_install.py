@@ -97,6 +97,16 @@ def test_only_what_has_changed_is_written(root):
     assert "  +LoadCredential=client_secret:/etc/relay/client_secret\n" in done.stdout
 
 
+def test_without_a_port_the_socket_unit_goes(root):
+    """Enabled, it would hold ports that nobody listens on."""
+    install(root)
+    (root / "etc/relay/relay.toml").write_text(WORKS + '[[listener]]\naddress = "127.0.0.1:0"\n')
+    install(root)
+    assert not (root / "etc/systemd/system/relay.socket").exists()
+    service = (root / "etc/systemd/system/relay.service").read_text()
+    assert "relay.socket" not in service
+
+
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
