@@ -4,6 +4,7 @@ Mail goes to the envelope's recipients, to all of them and to nobody else; the f
 the three places each is shown. A Bcc is never shown.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,20 @@ class Destinations:
     separately: bool = False  # each must get a message of its own, so that no Bcc is shown
 
 
+# ASCII that is neither letter, digit, hyphen nor dot (RFC 5890 §2.3.1).
+_NO_DOMAIN = re.compile(r"[\x00-,/:-@\[-`{-\x7f]")
+
+
 def fold_domain(domain: str) -> str:
     """A domain in one form for comparison: lower case, without the root's dot, internationalised labels in
     ASCII.
     """
     domain = domain.lower().rstrip(".")
-    if domain.isascii() or any(len(label) > _LONGEST_LABEL for label in domain.split(".")):
+    if (
+        domain.isascii()
+        or _NO_DOMAIN.search(domain)
+        or any(len(label) > _LONGEST_LABEL for label in domain.split("."))
+    ):
         return domain
     try:
         return domain.encode("idna").decode("ascii")
@@ -43,7 +52,9 @@ def split_spec(spec: str) -> tuple[str, str]:
 
     No mailbox of Works differs from another by case alone, and hardly any elsewhere does (RFC 5321 §2.4).
     """
-    local, _, domain = unquote(spec).rpartition("@")
+    local, at, domain = unquote(spec).rpartition("@")
+    if not at:
+        return domain.casefold(), ""
     return local.casefold(), fold_domain(domain)
 
 

@@ -77,4 +77,6 @@ WORST = (
     Hostile("parameters", b"--><param>=?utf-8?q?=41?=; name=\xc1%d"),
     Hostile("html", b"<a><a>"),
     Hostile("base64", b"=yend"),
+    Hostile("to", b"?%c src=a;%c>"),  # domains that Python folds, in the event loop: 25 ms for 4 KB
+    Hostile("text-8bit", b"[*Content-Type: x\r\n\xe3\x81\x82"),  # line by line, in the event loop: 10 ms
 )

@@ -29,6 +29,7 @@ DECODINGS = 50_000
 REFERENCES = 20_000
 # What may be guessed where nobody is to wait: some two milliseconds.
 _FEW, _SHORT = 2, 2000  # guesses, octets
+_FEW_LINES = 50
 _LAST_RESORT = "cp1252"  # it takes any octets
 
 
@@ -85,6 +86,11 @@ class Budget:
         """A text is about to be read: what its transfer encoding held was not seen before."""
         self._work += estimate(octets) if self._strict else 0
         if self._work > LITTLE:
+            raise TooDearError
+
+    def take_lines(self, number: int) -> None:
+        """Lines are about to be read one by one, as some may be of another charset."""
+        if self._strict and number > _FEW_LINES:
             raise TooDearError
 
     def take_format(self) -> None:

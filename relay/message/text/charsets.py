@@ -9,7 +9,8 @@ bodies, fields and names alike; the first row that holds decides:
 | a byte order mark, an escape sequence of ISO 2022 | what it says |
 | well-formed UTF-8 with several long characters | UTF-8 under any label but an East Asian one; under that |
 | | too if every character has three octets and none stands alone |
-| octets that the declared charset has | that; but text in Shift_JIS or EUC-KR is not Latin |
+| octets that the declared charset has | that; but text in Shift_JIS, EUC-KR or Big5 is not Latin, and |
+| | what is beyond doubt Shift_JIS or Big5 is not of mainland China or Korea |
 | a Japanese label | of Shift_JIS and EUC-JP the one with fewer wrong octets |
 | - neither has any, or euc-jp is declared | what is declared |
 | - half-width katakana in Shift_JIS | EUC-JP if all octets pair up and a pair is kana |
@@ -28,7 +29,14 @@ import re
 from dataclasses import dataclass
 
 from relay.message.text import budget
-from relay.message.text.guessing import LATIN, find_east_asian, guess_codec, is_plain_japanese, looks_western
+from relay.message.text.guessing import (
+    LATIN,
+    find_east_asian,
+    guess_codec,
+    has_shift_jis,
+    is_plain_japanese,
+    looks_western,
+)
 from relay.message.text.japanese import HALFWIDTH, has_kana_pairs
 from relay.message.text.labels import find_codec
 from relay.message.text.readings import (
@@ -56,6 +64,7 @@ _ENOUGH = 3  # long characters that are no chance; one of two octets counts once
 _PLENTY = 6  # of them whatever they are; fewer must be of one language
 _MOST_HINTS = 8
 _MOST_OF_ONE = 3  # octets of one character, beside one that was replaced
+_FAR_LESS = 4  # times, that another charset must be better than the declared one
 _MOST_LINES = 20_000
 _LOW = bytes(range(0x80))
 _NO_TAIL = bytes(octet for octet in range(256) if not 0x80 <= octet <= 0xBF)  # none of UTF-8's further octets
@@ -245,9 +254,24 @@ def _settle(octets: bytes, found: Reading) -> Decoded | None:
     """A reading by the declared charset: as it is, line by line where some differ, or not at all."""
     if not found.fits:
         return None
+    if (better := _find_better(octets, found)) is not None:
+        return _make(better, guessed=True)
     if found.whole and not found.wrong and not _LONG_PAIR.search(octets):
         return _make(found, guessed=False)
     return _read_lines(octets, found.codec) or _make(found, guessed=False)
+
+
+def _find_better(octets: bytes, found: Reading) -> Reading | None:
+    """A reading by the charset of another country that is beyond doubt, where the declared one is not."""
+    # GB 18030 and code page 949 take nearly all that Shift_JIS has, as characters that hardly anybody writes.
+    if found.codec in {"gb18030", "cp949"} and has_shift_jis(octets):
+        return read(octets, "cp932")
+    if found.codec in JAPANESE or found.wrong <= _MOST_OF_ONE:
+        return None  # one octet that is another may leave long runs of EUC-JP out of step
+    if (other := find_east_asian(octets)) in {"", found.codec}:
+        return None
+    better = read(octets, other)
+    return better if better.cost * _FAR_LESS <= found.cost else None
 
 
 def _read_as_japanese(octets: bytes, codec: str) -> Decoded | None:
@@ -285,7 +309,9 @@ def read_japanese(octets: bytes, declared: str) -> Reading:
 
 def _drop_utf_8(octets: bytes) -> bytes:
     """The octets without the lines that are plainly UTF-8, which say nothing of the others' charset."""
-    return b"".join(line for line in octets.splitlines(keepends=True) if not _is_long_utf_8(line, "cp932"))
+    lines = octets.splitlines(keepends=True)
+    budget.current().take_lines(len(lines))
+    return b"".join(line for line in lines if not _is_long_utf_8(line, "cp932"))
 
 
 def _has_more_kana(one: Reading, other: Reading) -> bool:
@@ -302,7 +328,9 @@ def _read_lines(octets: bytes, codec: str) -> Decoded | None:
     """Line by line, where some are of another charset than `codec`; None where they are not."""
     pieces: list[str] = []
     is_mixed = False
-    for line in _split(octets):
+    lines = _split(octets)
+    budget.current().take_lines(len(lines))
+    for line in lines:
         if line.isascii():
             pieces.append(line.decode("ascii"))
             continue

@@ -24,6 +24,8 @@ _WORK = (
 )
 _PLAIN = bytes(set(range(256)) - {mark[0] for mark, _ in _WORK if len(mark) == 1})
 _FIELDS = 0.4  # microseconds for an octet of the message's own fields, whatever it is
+_RAW = 10  # for one beyond ASCII: a domain of them is folded by Python, not by C
+_LOW = bytes(range(0x80))
 # Lines of Base64, which cost by the octet only: none of them is a field, a part, or a line of words. The text
 # that they decode to is judged by `Budget.take_text`.
 _BASE64 = re.compile(rb"\n(?:[A-Za-z0-9+/]{60,}+\r?\n)++")
@@ -46,8 +48,9 @@ def costs_little(message: bytes) -> bool:
     if len(rest) > MOST_OCTETS:
         return False
     end = message.find(b"\r\n\r\n")
-    fields = len(message) if end < 0 else end
-    return estimate(rest) + _FIELDS * fields + _ENCODED * (len(message) - len(rest)) <= LITTLE
+    fields = message if end < 0 else message[:end]
+    work = _FIELDS * len(fields) + _RAW * len(fields.translate(None, _LOW))
+    return estimate(rest) + work + _ENCODED * (len(message) - len(rest)) <= LITTLE
 
 
 def estimate(octets: bytes) -> int:

@@ -23,7 +23,13 @@ _KANJI = re.compile("[\u4e00-\u9fff]")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _JAPANESE_RUN = re.compile("[\u3041-\u30ff\u4e00-\u9fff]{2}")
 _HIGH_RUN = re.compile("[\u0080-\uffff]+")
+# A run of an odd number of high octets, and behind it none that could end a character of two octets: no East
+# Asian charset but Shift_JIS has one, whose half-width katakana are single octets.
+_ODD_RUN = re.compile(rb"(?<![\x80-\xff])(?:[\x80-\xff]{2})*+[\x80-\xff](?![\x30-\x7e\x80-\xff])")
+# The katakana whose octets are no letters of Cyrillic or Greek text: ヲ to ソ, small ones, the long mark.
+_NO_LETTERS = re.compile("[\uff66-\uff7f]")
 _HIGH_OCTETS = re.compile(rb"[\x80-\xff]+")
+_LETTER = re.compile("[A-Za-z]")
 _ENOUGH_OCTETS = 12
 _LOW = bytes(range(0x80))
 _NO_LEADS = bytes(
@@ -31,6 +37,7 @@ _NO_LEADS = bytes(
 )  # of Shift_JIS; no Latin letters
 _LONGEST_RUN = 2000  # octets
 _ENOUGH_CHARACTERS = 8
+_ENOUGH_KANA = 3
 # The leads of the usual syllables and of the usual hanzi, those of level 1.
 _USUAL = (
     ("cp949", "euc_kr", (0xB0, 0xC8)),
@@ -72,6 +79,8 @@ def guess_codec(octets: bytes) -> str:
     codec = find_codec(_ask_library(_pair_up(_drop_cut(sample))))
     if codec in _IMPROBABLE or codec in {"", "us-ascii", "utf-8"}:
         codec = "cp1252"
+    if codec not in {"cp932", "euc-jp", "cp874"} and _is_half_width(sample):
+        return "cp932"
     if codec not in _EAST_ASIAN | LATIN | {"cp932", "euc-jp"} and (usual := _find_plain_east_asian(sample)):
         codec = usual
     if codec == "gb18030" and _is_no_chinese(sample):
@@ -124,19 +133,39 @@ def is_plain_japanese(sample: bytes) -> bool:
     return odd * _FEW <= len(beyond) and _JAPANESE_RUN.search(text) is not None
 
 
-def find_east_asian(sample: bytes) -> str:
-    """The East Asian codec of octets that nobody writes in Latin letters; "" for none."""
+def _is_half_width(sample: bytes) -> bool:
+    """Whether it is Shift_JIS of half-width katakana, as banks and old devices write: ﾌﾟﾘﾝﾀ ｴﾗｰ."""
+    text, wrong = _read_sample(sample, "cp932")
+    kana = len(_HALFWIDTH.findall(text))
+    beyond = [character for character in text if character >= "\x80"]
+    if wrong or kana < _ENOUGH_KANA or 2 * kana < len(beyond) or not all(map(_is_common, beyond)):
+        return False
+    is_kana = _FEW * len(_NO_LETTERS.findall(text)) >= kana
+    return is_kana and _ODD_RUN.search(sample) is not None and not looks_western(sample)
+
+
+def has_shift_jis(sample: bytes) -> bool:
+    """Whether it is Shift_JIS beyond doubt by its first octets too, which hardly anything else has."""
     sample = sample[:SAMPLE]
     leads = len(sample.translate(None, _NO_LEADS))
-    if (
+    return (
         4 * leads > len(sample.translate(None, _LOW))
         and is_plain_japanese(sample)
         and len(_KANA.findall(sample.decode("cp932", "replace"))) > 1
-    ):
+    )
+
+
+def find_east_asian(sample: bytes) -> str:
+    """The East Asian codec of octets that nobody writes in Latin letters; "" for none."""
+    sample = sample[:SAMPLE]
+    if has_shift_jis(sample):
         return "cp932"
     runs = _HIGH_OCTETS.findall(sample)
     if sum(map(len, runs)) < max(_ENOUGH_OCTETS, 6 * len(runs)):
-        return ""  # accents stand alone
+        # Accents stand alone; so do the first octets of Big5, but there is hardly a letter beside them.
+        found = read(sample, "big5")
+        is_big5 = found.good >= 3 * len(_LETTER.findall(found.text))
+        return "big5" if is_big5 and _find_plain_east_asian(sample) == "big5" else ""
     return "euc-jp" if _is_plain_euc_jp(sample) else _find_plain_east_asian(sample)
 
 

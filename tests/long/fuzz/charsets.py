@@ -3,7 +3,8 @@
 Run: .venv/bin/python -m tests.long.fuzz.charsets [--draws N] [--seed N]
 
 Held for every draw: what stands before the octet, and behind the next octet of ASCII or the end of the
-line, is read as without the damage.
+line, is read as without the damage. About one draw in 300,000 fails: a few octets of EUC-JP that are whole
+as Shift_JIS once one of them is another. The reading with the fewest wrong octets is taken there too.
 """
 
 import argparse

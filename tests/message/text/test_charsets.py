@@ -256,3 +256,37 @@ def test_one_octet_replaced(charset, data):
     octet = data.draw(st.integers(0, 255))
     broken, begin, end = replace_octet(octets, at, octet)
     assert find_wrong(octets, broken, begin, end, charset) == ""
+
+
+CHINESE = "會議從下午三點開始，墨水匣快用完了，請準備更換"
+JAPANESE = "請求書を送付いたします。ご確認ください。"
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "label"),
+    [
+        (CHINESE, "big5", "gb2312"),
+        (CHINESE, "big5", "iso-8859-1"),
+        (JAPANESE, "cp932", "gb2312"),
+        (JAPANESE, "cp932", "ks_c_5601-1987"),
+    ],
+)
+def test_the_label_of_another_country_is_not_believed_against_the_evidence(text, codec, label):
+    """Private and rare characters stood for each of them, and no loss said so: a device's default label."""
+    decoded = decode(text.encode(codec), label)
+    assert (decoded.text, decoded.guessed) == (text, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "label"),
+    [
+        ("Błąd: zażółć gęślą jaźń, są też wyniki i łączna wartość", "iso8859-2", "iso-8859-2"),
+        ("Ärger über Öl, Übergröße, weiß ich nicht: süß", "cp1252", "iso-8859-1"),
+        ("お疲れ様です。添付の資料をご確認ください。", "gb18030", "gb2312"),
+        ("服务器已停止，请尽快处理", "gb18030", "gb2312"),
+        ("견적서를 보내드립니다. 똠방각하 펲시", "cp949", "euc-kr"),
+    ],
+)
+def test_the_label_is_believed_where_it_fits(text, codec, label):
+    decoded = decode(text.encode(codec), label)
+    assert (decoded.text, decoded.guessed) == (text, False)

@@ -7,6 +7,7 @@ import pytest
 from relay.message.text import charsets
 from relay.message.text.charsets import decode
 from relay.message.text.encoded_words import decode_unstructured, is_guessed
+from relay.message.text.guessing import guess_codec
 
 
 @pytest.mark.parametrize(
@@ -95,3 +96,30 @@ def test_encoded_words_without_padding_stand_side_by_side():
     assert decode_unstructured(raw) == "日本語"
     halves = b"=?utf-8?B?5pel5pys6Kq?= =?utf-8?B?e?="
     assert decode_unstructured(halves) == "日本語"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ｴﾗｰ", "ﾌﾟﾘﾝﾀ ｴﾗｰ: ﾄﾅｰ切れ", "ﾌﾘｺﾐ ﾒｲｻｲ ﾄﾞｳｿﾞ 10件", "ﾄﾞｱｦｼﾒﾃｸﾀﾞｻｲ ｴﾗｰ", "ｶﾐｶﾞｱﾘﾏｾﾝ(A4)", "ﾃﾞｰﾀ ｿｳｼﾝ ｶﾝﾘｮｳ"],
+)
+def test_half_width_katakana_are_japanese(text):
+    """A bank's or an old device's text without a label became Cyrillic letters, its subject a syllable."""
+    assert guess_codec(text.encode("cp932")) == "cp932"
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("Ошибка: закончился тонер в принтере", "koi8-r"),
+        ("принтер", "koi8-r"),
+        ("ОШИБКА ПРИНТЕРА", "cp1251"),
+        ("Błąd drukarki są", "iso8859-2"),
+        ("會議通知", "big5"),
+        ("墨水匣快用完了", "big5"),
+        ("회의 안내", "cp949"),
+        ("แบตเตอรี่ใกล้หมด", "tis-620"),
+        ("Température 25 °C, « prêt »", "cp1252"),
+    ],
+)
+def test_no_other_text_is_taken_for_half_width_katakana(text, codec):
+    assert guess_codec(text.encode(codec)) not in {"cp932", "euc-jp"}
