@@ -16,21 +16,21 @@ import click
 
 from relay import cli
 from relay.cli.startup import load_config
-from relay.cli.terminal import echo, make_console
+from relay.cli.terminal import echo
 from relay.config.load import find
 from relay.config.model import Config
 from relay.config.rules import choose_account, find_rules
 from relay.envelope import Buffer, Envelope
 from relay.host.content import ContentWriter
-from relay.host.display import clean, escape_json
-from relay.mail import Conversion, Loss, Unconvertible, Weight
+from relay.host.display import escape_json
+from relay.mail import KINDS, Conversion, Loss, Unconvertible, Weight
 from relay.message import Converted, Payload, convert, destinations, make_loss, originator_address
 from relay.reply import Rejected
 from relay.smtp.address import check_forward_path
 from relay.smtp.data import ChunkDecoder
 
 _BLOCK = 1024 * 1024
-_LONGEST_BODY = 2000  # characters shown to people; --json has all
+_MOST_LINES = 60  # of a body, shown to people; --json has all
 
 
 @click.command()
@@ -241,48 +241,57 @@ def _to_json(value: object) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _TextPrinter:
-    """For people: what is sent, as a table; then what is lost."""
+    """For people: what is sent, then what is lost."""
 
     named: bool
 
     def show(self, name: str, content: Buffer, converted: Converted, losses: tuple[Loss, ...]) -> None:
-        console = make_console()
         if self.named:
-            console.print(name, style="bold")
+            echo(name)
+        if any(loss.loss == "no-recipient" for loss in losses):
+            echo("This message names nobody, and would be refused: give its recipients with --rcpt")
         for request in converted.requests:
-            _print_request(console, json.loads(b"".join(request.payload.describe(content))))
-        _print_losses(console, losses)
+            _print_request(json.loads(b"".join(request.payload.describe(content))))
+        _print_losses(losses)
 
     def refuse(self, name: str, status: str, reason: str) -> None:
         echo(f"relay: {name}: refused: {status} {reason}", err=True)
 
 
-def _print_request(console: Any, request: dict[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_header=False, box=None, padding=(0, 1))
+def _print_request(request: dict[str, Any]) -> None:
+    """Every key on a line of its own; nothing is cut off, for that was perhaps what is looked for."""
     attachments = request.pop("attachments", [])
     body = request.pop("body")
     for key, value in request.items():
-        table.add_row(Text(key, style="dim"), Text(str(value)))
-    table.add_row(
-        Text("body", style="dim"),
-        Text(clean(body[:_LONGEST_BODY], "") + "…" * (len(body) > _LONGEST_BODY)),
-    )
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        _print_key(key, shown)
+    _print_key("body", *body.splitlines()[:_MOST_LINES])
+    left = len(body.splitlines()) - _MOST_LINES
+    if left > 0:
+        _print_key("", f"({left:,} more lines: --json shows all)")
     for one in attachments:
         inline = f", inline as {one['cid']}" if one.get("inline") else ""
-        size = f"{one['size']:,} bytes, {one['fileType']}{inline}, sha256 {one['sha256'][:16]}…"
-        table.add_row(Text("attachment", style="dim"), Text(f"{one['filename']} ({size})"))
-    console.print(table)
+        size = f"{one['size']:,} bytes, {one['fileType']}{inline}, sha256 {one['sha256']}"
+        _print_key("attachment", f"{one['filename']} ({size})")
 
 
-def _print_losses(console: Any, losses: tuple[Loss, ...]) -> None:
-    from rich.text import Text
+def _print_key(key: str, *lines: str) -> None:
+    for number, line in enumerate(lines or ("",)):
+        head = click.style(f"{'' if number else key:>16}  ", dim=True)
+        echo(line, head=head)
 
-    console.print("Lost: nothing" if not losses else "Lost:")
-    for loss in losses:
-        style = "dim" if loss.weight is Weight.USUAL else "yellow"
-        console.print(Text(f"  {loss.loss}: {loss.detail}", style=style))
-        if loss.added:
-            console.print(Text(f"    kept in the body: {loss.added.strip()}", style="dim"))
+
+def _print_losses(losses: tuple[Loss, ...]) -> None:
+    """The notable ones first: usual ones come with nearly every message, and are no trouble."""
+    for weight, title in ((Weight.NOTABLE, "Lost"), (Weight.USUAL, "Lost with nearly every message")):
+        some = [loss for loss in losses if loss.weight is weight]
+        if some:
+            echo(f"{title}:")
+        for loss in some:
+            colour = "yellow" if weight is Weight.NOTABLE else None
+            meaning = KINDS[loss.loss].meaning
+            detail = f" ({meaning})" if meaning.lower() not in loss.detail.lower() else ""
+            echo(f": {loss.detail}{detail}", head="  " + click.style(loss.loss, fg=colour))
+            if loss.added:
+                echo(f"    kept in the body: {loss.added.strip()}")
+    echo("What each means, and what can be chosen: relay help losses" if losses else "Lost: nothing")

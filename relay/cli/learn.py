@@ -9,7 +9,7 @@ import click
 
 from relay.cli import config_option, json_option
 from relay.cli.startup import ask_service, read_config
-from relay.cli.terminal import echo, print_json, show_time
+from relay.cli.terminal import confirm, echo, print_json, show_time
 from relay.config.model import Config
 from relay.config.units import parse_duration
 
@@ -111,6 +111,6 @@ def _follow(config: Config, end: float) -> None:
                 continue
             asked.add(device["address"])
             echo(_sentence(device))
-            if click.confirm("Adopt it?", default=False):
+            if confirm("Adopt it?", "it was not adopted", f"relay learn --adopt {device['address']}"):
                 _decide(config, device["address"], None, as_json=False)
         asyncio.run(asyncio.sleep(_POLL))

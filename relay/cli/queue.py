@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from relay.cli import EX_DATAERR, Suggesting, config_option, json_option
+from relay.cli import EX_DATAERR, EX_USAGE, Suggesting, config_option, json_option
 from relay.cli.finding import WAITING, criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
-from relay.cli.terminal import echo, print_json, show_time
+from relay.cli.terminal import confirm, echo, print_json, show_time
 
 _More = dict[str, Any]  # what a verb is asked for
 _TIMES = ("arrival", "next_attempt")
@@ -162,10 +162,7 @@ def _confirm_doubtful(queue_ids: list[str]) -> bool:
     echo("Works may have taken these already, and whoever got them would get them twice:", err=True)
     for queue_id in queue_ids:
         echo(f"    {queue_id}", err=True)
-    try:
-        return click.confirm("Send them again?", err=True)
-    except click.Abort:
-        return False
+    return confirm("Send them again?", "none of these was sent again", "--unknown")
 
 
 def _tell_left(answer: dict[str, Any]) -> None:
@@ -192,11 +189,34 @@ def release(*, unknown_devices: bool) -> _More:
 
 
 @command.command()
-@_verb("queue_discard", "discarded")
-@click.confirmation_option(prompt="Throw these messages away for good?")
-def discard() -> _More:
+@_ids
+@_every
+@_account
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@json_option
+def discard(
+    queue_ids: tuple[str, ...],
+    account: str,
+    config_path: str | None,
+    *,
+    every: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Throw messages away for good."""
-    return {}
+    meant = _read_meant(queue_ids, account, every=every)
+    config = read_config(config_path)
+    for queue_id in queue_ids:
+        ask(config, "queue_show", queue_id=queue_id)  # one that there is not is no question
+    count = (
+        "all these messages"
+        if every or account
+        else f"{len(queue_ids):,} message{'s' * (len(queue_ids) > 1)}"
+    )
+    if not yes and not confirm(f"Throw {count} away for good?", "nothing was thrown away", "--yes"):
+        raise click.exceptions.Exit(EX_USAGE)
+    _print(ask(config, "queue_discard", **meant), "discarded", as_json=as_json)
 
 
 def _print(answer: dict[str, Any], done: str, *, as_json: bool) -> None:

@@ -23,7 +23,8 @@ def echo(text: object = "", *, err: bool = False, head: str = "") -> None:
         err: whether to print on standard error.
         head: put before it as it is; it may be coloured by click.style, and is never other people's text.
     """
-    click.echo(head + clean(str(text)), err=err)
+    # click's own choice of a stream is UTF-8 whatever the locale; ours shows the characters' numbers.
+    click.echo(head + clean(str(text)), file=sys.stderr if err else sys.stdout)
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
@@ -31,6 +32,21 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     # JSON is UTF-8 (RFC 8259 §8.1), or ASCII where the locale is something else.
     plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
     click.echo(escape_json(json.dumps(value, ensure_ascii=plain, indent=indent)))
+
+
+def confirm(question: str, undone: str, option: str) -> bool:
+    """Whether a person says yes. Nobody there to answer does not, and is told what to say instead.
+
+    Args:
+        question: that is asked, on standard error.
+        undone: what has not been done then, such as "nothing was thrown away".
+        option: that says yes without being asked, such as "--yes".
+    """
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        echo(f"\nrelay: {undone}; {option} needs no answer", err=True)
+        return False
 
 
 def show_time(moment: str, precision: str = "minutes") -> str:

@@ -30,17 +30,18 @@ def to_iso(seconds: float, precision: str = "seconds") -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)
 
 
-def to_local(seconds: float, precision: str = "minutes") -> str:
+def to_local(seconds: float, precision: str = "minutes", *, dated: bool = False) -> str:
     """A time for people: by the machine's time zone, which is named; the date only where it is another day.
 
     Args:
         seconds: since the epoch.
         precision: "minutes" or "seconds".
+        dated: whether the date stands there in any case, as in mail, which is read on another day.
     """
     moment = datetime.fromtimestamp(seconds).astimezone()
     today = datetime.now().astimezone().date()
     time_of_day = "%H:%M:%S %Z" if precision == "seconds" else "%H:%M %Z"
-    return moment.strftime(time_of_day if moment.date() == today else f"%Y-%m-%d {time_of_day}")
+    return moment.strftime(time_of_day if moment.date() == today and not dated else f"%Y-%m-%d {time_of_day}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from relay.envelope import Buffer
+from relay.host.clock import to_local
 from relay.notices.texts import LANGUAGES, Words, kind
 from relay.outcome import Outcome
 from relay.spool import Entry
@@ -121,7 +122,7 @@ def _tell_facts(head: Letterhead, facts: Facts) -> str:
 
 
 def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return to_local(seconds, "seconds", dated=True)
 
 
 def _fields(content: Buffer) -> bytes:

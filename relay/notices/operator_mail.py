@@ -11,7 +11,7 @@ import contextlib
 import smtplib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
@@ -20,6 +20,7 @@ from relay.config.current import Current
 from relay.config.fields import split_address
 from relay.courier.standing import Standing
 from relay.grants import EXPIRY_MARKS
+from relay.host.clock import to_local
 from relay.notices.compose import Letterhead, list_some, write_plain
 from relay.notices.sender import choose_healthy, submit
 from relay.notices.texts import LANGUAGES, Words
@@ -113,7 +114,7 @@ class OperatorMail:
             return
         left = (deadline - self._now()) / _DAY
         days = next((mark for mark in EXPIRY_MARKS if left <= mark), EXPIRY_MARKS[-1])
-        date = datetime.fromtimestamp(deadline, UTC).strftime("%Y-%m-%d")
+        date = f"{datetime.fromtimestamp(deadline).astimezone():%Y-%m-%d}"
         subject = words.expiry.format(hostname=config.hostname, account=account.name, days=days)
         text = words.expiry_text.format(account=account.name, address=account.address, date=date)
         key = f"{account.name}: {days} days, {deadline:.0f}"
@@ -171,7 +172,7 @@ class OperatorMail:
         self._tell(_News(key, every, subject, write, lambda: bool(self._told.untold(key))))
 
     def _say_now(self) -> str:
-        return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return to_local(self._now(), dated=True)
 
     async def stop(self) -> None:
         """Let what is being told be told, for a moment."""
