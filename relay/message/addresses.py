@@ -59,6 +59,28 @@ def read_addresses(raw: Iterable[bytes]) -> tuple[Address, ...]:
     return tuple(found)
 
 
+def read_originators(raw: Iterable[bytes]) -> tuple[Address, ...]:
+    """The mailboxes of From, Sender or Reply-To; a name that a comma cuts (`Yamada, Taro <taro@example.com>`)
+    is one.
+
+    Raises:
+        Unconvertible: as `read_addresses`.
+    """
+    found: list[Address] = []
+    words: list[Address] = []
+    for one in read_addresses(raw):
+        if "@" not in one.addr_spec and not one.display_name:
+            words.append(one)
+            continue
+        if words and one.display_name:
+            names = (*(word.addr_spec for word in words), one.display_name)
+            found.append(Address(", ".join(names), one.addr_spec))
+        else:
+            found += [*words, one]
+        words = []
+    return (*found, *words)
+
+
 def _read(field: bytes) -> tuple[Address, ...]:
     return tuple(_Reader(re.sub(r"\r?\n", "", charsets.decode_field(field))).read())
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from relay.envelope import Buffer
 from relay.mail import Address, Conversion, Loss, Mail, Options, Unconvertible, make_loss, refuse_loss
 from relay.message import limits
-from relay.message.addresses import read_addresses
+from relay.message.addresses import read_addresses, read_originators
 from relay.message.dumping import dump
 from relay.message.fields import Fields, find_start, read_fields
 from relay.message.header import Header, read_header
@@ -155,7 +155,7 @@ def are_fields_plain(content: bytes) -> bool:
 
 def originator(content: Buffer) -> Address | None:
     """The header From's first mailbox; never raises."""
-    return next(iter(_read_own(content, "from")), None)
+    return next(iter(_read_own(content, read_originators, "from")), None)
 
 
 def originator_address(content: Buffer) -> str:
@@ -166,20 +166,22 @@ def originator_address(content: Buffer) -> str:
 
 def originators(content: Buffer) -> tuple[Address, ...]:
     """All mailboxes of From, then Sender's; never raises."""
-    return _read_own(content, "from", "sender")
+    return _read_own(content, read_originators, "from", "sender")
 
 
 def destinations(content: Buffer) -> tuple[Address, ...]:
     """All mailboxes of To, Cc and Bcc, for a message that comes without an envelope; never raises."""
-    return _read_own(content, "to", "cc", "bcc")
+    return _read_own(content, read_addresses, "to", "cc", "bcc")
 
 
 @budget.bounded()
-def _read_own(content: Buffer, *names: str) -> tuple[Address, ...]:
+def _read_own(
+    content: Buffer, read: Callable[[list[bytes]], tuple[Address, ...]], *names: str
+) -> tuple[Address, ...]:
     """The mailboxes of the message's own fields of those names; nothing of the body is read."""
     try:
         fields: Fields = read_fields(content, find_start(content), len(content))[0]
-        return tuple(address for name in names for address in read_addresses(fields.every(name)))
+        return tuple(address for name in names for address in read(fields.every(name)))
     except Unconvertible:
         return ()
 

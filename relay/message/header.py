@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from relay.mail import Address, Leaf
 from relay.message import limits, options
-from relay.message.addresses import read_addresses, read_words
+from relay.message.addresses import read_addresses, read_originators, read_words
 from relay.message.fields import Field, Fields
 from relay.message.names import make_one_line
 from relay.message.text.encoded_words import decode_unstructured, is_cut, is_guessed
@@ -90,7 +90,7 @@ def _read_mailboxes(fields: Fields, name: str) -> tuple[Address, ...]:
     raw = fields.every(name)
     if not raw:
         return ()
-    found = read_addresses(raw)
+    found = read_addresses(raw) if name in _DESTINATIONS else read_originators(raw)
     # A word alone can be a recipient of this host; as an originator it is what a device calls itself.
     if name in _DESTINATIONS:
         is_understood = bool(found)

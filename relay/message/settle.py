@@ -197,7 +197,8 @@ def _addressed(addresses: Sequence[Address]) -> list[Address]:
 
 def _say(addresses: Sequence[Address], mail: Mail, understood: Understood) -> tuple[str, ...]:
     """The line that stands for a Reply-To; none where nobody could be replied to."""
-    able = [one for one in addresses if _can_be_answered(one.addr_spec)]
+    different = {split_spec(one.addr_spec): one for one in reversed(addresses)}  # the first of each
+    able = [one for one in reversed(different.values()) if _can_be_answered(one.addr_spec)]
     return (say_reply_to(able, find_language(mail, understood.codecs)),) if able else ()
 
 

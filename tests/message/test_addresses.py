@@ -5,7 +5,8 @@ import time
 import pytest
 
 from relay.mail import Unconvertible
-from relay.message.addresses import read_addresses, read_words, unquote
+from relay.message import destinations, originator_address
+from relay.message.addresses import read_addresses, read_originators, read_words, unquote
 from relay.message.parse import parse
 
 
@@ -130,3 +131,26 @@ def test_a_destination_field_may_be_as_long_as_the_section():
     assert len(parse(b"To: " + to + b"\r\n\r\nx").header.to) == 5000
     with pytest.raises(Unconvertible, match="header field"):
         parse(b"Subject: " + to + b"\r\n\r\nx")
+
+
+@pytest.mark.parametrize(
+    ("field", "names", "specs"),
+    [
+        (b"Yamada, Taro <taro@example.com>", ["Yamada, Taro"], ["taro@example.com"]),
+        (b"Yamada, Taro, Sales <s@e.com>, b@e.com", ["Yamada, Taro, Sales", ""], ["s@e.com", "b@e.com"]),
+        (b"a@e.com, Taro <t@e.com>", ["", "Taro"], ["a@e.com", "t@e.com"]),
+        (b"root, t@e.com", ["", ""], ["root", "t@e.com"]),
+        (b"UPS-01", [""], ["UPS-01"]),
+    ],
+)
+def test_a_comma_in_an_originators_name_makes_no_second_mailbox(field, names, specs):
+    """Nobody had quoted the name: the account was chosen, and may_send_as asked, by an address `Yamada`."""
+    found = read_originators([field])
+    assert [one.display_name for one in found] == names
+    assert [one.addr_spec for one in found] == specs
+
+
+def test_the_account_is_chosen_by_the_mailbox_and_not_by_its_name():
+    content = b"From: Yamada, Taro <taro@example.com>\r\nTo: Suzuki, root\r\n\r\nx"
+    assert originator_address(content) == "taro@example.com"
+    assert [one.addr_spec for one in destinations(content)] == ["Suzuki", "root"]

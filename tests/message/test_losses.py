@@ -53,6 +53,12 @@ def test_a_reply_to_that_changes_nothing_is_no_loss(address):
     assert "reply-to" not in losses
 
 
+def test_a_mailbox_that_is_named_twice_stands_in_the_line_once():
+    content = FIELDS + b"Reply-To: Desk <desk@example.net> <desk@example.net>, DESK@example.net\r\n\r\nx"
+    _, losses = run(content)
+    assert losses["reply-to"].added == "Reply-To: Desk <desk@example.net>\n\n"
+
+
 @pytest.mark.parametrize("name", ["reply_to", "reply-to"])
 def test_drop(name):
     body, losses = run(REPLY_TO, losses={name: Policy.DROP})
@@ -260,14 +266,14 @@ def test_a_reply_to_of_words_is_named(words):
     assert body["body"] == "Reply-To: Scan <scan@example.com>\n\nHello\n"
 
 
-def test_words_beside_an_address_make_no_line():
-    """A comma that should have been in quotes: half of the name is no mailbox."""
+def test_words_before_an_address_are_part_of_its_name():
+    """A comma that should have been in quotes: half of the name is no mailbox, and is not lost."""
     content = b"From: Scanner, 3F <scan@example.com>\r\nTo: a@example.com\r\n\r\nHello\r\n"
     body, losses = run(content, account_address="office@example.com")
-    assert body["body"] == "Reply-To: 3F <scan@example.com>\n\nHello\n"
-    assert losses["originator"].detail == "Scanner, scan@example.com"
+    assert body["body"] == "Reply-To: Scanner, 3F <scan@example.com>\n\nHello\n"
+    assert losses["originator"].detail == "scan@example.com"
     body, losses = run(content, account_address="scan@example.com")
-    assert (body["body"], losses["originator"].added) == ("Hello\n", "")
+    assert (body["userName"], "originator" in losses) == ("Scanner, 3F", False)
 
 
 def test_a_to_of_words_is_named():
