@@ -1,8 +1,8 @@
 """`relay accounts`: the accounts and their grants."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -10,10 +10,12 @@ from rich.table import Table
 
 from relay import cli
 from relay.cli.startup import choose_account, read_config
-from relay.cli.terminal import echo, make_console, print_json
-from relay.config.model import Account
+from relay.cli.status import read_accounts
+from relay.cli.terminal import echo, make_console, print_json, show_time
+from relay.config.model import Account, Config
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.host.clock import to_iso
+from relay.operator.state import GrantHealth
 from relay.stores import open_grants
 from relay.works.auth.consent import confirm
 from relay.works.auth.keeping import Keeping
@@ -44,34 +46,42 @@ def command(confirmed: str | None, config_path: str | None, *, as_json: bool) ->
             asyncio.run(confirm(grants.store, confirmed))
         except GrantError as error:
             raise cli.Failure(str(error), cli.EX_CANTCREAT) from None
-    rows = asyncio.run(_describe_all(config.account, grants, now))
+    rows = asyncio.run(_describe_all(config, grants, now))
     if as_json:
         print_json(rows)
     else:
         _print(rows)
 
 
-async def _describe_all(accounts: Sequence[Account], grants: Keeping, now: float) -> list[dict[str, Any]]:
-    return [await _describe(account, grants, now) for account in accounts]
+async def _describe_all(config: Config, grants: Keeping, now: float) -> list[dict[str, Any]]:
+    stand = await read_accounts(config)
+    return [await _describe(account, grants, stand[account.name], now) for account in config.account]
 
 
-async def _describe(account: Account, grants: Keeping, now: float) -> dict[str, Any]:
-    unreadable = False
-    try:
+async def _describe(account: Account, grants: Keeping, stands: dict[str, Any], now: float) -> dict[str, Any]:
+    """Args:
+    account: which.
+    grants: where its grant is kept.
+    stands: how it stands, as `relay status --json` says it.
+    now: seconds since the epoch.
+    """
+    health = stands["grant"]["health"]
+    grant = None
+    with contextlib.suppress(GrantError):
         grant = (await grants.load(account.name)).grant
-        problem = None if grant else f"nobody has consented; run: relay login {account.name}"
-    except GrantError as error:
-        grant, problem, unreadable = None, str(error), True
-        if isinstance(error.__context__, PermissionError):
-            problem += "; run this as the relay's own user or as root"
+    described = _describe_grant(grant, now) if grant else None
+    if described and health == GrantHealth.DEAD:
+        described["days_left"] = 0.0
     return {
         "name": account.name,
         "address": account.address,
         "user_id": account.user_id,
         "default": account.default,
-        "grant": _describe_grant(grant, now) if grant else None,
-        "problem": _problem(account, grant, now) if grant else problem,
-        "unreadable": unreadable,
+        "state": health,
+        "grant": described,
+        "held": stands["hold"],
+        "problem": _explain(account, stands),
+        "unreadable": health == GrantHealth.UNREADABLE,
     }
 
 
@@ -94,15 +104,23 @@ def _describe_grant(grant: Grant, now: float) -> dict[str, Any]:
     }
 
 
-def _problem(account: Account, grant: Grant, now: float) -> str | None:
-    if now >= grant.refresh_expires_at and now >= grant.expires_at:
-        return f"the grant is dead; run: relay login {account.name}"
+def _explain(account: Account, stands: dict[str, Any]) -> str | None:
+    """What a person has to do about an account, and why."""
+    health, problem = stands["grant"]["health"], stands["grant"]["problem"]
+    if health == GrantHealth.MISSING:
+        return f"nobody has consented; run: relay login {account.name}"
+    if health == GrantHealth.DEAD:
+        return f"the grant is dead ({problem}); run: relay login {account.name}"
+    if health == GrantHealth.UNREADABLE:
+        return f"{problem}"
+    if (hold := stands["hold"]) and hold["person"]:
+        return f"its mail is held since {show_time(hold['since'])}: {hold['reason']}"
     return None
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
-    for title in ("account", "address", "consented", "days left", "rotation", "last use"):
+    for title in ("account", "address", "grant", "consented", "days left", "rotation", "last use"):
         table.add_column(title, no_wrap=True)
     for row in rows:
         grant = row["grant"] or {}
@@ -114,6 +132,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         table.add_row(
             row["name"] + (" (default)" if row["default"] else ""),
             row["address"],
+            row["state"] + (", held" if row["held"] and row["held"]["person"] else ""),
             *cells,
             used[:10],
         )

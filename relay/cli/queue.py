@@ -1,5 +1,6 @@
 """`relay queue`: the operator's verbs."""
 
+import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import click
 from relay.cli import EX_DATAERR, EX_USAGE, Suggesting, config_option, json_option
 from relay.cli.finding import WAITING, criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
+from relay.cli.status import find_heading
 from relay.cli.terminal import confirm, echo, print_json, show_time
 
 _More = dict[str, Any]  # what a verb is asked for
@@ -31,10 +33,13 @@ def list_(config_path: str | None, *, as_json: bool, states: tuple[str, ...], **
       relay queue list --to yamada --since 14:00
       relay queue list --state held --account scanner --limit 0
     """  # noqa: D301 - click's mark is the character itself
-    answer = ask(read_config(config_path), "queue_list", states=list(states or WAITING), **criteria)
+    config = read_config(config_path)
+    answer = ask(config, "queue_list", states=list(states or WAITING), **criteria)
     if as_json:
         print_json(answer)
         return
+    if heading := asyncio.run(find_heading(config)):
+        echo(heading)
     for message in answer["messages"]:
         echo("\n".join(show_message(message)))
     if said := say_count(answer):

@@ -1,6 +1,7 @@
 """`relay status`: everything on one screen, the worst first."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,6 +46,32 @@ async def read_state(config: Config) -> _Tree:
         raise Failure(str(error), EX_NOPERM) from None
     except control.Refused as error:
         raise Failure(str(error), EX_UNAVAILABLE) from None
+
+
+async def read_accounts(config: Config) -> dict[str, _Tree]:
+    """How the accounts stand, by name: as the service that runs says it, else as their files do."""
+    from relay.host.clock import Clock
+    from relay.operator import control
+    from relay.operator.reading import Reader
+    from relay.operator.state import as_json
+    from relay.stores import open_grants
+
+    # Also beside a service: it may not have read this configuration yet.
+    accounts: list[_Tree] = as_json(await Reader(None, open_grants(config), Clock()).read(config))["accounts"]
+    with contextlib.suppress(control.NotRunning, control.Refused):
+        accounts += (await control.call(config.state_dir / "control.sock", "state"))["accounts"]
+    return {account["name"]: account for account in accounts}
+
+
+async def find_heading(config: Config) -> str:
+    """What matters most, where a service runs and something is wrong; else ""."""
+    from relay.operator import control
+
+    try:
+        state = await control.call(config.state_dir / "control.sock", "state")
+    except (control.NotRunning, control.Refused):
+        return ""
+    return "" if state["health"] == "ok" else say_headline(state["headline"])
 
 
 async def _read_stopped(config: Config) -> _Tree:

@@ -60,6 +60,7 @@ class OperatorMail:
         standing: Standing,
         now: Callable[[], float],
         note_told: Callable[[TroubleKind, str, str], None],
+        explain: Callable[[Trouble], str],
     ) -> None:
         """Args:
         current: who is told, and how.
@@ -67,12 +68,14 @@ class OperatorMail:
         standing: which accounts can send.
         now: seconds since the epoch.
         note_told: told of what kind of trouble, and whose, somebody heard.
+        explain: says what a person can do about a trouble.
         """
         self._current = current
         self._spool = spool
         self._standing = standing
         self._now = now
         self._note_told = note_told
+        self._explain = explain
         self._told = Told(current.config.state_dir / "told.json")
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[str] = set()  # what is on its way
@@ -94,6 +97,8 @@ class OperatorMail:
             self._tell_expiry(trouble)
         elif trouble.kind is TroubleKind.NO_ROOM:
             self._tell_no_room(trouble)
+        elif trouble.kind is not TroubleKind.WAITING_LONG:  # mail about that would wait behind it
+            self._tell_other(trouble)
 
     def _tell_account(self, trouble: Trouble) -> None:
         name, config, words = trouble.name, self._current.config, self._words()
@@ -126,6 +131,18 @@ class OperatorMail:
         text = words.no_room_text.format(reason=trouble.reason, since=self._say_now())
         every = config.delivery.notify_every
         self._tell_lasting(trouble, trouble.kind.value, every, subject, text, once=not every)
+
+    def _tell_other(self, trouble: Trouble) -> None:
+        words, hostname = self._words(), self._current.config.hostname
+        title = words.titles.get(trouble.kind, trouble.kind.value).format(name=trouble.name)
+        remedy, since = self._explain(trouble), self._say_now()
+        subject = words.other.format(hostname=hostname, title=title)
+        text = words.other_text.format(title=title, reason=trouble.reason, remedy=remedy, since=since)
+        every = self._current.config.delivery.notify_every
+        # Of twenty sources over their limit there is one mail; `relay status` names them all.
+        one = trouble.kind is TroubleKind.OVER_LIMIT
+        key = trouble.kind.value if one else f"{trouble.kind.value} {trouble.name}: {trouble.reason}"
+        self._tell_lasting(trouble, key, every, subject, text, once=not every)
 
     def _tell_lasting(
         self, trouble: Trouble, key: str, every: float, subject: str, text: str, *, once: bool

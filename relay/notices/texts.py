@@ -7,6 +7,8 @@ kind of failure it was, by its status (RFC 3463), and then quotes the reason.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from relay.outcome import TroubleKind
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -36,6 +38,9 @@ class Words:
     silence_text: str
     no_room: str
     no_room_text: str
+    titles: Mapping[TroubleKind, str]  # of what has no text of its own
+    other: str
+    other_text: str
 
 
 _ENGLISH = Words(
@@ -106,6 +111,19 @@ _ENGLISH = Words(
     no_room_text="Devices and programs hear 452 or 451 and have to send again later:\n\n{reason}\n\n"
     "What was accepted before is safe, and goes on being sent. New mail is taken again by itself when "
     "this is over.\n\nLook at it:      relay check\nSince:           {since}",
+    titles={
+        TroubleKind.UNVERIFIED: "nobody knows whose mailbox consented for {name}",
+        TroubleKind.CERTIFICATE: "the certificate of {name} needs a person",
+        TroubleKind.NOT_RELOADED: "the configuration on the disk cannot be used",
+        TroubleKind.OVER_LIMIT: "{name} sends more than it may",
+        TroubleKind.CLOCK: "the clock was set",
+        TroubleKind.CONVERTER: "large messages cannot be converted",
+        TroubleKind.CONSOLE: "the console has no port",
+        TroubleKind.ALERT: "a way of [alert] does not work: {name}",
+    },
+    other="{hostname}: {title}",
+    other_text="{title}:\n\n    {reason}\n\nWhat to do:      {remedy}\n"
+    "See all of it:   sudo relay status\nSince:           {since}",
 )
 _JAPANESE = Words(
     relay="メールリレー",
@@ -170,6 +188,19 @@ _JAPANESE = Words(
     no_room_text="機器やプログラムには 452 または 451 が返され、後で再送する必要があります。\n\n{reason}\n\n"
     "すでに受け付けたメールは安全に保管されており、送信は続きます。解消すると受け付けは自動で再開します。\n\n"
     "確認:         relay check\n発生:         {since}",
+    titles={
+        TroubleKind.UNVERIFIED: "{name} の同意がどのメールボックスのものか確認されていません",
+        TroubleKind.CERTIFICATE: "{name} の証明書の確認が必要です",
+        TroubleKind.NOT_RELOADED: "ディスク上の設定を読み込めません",
+        TroubleKind.OVER_LIMIT: "{name} からの送信が上限を超えました",
+        TroubleKind.CLOCK: "時計が変更されました",
+        TroubleKind.CONVERTER: "大きなメールを変換できません",
+        TroubleKind.CONSOLE: "コンソールのポートを使えません",
+        TroubleKind.ALERT: "[alert] の通知方法が機能していません: {name}",
+    },
+    other="{hostname}: {title}",
+    other_text="{title}。\n\n    {reason}\n\n対処:         {remedy}\n"
+    "全体の状態:   sudo relay status\n発生:         {since}",
 )
 _KOREAN = Words(
     relay="메일 릴레이",
@@ -235,6 +266,19 @@ _KOREAN = Words(
     no_room_text="장치와 프로그램은 452 또는 451 응답을 받으며 나중에 다시 보내야 합니다.\n\n{reason}\n\n"
     "이미 받은 메일은 안전하게 보관되어 있으며 계속 발송됩니다. 해결되면 자동으로 다시 받습니다.\n\n"
     "확인:        relay check\n발생:        {since}",
+    titles={
+        TroubleKind.UNVERIFIED: "{name} 의 동의가 어느 메일함의 것인지 확인되지 않았습니다",
+        TroubleKind.CERTIFICATE: "{name} 의 인증서를 확인해야 합니다",
+        TroubleKind.NOT_RELOADED: "디스크의 설정을 읽을 수 없습니다",
+        TroubleKind.OVER_LIMIT: "{name} 의 발송이 한도를 넘었습니다",
+        TroubleKind.CLOCK: "시계가 변경되었습니다",
+        TroubleKind.CONVERTER: "큰 메일을 변환할 수 없습니다",
+        TroubleKind.CONSOLE: "콘솔 포트를 사용할 수 없습니다",
+        TroubleKind.ALERT: "[alert] 알림 방법이 작동하지 않습니다: {name}",
+    },
+    other="{hostname}: {title}",
+    other_text="{title}.\n\n    {reason}\n\n조치:        {remedy}\n"
+    "전체 상태:   sudo relay status\n발생:        {since}",
 )
 LANGUAGES: Mapping[str, Words] = {"en": _ENGLISH, "ja": _JAPANESE, "ko": _KOREAN}
 

@@ -24,6 +24,7 @@ from relay.operator.concerns import explain_redirection
 from relay.operator.database import check_database
 from relay.operator.findings import Finding, Level
 from relay.operator.ports import find_port_problems
+from relay.operator.running import check_running
 from relay.operator.suspicions import find_suspicions
 from relay.smtp.server import ListenError, tls_context
 from relay.spool import SpoolError, SpoolLocked
@@ -66,7 +67,7 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
     unusable = {} if running else {one.subject: one for one in find_port_problems(config)}
     for finding in (*await _listeners(config), *find_console_problems(config)):
         yield unusable.get(finding.subject, finding)
-    for finding in (*_copies(config.delivery), *used):
+    for finding in (*_copies(config.delivery), *used, *await check_running(config)):
         yield finding
     yield _app(config)
     for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):

@@ -12,6 +12,7 @@ from relay.conversion.pool import Converter
 from relay.courier import Courier, Settling, Standing, Tools
 from relay.host.clock import Clock
 from relay.notices import OperatorMail, Senders
+from relay.operator.remedies import find_remedy
 from relay.operator.trouble import Troubles
 from relay.outcome import Scope
 from relay.service.reports import Reports
@@ -57,7 +58,9 @@ class Sending:
         self.pacing = Pacing(works.requests_per_minute, _limits(current.config), clock.steady)
         self.standing = Standing(current, self.pacing.circuit, clock)
         self.senders = Senders(current, spool, self.standing, clock.wall, reports.nobody_told)
-        self.operator = OperatorMail(current, spool, self.standing, clock.wall, troubles.note_told)
+        self.operator = OperatorMail(
+            current, spool, self.standing, clock.wall, troubles.note_told, find_remedy
+        )
         troubles.subscribe(self.operator.hear)
         self.standing.subscribe(reports)
         converter = Converter(report=reports.converter_changed)

@@ -144,8 +144,8 @@ def tree(url: str, state_dir: Path, **sections) -> dict:
 
 
 @asynccontextmanager
-async def relaying(state_dir: Path, settings: Settings | None = None, *, grants=None, **sections):
-    """A relay that runs; `grants` names the accounts that have consented, all by default."""
+async def relaying(state_dir: Path, settings: Settings | None = None, *, grants=None, at=None, **sections):
+    """A relay that runs, by the clock `at`; `grants` names the accounts that have consented, or all have."""
     clock = SandboxClock()
     sandbox = Sandbox(settings, clock=clock)
     state_dir.mkdir(exist_ok=True)
@@ -155,7 +155,7 @@ async def relaying(state_dir: Path, settings: Settings | None = None, *, grants=
         for account in config.account:
             if grants is None or account.name in grants:
                 store.write(account.name, grant_of(sandbox, account.address, clock.now()))
-        service = Service(config, clock=Clock.of(clock.now))
+        service = Service(config, clock=at or Clock.of(clock.now))
         await service.start()
         try:
             yield Relay(sandbox, service, clock)

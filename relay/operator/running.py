@@ -1,0 +1,45 @@
+"""What the running relay knows to be wrong, as findings of a check: the same as `relay status` says."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from relay.config.model import Config
+from relay.host.clock import to_local
+from relay.operator import control
+from relay.operator.findings import Finding, Level
+from relay.operator.trouble import Health
+from relay.outcome import TroubleKind
+
+# What the checks of accounts, listeners and [delivery] look at themselves.
+_CHECKED = frozenset(
+    {
+        TroubleKind.ACCOUNT,
+        TroubleKind.GRANT_EXPIRES,
+        TroubleKind.UNVERIFIED,
+        TroubleKind.CERTIFICATE,
+        TroubleKind.REDIRECTED,
+    }
+)
+
+
+async def check_running(config: Config) -> Iterable[Finding]:
+    """What is wrong with it beside what is checked anyway; nothing where none runs, or may be asked."""
+    try:
+        state = await control.call(config.state_dir / "control.sock", "state")
+    except (control.NotRunning, control.Refused):
+        return ()
+    names = {account.name for account in config.account}
+    # An account that has left the configuration is checked by nobody else.
+    return [
+        _describe(one)
+        for one in state["concerns"]
+        if one["kind"] not in _CHECKED or (one["kind"] == TroubleKind.ACCOUNT and one["name"] not in names)
+    ]
+
+
+def _describe(concern: dict[str, Any]) -> Finding:
+    level = Level.PROBLEM if concern["health"] == Health.BAD else Level.WARNING
+    since = to_local(datetime.fromisoformat(concern["since"]).timestamp())
+    subject = f"{concern['kind']} {concern['name']}".rstrip()
+    return Finding(subject, level, f"{concern['reason']}; since {since}", concern["remedy"])
