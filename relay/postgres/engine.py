@@ -29,7 +29,6 @@ from relay.postgres.words import Words
 from relay.postgres.writer import Put
 from relay.spool import (
     Claim,
-    Entry,
     Interrupted,
     Notice,
     Room,
@@ -187,19 +186,8 @@ class PostgresSpool(OperatorHalf):
         return queue_id
 
     @override
-    async def recall(self, submission: Submission) -> Entry | None:
-        if not submission.envelope.client_address:
-            return None
-        queue_id = await self._incoming.recall.find(make_fingerprint(submission))
-        if queue_id is None:
-            return None
-        try:
-            entry = await self.show(queue_id)
-        except SpoolError:
-            # Better sent twice than not at all.
-            return None
-        self.note(queue_id, "submitted again")
-        return entry
+    async def _find_submitted(self, submission: Submission) -> str | None:
+        return await self._incoming.recall.find(make_fingerprint(submission))
 
     @override
     def replied(self, queue_id: str) -> None:

@@ -24,7 +24,6 @@ from relay.spool import (
     Event,
     NoSuchMessage,
     Past,
-    Spool,
     SpoolError,
     State,
     Topic,
@@ -38,6 +37,7 @@ from relay.spool.rows.codecs import (
     read_entry,
     read_event,
 )
+from relay.spool.rows.verbs import MessageVerbs
 
 # What takes long to count is counted anew after so many times as long.
 _PATIENCE_FACTOR = 20
@@ -76,7 +76,7 @@ _ACCOUNTS = (
 )
 
 
-class OperatorHalf(Spool):
+class OperatorHalf(MessageVerbs):
     """Lists, shows, and changes on request."""
 
     def __init__(self, database: Database, node: Node, incoming: Incoming, words: Words) -> None:
@@ -196,22 +196,6 @@ class OperatorHalf(Spool):
         self._incoming.note(queue_id, event, **detail)
 
     @override
-    async def retry(self, queue_id: str) -> None:
-        await self._change(queue_id, (State.DELAYED, State.HELD, State.FAILED), State.QUEUED, "retried")
-
-    @override
-    async def hold(self, queue_id: str) -> None:
-        await self._change(queue_id, (State.QUEUED, State.DELAYED), State.HELD, "held")
-
-    @override
-    async def release(self, queue_id: str) -> None:
-        await self._change(queue_id, (State.HELD,), State.QUEUED, "released")
-
-    @override
-    async def discard(self, queue_id: str) -> None:
-        states = (State.QUEUED, State.DELAYED, State.HELD, State.FAILED)
-        await self._change(queue_id, states, State.DISCARDED, "discarded")
-
     async def _change(self, queue_id: str, states: Sequence[State], state: State, event: str) -> None:
         if queue_id in self._turns.claimed:
             raise NoSuchMessage(f"{queue_id} is being sent at this moment")

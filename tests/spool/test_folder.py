@@ -8,35 +8,17 @@ import contextlib
 import shutil
 import smtplib
 import time
-from datetime import UTC, datetime
 
 import pytest
 
 from relay.console.service import ServiceStatus
-from relay.envelope import Envelope, Submission
 from relay.spool import SpoolError, SpoolLocked, State
 from relay.spool.sqlite.engine import SqliteSpool
 from tests.support.relay import relaying
+from tests.support.spool import opened, submission
 
 PATIENCE = 20.0  # seconds until something is noticed: much more than it takes, the machine may be busy
 WAITING = [State.QUEUED, State.HELD]
-
-
-def submission(spool, number=0, content=b""):
-    writer = spool.writer()
-    writer.write(b"Subject: %d\r\n\r\nb\r\n" % number + content)
-    envelope = Envelope("s@example.com", ("a@example.com",), datetime.now(UTC), client_address="192.0.2.1")
-    return Submission(envelope, writer.finish())
-
-
-@contextlib.asynccontextmanager
-async def opened(folder, reports=None):
-    spool = SqliteSpool(folder, report=lambda *news: None if reports is None else reports.append(news))
-    await spool.open()
-    try:
-        yield spool
-    finally:
-        await spool.close()
 
 
 @contextlib.asynccontextmanager

@@ -1,40 +1,20 @@
 """A database with bad pages: what can be read goes on, the rest is named, and nobody has to do anything."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import sqlite3
 import time
-from datetime import UTC, datetime
 
 import pytest
 
-from relay.envelope import Envelope, Submission
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import NoSuchMessage, Settlement, State
 from relay.spool.sqlite import recovery
-from relay.spool.sqlite.engine import SqliteSpool
+from tests.support.spool import opened, submission
 
 COUNT = 160
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
-
-
-def submission(spool, number, content=b""):
-    writer = spool.writer()
-    writer.write(b"Subject: %d\r\n\r\nb\r\n" % number + content)
-    envelope = Envelope("s@example.com", ("a@example.com",), datetime.now(UTC), client_address="192.0.2.1")
-    return Submission(envelope, writer.finish())
-
-
-@contextlib.asynccontextmanager
-async def opened(folder, reports=None):
-    spool = SqliteSpool(folder, report=lambda *news: None if reports is None else reports.append(news))
-    await spool.open()
-    try:
-        yield spool
-    finally:
-        await spool.close()
 
 
 async def fill(folder, count=COUNT):

@@ -1,13 +1,12 @@
 """307: another instance of the API, over TLS; the bearer token goes to the API's own domain alone."""
 
-import ssl
 from urllib.parse import urlsplit
 
 import pytest
 
-from relay.host.certificate import make
 from relay.outcome import Action
 from relay.works.client import Client, _other_instance
+from tests.support.proxy import make_tls
 from tests.support.works import (
     ACCEPTED,
     ACCOUNT,
@@ -25,13 +24,7 @@ from tests.support.works import (
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory):
     """A server's context, and a client's that trusts it."""
-    pair = make(["localhost"], 2)
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(pair.certificate + pair.private_key)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    client = ssl.create_default_context(cadata=pair.certificate.decode())
-    return server, client
+    return make_tls(tmp_path_factory.mktemp("tls"))
 
 
 async def accept(peer, reader, writer):

@@ -185,19 +185,10 @@ class SqliteSpool(Queries):
         return replace(submission, content=content)
 
     @override
-    async def recall(self, submission: Submission) -> Entry | None:
-        if not submission.envelope.client_address or not self._unheard.any_ended:
+    async def _find_submitted(self, submission: Submission) -> str | None:
+        if not self._unheard.any_ended:
             return None
-        queue_id = self._unheard.recall(make_fingerprint(submission), self._clock.wall())
-        if queue_id is None:
-            return None
-        try:
-            entry = await self.show(queue_id)
-        except SpoolError:
-            # Better sent twice than not at all.
-            return None
-        self.note(queue_id, "submitted again")
-        return entry
+        return self._unheard.recall(make_fingerprint(submission), self._clock.wall())
 
     @override
     def replied(self, queue_id: str) -> None:

@@ -11,9 +11,10 @@ from typing_extensions import override
 
 from relay.envelope import Content
 from relay.host.clock import SteadyClock
-from relay.spool import Attempt, Criteria, Entry, Event, Past, Spool, State, Topic, Word
+from relay.spool import Attempt, Criteria, Entry, Event, Past, State, Topic, Word
 from relay.spool.rows.codecs import load_attempts, load_events
 from relay.spool.rows.unacknowledged import Unheard
+from relay.spool.rows.verbs import MessageVerbs
 from relay.spool.sqlite import counters, search, statements
 from relay.spool.sqlite.database import Database
 from relay.spool.sqlite.disk import Space
@@ -27,7 +28,7 @@ log = structlog.get_logger("spool")
 T = TypeVar("T")
 
 
-class Queries(Spool):
+class Queries(MessageVerbs):
     """Lists, shows, and changes on request."""
 
     def __init__(self, folder: Path, space: Space, database: Database, clock: SteadyClock) -> None:
@@ -100,24 +101,12 @@ class Queries(Spool):
         self._writer.follow(lambda c: statements.note(c, queue_id, event, detail))
 
     @override
-    async def retry(self, queue_id: str) -> None:
-        await self._change(queue_id, (State.DELAYED, State.HELD, State.FAILED), State.QUEUED, "retried")
-
-    @override
-    async def hold(self, queue_id: str) -> None:
-        await self._change(queue_id, (State.QUEUED, State.DELAYED), State.HELD, "held")
-
-    @override
-    async def release(self, queue_id: str) -> None:
-        await self._change(queue_id, (State.HELD,), State.QUEUED, "released")
-
-    @override
     async def discard(self, queue_id: str) -> None:
-        states = (State.QUEUED, State.DELAYED, State.HELD, State.FAILED)
-        await self._change(queue_id, states, State.DISCARDED, "discarded")
+        await super().discard(queue_id)
         self._unheard.forget(queue_id)
         await asyncio.to_thread(self._files.remove, queue_id)
 
+    @override
     async def _change(self, queue_id: str, states: Sequence[State], state: State, event: str) -> None:
         await self._commit(lambda c: statements.change(c, self._turns, queue_id, states, state, event))
         self._turns.recent.forget(queue_id)

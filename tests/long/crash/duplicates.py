@@ -12,14 +12,11 @@ Exit code 1 if any message was sent twice or lost, one that was refused was sent
 such cause, or a fault was met fewer times than `--least`.
 """
 
-import argparse
 import asyncio
 import itertools
 import sqlite3
 import sys
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 from relay.console.server import serving
 from tests.long.crash.harness import (
@@ -31,7 +28,9 @@ from tests.long.crash.harness import (
     finish,
     free_port,
     judge,
+    make_parser,
     say,
+    start,
     works,
 )
 
@@ -184,15 +183,11 @@ async def run(options, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--least", type=int, default=50, help="so often each fault is met")
     parser.add_argument("--connections", type=int, default=10)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="relay-twice-") as folder:
-        return asyncio.run(run(options, Path(folder)))
+    return start(run, parser, "twice")
 
 
 if __name__ == "__main__":

@@ -8,17 +8,14 @@ while there is room again. Exit code 1 if an accepted message was lost, one was 
 acceptance came later than 5 s after there was room.
 """
 
-import argparse
 import asyncio
 import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 from tests.long.crash.harness import (
     Client,
@@ -29,7 +26,9 @@ from tests.long.crash.harness import (
     finish,
     judge,
     kind_of,
+    make_parser,
     say,
+    start,
     works,
 )
 
@@ -157,16 +156,12 @@ async def run(options, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--times", type=int, default=40)
     parser.add_argument("--size", type=int, default=48, help="of the disk, MB")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--limit", action="store_true", help="RLIMIT_FSIZE instead of a full disk")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="relay-full-") as folder:
-        return asyncio.run(run(options, Path(folder)))
+    return start(run, parser, "full")
 
 
 if __name__ == "__main__":

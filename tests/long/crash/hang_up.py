@@ -10,16 +10,13 @@ moment in which it cannot know: such clients are counted, and do not send again.
 has no row, an accepted message was lost, or a message was kept or sent twice.
 """
 
-import argparse
 import asyncio
 import ctypes
 import socket
 import struct
 import sys
-import tempfile
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 
 from tests.long.crash.harness import (
     LOGIN,
@@ -31,7 +28,9 @@ from tests.long.crash.harness import (
     finish,
     judge,
     kind_of,
+    make_parser,
     say,
+    start,
     works,
 )
 
@@ -201,15 +200,11 @@ async def run(options, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--clients", type=int, default=2000)
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--stop-every", type=float, default=10.0, help="seconds between two SIGTERMs")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="relay-hang-up-") as folder:
-        return asyncio.run(run(options, Path(folder)))
+    return start(run, parser, "hang-up")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the crash scripts share: a relay in a process of its own, a Works to count, a client that insists."""
 
+import argparse
 import asyncio
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
@@ -384,3 +386,18 @@ def chance_of(seed):
     seed = seed if seed is not None else random.randrange(1_000_000)
     say(f"seed {seed}")
     return random.Random(seed)
+
+
+def make_parser(description):
+    """The options of a script, as far as they are the same for all."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def start(run, parser, name):
+    """Run a script in a folder of its own; gives its exit code."""
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix=f"relay-{name}-") as folder:
+        return asyncio.run(run(options, Path(folder)))

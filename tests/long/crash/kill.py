@@ -10,13 +10,10 @@ accepted message was lost, one that was refused was sent, an accepted one has no
 twice without an unknown outcome on record.
 """
 
-import argparse
 import asyncio
 import shutil
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from tests.long.crash.harness import (
     Client,
@@ -28,8 +25,10 @@ from tests.long.crash.harness import (
     finish,
     judge,
     kind_of,
+    make_parser,
     make_trouble,
     say,
+    start,
     works,
 )
 
@@ -123,18 +122,14 @@ async def run(options, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--messages", type=int, default=100_000, help="at least so many are accepted")
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--up", type=float, default=0.25, help="seconds that it lives, on average")
     parser.add_argument("--points", type=int, default=20, help="every n-th kill at a named point")
     parser.add_argument("--minutes", type=float, default=60, help="then it ends, whatever is missing")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="relay-kill-") as folder:
-        return asyncio.run(run(options, Path(folder)))
+    return start(run, parser, "kill")
 
 
 if __name__ == "__main__":
