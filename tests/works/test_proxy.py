@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -133,6 +134,12 @@ async def look(folder, works, reason, sentence):
         assert entry.state is State.DELAYED
         assert (await relay.service.spool.counts())[State.FAILED] == 0
         assert relay.sandbox.messages == []
+
+
+@pytest.mark.parametrize("sentence", [said for _, _, said in FAULTS.values() if "|" not in said])
+def test_the_page_has_what_check_says(sentence):
+    page = Path(__file__).parents[2] / "docs" / "surroundings.md"
+    assert sentence in page.read_text(encoding="utf-8")
 
 
 async def test_an_alert_goes_through_the_proxy_and_names_nothing_of_it():
