@@ -24,6 +24,7 @@ from relay.console.journal import JournalPages
 from relay.console.login import LoginPages
 from relay.console.messages import MessagePages
 from relay.console.overview import OverviewPages, find_problems, look
+from relay.console.pages import page
 from relay.console.sessions import Sessions
 from relay.console.site import Site
 from relay.console.status import Status
@@ -79,7 +80,11 @@ def build(
             https_only=console.is_encrypted,
         ),
     ]
-    return Starlette(routes=routes, middleware=middleware)
+    return Starlette(routes=routes, middleware=middleware, exception_handlers={404: _say_nothing_is_here})
+
+
+async def _say_nothing_is_here(_: Request, __: Exception) -> Response:
+    return page("nothing.html", 404)
 
 
 class _Machine:

@@ -183,6 +183,13 @@ async def test_what_another_sites_page_sends_changes_nothing(fields, status):
         assert "access-control-allow-origin" not in answer.headers
 
 
+async def test_a_path_that_is_none_says_so_and_nothing_else():
+    async with browsing(settings(ADMIN)) as http:
+        answer = await http.get("/nothing/here")
+    assert (answer.status_code, "Nothing is here" in answer.text) == (404, True)
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
 async def test_no_other_origin_may_read():
     """CORS: a preflight is not answered, and nothing says that another origin may read."""
     async with browsing(settings()) as http:

@@ -13,22 +13,23 @@ from relay.spool.rows.codecs import COLUMNS, dump_json
 from relay.spool.rows.search import WAITS, fits, lower
 from relay.spool.sqlite.statements import show_row
 
+_ORDER = "ORDER BY arrival DESC, queue_id DESC"
+
 
 def find(c: sqlite3.Connection, criteria: Criteria, limit: int) -> tuple[list[Entry], int]:
     """The newest of the messages that are looked for, and how many there are in all."""
     terms = [*_terms(criteria)]
     where = " AND ".join(term for term, _ in terms) or "1"
     values = [value for _, own in terms for value in own]
-    looks_inside = any((criteria.source, criteria.sender, criteria.recipient))
-    envelope = "envelope" if looks_inside else "''"
-    query = f"SELECT queue_id, {envelope} FROM message WHERE {where} ORDER BY arrival DESC, queue_id DESC"  # noqa: S608
-    found, total = [], 0
-    for queue_id, text in c.execute(query, values):
-        if looks_inside and not fits(text, criteria):
-            continue
-        total += 1
-        if total <= limit:
-            found.append(queue_id)
+    if any((criteria.source, criteria.sender, criteria.recipient)):
+        query = f"SELECT queue_id, envelope FROM message WHERE {where} {_ORDER}"  # noqa: S608 - marks
+        fitting = [queue_id for queue_id, text in c.execute(query, values) if fits(text, criteria)]
+        found, total = fitting[:limit], len(fitting)
+    else:
+        # Counted and sorted by the database, and not row by row here, which would hold up the event loop.
+        (total,) = c.execute(f"SELECT COUNT(*) FROM message WHERE {where}", values).fetchone()  # noqa: S608
+        query = f"SELECT queue_id FROM message WHERE {where} {_ORDER} LIMIT ?"  # noqa: S608 - marks
+        found = [queue_id for (queue_id,) in c.execute(query, [*values, limit])]
     read = f"SELECT {COLUMNS} FROM message WHERE queue_id = ?"  # noqa: S608 - constants
     return [show_row(c, c.execute(read, (queue_id,)).fetchone()) for queue_id in found], total
 
