@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_CANTCREAT, EX_SOFTWARE, EX_UNAVAILABLE, UNWRITTEN, Failure
+from relay.cli.sandbox_lines import Lines
 from relay.cli.startup import become_owner
 from relay.cli.terminal import echo, print_json
 
@@ -132,7 +133,7 @@ def command(
     from relay.smtp.server import ListenError
     from relay.spool import SpoolError
 
-    logs.set_up(Log(level="warning" if once else "info"))
+    logs.set_up(Log(level="warning"))  # each mail has a line of its own
     try:
         with _folder(state_dir) as folder:
             run(_main(options, folder))
@@ -184,7 +185,7 @@ async def _main(options: _Options, folder: Path) -> None:
         return
     async with (
         _simulated(options, folder, originals) as (sandbox, front, http),
-        _relay(options, folder, sandbox, http, originals) as service,
+        _relay(options, folder, sandbox, http, lines := Lines(sandbox, originals)) as service,
     ):
         originals.watch(service)
         _add_console(front, service, sandbox)
@@ -200,7 +201,9 @@ async def _main(options: _Options, folder: Path) -> None:
         _say("Ctrl-C stops it")
         if options.as_json:
             _tell_programs(http.url, f"{host}:{port}")
+        telling = asyncio.create_task(lines.watch(service), name="lines")
         await _until_told()
+        telling.cancel()
 
 
 def _tell_programs(url: str, smtp: str | None = None) -> None:
@@ -259,7 +262,7 @@ def _add_console(front: "Front", service: "Service", sandbox: "Sandbox") -> None
 
 @asynccontextmanager
 async def _relay(
-    options: _Options, folder: Path, sandbox: "Sandbox", http: "HttpServer", originals: "Originals"
+    options: _Options, folder: Path, sandbox: "Sandbox", http: "HttpServer", lines: Lines
 ) -> "AsyncIterator[Service]":
     from relay.config.load import build
     from relay.service import Service
@@ -294,7 +297,7 @@ async def _relay(
         member = sandbox.grants.admit(address)
         code = sandbox.grants.issue_code(member, ("mail",), config.works.redirect_url)
         await grants.begin(name, _consented(await AuthServer(config.works).redeem(code, ""), address))
-    service = Service(config, on_kept=originals.keep)
+    service = Service(config, on_kept=lines.keep)
     await service.start()
     try:
         yield service

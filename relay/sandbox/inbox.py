@@ -39,6 +39,12 @@ _MESSAGE_POLICY = (
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
+def as_arrival(message: Message) -> Arrival:
+    """An accepted message, as the relay beside is asked for it."""
+    recipients = [one for field in (message.to, message.cc, message.bcc) for one in addresses(field)]
+    return Arrival(message.id, tuple(recipients), message.time)
+
+
 class Inbox:
     """The routes under /inbox.
 
@@ -102,8 +108,7 @@ class Inbox:
         )
 
     async def _tell(self, message: Message) -> Story | None:
-        recipients = [one for field in (message.to, message.cc, message.bcc) for one in addresses(field)]
-        return await self._teller.tell(Arrival(message.id, tuple(recipients), message.time))
+        return await self._teller.tell(as_arrival(message))
 
     async def _show(self, message: Message, view: str) -> dict[str, Any]:
         request = self._messages.request(message.id)

@@ -132,3 +132,30 @@ def test_once_with_a_works_that_takes_nothing(fault, said):
     )
     assert (done.returncode, done.stdout) == (70, ""), done.stderr
     assert f"relay: the simulated Works took nothing; {said}" in done.stderr
+
+
+def test_each_mail_has_one_line_for_people():
+    """Two long lines of the log for each, and none of them said where to look."""
+    command = [sys.executable, "-m", "relay", "sandbox", "--http-port", "0", "--smtp-port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8") as both:
+        try:
+            said = ""
+            while "Ctrl-C" not in said:
+                said += both.stderr.readline()
+            assert "listening" not in said
+            port = int(re.search(r"SMTP +127\.0\.0\.1:(\d+)", said)[1])
+            url = re.search(r"(http://127\.0\.0\.1:\d+)/inbox", said)[1]
+            with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
+                client.sendmail("nas@example.com", "admin@example.com", "Subject: x\r\n\r\ny")
+            line = both.stderr.readline()
+            assert line == "← 127.0.0.1 nas@example.com → admin@example.com relayed, see /inbox/1\n"
+            httpx.post(f"{url}/sandbox/faults", json={"kind": "503", "times": 0}, trust_env=False)
+            with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
+                client.sendmail("nas@example.com", "admin@example.com", "Subject: x\r\n\r\nz")
+            while "← " not in (line := both.stderr.readline()):
+                assert line, "the sandbox ended"
+            assert line.startswith("← 127.0.0.1 nas@example.com → admin@example.com delayed: ")
+            assert "; see /messages/" in line
+        finally:
+            both.send_signal(signal.SIGINT)
+            both.communicate(timeout=60)

@@ -1,0 +1,73 @@
+"""One line for each mail that goes through the sandbox, for whoever plays with it at a terminal."""
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from relay.cli.terminal import echo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.console.originals import Originals
+    from relay.envelope import Envelope
+    from relay.sandbox import Sandbox
+    from relay.sandbox.messages import Message
+    from relay.sandbox.story import Arrival
+    from relay.service import Service
+
+_PAUSE = 0.2  # seconds between looks
+_MOST, _MOST_AT_ONCE = 500, 50  # messages that are remembered; that are looked up in one go
+
+
+class Lines:
+    """Says what became of each message, once that is known."""
+
+    def __init__(self, sandbox: "Sandbox", originals: "Originals") -> None:
+        self._sandbox = sandbox
+        self._originals = originals
+        self._seen = 0  # the number of the last message of the inbox
+        self._waiting: OrderedDict[str, Envelope] = OrderedDict()
+
+    def keep(self, queue_id: str, envelope: "Envelope", octets: bytes) -> None:
+        """A message was taken."""
+        self._originals.keep(queue_id, envelope, octets)
+        self._waiting[queue_id] = envelope
+        while len(self._waiting) > _MOST:
+            self._waiting.popitem(last=False)
+
+    async def watch(self, service: "Service") -> None:
+        """Print lines until cancelled."""
+        from relay.sandbox.inbox import as_arrival
+
+        while True:
+            await asyncio.sleep(_PAUSE)
+            await self._tell_arrivals(as_arrival)
+            await self._tell_rest(service)
+
+    async def _tell_arrivals(self, as_arrival: "Callable[[Message], Arrival]") -> None:
+        """What the simulated Works has taken, with its place in the inbox."""
+        for message in [one for one in self._sandbox.messages if one.id > self._seen]:
+            self._seen = message.id
+            story = await self._originals.tell(as_arrival(message))
+            if story is not None:
+                envelope = self._waiting.pop(story.queue_id, None)
+                came = _from(envelope) if envelope else story.device
+                _say(came, message.to, f"relayed, see /inbox/{message.id}")
+
+    async def _tell_rest(self, service: "Service") -> None:
+        """What waits or failed."""
+        for queue_id in list(self._waiting)[:_MOST_AT_ONCE]:
+            entry = await service.verbs.queue_show(queue_id)
+            if entry["reason"] and entry["state"] not in ("queued", "sending", "relayed"):
+                envelope = self._waiting.pop(queue_id)
+                to = ", ".join(envelope.forward_paths)
+                _say(_from(envelope), to, f"{entry['state']}: {entry['reason']}; see /messages/{queue_id}")
+
+
+def _from(envelope: "Envelope") -> str:
+    return f"{envelope.client_address} {envelope.reverse_path or '<>'}"
+
+
+def _say(came: str, to: str, what: str) -> None:
+    echo(f"← {came} → {to} {what}", err=True)
