@@ -12,7 +12,7 @@ from relay.message.files import File, filename_of, from_part, from_text, octets_
 from relay.message.header import find_visible
 from relay.message.structure import Part, read_structure
 from relay.message.text import budget
-from relay.message.text_part import Piece, find_type, read_text
+from relay.message.text_part import Piece, find_format, find_type, read_text
 
 _TEXT_TYPES = {"text/plain", "text/html", "text/enriched", "text/richtext"}
 # Renderings for other programs, made beside the html that all understand.
@@ -137,7 +137,11 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
         file = from_part(part)
         return Chosen(files=[replace(file, media_type="" if file.name else found)])
     if not is_text:
-        chosen = Chosen(files=[from_part(part)])
+        file = from_part(part)
+        if not file.name and file.media_type == "application/octet-stream":
+            # Without a name and a type it could not be opened.
+            file = replace(file, media_type=find_format(content, part) or file.media_type)
+        chosen = Chosen(files=[file])
         if part.media_type in _OPAQUE:
             signed = part.content_type.parameters.get("smime-type", "").lower() == "signed-data"
             chosen.losses.append(("signature" if signed else "encryption", part.media_type))

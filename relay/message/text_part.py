@@ -24,6 +24,7 @@ _MAGIC = {
     b"II*\0": "image/tiff",
     b"MM\0*": "image/tiff",
 }
+_HEAD = 4096  # octets of a file that are looked at
 _FIELD = re.compile(rb"[A-Za-z][A-Za-z-]*:")  # what a blank line too early left in front of the text
 # Controls that no text has; ESC, SO and SI belong to charsets.
 _BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
@@ -61,12 +62,20 @@ def find_type(content: Buffer, part: Part, *, named: bool) -> str:
     label = part.content_type.parameters.get("charset", "").lower()
     if "utf-16" in label or "utf16" in label or "ucs" in label or "unicode" in label or "utf-32" in label:
         return ""
-    head = decode_leaf(content, part.leaf, most=4096)
-    for magic, media_type in _MAGIC.items():
-        if head.startswith(magic):
-            return media_type
+    head = decode_leaf(content, part.leaf, most=_HEAD)
+    if known := _find_magic(head):
+        return known
     is_binary = named and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and _BINARY.search(head)
     return "application/octet-stream" if is_binary else ""
+
+
+def find_format(content: Buffer, part: Part) -> str:
+    """The media type of a format that a file's first octets tell; "" for any other."""
+    return _find_magic(decode_leaf(content, part.leaf, most=_HEAD))
+
+
+def _find_magic(head: bytes) -> str:
+    return next((media_type for magic, media_type in _MAGIC.items() if head.startswith(magic)), "")
 
 
 def read_text(content: Buffer, part: Part) -> TextRead:

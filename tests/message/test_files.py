@@ -69,3 +69,23 @@ def test_base64(octets, width):
     encoded = base64.b64encode(octets)
     lines = (encoded[at : at + width] for at in range(0, len(encoded), width))
     assert send(b"\r\n".join(lines), "base64") == octets
+
+
+@pytest.mark.parametrize(
+    ("octets", "name", "media_type"),
+    [
+        (b"%PDF-1.4 x", "attachment.pdf", "application/pdf"),
+        (b"\xff\xd8\xff\xe0", "image.jpg", "image/jpeg"),
+        (b"\x00\x01", "attachment.bin", "application/octet-stream"),
+    ],
+)
+def test_a_file_that_says_nothing_of_itself_is_named_by_its_first_octets(octets, name, media_type):
+    """A scan without a name and a type was `attachment.bin`, which nobody can open."""
+    content = (
+        b"To: a@example.com\r\nContent-Type: application/octet-stream\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(octets)
+    )
+    request = convert(content, ["a@example.com"], Conversion()).requests[0]
+    (found,) = json.loads(b"".join(request.payload.blocks(content)))["attachments"]
+    assert (found["filename"], found["fileType"]) == (name, media_type)
+    assert base64.b64decode(found["data"]) == octets

@@ -139,8 +139,9 @@ def find_codec(label: str) -> str:
     """The codec that a label means, "" when it means none.
 
     Tried as it stands, then without what senders put around it: quotes, escapes (`_iso-2022-jp$ESC`),
-    `x-`, `cp-`, `ibm`, `windows`.
+    `x-`, `cp-`, `ibm`, `windows`; a comment behind it is none of it (RFC 2045 §5.1).
     """
+    label = label.partition(" (")[0]
     name = label.strip().strip("\"'`*,;:()<>").lower()
     for one in dict.fromkeys((name, name.replace("_", "-"), name.replace(" ", "-"), *_trims(name))):
         if one in _CODECS:

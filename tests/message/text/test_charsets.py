@@ -290,3 +290,9 @@ def test_the_label_of_another_country_is_not_believed_against_the_evidence(text,
 def test_the_label_is_believed_where_it_fits(text, codec, label):
     decoded = decode(text.encode(codec), label)
     assert (decoded.text, decoded.guessed) == (text, False)
+
+
+def test_a_comment_behind_a_label_is_none_of_it():
+    """RFC 2045 §5.1 has the example itself; the charset was guessed, and a loss said so."""
+    decoded = decode("견적서".encode("cp949"), "euc-kr (Korean)")
+    assert (decoded.text, decoded.guessed) == ("견적서", False)
