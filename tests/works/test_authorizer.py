@@ -140,14 +140,19 @@ async def test_a_cancelled_caller_does_not_cancel_the_refresh(tmp_path):
 
 
 async def test_started_is_durable_before_the_request(tmp_path):
-    async with setting(tmp_path, rotation=True) as one:
+    """Whoever is killed in between has to find that the stored refresh token may be dead."""
+    found = []
+
+    async def look_and_grant(peer, reader, writer):
+        await peer.read_request(reader)
+        found.append(one.store.read("scanner").refresh_started_at)
+        writer.write(granted("new"))
+
+    async with setting(tmp_path) as one, Peer(look_and_grant).running() as peer:
         one.consent(expires_at=time.time() - 5)
-        one.sandbox.add_fault("latency", seconds=0.3, at="token")
-        authorizer = one.start()
-        caller = asyncio.create_task(authorizer.token("scanner"))
-        await asyncio.sleep(0.15)
-        assert one.store.read("scanner").refresh_started_at is not None
-        await caller
+        one.works.auth_url = f"http://127.0.0.1:{peer.port}/oauth2/v2.0"
+        assert await one.start().token("scanner") == "new"
+        assert found == [pytest.approx(time.time(), abs=60)]
 
 
 async def test_refreshed_at_half_of_its_life(tmp_path):
@@ -507,15 +512,21 @@ async def test_a_new_consent_takes_nothing_from_escrow(tmp_path):
 
 async def test_a_logout_during_a_refresh_ends_what_it_brings_too(tmp_path):
     """The tokens that came after the logout were good for 90 days, and nobody knew of them."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(FileGrants):
+        async def store(self, account, grant, *, replaces=None):
+            reached.set()
+            await go_on.wait()
+            return await super().store(account, grant, replaces=replaces)
+
     async with setting(tmp_path, rotation=True) as one:
         one.consent(expires_at=time.time() - 5)
-        one.sandbox.add_fault("latency", seconds=0.3, at="token")
-        authorizer = one.start()
+        authorizer = one.start(Slow(tmp_path))
         caller = asyncio.create_task(authorizer.token("scanner"))
-        async with asyncio.timeout(30):
-            while one.store.read("scanner").refresh_started_at is None:
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(reached.wait(), 30)
         await keeping(tmp_path).forget("scanner")
+        go_on.set()
         with pytest.raises(TokenError):
             await caller
         await authorizer.aclose()
