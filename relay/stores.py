@@ -15,6 +15,8 @@ from relay.works.auth.escrow import Escrow
 from relay.works.auth.files import FileGrants
 from relay.works.auth.keeping import Keeping
 
+_TO_SEND = 60.0  # seconds to connect and to send a request's body, beside the read time-out
+
 
 def open_spool(
     config: Config, *, report: Callable[[str, str], None] | None = None, clock: Clock | None = None
@@ -51,6 +53,7 @@ def _open_postgres(config: Config, report: Callable[[str, str], None] | None, cl
         keep_free=spool.keep_free,
         most=spool.most,
         patience=spool.patience,
+        longest_request=config.works.read_timeout + _TO_SEND,
     )
     return PostgresSpool(options, report=report, clock=clock)
 

@@ -32,6 +32,7 @@ _LAST_WORDS = 1.0
 # At the start so many queued messages are looked at, to know who has how many.
 _MOST_COUNTED = 10_000
 _DAY = 86400.0
+_SETTLE_EVERY = 15.0  # seconds between looks for attempts that another machine did not live to settle
 
 
 class Courier:
@@ -76,6 +77,7 @@ class Courier:
         await self._settle_interrupted()
         self._loops = [
             asyncio.create_task(self._run(), name="courier"),
+            asyncio.create_task(self._keep_settling(), name="interrupted"),
             asyncio.create_task(self._probes.run(), name="probes"),
             asyncio.create_task(self._unconfigured.run(), name="unconfigured"),
         ]
@@ -83,6 +85,15 @@ class Courier:
     def warm_up(self) -> None:
         """Have ready what the first large message needs."""
         self._tools.converter.start()
+
+    async def _keep_settling(self) -> None:
+        """Another machine's requests end later than this one begins."""
+        while True:
+            await asyncio.sleep(_SETTLE_EVERY)
+            try:
+                await self._settle_interrupted()
+            except SpoolError as error:
+                log.warning("interrupted attempts cannot be looked up", reason=str(error))
 
     async def _settle_interrupted(self) -> None:
         """Decide about the attempts that the last sender did not live to settle."""

@@ -5,7 +5,7 @@ A statement that has been sent is never cancelled: whoever waits for it may be, 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import psycopg
@@ -68,7 +68,7 @@ class Database:
         if not task.cancelled():
             task.exception()  # whoever was cancelled does not ask for it
 
-    async def read(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
+    async def read(self, query: str, values: Any = ()) -> list[Row]:
         """What a statement finds that changes nothing.
 
         Raises:

@@ -6,6 +6,7 @@ commit is waited for, because the server's log is in order: what this write find
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,7 @@ from relay.spool.rows.codecs import (
 from relay.spool.rows.interrupted import outcome_of
 
 log = structlog.get_logger("spool")
+_LOOK_EVERY = 1.0  # seconds between looks at what waits
 _STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
 _CLAIMED = (
     f"SELECT claim, {statements.COLUMNS} FROM relay.message"
@@ -69,6 +71,7 @@ class Options:
     keep_free: int = 0  # octets; with less on the local disk nothing new is accepted
     most: int = 0  # octets of the contents that wait; 0: no limit
     patience: float = 20.0  # seconds for a put whose commit is in doubt
+    longest_request: float = 240.0  # seconds from the start of a request to its certain end
     times: Times = field(default_factory=Times)
 
 
@@ -142,12 +145,25 @@ class PostgresSpool(OperatorHalf):
             self._node.run(self._on_node_change),
             self._local.watch(self._database),
             self._incoming.waiters.watch(),
+            self._watch_new(),
         )
+
+    async def _watch_new(self) -> None:
+        """Find what waits and is not known here, for ever."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            if not self._node.is_sender:
+                continue
+            with contextlib.suppress(SpoolError):
+                if await self._turns.look():
+                    self._words.tell(Word(Topic.NEW), self._node.token)
 
     def _on_node_change(self) -> None:
         """The database answers again, or does not; or the lease is lost."""
         if self._node.answers:
             self._database.look_after_all()
+        if self._node.is_lost:
+            self._words.tell(Word(Topic.LOST), self._node.token)
         if self._node.is_sender:
             self._turns.is_new = True
             self._words.tell(Word(Topic.NEW), self._node.token)
@@ -212,9 +228,11 @@ class PostgresSpool(OperatorHalf):
 
     @override
     async def interrupted(self) -> Sequence[Interrupted]:
-        query = "SELECT queue_id, account FROM relay.message WHERE state = 'sending' ORDER BY queue_id"
+        # What another machine has under way ends with its read time-out at the latest.
+        everything = self._node.sends_since > self._options.longest_request
+        known = {"claimed": [*self._turns.claimed], "all": everything, "home": self._node.home}
         found: list[Interrupted] = []
-        for queue_id, account in await self._database.read(query):
+        for queue_id, account in await self._database.read(statements.INTERRUPTED, known):
             if queue_id in self._turns.claimed:
                 continue
             token = self._turns.claim(queue_id, account).token

@@ -92,11 +92,22 @@ class Node:
         self._boot, self._wall = clock.boot, clock.wall
         self._epoch: int | None = None
         self._valid_until = 0.0  # by the boot clock
+        self._taken = 0.0  # when the lease was; by the boot clock
 
     @property
     def epoch(self) -> int:
         """Of the lease; 0: this node does not have it, or must not rely on it now."""
         return self._epoch if self._epoch is not None and self._boot() < self._valid_until else 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another node has taken the lease from this one."""
+        return self._taken > 0 and self._epoch is None
+
+    @property
+    def sends_since(self) -> float:
+        """Seconds since this node has taken the lease."""
+        return self._boot() - self._taken
 
     @property
     def is_sender(self) -> bool:
@@ -162,6 +173,7 @@ class Node:
         except InDoubt:
             return False  # if it is ours after all, the next look finds this very node as its holder
         if taken:
+            self._taken = self._boot()
             self._believe(epoch, before)
             log.info("this node sends", node=self.name)
         return bool(taken)

@@ -41,6 +41,7 @@ from relay.spool.rows.verbs import MessageVerbs
 
 # What takes long to count is counted anew after so many times as long.
 _PATIENCE_FACTOR = 20
+_MOST_STALE = 5.0  # seconds
 _RECENT = 31 * 60.0  # seconds; longer than any budget of requests looks back
 _ENDED = (
     "SELECT queue_id, recipients, outcome, started FROM relay.request"
@@ -105,7 +106,7 @@ class OperatorHalf(MessageVerbs):
         found = {State(state): n for state, n in await self._database.read(query)}
         counted = {state: found.get(state, 0) for state in State}
         taken = time.monotonic() - began
-        good = taken * _PATIENCE_FACTOR if taken > 1 / _PATIENCE_FACTOR else 0.0
+        good = min(taken * _PATIENCE_FACTOR, _MOST_STALE) if taken > 1 / _PATIENCE_FACTOR else 0.0
         self._counted = (time.monotonic() + good, counted)
         return counted
 

@@ -8,6 +8,8 @@ from relay.postgres.node import Node
 from relay.spool import SpoolError
 from relay.spool.rows.unacknowledged import LIFE
 
+_AGAIN = 0.25  # seconds between looks at a session of another node
+
 
 class Recall:
     """Finds the message that a submission repeats."""
@@ -39,9 +41,18 @@ class Recall:
             "node": self._node.token,
             "home": self._node.home,
             "life": LIFE,
+            # Before its lease is over, so that whoever follows a node knows its sessions for over.
+            "silent": self._node.times.lease / 3,
         }
-        found = await self._database.write(statements.RECALL, values)
-        return found[0][0] if found else None
+        while True:
+            if found := await self._database.write(statements.RECALL, values):
+                queue_id: str = found[0][0]
+                return queue_id
+            ((is_open,),) = await self._database.read(statements.IS_OPEN, values)
+            if not is_open:
+                return None
+            # Never new mail while another node's session may end without a reply.
+            await asyncio.sleep(_AGAIN)
 
     async def _is_known(self, fingerprint: str) -> bool:
         """Whether any message has it: almost always none, which one statement finds out for all who ask."""

@@ -5,7 +5,6 @@ Claims are kept in the sender's memory: only `start` makes an attempt real, and 
 tag is never the lower bound of a scan: a row that got a lower one later would not be found again.
 """
 
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -40,6 +39,7 @@ _PROMOTE = (
     " RETURNING queue_id"
 )
 _FIRST_DUE = "SELECT min(next_attempt) FROM relay.message WHERE state = 'delayed' AND next_attempt < %s"
+_LOOK = f"SELECT EXISTS (SELECT FROM relay.message WHERE state = 'queued' AND tag IS NULL), ({_FIRST_DUE})"
 _HEADS = (
     "SELECT h.tag, h.queue_id, a.account, h.flow FROM unnest(%s::text[]) AS a (account), LATERAL ("
     " SELECT tag, queue_id, flow FROM relay.message m WHERE m.state = 'queued' AND m.account = a.account"
@@ -75,7 +75,7 @@ class Scheduler:
         self._node = node
         self._ranks = Ranks()
         self._shares = Shares()
-        self._prefix = secrets.token_hex(8)
+        self._prefix = str(node.token)  # tells whose claim it is, also to the next sender
         self._number = 0
         self.claimed: dict[str, Claimed] = {}
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch
@@ -116,6 +116,19 @@ class Scheduler:
         await self._database.write_soon(_PROMOTE, values)
         self.is_new = True
         await self._look_ahead()
+
+    async def look(self) -> bool:
+        """Look at what waits, whatever is remembered of it; whether something is new.
+
+        Another node may have put a message, or the server may have lost the asynchronous commit of an
+        admission or of a promotion. Raises SpoolError.
+        """
+        before, was_new = self.due, self.is_new
+        ((is_new, due),) = await self._database.read(_LOOK, (BEYOND_TIME,))
+        if (self.due, self.is_new) != (before, was_new):
+            return True  # it has changed meanwhile, and this look may be older
+        self.is_new, self.due = is_new, due
+        return bool(is_new or due != before)
 
     async def _admit(self) -> None:
         """Give a tag to what was put since."""

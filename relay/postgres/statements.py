@@ -18,7 +18,6 @@ from relay.spool.rows.codecs import ENTRY_COLUMNS, dump_json, dump_losses, dump_
 
 COLUMNS = f"{ENTRY_COLUMNS}, 0, seal"  # as `codecs.COLUMNS`: there are no files
 _OVER = (*GONE, State.FAILED)
-_SILENT = 10.0  # seconds since its last beat, after which a node's sessions are taken for over
 _ALIVE = 15.0  # seconds since its last beat, within which a node is believed to hear its verdicts
 
 # The claim's own row, or one that has not been touched since it was claimed.
@@ -49,6 +48,14 @@ RECORD = (
 )
 # A write that changes nothing: its commit stands behind every earlier one, and is waited for as they are.
 CONFIRM = "UPDATE relay.message SET seal = seal WHERE queue_id = %s RETURNING seal, state, claim, heard"
+# Of this process, nothing that is claimed; of others, at once what has certainly ended with its process: its
+# node said that it ends, its state directory's lock is ours, or it was an embedded spool.
+INTERRUPTED = (
+    "SELECT m.queue_id, m.account FROM relay.message m"
+    " LEFT JOIN relay.node n ON n.token::text = split_part(m.claim, '-', 1)"
+    " WHERE m.state = 'sending' AND m.queue_id <> ALL (%(claimed)s::text[]) AND (%(all)s"
+    " OR n.token IS NULL OR n.ended IS NOT NULL OR n.home = %(home)s) ORDER BY m.queue_id"
+)
 TAKE_OVER = (
     f"{FENCE} UPDATE relay.message SET claim = %(claim)s WHERE queue_id = %(queue_id)s AND state = 'sending'"
     " AND EXISTS (SELECT FROM fence) RETURNING account"
@@ -74,10 +81,15 @@ RECALL = (
     "UPDATE relay.unheard SET over = false, node = %(node)s WHERE queue_id = ("
     " SELECT u.queue_id FROM relay.unheard u LEFT JOIN relay.node n ON n.token = u.node"
     f" WHERE u.fingerprint = %(fingerprint)s AND abs({NOW} - u.arrival) <= %(life)s AND (u.over"
-    f" OR n.token IS NULL OR n.ended IS NOT NULL OR n.seen < {NOW} - {_SILENT}"
+    f" OR n.token IS NULL OR n.ended IS NOT NULL OR n.seen < {NOW} - %(silent)s"
     " OR n.home = %(home)s AND n.token <> %(node)s)"
     " ORDER BY u.arrival, u.queue_id LIMIT 1 FOR UPDATE OF u SKIP LOCKED)"
     " AND (over OR node <> %(node)s) RETURNING queue_id"
+)
+# A session of another node may have it yet: whether it is heard or not, nobody knows.
+IS_OPEN = (
+    "SELECT EXISTS (SELECT FROM relay.unheard WHERE fingerprint = %(fingerprint)s AND node <> %(node)s"
+    f" AND abs({NOW} - arrival) <= %(life)s)"
 )
 KNOWN = "SELECT DISTINCT fingerprint FROM relay.unheard WHERE fingerprint = ANY(%s)"
 

@@ -148,9 +148,10 @@ class Spool(Protocol):
     # The courier's half.
 
     async def interrupted(self) -> Sequence[Interrupted]:
-        """What the last sender left in the state `sending`, each claimed: settle it.
+        """What an earlier sender left in the state `sending`, each claimed: settle it.
 
-        Asked whenever this node becomes the sender, before anything is claimed.
+        Asked before anything is claimed, and then again and again: what another machine may still have under
+        way is given when its request has certainly ended.
         """
 
     async def claim(self, accounts: Collection[str], now: float) -> Claim | None:

@@ -144,6 +144,7 @@ class Topic(StrEnum):
     NEW = "new"  # a message may be claimed: it was put, or a person let it go
     VERDICT = "verdict"  # what a session waits for is settled
     CHANGED = "changed"  # a person held, released, retried or discarded a message
+    LOST = "lost"  # another machine sends from now on: this process is to end
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ from dataclasses import replace
 import pytest
 
 from relay.host.clock import Clock
+from relay.outcome import Action, Blame, Outcome
 from relay.postgres.engine import PostgresSpool
 from relay.postgres.node import Times
-from relay.spool import SpoolError, SpoolLocked
+from relay.spool import Settlement, SpoolError, SpoolLocked, State, Topic, Word
 from tests.support import postgres
 from tests.support.submissions import make_submission
 
-SHORT = Times(lease=1.5, beat=0.25)
+TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
+SHORT = Times(lease=3.0, beat=0.5)
+QUICK = Times(lease=30.0, beat=2.0)  # of which a busy machine makes no outage
 
 
 async def test_a_second_node_is_refused_while_the_first_one_lives(opened):
@@ -78,12 +81,14 @@ async def test_an_old_sender_starts_nothing(opened, database):
 
 
 async def test_a_lost_lease_is_noticed(opened, database):
-    spool = await opened(times=SHORT)
+    spool = await opened(times=QUICK)
+    words = []
+    spool.subscribe(words.append)
     postgres.server().sql("UPDATE relay.lease SET epoch = epoch + 1", database)
     async with asyncio.timeout(30):
-        while spool.room().sending:
+        while Word(Topic.LOST) not in words:
             await asyncio.sleep(0.02)
-    assert spool.room().accepting
+    assert not spool.room().sending
     assert await spool.claim(["scanner"], 0) is None
 
 
@@ -105,7 +110,7 @@ async def test_a_machine_that_slept_begins_nothing_before_it_has_renewed_its_lea
 
 async def test_an_outage_of_the_database_is_known_and_over_by_itself(opened, database):
     """New mail is refused with 451 meanwhile; nothing has to be restarted afterwards."""
-    spool = await opened(times=SHORT)
+    spool = await opened(times=QUICK)
     ids = [await spool.put(make_submission(spool), "scanner") for _ in range(3)]
     server = postgres.server()
     server.stop()
@@ -136,5 +141,81 @@ async def test_the_lease_is_renewed_although_the_fence_is_held(opened, database)
     spool = await opened(times=SHORT)
     with psycopg.connect(postgres.server().url(database)) as connection:
         connection.execute("SELECT FROM relay.lease FOR SHARE")
-        await asyncio.sleep(2 * SHORT.lease)
-        assert spool.room().sending
+        valid_until = spool._node._valid_until
+        async with asyncio.timeout(30):
+            while spool._node._valid_until < valid_until + SHORT.lease:
+                await asyncio.sleep(0.05)
+
+
+def die(spool, database):
+    """As if the machine had lost its power a minute ago."""
+    spool._beating.cancel()
+    postgres.server().sql("UPDATE relay.lease_until SET until = until - 60", database)
+    postgres.server().sql("UPDATE relay.node SET seen = seen - 60", database)
+
+
+@pytest.mark.parametrize("longest", [1000.0, 0.0])
+async def test_another_machines_request_is_judged_when_it_has_certainly_ended(opened, database, longest):
+    """The machine may only have stopped for a while: judged too early, its mail would be sent beside it."""
+    first = await opened("first")
+    queue_id = await first.put(make_submission(first), "scanner")
+    with await first.claim(["scanner"], 0) as claim:
+        await first.start(claim, 0, ["a@example.com"])
+        die(first, database)
+        second = await opened("second", longest_request=longest)
+        found = await second.interrupted()
+        assert [one.claim.entry.queue_id for one in found] == ([] if longest else [queue_id])
+        assert await second.claim(["scanner"], 0) is None
+        if longest:
+            # It comes to its end after all, and what it writes is true.
+            await first.record(claim, 0, TAKEN)
+            assert await first.settle(claim, Settlement(State.RELAYED, TAKEN))
+            assert (await second.show(queue_id)).state is State.RELAYED
+        else:
+            await second.settle(found[0].claim, Settlement(State.HELD, found[0].outcome))
+            assert not await first.settle(claim, Settlement(State.RELAYED, TAKEN))
+            assert (await second.show(queue_id)).state is State.HELD
+
+
+async def test_what_a_former_sender_still_takes_is_sent_by_the_next_one(opened, database):
+    """It is told to end, and its sessions come to their end meanwhile."""
+    first = await opened("first")
+    die(first, database)
+    second = await opened("second")
+    words = []
+    second.subscribe(words.append)
+    assert await second.claim(["scanner"], 0) is None
+    queue_id = await first.put(make_submission(first), "scanner")
+    async with asyncio.timeout(30):
+        while Word(Topic.NEW) not in words:
+            await asyncio.sleep(0.02)
+    with await second.claim(["scanner"], 0) as claim:
+        assert claim.entry.queue_id == queue_id
+
+
+async def test_what_a_dead_machine_never_answered_is_recognised_by_the_next_one(opened, database):
+    """Its client comes to the other machine, at once. Two mails would be the reply to a crash."""
+    first = await opened("first")
+    queue_id = await first.put(make_submission(first), "scanner")
+    die(first, database)
+    second = await opened("second")
+    known = await second.recall(make_submission(second))
+    assert known.queue_id == queue_id
+    assert await second.recall(make_submission(second)) is None
+
+
+async def test_a_session_of_another_machine_is_waited_for(opened, database):
+    """It is not over yet, and its reply not written: nobody knows yet whether that will be heard."""
+    first = await opened("first")
+    queue_id = await first.put(make_submission(first), "scanner")
+    heard = await first.put(make_submission(first, b"heard"), "scanner")
+    postgres.server().sql("UPDATE relay.lease SET epoch = epoch + 1, holder = NULL", database)
+    second = await opened("second")
+    asked = asyncio.create_task(second.recall(make_submission(second)))
+    asked_too = asyncio.create_task(second.recall(make_submission(second, b"heard")))
+    await asyncio.sleep(0.5)
+    assert not asked.done()
+    first.unheard(queue_id)
+    first.replied(heard)
+    assert (await asyncio.wait_for(asked, 30)).queue_id == queue_id
+    assert await asyncio.wait_for(asked_too, 30) is None
