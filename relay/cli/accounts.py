@@ -128,13 +128,13 @@ def _print(rows: list[dict[str, Any]]) -> None:
         days = "" if not grant else f"{int(grant['days_left'])}"  # whole days, as elsewhere
         absent = "unknown" if row["unreadable"] else "never"
         cells = [f"{grant['age_days']:.0f} days ago" if grant else absent, days, rotation]
-        used = (grant.get("last_used_at") or "") if grant else ""
+        used = grant.get("last_used_at")
         table.add_row(
             row["name"] + (" (default)" if row["default"] else ""),
             row["address"],
             row["state"] + (", held" if row["held"] and row["held"]["person"] else ""),
             *cells,
-            used[:10],
+            show_time(used) if used else "",
         )
     make_console(width=160, soft_wrap=True).print(table)
     for row in rows:
