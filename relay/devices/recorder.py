@@ -76,6 +76,7 @@ class Line(NamedTuple):
     side: str  # C: the client, S: the relay, -: a remark
     text: str
     mark: Mark = Mark.TEXT
+    reply: Reply | None = None  # whose line it is
 
 
 class LiveLine(NamedTuple):
@@ -139,7 +140,7 @@ class Record:
         # It is printable already; what EHLO is answered is a line for each extension.
         texts = answer.encode().decode("ascii").splitlines() if answer.lines else [str(answer)]
         for text in texts:
-            self._keep(Line(time.time(), "S", text[:_LONGEST_LINE]))
+            self._keep(Line(time.time(), "S", text[:_LONGEST_LINE], reply=answer))
         if answer.code >= 400 and answer not in self.replies:  # noqa: PLR2004 - 4yz and 5yz
             del self.replies[:-19]
             self.replies.append(answer)

@@ -49,7 +49,7 @@ class Case:
     def command(self) -> str:
         """The command line that had the refusal, without secrets."""
         lines = self.record.lines
-        said = next((i for i, x in enumerate(lines) if x.side == "S" and x.text == str(self.answer)), 0)
+        said = next((i for i, x in enumerate(lines) if x.reply is not None and x.reply == self.answer), 0)
         return next((x.text for x in reversed(lines[:said]) if x.side == "C"), "")
 
     @property
