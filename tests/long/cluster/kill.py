@@ -193,7 +193,7 @@ async def run(options, folder):
     async with works() as (sandbox, url):
         database = server.url(name, "relay")
         machines = []
-        for number in range(2):
+        for number in range(options.machines):
             (folder / str(number)).mkdir()
             machines.append(Machine(folder / str(number), url, database, options.lease))
         await store_grant(machines[0], sandbox)
@@ -205,7 +205,7 @@ async def run(options, folder):
         load = Load(site, ledger, options.connections)
         trouble = asyncio.create_task(asyncio.sleep(0) if options.calm else make_trouble(sandbox, chance))
         for number in range(options.rounds):
-            kind = ROUNDS[number % len(ROUNDS)]
+            kind = options.kinds[number % len(options.kinds)]
             await trouble_machine(kind, site, server, chance, options.lease)
             done[kind] += 1
             say(f"{number + 1} rounds, {len(ledger.accepted)} accepted, {len(sandbox.messages)} sent")
@@ -247,6 +247,8 @@ def main():
     parser.add_argument("--messages", type=int, default=10_000, help="at least so many are accepted")
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--lease", type=float, default=3.0, help="seconds")
+    parser.add_argument("--machines", type=int, default=2)
+    parser.add_argument("--kinds", nargs="+", choices=sorted(set(ROUNDS)), default=ROUNDS, help="of rounds")
     parser.add_argument("--calm", action="store_true", help="Works is well all the time")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--json", action="store_true")
