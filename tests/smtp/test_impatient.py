@@ -30,7 +30,7 @@ def slow(tmp_path_factory):
 
 def leave(house, source, *, tls, reset):
     """Submit a message, and leave while Works is being asked."""
-    before = len(house.requests())
+    before = len(house.sandbox.messages)
     with house.connect("starttls-open" if tls else "open", source=source) as client:
         client.greet()
         if tls:
@@ -41,7 +41,7 @@ def leave(house, source, *, tls, reset):
             assert client.ask(line)[0] in "23"
         client.send(MESSAGE)
         until = time.monotonic() + PATIENCE
-        while len(house.requests()) == before:
+        while len(house.sandbox.messages) == before:
             assert time.monotonic() < until
             time.sleep(0.01)
         if reset:
@@ -49,11 +49,12 @@ def leave(house, source, *, tls, reset):
 
 
 def ask_doctor(house, source):
-    """What the doctor says of the last session from there, once it is over."""
+    """What the doctor says of the last session from there, once it is over: its wait is ended."""
 
     async def ask():
         path = house.config.state_dir / "control.sock"
         while True:
+            house.service.courier.verdicts.dismiss()  # again: the session may not have begun to wait
             clients = (await control.call(path, "doctor", address=source))["clients"]
             if clients and clients[0]["last"]["ended"]:
                 return clients[0]["last"]
@@ -70,7 +71,6 @@ def test_who_leaves_before_the_reply_is_told_what_to_set(slow, tls, reset):
     """
     source = f"127.0.1.{1 + tls + 2 * reset}"
     leave(slow, source, tls=tls, reset=reset)
-    slow.loop.call_soon_threadsafe(slow.service.courier.verdicts.dismiss)  # as if the time were over
     last = ask_doctor(slow, source)
     assert [one["problem"] for one in last["advice"]] == ["impatient"]
     assert last["messages"] == 1
