@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -13,6 +13,7 @@ from relay.cli.terminal import echo, print_json, show_time
 from relay.config.model import Config
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
+_MOST_OF_A_KIND = 5  # that are shown
 _Tree = dict[str, Any]  # what the state is in JSON
 
 
@@ -104,8 +105,7 @@ def _print(state: _Tree) -> None:
     echo(say_headline(state["headline"]), head=click.style("● ", fg=_COLOURS[state["health"]]))
     started = f", since {show_time(state['started'])}" if state["started"] else ""
     echo(f"  {state['hostname']}, relay {state['version']}{started}")
-    for concern in state["concerns"]:
-        _print_concern(concern)
+    _print_concerns(state["concerns"])
     echo()
     for title, lines in (
         ("queue", _queue(state["queue"])),
@@ -121,12 +121,26 @@ def _print(state: _Tree) -> None:
 
 def say_headline(headline: _Tree) -> str:
     """What matters most, with times as people read them."""
-    since = f" since {show_time(headline['since'])}" if headline["since"] else ""
+    comma = "" if headline["next_try"] else ","  # "Works is down since …" is one clause
+    since = f"{comma} since {show_time(headline['since'])}" if headline["since"] else ""
     tried = f", next try {show_time(headline['next_try'])}" if headline["next_try"] else ""
     waiting = headline["waiting"]
     waits = f"; {waiting:,} {'message waits' if waiting == 1 else 'messages wait'}" if waiting else ""
     text: str = headline["text"]
     return f"{text[:1].upper()}{text[1:]}{since}{tried}{waits}"
+
+
+def _print_concerns(concerns: Sequence[_Tree]) -> None:
+    """A few of each kind: hundreds of held messages would leave the screen to nothing else."""
+    by_kind: dict[str, list[_Tree]] = {}
+    for concern in concerns:
+        by_kind.setdefault(concern["kind"], []).append(concern)
+    for kind, some in by_kind.items():
+        for concern in some[:_MOST_OF_A_KIND]:
+            _print_concern(concern)
+        if len(some) > _MOST_OF_A_KIND:
+            more = len(some) - _MOST_OF_A_KIND
+            echo(f"{'':>6} … and {more:,} more of this kind ({kind}); --json has all of them")
 
 
 def _print_concern(concern: _Tree) -> None:

@@ -59,6 +59,7 @@ class Watch:
         self._troubles = troubles
         self._clock = clock
         self._steady = SteadyClock(clock)
+        self._turn = asyncio.Lock()
         self._looked = 0  # so many troubles of messages in this round
         self._jump: tuple[float, str] | None = (
             None  # when the clock was set, by boot time, and how that is told
@@ -70,6 +71,10 @@ class Watch:
         Raises:
             SpoolError: the spool cannot be read.
         """
+        async with self._turn:  # an older look would take back what a newer one has found
+            await self._look()
+
+    async def _look(self) -> None:
         state = await self._read()
         found = [
             *find_visible(state.now, state.accounts, state.listeners, state.queue),

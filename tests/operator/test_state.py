@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from relay.cli.status import say_headline
+from relay.cli.status import _print_concerns, say_headline
 from relay.host import certificate
 from relay.host.clock import Clock
 from relay.operator.reading import Reader
@@ -140,3 +140,20 @@ async def test_the_command_shows_it_beside_a_relay_and_without(tmp_path):
     done = await command(path, "status")
     assert done.returncode == 69
     assert "The relay does not run" in done.stdout
+
+
+def test_hundreds_of_a_kind_leave_room_for_the_rest(capsys):
+    """One screen: five are named, and how many more there are."""
+    held = {
+        "kind": "message held",
+        "name": "1M8",
+        "health": "warn",
+        "reason": "nobody knows whether it was sent",
+        "remedy": "sudo relay trace 1M8",
+        "since": "2026-11-29T17:14:00+00:00",
+        "told": [],
+    }
+    _print_concerns([held] * 300 + [held | {"kind": "console", "name": ""}])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 * 2 + 1 + 2
+    assert "295 more of this kind (message held)" in lines[10]

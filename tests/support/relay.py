@@ -20,7 +20,7 @@ from relay.works.auth.errors import TokenError
 from relay.works.auth.files import GrantFiles
 
 CLIENT = {"client_id": "sandbox", "client_secret": "sandbox-secret"}
-PATIENCE = 10.0  # seconds of real time that a test waits for something to come true
+PATIENCE = 30.0  # seconds of real time that a test waits for something to come true
 
 
 @dataclass
