@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -23,6 +24,9 @@ _KILOBYTE, _MEGABYTE, _GIGABYTE = 1024, 1024**2, 1024**3
 _UNITS = ((2 * _DAY, _DAY, "d"), (2 * _HOUR, _HOUR, "h"), (2 * _MINUTE, _MINUTE, "min"), (0, 1, "s"))
 # The pages' own style and script; they stand in each page, and nothing else may run or style it.
 _STYLE, _SCRIPT = "console.css", "console.js"
+# One page at a time: the event loop then waits for one other thread at most, and not for as many as browsers
+# click.
+_RENDERING = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
 
 def show_span(seconds: float) -> str:
@@ -100,7 +104,7 @@ class Page(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await asyncio.to_thread(self._render)
+        body = await asyncio.get_running_loop().run_in_executor(_RENDERING, self._render)
         headers = {"content-security-policy": _policy()}
         await HTMLResponse(body, self.status_code, headers=headers)(scope, receive, send)
 
