@@ -8,6 +8,7 @@ from pathlib import Path
 
 from relay.config.model import Config
 from relay.host.clock import Clock
+from relay.host.shared import how_to_add
 from relay.postgres.facts import Facts
 from relay.spool import Spool, SpoolError
 from relay.spool.sqlite.engine import SqliteSpool
@@ -148,7 +149,7 @@ def _require_cluster() -> None:
     """See that the extra is installed, which the spool of one node does without. Raises SpoolError."""
     missing = [name for name in ("psycopg", "psycopg_pool") if importlib.util.find_spec(name) is None]
     if missing:
-        raise SpoolError(f"{missing[0]} is missing: pip install 'works-smtp-relay[cluster]'")
+        raise SpoolError(f"{missing[0]} is missing: {how_to_add('cluster')}")
 
 
 def open_grants(config: Config, spool: Spool | None = None) -> Keeping:

@@ -4,6 +4,7 @@ A wheel puts them below `share/` of the environment that it is installed in; in 
 they are kept.
 """
 
+import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def find_shared(place: tuple[str, str], suffix: str = "") -> list[Path]:
     if not found:
         raise FileNotFoundError(f"{installed}: does not lie beside this program; install it by its wheel")
     return found
+
+
+def how_to_add(extra: str) -> str:
+    """The command that adds an extra of pyproject.toml to the environment that this program runs in.
+
+    pip finds the distribution installed there, and takes from it what the extra wants.
+    """
+    return f"{sys.executable} -m pip install '{_DISTRIBUTION}[{extra}]'"
 
 
 def _list_installed() -> list[Path]:

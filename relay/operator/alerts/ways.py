@@ -15,6 +15,7 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from relay.config.model import Config
+from relay.host.shared import how_to_add
 from relay.works.bot import Bot, BotError
 from relay.works.http.post import PostError, post_json
 
@@ -147,7 +148,7 @@ def _notify(url: str, alert: Alert) -> str:
     try:
         import apprise
     except ImportError:
-        raise WayError("Apprise is not installed: pip install 'works-smtp-relay[alert]'") from None
+        raise WayError(f"Apprise is not installed: {how_to_add('alert')}") from None
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it names URLs, and what stands in them
     service = apprise.Apprise()
     if not service.add(url):
