@@ -235,7 +235,8 @@ class SqliteSpool(Queries):
         known, queue_id = self._turns.next_fresh(accounts)
         if queue_id is None:
             return known, None
-        if (fresh := self._turns.recent.take(queue_id)) is not None:
+        fresh = self._turns.recent.take(queue_id)
+        if fresh is not None and self._files.is_there(fresh[1]):
             return True, self._make_claim(*fresh)
         # Somebody has changed it since, or it was too much to remember: the table knows.
         self._turns.claimed.pop(queue_id, None)
@@ -263,11 +264,12 @@ class SqliteSpool(Queries):
     async def _lease(self, queue_id: str) -> Claim | None:
         """The claim of a claimed message; None if it is damaged, and now set aside."""
         known = self._turns.recent.take(queue_id)
-        if known is not None:
+        if known is not None and self._files.is_there(known[1]):
             return self._make_claim(*known)
         try:
             entry, content = await self._writer.read(lambda c: self._load(c, queue_id))
-            if content.path is not None and not self._turns.recent.verified(queue_id):
+            is_whole = self._turns.recent.verified(queue_id) and self._files.is_there(content)
+            if content.path is not None and not is_whole:
                 await asyncio.to_thread(self._files.verify, content)
                 self._turns.recent.verify(queue_id)
         except (Damaged, SpoolDamaged) as damage:

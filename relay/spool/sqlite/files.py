@@ -94,6 +94,15 @@ class Files:
             path.unlink(missing_ok=True)
             raise
 
+    def is_there(self, content: Content) -> bool:
+        """Whether its file, if it has one, still has its size: a cheap look that proves no more."""
+        if content.path is None:
+            return True
+        try:
+            return content.path.stat().st_size == content.size
+        except OSError:
+            return False
+
     def verify(self, content: Content) -> None:
         """Read a kept file and compare it with its row; blocks.
 
