@@ -45,13 +45,19 @@ async def run(mails=60, hanging=40, every=1.0):
                 seconds, relayed = await send_one(relay, number)
                 answers.append((seconds, relayed))
                 await asyncio.sleep(max(0.0, every - seconds))
+            # One a second is all that the mailbox's budget permits: a few hear `queued` and go soon.
+            end = time.monotonic() + WAIT
+            while await driving.count(relay) < mails and time.monotonic() < end:
+                await asyncio.sleep(0.05)
+            sent = await driving.count(relay)
             failed = await driving.count(relay, State.FAILED)
             down = relay.service.standing.api_is_down
     seconds = [one for one, _ in answers]
     result = {
         "mails": mails,
         "hanging_calls": silence.met,
-        "relayed_in_time": sum(relayed for _, relayed in answers),
+        "heard_relayed": sum(relayed for _, relayed in answers),
+        "relayed_in_time": sent,
         "p50_seconds": round(statistics.median(seconds), 3),
         "most_seconds": round(max(seconds), 3),
         "failed": failed,
