@@ -29,6 +29,7 @@ def grant(sandbox):
         consented_at=now,
         issued_at=now,
         refresh_issued_at=now,
+        whose=LOGIN,
     )
 
 

@@ -94,6 +94,7 @@ def _consent(sandbox, folder):
         consented_at=now,
         issued_at=now,
         refresh_issued_at=now,
+        whose="scanner@example.com",  # else the operator is told that nobody knows whose mailbox consented
     )
     GrantFiles(folder).write("scanner", grant)
 
@@ -116,7 +117,7 @@ class House:
         self._logs_before = {}
 
     def __enter__(self):
-        pair = certificate.make(["localhost", "127.0.0.1"], 30)
+        pair = certificate.make(["localhost", "127.0.0.1"], 365)
         (self.folder / "relay.crt").write_bytes(pair.certificate)
         (self.folder / "relay.key").write_bytes(pair.private_key)
         self._logs_before = structlog.get_config()

@@ -62,7 +62,8 @@ async def run(kind, messages):
             Path(folder) / "state",
             Settings(requests_per_minute=0, mails_per_minute=0),
             account=[driving.accounts(1)[0] | {"mails_per_minute": 0}],
-            works={"requests_per_minute": 0},
+            # One request at a time: of several that wait for a connection any may be the first to start.
+            works={"requests_per_minute": 0, "concurrency": 1},
             delivery={"wait": "0s"},
         ) as relay:
             contents = [driving.make_content("box0", n) for n in range(messages - 1)]
