@@ -86,8 +86,9 @@ async def test_429_stops_the_budget_and_spends_nothing(relay):
     assert [len(await relay.attempts(one)) for one in (first, second)] == [1, 0]
     assert [(await relay.entry(one)).attempts for one in (first, second)] == [0, 0]
     relay.pass_time(61)
-    await relay.reach(second, State.RELAYED)
-    assert relay.subjects() == ["first", "second"]
+    for one in (first, second):
+        await relay.reach(one, State.RELAYED)
+    assert sorted(relay.subjects()) == ["first", "second"]
 
 
 @pytest.mark.parametrize("kind", ["500", "cut-after", "no-answer"])
