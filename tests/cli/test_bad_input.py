@@ -18,7 +18,7 @@ from tests.support.toml import to_toml
 ACCOUNT = {"name": "scanner", "address": "scanner@example.com", "default": True}
 
 
-def relay(*arguments, timeout=20, **environment):
+def relay(*arguments, timeout=60, **environment):
     return subprocess.run(
         [sys.executable, "-m", "relay", *map(str, arguments)],
         capture_output=True,
