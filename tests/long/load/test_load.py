@@ -1,5 +1,6 @@
 """The short form of each script here: what they show is checked in every run of the suite."""
 
+import asyncio
 import sys
 
 import pytest
@@ -27,7 +28,8 @@ async def test_a_newcomer_waits_for_two_slots_at_most(accounts, after):
 
 @pytest.mark.parametrize("kind", ["503", "cut-before"])
 async def test_three_days_without_works_lose_nothing_and_make_no_storm(kind):
-    result, kept = await outage.run(kind, messages=40, every=24 * 3600.0, step=2 * 3600.0)
+    async with asyncio.timeout(180):
+        result, kept = await outage.run(kind, messages=40, every=24 * 3600.0, step=2 * 3600.0)
     assert kept, result
 
 
