@@ -99,6 +99,10 @@ class Outcome:
         """Whether sending the message again could make a second mail of it."""
         return self.action in (Action.RELAYED, Action.UNKNOWN)
 
+    def is_news_after(self, before: "Outcome") -> bool:
+        """Whether it is another sort of end; the same one in a sentence with another number is not."""
+        return (self.action, self.cause) != (before.action, before.cause)
+
 
 class TroubleKind(StrEnum):
     """What is wrong with the relay, or with what it needs."""

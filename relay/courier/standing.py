@@ -139,9 +139,11 @@ class Standing:
         hold = state.hold
         if hold is None and before is not None:
             log.info("account released", account=name)
-        elif hold is not None and (before is None or before.outcome.reason != hold.outcome.reason):
-            write = log.error if hold.held else log.warning
-            write("account in trouble", account=name, status=hold.outcome.status, reason=hold.outcome.reason)
+        elif hold is not None and (before is None or before.outcome != hold.outcome):
+            if before is None or hold.outcome.is_news_after(before.outcome):
+                write = log.error if hold.held else log.warning
+                outcome = hold.outcome
+                write("account in trouble", account=name, status=outcome.status, reason=outcome.reason)
         else:
             return
         for listener in self._listeners:

@@ -5,8 +5,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from relay.host.clock import Clock
+from relay.outcome import Cause
 from relay.sandbox import Settings
 from relay.service import Service
 from relay.spool import State
@@ -39,6 +41,20 @@ async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, s
         relay.service.standing.release("scanner")
         spool._space.blocked = False
         await relay.reach(queue_id, State.RELAYED)
+
+
+async def test_a_sentence_with_another_number_in_it_is_no_news(tmp_path):
+    """What is news was decided by the sentence: one that counts was written to the log at each attempt."""
+    async with relaying(tmp_path / "state") as relay:
+        standing, wrong = relay.service.standing, diagnose_failure(Failure.APP_REFUSED)
+        with capture_logs() as logs:
+            for left in (3, 2):
+                standing.hold("scanner", replace(wrong, reason=f"{wrong.reason}; {left} more are tried"))
+            standing.hold("scanner", diagnose_failure(Failure.TOKEN_REFUSED))
+        told = [one["reason"] for one in logs if one["event"] == "account in trouble"]
+        assert ["3 more" in told[0], "consent" in told[1]] == [True, True]
+        assert len(told) == 2
+        assert standing.holds["scanner"].outcome.cause is Cause.GRANT_REFUSED
 
 
 async def test_a_fault_of_ours_in_a_claim_does_not_end_all_sending(tmp_path):
