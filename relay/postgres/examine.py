@@ -11,7 +11,7 @@ from relay.postgres.facts import Facts
 from relay.postgres.server import Address, Connection, translate
 from relay.spool import SpoolError
 
-_TABLES = (
+TABLES = (  # that the relay reads and writes
     "message",
     "content",
     "request",
@@ -21,6 +21,8 @@ _TABLES = (
     "lease",
     "lease_until",
     "account_grant",
+    "document",
+    "sender_state",
 )
 _FACTS = (
     "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
@@ -68,7 +70,7 @@ async def _examine(connection: Connection) -> Facts:
         await schema.require(connection)
     except SpoolError as error:
         return replace(found, trouble=str(error))
-    lacking = await (await connection.execute(_RIGHTS.encode(), (list(_TABLES),))).fetchall()
+    lacking = await (await connection.execute(_RIGHTS.encode(), (list(TABLES),))).fetchall()
     if lacking:
         return replace(found, missing_rights=tuple(name for (name,) in lacking))
     owner = await (await connection.execute(_MAY_ALTER.encode())).fetchone()

@@ -119,6 +119,27 @@ MIGRATIONS: tuple[tuple[str, int], ...] = (
         """,
         1,
     ),
+    (
+        """
+        CREATE TABLE relay.document (               -- small texts that every node goes by
+            name    text COLLATE "C" PRIMARY KEY,
+            version bigint NOT NULL,                -- another one for each text
+            body    text NOT NULL
+        );
+        CREATE TABLE relay.sender_state (           -- what the next sender begins with, and every page shows
+            name  text COLLATE "C" PRIMARY KEY,
+            epoch bigint NOT NULL,                  -- of the lease under which it was written
+            at    double precision NOT NULL,
+            state text NOT NULL                     -- JSON
+        );
+        ALTER TABLE relay.node
+            ADD COLUMN fingerprint text,            -- of its configuration; NULL: not said
+            ADD COLUMN sessions    integer NOT NULL DEFAULT 0,
+            ADD COLUMN accepting   boolean,         -- NULL: not said
+            ADD COLUMN trouble     text;            -- a sentence; NULL: none, or not said
+        """,
+        1,
+    ),
 )
 NUMBER = len(MIGRATIONS)
 _LOCK = 7_205_759_403  # of two owners who migrate at once one waits

@@ -145,6 +145,7 @@ class Topic(StrEnum):
     VERDICT = "verdict"  # what a session waits for is settled
     CHANGED = "changed"  # a person held, released, retried or discarded a message
     LOST = "lost"  # another machine sends from now on: this process is to end
+    DOCUMENT = "document"  # a small text that every node goes by was changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from relay.postgres import examine, schema
 from relay.postgres.schema import NUMBER
 from relay.spool import SpoolError
 from tests.support import postgres
@@ -34,6 +35,37 @@ async def test_an_older_and_a_newer_release_are_told_from_each_other(database, t
         await postgres.open_spool_on(database, tmp_path).open()
 
 
+COLUMNS = (
+    "SELECT table_name, column_name, data_type, is_nullable = 'YES' OR column_default IS NOT NULL"
+    " FROM information_schema.columns WHERE table_schema = 'relay' AND NOT is_identity::boolean"
+)
+
+
+async def test_a_migration_only_adds(monkeypatch):
+    """Nodes of the release before go on: they find what they know, and need not name what is new."""
+    server = postgres.server()
+    database = server.make_empty()
+    server.sql("SELECT 1", server.make())  # makes the role
+    before = set()
+    for number in range(1, NUMBER + 1):
+        monkeypatch.setattr(schema, "NUMBER", number)
+        assert await postgres.migrate(server.url(database)) == [number]
+        after = set(server.sql(COLUMNS, database))
+        assert before <= after
+        old_tables = {column[0] for column in before}
+        must_be_named = [column for column in after - before if column[0] in old_tables and not column[3]]
+        assert not must_be_named
+        before = after
+
+
+def test_check_looks_for_the_rights_on_every_table(database):
+    """A table that is forgotten there is missed only when a message needs it."""
+    found = postgres.server().sql(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'relay' AND tablename <> 'version'", database
+    )
+    assert {name for (name,) in found} == set(examine.TABLES)
+
+
 @pytest.mark.parametrize(
     "forbidden",
     [
@@ -51,12 +83,11 @@ def test_the_relays_role_cannot_change_the_tables(database, forbidden):
 
 async def test_a_database_of_another_encoding_is_found_out(tmp_path):
     """The C locale alone gives SQL_ASCII, and texts come back as octets."""
-    from relay.postgres.examine import examine
     from relay.postgres.server import Address
 
     server = postgres.server()
     server.sql("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
-    facts = await examine(Address(server.url("ascii")))
+    facts = await examine.examine(Address(server.url("ascii")))
     assert facts.encoding == "SQL_ASCII"
     assert "relay spool migrate" in facts.trouble
 
