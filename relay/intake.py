@@ -66,11 +66,11 @@ class Intake:
             return reply.SPOOL_UNAVAILABLE if room.trouble else reply.SPOOL_FULL
         return None if self._current.config.account else reply.NO_ACCOUNT
 
-    def replied(self, session: str) -> None:
-        """The reply to the session's last message was written to its socket."""
+    def replied(self, session: str, answer: Reply) -> None:
+        """This reply to the session's last message was written to its socket."""
         self._hung_up.discard(session)
         if queue_id := self._unanswered.pop(session, ""):
-            self._spool.replied(queue_id)
+            self._spool.replied(queue_id, answer)
             self._decide(queue_id, taken=True)
 
     def hung_up(self, session: str) -> None:

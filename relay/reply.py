@@ -49,10 +49,14 @@ class Reply:
 
     @cached_property
     def _line(self) -> str:
+        return " ".join(filter(None, (str(self.code), self.enhanced, self.plain)))
+
+    @cached_property
+    def plain(self) -> str:
+        """The text as the client gets it."""
         # Replies are ASCII in one line (RFC 5321 §4.2): a line break would be a second reply.
         plain = self.text.isascii() and self.text.isprintable()
-        text = (self.text if plain else _UNPRINTABLE.sub(" ", self.text))[:_LONGEST_TEXT]
-        return f"{self.code} {self.enhanced} {text}" if self.enhanced else f"{self.code} {text}"
+        return (self.text if plain else _UNPRINTABLE.sub(" ", self.text))[:_LONGEST_TEXT]
 
     def encode(self) -> bytes:
         """The octets on the wire."""

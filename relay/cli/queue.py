@@ -12,6 +12,7 @@ from relay.cli.finding import WAITING, criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
 from relay.cli.status import find_heading
 from relay.cli.terminal import confirm, echo, print_json, show_time
+from relay.cli.trace import tell_reply
 
 _More = dict[str, Any]  # what a verb is asked for
 _TIMES = ("arrival", "next_attempt")
@@ -63,6 +64,8 @@ def show(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
     for key, value in answer.items():
         if key == "losses":
             value = "; ".join(f"{x['loss']} ({x['detail']})" for x in value)  # noqa: PLW2901
+        elif key == "reply":
+            value = value and tell_reply(value)  # noqa: PLW2901
         elif isinstance(value, list):
             value = ", ".join(value)  # noqa: PLW2901
         elif key in _TIMES and value:

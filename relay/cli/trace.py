@@ -9,6 +9,8 @@ from relay.cli import EX_NOINPUT, Failure, config_option, json_option
 from relay.cli.finding import criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
 from relay.cli.terminal import echo, print_json, show_time
+from relay.operator.trace import write_reply
+from relay.spool import REPLIED
 
 Answer = dict[str, Any]
 
@@ -89,7 +91,11 @@ def _lines(life: Answer) -> Iterator[tuple[str, str]]:
         yield "attempt", _attempt(one)
         if one.get("diagnostic"):
             yield "", f"Works said: {one['diagnostic']}"
+    if life["reply"]:
+        yield "reply", tell_reply(life["reply"])
     for event in life["events"]:
+        if event["event"] == REPLIED:
+            continue  # it is the reply's own line
         detail = ", ".join(f"{key} {value}" for key, value in event["detail"].items())
         yield "event", f"{show_time(event['at'], 'seconds')}  {event['event']}  {detail}".rstrip()
     yield "state", f"{outcome['state']}  {outcome['status']} {outcome['reason']}".rstrip()
@@ -97,6 +103,15 @@ def _lines(life: Answer) -> Iterator[tuple[str, str]]:
         yield "next", show_time(outcome["next_attempt"], "seconds")
     for recipient in outcome["refused"]:
         yield "refused", recipient
+
+
+def tell_reply(reply: Answer) -> str:
+    """What the client heard, and when."""
+    if reply["heard"] is None:
+        return "not recorded"
+    if not reply["heard"]:
+        return f"none: the client was gone at {show_time(reply['at'], 'seconds')}, before it could hear one"
+    return f"{write_reply(reply)} (at {show_time(reply['at'], 'seconds')})"
 
 
 def _client(session: Answer) -> str:

@@ -1,11 +1,14 @@
 """One message's life in the order of time, as its page tells it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from relay.console.pages import read_iso
 from relay.console.texts import gettext as _
 from relay.operator.audit import name_asker
+from relay.operator.trace import write_reply
+from relay.spool import NOT_HEARD, REPLIED
 
 Life = dict[str, Any]
 
@@ -24,8 +27,15 @@ class Step:
 def make_timeline(life: Life) -> list[Step]:
     """What happened, oldest first."""
     steps = [_tell_arrival(life), *map(_tell_attempt, life["attempts"])]
-    steps += [step for one in life["events"] if (step := _tell_event(one)) is not None]
+    steps += map(_tell_event, _leave_out_doubts(life["events"]))
     return sorted(steps, key=lambda step: step.at)
+
+
+def _leave_out_doubts(events: list[Life]) -> list[Life]:
+    """The events without a client's leaving that turned out to be none: it heard its reply all the same."""
+    about = [one for one in events if one["event"] in (NOT_HEARD, REPLIED, "submitted again")]
+    doubts = [one for one, then in pairwise(about) if (one["event"], then["event"]) == (NOT_HEARD, REPLIED)]
+    return [one for one in events if one not in doubts]
 
 
 def _tell_arrival(life: Life) -> Step:
@@ -61,18 +71,30 @@ _EVENTS = {
     "retried": "It was queued again",
     "discarded": "It was thrown away",
     "submitted again": "The client sent it once more, for it had not heard the reply",
-    "reply not heard": "The client was gone before it could hear the reply",
+    REPLIED: "The client heard the reply",
+    NOT_HEARD: "The client was gone before it could hear the reply",
     "notice": "Its sender was told",
 }
 
 
-def _tell_event(one: Life) -> Step | None:
+def _tell_event(one: Life) -> Step:
     at, event, detail = read_iso(one["at"]), one["event"], one["detail"]
     if event == "asked":
         who = name_asker(detail) or _("somebody")
         return Step(at, _("{who} asked for it: {verb}").format(who=who, verb=detail.get("verb", "")))
-    words = _EVENTS.get(event)
-    return Step(at, _(words) if words else event)
+    said = write_reply(detail) if event == REPLIED else ""
+    words: str = _EVENTS.get(event) or event
+    return Step(at, _(words), code=said)
+
+
+def tell_reply(life: Life) -> str:
+    """What the client heard; "" where no client brought the message."""
+    reply = life["reply"]
+    if reply is None:
+        return ""
+    if reply["heard"] is None:
+        return _("not recorded: the session goes on, or the relay stopped before it could be")
+    return write_reply(reply) if reply["heard"] else _("none: the client was gone before it could hear it")
 
 
 def name_recipients(life: Life) -> list[tuple[str, str]]:

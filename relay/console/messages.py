@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from relay.console.life import make_timeline, name_recipients
+from relay.console.life import make_timeline, name_recipients, tell_reply
 from relay.console.pages import read_iso
 from relay.console.site import Site, go_on, read_form
 from relay.console.texts import gettext as _
@@ -112,6 +112,7 @@ class MessagePages:
             life=life,
             recipients=name_recipients(life) if known else [],
             timeline=make_timeline(life),
+            reply=tell_reply(life),
             losses=_explain_losses(life, known=known),
             acts=[(name, _(act.label)) for name, act in _ACTS.items() if state in act.states],
             now=time.time(),

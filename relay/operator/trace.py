@@ -6,10 +6,11 @@ from typing import Any
 
 from relay.host.clock import to_iso
 from relay.outcome import Outcome
-from relay.spool import Attempt, Entry, Event, State
+from relay.spool import NOT_HEARD, REPLIED, Attempt, Entry, Event, State
 
 Answer = dict[str, Any]
 NOBODY: Mapping[str, Outcome] = MappingProxyType({})
+_NO_REPLY: Mapping[str, int | str] = MappingProxyType({"code": 0, "status": "", "text": ""})
 
 
 def describe(entry: Entry, held: Mapping[str, Outcome] = NOBODY) -> Answer:
@@ -35,6 +36,27 @@ def describe(entry: Entry, held: Mapping[str, Outcome] = NOBODY) -> Answer:
         "relayed": sorted(entry.relayed),
         "refused": sorted(entry.refused),
     }
+
+
+def describe_reply(entry: Entry, events: Sequence[Event]) -> Answer | None:
+    """What the client heard at the end of its message; None: no client brought it.
+
+    `heard` is None where it is not recorded: the session goes on, or the process died before it was.
+    """
+    if not entry.envelope.client_address:
+        return None
+    # A client that had stopped sending may have heard the reply all the same: the later one is true.
+    last = next((one for one in reversed(events) if one.event in (REPLIED, NOT_HEARD)), None)
+    if last is None:
+        return {"heard": None, "at": None, **_NO_REPLY}
+    heard = last.event == REPLIED
+    said = {name: last.detail.get(name, empty) for name, empty in _NO_REPLY.items()} if heard else _NO_REPLY
+    return {"heard": heard, "at": to_iso(last.at), **said}
+
+
+def write_reply(reply: Answer) -> str:
+    """The line that the client got; "" if it got none."""
+    return " ".join(str(reply[name]) for name in _NO_REPLY if reply[name])
 
 
 def _stand(entry: Entry, held: Mapping[str, Outcome]) -> tuple[State, str, str]:
@@ -72,6 +94,7 @@ def describe_life(
         },
         "content": {"size": entry.size, "sha256": entry.sha256},
         "arrival": to_iso(entry.arrival),
+        "reply": describe_reply(entry, events),
         "account": entry.account,
         "losses": [{"loss": x.loss, "detail": x.detail, "weight": x.weight.value} for x in entry.losses],
         "attempts": [_describe_attempt(one) for one in attempts],

@@ -13,7 +13,7 @@ from relay.envelope import Envelope, Origin, Submission
 from relay.intake import Intake
 from relay.operator.audit import Audit
 from relay.operator.reading import count_states
-from relay.operator.trace import describe, describe_life
+from relay.operator.trace import describe, describe_life, describe_reply
 from relay.outcome import Hold, Outcome
 from relay.reply import Rejected, Unanswered
 from relay.smtp.address import check_forward_path, check_reverse_path
@@ -128,7 +128,9 @@ class Verbs:
 
     async def queue_show(self, queue_id: str) -> Answer:
         """One message."""
-        return describe(await self._spool.show(queue_id), self._held)
+        entry = await self._spool.show(queue_id)
+        reply = describe_reply(entry, await self._spool.events(queue_id))
+        return describe(entry, self._held) | {"reply": reply}
 
     async def queue_retry(
         self,

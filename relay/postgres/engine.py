@@ -28,6 +28,7 @@ from relay.postgres.room import LocalRoom
 from relay.postgres.server import Address, InDoubt
 from relay.postgres.words import Words
 from relay.postgres.writer import Put
+from relay.reply import Reply
 from relay.spool import (
     Claim,
     Interrupted,
@@ -206,8 +207,8 @@ class PostgresSpool(OperatorHalf):
         return await self._incoming.recall.find(make_fingerprint(submission))
 
     @override
-    def replied(self, queue_id: str) -> None:
-        self._incoming.replied(queue_id)
+    def replied(self, queue_id: str, answer: Reply) -> None:
+        self._incoming.replied(queue_id, answer)
 
     @override
     def unheard(self, queue_id: str) -> None:

@@ -13,10 +13,11 @@ from relay.postgres.server import InDoubt, Unreachable
 from relay.postgres.waiters import Waiters
 from relay.postgres.words import Words
 from relay.postgres.writer import Conflict, Put, Writer
-from relay.spool import Settlement, SpoolError, SpoolInDoubt
+from relay.reply import Reply
+from relay.spool import NOT_HEARD, REPLIED, Settlement, SpoolError, SpoolInDoubt
 from relay.spool.ids import Ids
 from relay.spool.rows.arrival import make_entry
-from relay.spool.rows.codecs import dump_envelope, dump_json, make_fingerprint, make_seal
+from relay.spool.rows.codecs import dump_envelope, dump_json, make_fingerprint, make_seal, tell_reply
 
 _AGAIN = 0.25  # seconds between tries of a put
 
@@ -93,14 +94,15 @@ class Incoming:
         seal = make_seal(entry.queue_id, entry.account, envelope, entry.sha256, entry.size)
         return bool(found) and found[0][0] == seal
 
-    def replied(self, queue_id: str) -> None:
-        """Our reply was written: an equal submission is new mail."""
-        self.writer.follow(statements.FORGET_UNHEARD, (queue_id,))
+    def replied(self, queue_id: str, answer: Reply) -> None:
+        """This reply was written: an equal submission is new mail."""
+        values = (queue_id, queue_id, REPLIED, dump_json(tell_reply(answer)))
+        self.writer.follow(statements.END_SESSION, values)
 
     def forget_session(self, queue_id: str) -> None:
         """The session ended without our reply: an equal submission repeats this one."""
         self.recall.end(self.writer.follow(statements.END_UNHEARD, (queue_id,)))
-        self.note(queue_id, "reply not heard")
+        self.note(queue_id, NOT_HEARD)
 
     def note(self, queue_id: str, event: str, **detail: object) -> None:
         """Add to a message's trace, soon."""

@@ -67,7 +67,7 @@ START_WAITING = (
 STOP_WAITING = "UPDATE relay.message SET waiter = NULL WHERE queue_id = %s RETURNING heard"
 SETTLED = "SELECT queue_id FROM relay.message WHERE queue_id = ANY(%s) AND waiter IS NULL"
 NOTE = f"INSERT INTO relay.event (queue_id, at, event, detail) SELECT %s, {NOW}, %s, %s"
-FORGET_UNHEARD = "DELETE FROM relay.unheard WHERE queue_id = %s"
+END_SESSION = f"WITH heard AS (DELETE FROM relay.unheard WHERE queue_id = %s) {NOTE}"
 END_UNHEARD = "UPDATE relay.unheard SET over = true WHERE queue_id = %s"
 SET_ASIDE = (
     "WITH aside AS (UPDATE relay.message SET state = 'held', next_attempt = 0, status = '4.3.0',"

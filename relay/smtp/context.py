@@ -29,8 +29,8 @@ class Intake(Protocol):
     async def accept(self, submission: Submission) -> Reply:
         """Take the message, or say why not."""
 
-    def replied(self, session: str) -> None:
-        """The reply to the session's last message was written to its socket."""
+    def replied(self, session: str, answer: Reply) -> None:
+        """This reply to the session's last message was written to its socket."""
 
     def hung_up(self, session: str) -> None:
         """The session's client sends no more; whether it listens, nobody knows before we write."""

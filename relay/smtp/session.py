@@ -177,7 +177,7 @@ class Session(Conversation):
             await self.stream.flush()
             heard = await hearing.heard()
         if heard:
-            self.door.intake.replied(self.id)
+            self.door.intake.replied(self.id, answer)
         if answer.accepted and not self.is_in_transaction:
             self._conduct.begin_anew()
             if not heard:

@@ -25,8 +25,11 @@ from typing import Protocol
 from relay.envelope import Content, Submission
 from relay.host.content import ContentWriter
 from relay.outcome import Outcome
+from relay.reply import Reply
 from relay.spool.model import (
     GONE,
+    NOT_HEARD,
+    REPLIED,
     WAITING,
     Attempt,
     Claim,
@@ -51,6 +54,8 @@ from relay.spool.model import (
 
 __all__ = [
     "GONE",
+    "NOT_HEARD",
+    "REPLIED",
     "WAITING",
     "Attempt",
     "Claim",
@@ -120,8 +125,12 @@ class Spool(Protocol):
         Whoever asks answers for it from now on, with `replied` or `unheard`.
         """
 
-    def replied(self, queue_id: str) -> None:
-        """Our reply was written to the socket: an equal submission is new mail from now on."""
+    def replied(self, queue_id: str, answer: Reply) -> None:
+        """This reply was written to the socket: an equal submission is new mail from now on.
+
+        Both this and `unheard` add an event to the message's trace: the last of these says what the client
+        heard. A crash before the next commit leaves it out.
+        """
 
     def unheard(self, queue_id: str) -> None:
         """The session ended before our reply was written: an equal submission repeats this one."""

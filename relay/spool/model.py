@@ -184,8 +184,12 @@ class Event:
     """Something else that happened to a message, for the trace."""
 
     at: float  # seconds since the epoch
-    event: str  # a word or two of ours: "held", "repeated submission", …
+    event: str  # a word or two of ours: "held", REPLIED, …
     detail: Mapping[str, object]  # JSON values; no content, no secret
+
+
+# Two events: the reply, with code, status and text, was written; or the client was gone before it was.
+REPLIED, NOT_HEARD = "replied", "reply not heard"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ async def test_a_message_tells_its_life_and_its_losses_in_words(tmp_path):
     async with looking(tmp_path / "state") as (relay, http):
         queue_id = await relay.put("yamada@example.com", content=CONTENT)
         await relay.reach(queue_id, State.RELAYED)
+        await relay.reply(queue_id)
         page = await text_of(http, f"/messages/{queue_id}")
         for words in (
             "Works took the message",
@@ -82,7 +83,8 @@ async def test_a_message_tells_its_life_and_its_losses_in_words(tmp_path):
             "without TLS",
             "Attempt 1 began, for 1 recipients",
             "HTTP 202",
-            "250, with this queue id",
+            f"<dd>250 2.0.0 queued, id={queue_id}</dd>",
+            "The client heard the reply",
             "yamada@example.com",
         ):
             assert words in page, words

@@ -59,6 +59,7 @@ async def test_every_verb_answers_by_the_socket(tmp_path, verb):
         relay.sandbox.add_fault("503", times=0)
         queue_id = await relay.put()
         await relay.reach(queue_id, State.DELAYED)
+        await relay.reply(queue_id)
         if verb == "queue_release":
             await relay.service.verbs.queue_hold([queue_id])
         content = io.BytesIO(b"Subject: x\r\n\r\nx\r\n") if verb == "send" else None

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from relay import reply
 from relay.host.clock import Clock
 from relay.outcome import Action, Blame, Outcome
 from relay.postgres.engine import PostgresSpool
@@ -216,6 +217,6 @@ async def test_a_session_of_another_machine_is_waited_for(opened, database):
     await asyncio.sleep(0.5)
     assert not asked.done()
     first.unheard(queue_id)
-    first.replied(heard)
+    first.replied(heard, reply.queued(heard))
     assert (await asyncio.wait_for(asked, 30)).queue_id == queue_id
     assert await asyncio.wait_for(asked_too, 30) is None

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from relay import reply
 from relay.envelope import Envelope, Submission
 from relay.host.content import ContentWriter
 from relay.outcome import Action, Blame, Outcome
-from relay.spool import Criteria, NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, Topic
+from relay.spool import REPLIED, Criteria, NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, Topic
 from relay.spool.ids import Ids
 from relay.spool.sqlite.engine import SqliteSpool
 from tests.support import postgres
@@ -301,7 +302,7 @@ async def test_a_restart_recalls_what_was_never_answered(engine):
     first = engine()
     await first.open()
     ids = [await first.put(submission(first, content), "scanner") for content in (b"heard", b"unheard")]
-    first.replied(ids[0])
+    first.replied(ids[0], reply.queued(ids[0]))
     # While the session lives, an equal submission is new mail.
     assert await first.recall(submission(first, b"unheard")) is None
     await first.close()
@@ -319,6 +320,9 @@ async def test_a_restart_recalls_what_was_never_answered(engine):
         "reply not heard",
         "submitted again",
     ]
+    (heard,) = await second.events(ids[0])
+    assert heard.event == REPLIED
+    assert heard.detail == {"code": 250, "status": "2.0.0", "text": f"queued, id={ids[0]}"}
     await second.close()
 
 

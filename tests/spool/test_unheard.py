@@ -7,6 +7,8 @@ import struct
 
 import pytest
 
+from relay.operator.trace import write_reply
+from tests.support.relay import until
 from tests.support.restartable_relay import content, relay
 
 MAIL = ["HELO client", "MAIL FROM:<s@example.com>", "RCPT TO:<a@example.com>", "DATA"]
@@ -39,6 +41,17 @@ async def dialogue(port, octets, *, before="", end=None):
             await writer.wait_closed()
 
 
+async def until_told(one, answer):
+    """Wait until the newest message's record says that its client heard this; "": that it was gone."""
+
+    async def told():
+        (newest,) = (await one.service.verbs.queue_list([], 1))["messages"]
+        reply = (await one.service.verbs.queue_show(newest["queue_id"]))["reply"]
+        return reply["heard"] is bool(answer) and write_reply(reply) == answer.strip()
+
+    await until(told)
+
+
 @pytest.mark.parametrize("end", ["close", "reset"])
 async def test_who_hung_up_before_the_reply_and_sends_again_makes_no_second_mail(tmp_path, end):
     async with relay(tmp_path) as one:
@@ -47,6 +60,7 @@ async def test_who_hung_up_before_the_reply_and_sends_again_makes_no_second_mail
         again = await dialogue(one.port, content(1))
         assert again.startswith("250 2.0.0 relayed")
         assert len(one.sandbox.messages) == 1
+        await until_told(one, again)
         # Once: the client has its reply now, and what it sends next is new mail.
         other = await dialogue(one.port, content(1))
         assert other.startswith("250 2.0.0 relayed")
@@ -59,8 +73,10 @@ async def test_who_only_closes_its_half_has_heard_us(tmp_path):
     async with relay(tmp_path) as one:
         for number in (1, 2):
             one.sandbox.add_fault("latency", seconds=0.6)
-            assert (await dialogue(one.port, content(1), end="half-close")).startswith("250 2.0.0 relayed")
+            answer = await dialogue(one.port, content(1), end="half-close")
+            assert answer.startswith("250 2.0.0 relayed")
             assert len(one.sandbox.messages) == number
+            await until_told(one, answer)
 
 
 async def test_a_refusal_that_was_not_heard_is_said_again(tmp_path):
@@ -69,8 +85,10 @@ async def test_a_refusal_that_was_not_heard_is_said_again(tmp_path):
         parts = b'Content-Type: application/pdf; name="a.pdf"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n'
         large = b"Subject: x\r\n" + parts + b"x" * 1_100_000
         await dialogue(one.port, large, end="close")
+        await until_told(one, "")
         again = await dialogue(one.port, large)
         assert again.startswith("552 5.3.4")
+        await until_told(one, again)
         assert one.sandbox.messages == []
 
 

@@ -66,6 +66,15 @@ class Relay:
     async def attempts(self, queue_id):
         return (await self.service.verbs.trace(queue_id))["attempts"]
 
+    async def reply(self, queue_id):
+        """What the client of a message heard, once that is recorded."""
+
+        async def recorded():
+            reply = (await self.service.verbs.trace(queue_id))["reply"]
+            return reply if reply["heard"] is not None else None
+
+        return await until(recorded)
+
     async def reach(self, queue_id, *states):
         """Wait until the message is in one of these states."""
 

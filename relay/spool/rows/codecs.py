@@ -11,6 +11,7 @@ from typing import Any
 from relay.envelope import Envelope, Origin, Submission
 from relay.mail import Loss, Weight
 from relay.outcome import Action, Blame, Cause, Hold, Outcome, Scope
+from relay.reply import Reply
 from relay.spool import Attempt, Entry, Event, Past, SpoolError, State
 
 ENTRY_COLUMNS = (
@@ -260,6 +261,11 @@ def read_event(row: Sequence[Any]) -> Event:
     """An event of at, event and detail."""
     at, event, detail = row
     return Event(_number(at), str(event), _read_detail(detail))
+
+
+def tell_reply(answer: Reply) -> dict[str, object]:
+    """The detail of the event REPLIED."""
+    return {"code": answer.code, "status": answer.enhanced, "text": answer.plain}
 
 
 def load_past(row: Sequence[Any]) -> Past:

@@ -17,8 +17,10 @@ from relay.envelope import Content, Submission
 from relay.host.clock import Clock, SteadyClock
 from relay.host.content import ContentWriter
 from relay.outcome import Outcome
+from relay.reply import Reply
 from relay.spool import (
     GONE,
+    NOT_HEARD,
     Claim,
     Entry,
     Interrupted,
@@ -191,14 +193,16 @@ class SqliteSpool(Queries):
         return self._unheard.recall(make_fingerprint(submission), self._clock.wall())
 
     @override
-    def replied(self, queue_id: str) -> None:
-        if self._unheard.forget(queue_id):
-            self._writer.follow(lambda c: statements.forget_unheard(c, queue_id))
+    def replied(self, queue_id: str, answer: Reply) -> None:
+        self._unheard.forget(queue_id)
+        self._follow_clock()
+        now = self._clock.wall()
+        self._writer.follow(lambda c: statements.end_session(c, queue_id, answer, now))
 
     @override
     def unheard(self, queue_id: str) -> None:
         self._unheard.end(queue_id, self._clock.wall())
-        self.note(queue_id, "reply not heard")
+        self.note(queue_id, NOT_HEARD)
 
     # The courier's half.
 

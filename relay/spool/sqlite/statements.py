@@ -1,20 +1,21 @@
 """The statements behind the contract: what changes a message's state, and what shows it."""
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
 
 from relay.envelope import Content
 from relay.outcome import Action, Hold, Outcome
-from relay.spool import GONE, Claim, Entry, NoSuchMessage, Past, Settlement, SpoolError, State
+from relay.reply import Reply
+from relay.spool import GONE, REPLIED, Claim, Entry, NoSuchMessage, Past, Settlement, SpoolError, State
 from relay.spool.fairness import Turn
 from relay.spool.rows.codecs import (
     COLUMNS,
     FILE,
     Damaged,
     dump_envelope,
+    dump_json,
     dump_losses,
     dump_outcome,
     find,
@@ -22,6 +23,7 @@ from relay.spool.rows.codecs import (
     load_entry,
     load_past,
     make_seal,
+    tell_reply,
 )
 from relay.spool.sqlite.files import Files
 from relay.spool.sqlite.scheduler import Turns
@@ -34,6 +36,7 @@ _INSERT = (
     " envelope, size, sha256, file, status, reason, losses, since, ended, seal, hold)"
     " VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?, ?, '', ?, '[]', ?, 0, ?, ?)"
 )
+_NOTE = "INSERT INTO event (queue_id, at, event, detail) VALUES (?, ?, ?, ?)"
 
 
 def look_at_clock(c: sqlite3.Connection) -> float:
@@ -141,8 +144,7 @@ def set_aside(c: sqlite3.Connection, queue_id: str, reason: str) -> bool:
 
 def note(c: sqlite3.Connection, queue_id: str, event: str, detail: Mapping[str, object]) -> None:
     """Add to a message's trace."""
-    values = (queue_id, look_at_clock(c), event, json.dumps(detail, ensure_ascii=False))
-    c.execute("INSERT INTO event (queue_id, at, event, detail) VALUES (?, ?, ?, ?)", values)
+    c.execute(_NOTE, (queue_id, look_at_clock(c), event, dump_json(detail)))
 
 
 def backlog(c: sqlite3.Connection, most: int) -> dict[tuple[str, str], int]:
@@ -269,6 +271,12 @@ def end_request(c: sqlite3.Connection, claim: Claim, request: int, outcome: Outc
         " WHERE queue_id = ? AND number = ? AND claim = ? AND ended IS NULL",
         (now, dump_outcome(outcome), claim.entry.queue_id, request, claim.token),
     )
+
+
+def end_session(c: sqlite3.Connection, queue_id: str, answer: Reply, now: float) -> None:
+    """The client was there to hear this reply; `now` in seconds since the epoch."""
+    forget_unheard(c, queue_id)
+    c.execute(_NOTE, (queue_id, now, REPLIED, dump_json(tell_reply(answer))))
 
 
 def forget_unheard(c: sqlite3.Connection, queue_id: str) -> None:

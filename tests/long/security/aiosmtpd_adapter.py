@@ -49,7 +49,7 @@ class _Intake:
     def ended(self, session):
         pass
 
-    def replied(self, session):
+    def replied(self, session, answer):
         pass
 
     async def accept(self, submission):
