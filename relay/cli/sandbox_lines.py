@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING
 from relay.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from relay.console.originals import Originals
     from relay.envelope import Envelope
     from relay.sandbox import Sandbox
-    from relay.sandbox.messages import Message
-    from relay.sandbox.story import Arrival
     from relay.service import Service
 
 _PAUSE = 0.2  # seconds between looks
-_MOST_LOOKS = 25  # at a message that another program may have put there
 _MOST, _MOST_AT_ONCE = 500, 50  # messages that are remembered; that are looked up in one go
 
 
@@ -28,7 +23,6 @@ class Lines:
         self._sandbox = sandbox
         self._originals = originals
         self._seen = 0  # the number of the last message of the inbox
-        self._looks = 0  # at the next one, of which nothing is known yet
         self._waiting: OrderedDict[str, Envelope] = OrderedDict()
 
     def keep(self, queue_id: str, envelope: "Envelope", octets: bytes) -> None:
@@ -40,24 +34,19 @@ class Lines:
 
     async def watch(self, service: "Service") -> None:
         """Print lines until cancelled."""
-        from relay.sandbox.inbox import as_arrival
-
         while True:
             await asyncio.sleep(_PAUSE)
-            await self._tell_arrivals(as_arrival)
+            self._tell_arrivals()
             await self._tell_rest(service)
 
-    async def _tell_arrivals(self, as_arrival: "Callable[[Message], Arrival]") -> None:
+    def _tell_arrivals(self) -> None:
         """What the simulated Works has taken, with its place in the inbox."""
         for message in [one for one in self._sandbox.messages if one.id > self._seen]:
-            story = await self._originals.tell(as_arrival(message))
-            if story is None and self._looks < _MOST_LOOKS:
-                self._looks += 1  # Works may be faster than the relay's own books
-                return
-            self._seen, self._looks = message.id, 0
-            if story is not None:
-                envelope = self._waiting.pop(story.queue_id, None)
-                came = _from(envelope) if envelope else story.device
+            self._seen = message.id
+            envelope = self._waiting.pop(message.queue_id, None)
+            source = self._originals.find_source(message.queue_id)
+            if source is not None:
+                came = _from(envelope) if envelope else source.device
                 _say(came, message.to, f"relayed, see /inbox/{message.id}")
 
     async def _tell_rest(self, service: "Service") -> None:

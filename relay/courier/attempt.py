@@ -155,7 +155,13 @@ class Attempt:
 
         # It starts when there is a token and a connection: who is killed before it has sent nothing.
         outcome = await self.tools.client.send(
-            self.account, request.payload, claim.content, self._recorder(number), slot, start
+            self.account,
+            request.payload,
+            claim.content,
+            self._recorder(number),
+            slot,
+            start,
+            claim.entry.queue_id,
         )
         if self._open is None and not self._taken:
             await start()  # it came to nothing; the trace has it all the same

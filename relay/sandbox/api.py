@@ -190,6 +190,7 @@ class Api:
             bcc=mail.get("bcc", ""),
             size=body.size,
             sha256=body.sha256,
+            queue_id=request.headers.get("x-relay-queue-id", ""),
         )
 
     async def _who_am_i(self, request: Request) -> Response:

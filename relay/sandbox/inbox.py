@@ -17,7 +17,7 @@ from starlette.routing import Route
 from relay.sandbox.messages import Message, Messages
 from relay.sandbox.pages import page, show_octets
 from relay.sandbox.rules import addresses, shown_subject
-from relay.sandbox.story import Arrival, Silent, Story, Teller
+from relay.sandbox.story import Silent, Source, Teller
 
 _LISTED = 200  # messages in the list
 _SHOWN_BODY = 4000  # characters of the body in the JSON
@@ -37,12 +37,6 @@ _MESSAGE_POLICY = (
     "form-action 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-
-
-def as_arrival(message: Message) -> Arrival:
-    """An accepted message, as the relay beside is asked for it."""
-    recipients = [one for field in (message.to, message.cc, message.bcc) for one in addresses(field)]
-    return Arrival(message.id, tuple(recipients), message.time)
 
 
 class Inbox:
@@ -86,8 +80,15 @@ class Inbox:
         """The messages in which every word that is looked for stands, newest first."""
         words = request.query_params.get("q", "").lower().split()
         whole = reversed(list(self._messages.whole()))
-        found = (one for one in whole if all(word in _read_searched(one) for word in words))
+        found = (one for one in whole if self._has_all(words, one))
         return list(islice(found, _LISTED))
+
+    def _has_all(self, words: list[str], message: Message) -> bool:
+        searched = _read_searched(message, self._find_source(message)) if words else ""
+        return all(word in searched for word in words)
+
+    def _find_source(self, message: Message) -> Source | None:
+        return self._teller.find_source(message.queue_id)
 
     async def _page(
         self, request: Request, message: Message | None, listed: list[Message], *, chosen: bool
@@ -98,7 +99,7 @@ class Inbox:
             "inbox.html",
             404 if chosen and message is None else 200,
             script="live.js",
-            listed=[(one, shown_subject(one.subject), await self._tell(one)) for one in listed],
+            listed=[(one, shown_subject(one.subject), self._find_source(one)) for one in listed],
             total=self._messages.total,
             chosen=chosen,
             beside=self._beside,
@@ -107,13 +108,10 @@ class Inbox:
             shown=await self._show(message, view) if message else None,
         )
 
-    async def _tell(self, message: Message) -> Story | None:
-        return await self._teller.tell(as_arrival(message))
-
     async def _show(self, message: Message, view: str) -> dict[str, Any]:
         request = self._messages.request(message.id)
         subject = shown_subject(message.subject)
-        story = await self._tell(message)
+        story = await self._teller.tell(message.queue_id)
         original = story.original if story else None
         return {
             "message": message,
@@ -127,6 +125,7 @@ class Inbox:
             ],
             "attachments": list(enumerate(request.get("attachments", []))),
             "json": _colour(json.dumps(self._abbreviate(message.id, request), ensure_ascii=False, indent=2)),
+            "source": self._find_source(message),
             "story": story,
             "text": _read_view(view, request, original),
         }
@@ -134,7 +133,7 @@ class Inbox:
     async def _original(self, request: Request) -> Response:
         """What was handed over, to be saved."""
         message = self._messages.find(request.path_params["id"])
-        story = await self._tell(message) if message else None
+        story = await self._teller.tell(message.queue_id) if message else None
         if message is None or story is None or story.original is None:
             return page("gone.html", 404)
         headers = {
@@ -199,9 +198,11 @@ class Inbox:
         return FileResponse(self._messages.file(message_id, number), media_type=shown_type, headers=headers)
 
 
-def _read_searched(message: Message) -> str:
+def _read_searched(message: Message, source: Source | None) -> str:
     """All that a message is searched by."""
-    fields = (message.subject, message.to, message.cc, message.bcc, message.account)
+    fields = [message.subject, message.to, message.cc, message.bcc, message.account, message.queue_id]
+    if source is not None:
+        fields += [source.device, source.author]
     return "\n".join(fields).lower()
 
 

@@ -31,13 +31,14 @@ class Message:
     bcc: str
     size: int  # octets of the request's body
     sha256: str  # hex, of the request's body
+    queue_id: str = ""  # as the relay that sent it names it, by its field X-Relay-Queue-Id
 
     def as_json(self) -> dict[str, Any]:
         """The summary's fields by name."""
         return {name: getattr(self, name) for name in FIELDS}
 
 
-FIELDS = ("id", "time", "account", "user_id", "subject", "to", "cc", "bcc", "size", "sha256")
+FIELDS = ("id", "time", "account", "user_id", "subject", "to", "cc", "bcc", "size", "sha256", "queue_id")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,7 @@
 """What a relay beside the simulated Works knows of the messages that it sent: how it is asked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An accepted message, as far as a relay can know it again."""
-
-    id: int
-    recipients: tuple[str, ...]  # of To, Cc and Bcc
-    time: float  # epoch seconds, when it was accepted
 
 
 class Loss(Protocol):
@@ -34,16 +24,8 @@ class Loss(Protocol):
         """Whether it is worth attention."""
 
 
-class Story(Protocol):
+class Source(Protocol):
     """Where a message came from."""
-
-    @property
-    def queue_id(self) -> str:
-        """The relay's name of it."""
-
-    @property
-    def page(self) -> str:
-        """The path of the page that tells its life."""
 
     @property
     def device(self) -> str:
@@ -52,6 +34,14 @@ class Story(Protocol):
     @property
     def author(self) -> str:
         """The From of the original."""
+
+
+class Story(Protocol):
+    """What became of a message on its way."""
+
+    @property
+    def page(self) -> str:
+        """The path of the page that tells its life."""
 
     @property
     def losses(self) -> Sequence[Loss]:
@@ -65,13 +55,20 @@ class Story(Protocol):
 class Teller(Protocol):
     """The relay beside."""
 
-    async def tell(self, arrival: Arrival) -> Story | None:
-        """Where this message came from; None: nobody knows."""
+    def find_source(self, queue_id: str) -> Source | None:
+        """Where this message came from; None: it is not known any more."""
+
+    async def tell(self, queue_id: str) -> Story | None:
+        """What became of this message on its way; None: it is not known any more."""
 
 
 class Silent:
     """No relay is beside."""
 
-    async def tell(self, arrival: Arrival) -> Story | None:  # noqa: ARG002 - the contract's
+    def find_source(self, queue_id: str) -> Source | None:  # noqa: ARG002 - the contract's
+        """Nobody knows."""
+        return None
+
+    async def tell(self, queue_id: str) -> Story | None:  # noqa: ARG002 - the contract's
         """Nobody knows."""
         return None

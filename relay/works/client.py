@@ -80,6 +80,7 @@ class Client:
         on_status: Callable[[int], Awaitable[None]] | None = None,
         budget: Budget | None = None,
         on_start: Callable[[], Awaitable[None]] | None = None,
+        queue_id: str = "",
     ) -> Outcome:
         """Make the call for one message.
 
@@ -92,6 +93,8 @@ class Client:
             budget: the slot that was taken for this message.
             on_start: awaited once, when there is a fresh token and an open connection, and nothing has left.
                 It is not awaited where it does not come to that: Works certainly has nothing.
+            queue_id: of the message, as a header field: whoever looks at the requests on their way, a proxy
+                or the simulated Works, can tell which message each is.
 
         Raises:
             OSError: the content's file is gone or cannot be read.
@@ -100,7 +103,8 @@ class Client:
         url = self._url(account, "mail")
 
         def make(token: str) -> _Call:
-            request = Request(url, _head(url, token, payload.length), payload.length, body)
+            head = _head(url, token, payload.length, queue_id)
+            request = Request(url, head, payload.length, body)
             return _Call(request, _final_only(on_status), budget)
 
         has_started = on_start is None
@@ -212,7 +216,9 @@ def _final_only(on_status: OnStatus | None) -> OnStatus | None:
     return report
 
 
-def _head(url: SplitResult, token: str, length: int | None = None) -> list[tuple[bytes, bytes]]:
+def _head(
+    url: SplitResult, token: str, length: int | None = None, queue_id: str = ""
+) -> list[tuple[bytes, bytes]]:
     head = [
         (b"Host", url.netloc.encode()),
         (b"Authorization", b"Bearer " + token.encode()),
@@ -223,6 +229,8 @@ def _head(url: SplitResult, token: str, length: int | None = None) -> list[tuple
     ]
     if length is not None:
         head += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)]
+    if queue_id:
+        head.append((b"X-Relay-Queue-Id", queue_id.encode("ascii")))
     return head
 
 

@@ -6,6 +6,7 @@ import smtplib
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import httpx2 as httpx
 import pytest
 
 from relay.config.load import build
@@ -27,14 +28,16 @@ class Teller:
 
     story: object
 
-    async def tell(self, arrival):
+    def find_source(self, queue_id):
+        return self.story
+
+    async def tell(self, queue_id):
         return self.story
 
 
 def story(text="", original=b"Subject: a\r\nX-Own: here\r\n\r\nthe body\r\n"):
     loss = SimpleNamespace(name="reply-to", meaning=f"Reply-To{text}", detail=f"b@c{text}", notable=True)
     return SimpleNamespace(
-        queue_id=f"1M8{text}",
         page="/messages/1M8",
         device=f"192.0.2.7{text}",
         author=f"NAS{text}",
@@ -134,11 +137,11 @@ def submit(address, name, content):
 
 
 async def test_a_relay_knows_again_what_works_accepted(tmp_path):
-    """By recipients and time; two messages to the same people are told apart."""
+    """By its queue id, which each request carries; two equal messages of two devices are told apart."""
     originals = Originals()
     sandbox = Sandbox(teller=originals)
     (tmp_path / "state").mkdir()
-    async with serving(sandbox.app) as http:
+    async with serving(sandbox.app) as http, httpx.AsyncClient(base_url=http.url, trust_env=False) as client:
         config = build(tree(http.url, tmp_path / "state", delivery={"wait": "10s"}), environ={})
         grant = grant_of(sandbox, "scanner@example.com", sandbox.clock.now())
         await open_grants(config).begin("scanner", grant)
@@ -147,21 +150,21 @@ async def test_a_relay_knows_again_what_works_accepted(tmp_path):
         await service.start()
         try:
             for name in ("first", "second"):
-                content = f"From: {name} <{name}@example.com>\r\nSubject: {name}\r\n\r\nHello\r\n".encode()
+                content = f"From: {name} <{name}@example.com>\r\nSubject: the same\r\n\r\nHello\r\n".encode()
                 await asyncio.to_thread(submit, service.server.addresses[0], name, content)
             await until(lambda: len(sandbox.messages) == 2 or None)
             found = {}
             for message in sandbox.messages:
-                arrival = SimpleNamespace(id=message.id, recipients=(message.to,), time=message.time)
-                found[message.subject] = await originals.tell(arrival)
-            unknown = SimpleNamespace(id=9, recipients=("nobody@example.com",), time=sandbox.messages[0].time)
-            assert await originals.tell(unknown) is None
+                source = originals.find_source(message.queue_id)
+                found[source.author] = await originals.tell(message.queue_id)
+            for unknown in ("", "1M8KQZ4T7XW0R2B5C"):
+                assert originals.find_source(unknown) is await originals.tell(unknown) is None
+            for query in ("first@example", "SECOND", "127.0.0.1 first", sandbox.messages[0].queue_id):
+                page = await client.get("/inbox", params={"q": query})
+                assert page.text.count('<span class="line">') == 1, query
         finally:
             await service.stop()
             sandbox.close()
-    assert {name: one.author for name, one in found.items()} == {
-        "first": "first <first@example.com>",
-        "second": "second <second@example.com>",
-    }
-    assert b"Subject: second" in found["second"].original
-    assert "originator" in [loss.name for loss in found["first"].losses]
+    first, second = found["first <first@example.com>"], found["second <second@example.com>"]
+    assert b"From: second" in second.original
+    assert "originator" in [loss.name for loss in first.losses]
