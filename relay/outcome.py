@@ -117,6 +117,7 @@ class TroubleKind(StrEnum):
     UNVERIFIED = "unverified"  # nobody knows whose mailbox consented for an account
     CERTIFICATE = "certificate"  # a listener's certificate expires soon, has expired or cannot be used
     NOT_RELOADED = "not reloaded"  # the relay goes on by an older configuration than the one on the disk
+    RESTART = "restart needed"  # what changed in the configuration holds from the next start on
     WAITING_LONG = "waiting long"  # the oldest message waits for longer than an hour
     OVER_LIMIT = "over limit"  # a source sends more than it may
     CLOCK = "clock"  # the machine's clock was set
@@ -139,3 +140,10 @@ class Trouble:
     deadline: float | None = None  # when it gets worse by itself
     ended: float | None = None  # None: it goes on
     told: tuple[tuple[str, float], ...] = ()  # who was told, and when
+    # How far it has come, or which one it is of those that its kind knows: a value. Another one is news.
+    stage: str = ""
+
+    @property
+    def sort(self) -> str:
+        """By what news is known, which a sentence with another number in it is not."""
+        return "/".join((self.cause.value, self.stage, "person" if self.person else ""))

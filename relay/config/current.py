@@ -13,6 +13,7 @@ class Current:
     """Holds the configuration. Whoever needs it asks each time, or is told when it is another one."""
 
     def __init__(self, config: Config) -> None:
+        self.first = config  # of the start: what cannot change while the relay runs goes by it
         self._config = config
         self._listeners: list[Listener] = []
         self._preparations: list[Preparation] = []

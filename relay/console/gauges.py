@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from relay.operator.state import Account, GrantHealth, Listener, Queue, RelayState
+from relay.operator.state import Account, Certificate, GrantHealth, Queue, RelayState
 from relay.operator.trouble import Health
 from relay.outcome import TroubleKind
 
@@ -32,7 +32,7 @@ class _Gauges(Collector):
         if state.queue is not None:
             yield from _queue(state.queue, state.now)
         yield from _accounts([account for account in state.accounts if account.address], state.now)
-        yield from _certificates(state.listeners, state.now)
+        yield from _certificates(state.certificates, state.now)
 
 
 def _whole(state: RelayState) -> Iterable[GaugeMetricFamily]:
@@ -109,14 +109,12 @@ def _accounts(accounts: Iterable[Account], now: float) -> Iterable[GaugeMetricFa
     return held, left, used, limit
 
 
-def _certificates(listeners: Iterable[Listener], now: float) -> Iterable[GaugeMetricFamily]:
+def _certificates(certificates: Iterable[Certificate], now: float) -> Iterable[GaugeMetricFamily]:
     left = GaugeMetricFamily(
         "relay_certificate_days_left",
-        "Days until a listener's certificate expires, below 0 when it has; -1 when it cannot be read",
+        "Days until the certificate in use expires, below 0 when it has; -1 when it cannot be read",
         labels=["listener"],
     )
-    for one in listeners:
-        if one.certificate_file:
-            expires = one.certificate_expires
-            left.add_metric([one.address], -1 if expires is None else (expires - now) / _DAY)
+    for one in certificates:
+        left.add_metric([one.place], -1 if one.expires is None else (one.expires - now) / _DAY)
     yield left

@@ -2,21 +2,21 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import structlog
 
 from relay.config.fields import split_address
-from relay.config.model import Console, Listener
 from relay.console.access import ConfiguredAccess
 from relay.console.app import build
 from relay.console.server import FEW, Server
 from relay.operator.asking import ask
+from relay.operator.certificates import name_console
 from relay.operator.state import RelayState
 from relay.service import Service
 from relay.smtp.server import ListenError
-from relay.smtp.tls import Certificate, TlsError
+from relay.smtp.tls import Certificate, TlsError, as_listener
 from relay.spool import SpoolError
 
 log = structlog.get_logger("console")
@@ -90,14 +90,6 @@ class ServiceStatus:
         return self._service.courier.working
 
 
-def _certificate(console: Console) -> Certificate | None:
-    if not console.certificate_file:
-        return None
-    # The rules of a listener that speaks TLS from the first octet.
-    keys = {"certificate_file": console.certificate_file, "private_key_file": console.private_key_file}
-    return Certificate(Listener(address=console.address or "127.0.0.1:0", tls="implicit", **keys))
-
-
 @asynccontextmanager
 async def open_console(service: Service) -> AsyncIterator[Server | None]:
     """Serve the service's console where its configuration says; None where it says nowhere.
@@ -112,7 +104,8 @@ async def open_console(service: Service) -> AsyncIterator[Server | None]:
     access = ConfiguredAccess(lambda: service.config)
     app = build(ServiceStatus(service), service.config, access=access)
     try:
-        certificate = _certificate(console)
+        shows = as_listener(console)
+        certificate = Certificate(shows) if shows else None
         server = Server(app, *split_address(console.address), FEW, certificate)
     except TlsError as error:
         raise ListenError(f"[console] {console.address}", error.problem, error.remedy) from error
@@ -120,9 +113,11 @@ async def open_console(service: Service) -> AsyncIterator[Server | None]:
         raise ListenError(
             f"[console] {console.address}", f"cannot listen: {error.strerror or error}"
         ) from error
+    shown = service.showing(name_console(console.address), certificate) if certificate else nullcontext()
     try:
         await server.start()
         log.info("console", url=server.url)
-        yield server
+        with shown:
+            yield server
     finally:
         await server.stop()

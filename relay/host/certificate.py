@@ -132,12 +132,10 @@ def write(pair: Pair, certificate: Path, private_key: Path) -> None:
     safeio.write_file(certificate, pair.certificate)
 
 
-def read_expiry(path: Path | str) -> datetime:
-    """When the first certificate of a PEM file's chain stops being valid; aware, UTC.
+def read_expiry(pem: bytes) -> datetime:
+    """When the first certificate of a chain in PEM stops being valid; aware, UTC.
 
     Raises:
-        OSError: the file cannot be read.
         ValueError: it holds no certificate.
     """
-    chain = x509.load_pem_x509_certificates(Path(path).read_bytes())
-    return min(one.not_valid_after_utc for one in chain)
+    return min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem))

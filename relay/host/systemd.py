@@ -43,6 +43,7 @@ class PassedSockets:
 
     def __init__(self, sockets: list[PassedSocket]) -> None:
         self._left = sockets
+        self._claimed: list[PassedSocket] = []
 
     @classmethod
     def take(cls, environ: MutableMapping[str, str] = os.environ) -> Self:
@@ -75,8 +76,21 @@ class PassedSockets:
         wide = [p for p in candidates if p.address[0] in ("::", "0.0.0.0")]  # noqa: S104 - compared, not bound
         for passed in (*exact, *wide):
             self._left.remove(passed)
+            self._claimed.append(passed)
             return passed.socket
         return None
+
+    def give_back(self, sock: socket.socket) -> bool:
+        """Take a socket back that no listener has any more; False: it was not passed, and is the caller's.
+
+        systemd holds it open all the same: closed here, it would take connections that nobody answers, and
+        could never be had again.
+        """
+        for passed in [one for one in self._claimed if one.socket is sock]:
+            self._claimed.remove(passed)
+            self._left.append(passed)
+            return True
+        return False
 
     @property
     def left(self) -> list[PassedSocket]:

@@ -110,7 +110,7 @@ class OperatorMail:
         subject = subject.format(hostname=config.hostname, account=name)
         text = text.format(account=name, address=address, reason=trouble.reason, since=self._say_now())
         every = config.delivery.notify_every
-        self._tell_lasting(trouble, f"{name}: {trouble.reason}", every, subject, text, once=not every)
+        self._tell_lasting(trouble, f"{name}: {trouble.sort}", every, subject, text, once=not every)
 
     def _tell_expiry(self, trouble: Trouble) -> None:
         config, words, deadline = self._current.config, self._words(), trouble.deadline or 0.0
@@ -141,7 +141,7 @@ class OperatorMail:
         every = self._current.config.delivery.notify_every
         # Of twenty sources over their limit there is one mail; `relay status` names them all.
         one = trouble.kind is TroubleKind.OVER_LIMIT
-        key = trouble.kind.value if one else f"{trouble.kind.value} {trouble.name}: {trouble.reason}"
+        key = trouble.kind.value if one else f"{trouble.kind.value} {trouble.name}: {trouble.sort}"
         self._tell_lasting(trouble, key, every, subject, text, once=not every)
 
     def _tell_lasting(

@@ -19,7 +19,7 @@ from relay.config.model import Account, Config, Delivery, Listener
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.operator import control, reach
 from relay.operator.alerts.telling import describe_ways, find_untold
-from relay.operator.certificates import Certificates
+from relay.operator.certificates import name_console, read_expiries
 from relay.operator.concerns import explain_redirection
 from relay.operator.database import check_database
 from relay.operator.findings import Finding, Level
@@ -27,6 +27,7 @@ from relay.operator.ports import find_port_problems
 from relay.operator.running import check_running
 from relay.operator.suspicions import find_suspicions
 from relay.smtp.server import ListenError, tls_context
+from relay.smtp.tls import as_listener
 from relay.spool import SpoolError, SpoolLocked
 from relay.stores import open_grants, open_spool
 from relay.works.auth.authorizer import Authorizer
@@ -65,7 +66,7 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
     for finding in (*_configuration(files), *find_suspicions(config, files), *_state_dir(config)):
         yield finding
     unusable = {} if running else {one.subject: one for one in find_port_problems(config)}
-    for finding in (*await _listeners(config), *find_console_problems(config)):
+    for finding in (*await _listeners(config), *await _console(config)):
         yield unusable.get(finding.subject, finding)
     for finding in (*_copies(config.delivery), *used, *await check_running(config)):
         yield finding
@@ -165,8 +166,18 @@ def _state_dir(config: Config) -> Iterator[Finding]:
 
 
 async def _listeners(config: Config) -> list[Finding]:
-    expiries = await Certificates().read(one.certificate_file for one in config.listener)
+    expiries = await read_expiries(one.certificate_file for one in config.listener)
     return [_listener(one, expiries.get(one.certificate_file)) for one in config.listener]
+
+
+async def _console(config: Config) -> list[Finding]:
+    found, shows = list(find_console_problems(config)), as_listener(config.console)
+    if shows is not None:
+        expiries = await read_expiries([shows.certificate_file])
+        certificate = _listener(shows, expiries.get(shows.certificate_file))
+        if certificate.level is not Level.OK:
+            found.append(replace(certificate, subject=name_console(shows.address)))
+    return found
 
 
 def _listener(listener: Listener, expires: float | None) -> Finding:

@@ -6,11 +6,11 @@ from relay.grants import EXPIRY_MARKS
 from relay.operator.remedies import find_remedy, judge
 from relay.operator.state import (
     Account,
+    Certificate,
     Concern,
     Disk,
     GrantHealth,
     Headline,
-    Listener,
     Moment,
     Outage,
     Queue,
@@ -27,7 +27,7 @@ _FIRST = (TroubleKind.API.value, TroubleKind.NO_ROOM.value)
 def find_concerns(
     now: Moment,
     accounts: Sequence[Account],
-    listeners: Sequence[Listener],
+    certificates: Sequence[Certificate],
     *,
     redirect_all: Sequence[str],
     disk: Disk | None,
@@ -39,13 +39,13 @@ def find_concerns(
     Args:
         now: this moment.
         accounts: how they stand.
-        listeners: where clients come.
+        certificates: of listeners and of the console.
         redirect_all: who gets all mail in place of its recipients.
         disk: what the spool's disk has left.
         queue: what waits.
         known: what the registry of a running service holds; None where none runs.
     """
-    seen = list(find_visible(now, accounts, listeners, queue))
+    seen = list(find_visible(now, accounts, certificates, queue))
     if redirect_all:
         seen.append(Trouble(TroubleKind.REDIRECTED, "", explain_redirection(redirect_all), now))
     if known is None:
@@ -61,16 +61,16 @@ def find_concerns(
 
 
 def find_visible(
-    now: Moment, accounts: Iterable[Account], listeners: Iterable[Listener], queue: Queue | None
+    now: Moment, accounts: Iterable[Account], certificates: Iterable[Certificate], queue: Queue | None
 ) -> Iterable[Trouble]:
     """What nobody reports, and whoever looks can see."""
     for account in accounts:
         if account.grant.health is GrantHealth.UNVERIFIED:
             yield Trouble(TroubleKind.UNVERIFIED, account.name, account.grant.problem, now)
-    for listener in listeners:
-        if (reason := _judge_certificate(listener, now)) is not None:
-            deadline = listener.certificate_expires
-            yield Trouble(TroubleKind.CERTIFICATE, listener.address, reason, now, deadline=deadline)
+    for one in certificates:
+        if (found := _judge_certificate(one, now)) is not None:
+            stage, reason = found
+            yield Trouble(TroubleKind.CERTIFICATE, one.place, reason, now, deadline=one.expires, stage=stage)
     if queue is not None and queue.oldest is not None and now - queue.oldest > LONG:
         reason = "the oldest message has waited for more than an hour"
         yield Trouble(TroubleKind.WAITING_LONG, "", reason, queue.oldest + LONG)
@@ -81,17 +81,19 @@ def explain_redirection(redirect_all: Sequence[str]) -> str:
     return f"all mail goes to {', '.join(redirect_all)}, and none to its recipients"
 
 
-def _judge_certificate(listener: Listener, now: float) -> str | None:
-    if not listener.certificate_file:
-        return None
-    expires, file = listener.certificate_expires, listener.certificate_file
-    if expires is None:
-        return f"the certificate {file} cannot be read"
-    if expires <= now:
-        return f"the certificate {file} has expired: clients that look at it go away"
-    left = (expires - now) / _DAY
+def _judge_certificate(one: Certificate, now: float) -> tuple[str, str] | None:
+    """How far it has come, and the sentence; None: nothing is wrong with it."""
+    if one.problem:
+        return "not used", f"what is in its place now is not used, and the older one is: {one.problem}"
+    if one.expires is None:
+        return "unreadable", f"the certificate {one.file} cannot be read"
+    if one.expires <= now:
+        return "expired", f"the certificate {one.file} has expired: clients that look at it go away"
+    left = (one.expires - now) / _DAY
     mark = next((days for days in EXPIRY_MARKS if left <= days), None)
-    return None if mark is None else f"the certificate {file} expires in at most {_say_days(mark)}"
+    if mark is None:
+        return None
+    return str(mark), f"the certificate {one.file} expires in at most {_say_days(mark)}"
 
 
 def _say_days(days: int) -> str:

@@ -1,6 +1,6 @@
 """Makes the relay's state: of a service that runs, or of what a stopped one has left on the disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relay import __version__
@@ -11,7 +11,18 @@ from relay.host.clock import Clock
 from relay.operator import grants
 from relay.operator.certificates import Certificates
 from relay.operator.concerns import find_concerns, write_headline
-from relay.operator.state import Account, Disk, Hold, Listener, Moment, Outage, Queue, RelayState, Use
+from relay.operator.state import (
+    Account,
+    Certificate,
+    Disk,
+    Hold,
+    Listener,
+    Moment,
+    Outage,
+    Queue,
+    RelayState,
+    Use,
+)
 from relay.operator.trouble import Troubles
 from relay.outcome import Outcome
 from relay.smtp.server import Server
@@ -73,7 +84,7 @@ class Reader:
         self._keeping = keeping
         self._clock = clock
         self._live = live
-        self._certificates = Certificates()
+        self.certificates = Certificates(live.server if live else None)
 
     async def read(self, config: Config, *, sending: bool = False) -> RelayState:
         """The state now.
@@ -91,13 +102,14 @@ class Reader:
         left = sorted(live.standing.holds.keys() - {one.name for one in accounts}) if live else []
         accounts += tuple(self._left_account(name) for name in left)
         queue = await self._queue(held) if self._spool else None
-        listeners = tuple(await self._listeners(config, now))
+        certificates = await self.certificates.read(config)
+        listeners = self._listeners(config, {one.place: one for one in certificates}, now)
         outage = self._outage()
         disk = self._disk(config)
         concerns = find_concerns(
             now,
             accounts,
-            listeners,
+            certificates,
             redirect_all=config.delivery.redirect_all,
             disk=disk,
             queue=queue,
@@ -118,6 +130,7 @@ class Reader:
             queue=queue,
             accounts=accounts,
             listeners=listeners,
+            certificates=certificates,
             concerns=concerns,
             # Where everything is redirected the archive gets nothing.
             archive=() if config.delivery.redirect_all else config.delivery.always_bcc,
@@ -176,33 +189,33 @@ class Reader:
             None if probe is None else Moment(probe),
         )
 
-    async def _listeners(self, config: Config, now: Moment) -> Sequence[Listener]:
+    def _listeners(
+        self, config: Config, certificates: Mapping[str, Certificate], now: Moment
+    ) -> tuple[Listener, ...]:
         looked: list[tuple[model.Listener, str, int | None]]
         if self._live:
-            looked = [(one, _name(one, *at), count) for one, at, count in self._live.server.look()]
+            looked = [(one.listener, one.name, one.sessions) for one in self._live.server.look()]
         else:
             looked = [(one, one.address, None) for one in config.listener]
-        expiries = await self._certificates.read(one.certificate_file for one, *_ in looked)
-        return [
-            _listener(one, address, sessions, expiries.get(one.certificate_file), now)
+        return tuple(
+            _listener(one, address, sessions, certificates.get(address), now)
             for one, address, sessions in looked
-        ]
-
-
-def _name(listener: model.Listener, host: str, port: int) -> str:
-    """As it listens; a port of 0 was chosen by the system."""
-    real = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return real if listener.address.endswith(":0") else listener.address
+        )
 
 
 def _listener(
-    listener: model.Listener, address: str, sessions: int | None, expires: float | None, now: float
+    listener: model.Listener,
+    address: str,
+    sessions: int | None,
+    certificate: Certificate | None,
+    now: float,
 ) -> Listener:
     remarks = []
     if listener.tls != "none" and listener.tls_profile == "legacy":
         remarks.append("legacy: TLS 1.0 is allowed")
     if listener.auth != "off" and listener.auth_without_tls:
         remarks.append("passwords may come in plain text")
+    expires = certificate.expires if certificate else None
     return Listener(
         address=address,
         tls=listener.tls,
@@ -211,6 +224,7 @@ def _listener(
         sessions=sessions,
         remarks=tuple(remarks),
         certificate_file=listener.certificate_file if listener.tls != "none" else "",
-        certificate_expires=None if expires is None else Moment(expires),
+        certificate_expires=expires,
         certificate_days=None if expires is None else int((expires - now) // _DAY),
+        certificate_problem=certificate.problem if certificate else "",
     )

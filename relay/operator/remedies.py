@@ -34,8 +34,10 @@ _BY_KIND: Mapping[TroubleKind, str] = {
     TroubleKind.MESSAGE_HELD: "sudo relay trace {name}, then: sudo relay queue release {name}",
     TroubleKind.NOT_TOLD: "sudo relay trace {name}, and tell its sender",
     TroubleKind.NO_ROOM: "make room on the disk of state_dir",
-    TroubleKind.CERTIFICATE: "put a new certificate in its place; it is read without a restart",
+    TroubleKind.CERTIFICATE: "put a new certificate and its own key in its place, "
+    "which are read without a restart",
     TroubleKind.NOT_RELOADED: "sudo relay check, mend relay.toml, then: sudo systemctl reload relay",
+    TroubleKind.RESTART: "sudo systemctl restart relay",
     TroubleKind.WAITING_LONG: "sudo relay queue list",
     TroubleKind.OVER_LIMIT: "look whether it repeats itself: sudo relay doctor",
     TroubleKind.CLOCK: "see that the clock is kept by the network: timedatectl",

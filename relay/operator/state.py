@@ -102,6 +102,17 @@ class Listener:
     certificate_file: str = ""
     certificate_expires: Moment | None = None  # None: no TLS, or the file cannot be read
     certificate_days: int | None = None  # whole ones left, below 0 when it has expired
+    certificate_problem: str = ""  # why what is in the files now is not used, and an older one is
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a listener, or the console, shows to whoever connects by TLS."""
+
+    place: str  # the listener's address, or "console ADDRESS"
+    file: str
+    expires: Moment | None  # of the one in use; None: it cannot be read
+    problem: str = ""  # why what is in the files now is not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,7 @@ class RelayState:
     accounts: tuple[Account, ...]
     listeners: tuple[Listener, ...]
     concerns: tuple[Concern, ...]  # the worst first
+    certificates: tuple[Certificate, ...] = ()  # of the listeners and the console
     archive: tuple[str, ...] = ()  # who gets an unseen copy of every message
 
 

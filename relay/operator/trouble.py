@@ -39,7 +39,7 @@ class Troubles:
         self._listeners: list[Listener] = []
 
     def subscribe(self, listener: Listener) -> None:
-        """Have each beginning, each other reason and each end told."""
+        """Have each beginning, each other sort and each end told."""
         self._listeners.append(listener)
 
     def begin(
@@ -51,8 +51,9 @@ class Troubles:
         person: bool = True,
         cause: Cause = Cause.OTHER,
         deadline: float | None = None,
+        stage: str = "",
     ) -> None:
-        """Something is wrong. Nothing new if it was so before, for the same reason.
+        """Something is wrong. No news if the same sort of it was so before: its sentence is kept in step.
 
         Args:
             kind: what sort of trouble.
@@ -61,20 +62,20 @@ class Troubles:
             person: whether a person must act.
             cause: of an account's trouble.
             deadline: when it gets worse by itself, seconds since the epoch.
+            stage: how far it has come.
         """
         before = self._current.get((kind, name))
-        if before is not None and (before.reason, before.person) == (reason, person):
-            return
         since, told = (before.since, before.told) if before else (self._now(), ())
         while before is None and self._count(kind) >= _MOST:
             del self._current[next(key for key in self._current if key[0] is kind)]
-        trouble = Trouble(kind, name, reason, since, person, cause, deadline, told=told)
+        trouble = Trouble(kind, name, reason, since, person, cause, deadline, told=told, stage=stage)
         self._current[kind, name] = trouble
-        self._tell(trouble)
+        if before is None or before.sort != trouble.sort:
+            self._tell(trouble)
 
-    def recall(self, kind: TroubleKind, name: str, reason: str) -> None:
+    def recall(self, kind: TroubleKind, name: str, reason: str, cause: Cause) -> None:
         """Something was wrong before the last start, and is still; nobody is told anew."""
-        self._current.setdefault((kind, name), Trouble(kind, name, reason, self._now()))
+        self._current.setdefault((kind, name), Trouble(kind, name, reason, self._now(), cause=cause))
 
     def _count(self, kind: TroubleKind) -> int:
         return sum(key[0] is kind for key in self._current)

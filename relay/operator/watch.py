@@ -77,13 +77,20 @@ class Watch:
     async def _look(self) -> None:
         state = await self._read()
         found = [
-            *find_visible(state.now, state.accounts, state.listeners, state.queue),
+            *find_visible(state.now, state.accounts, state.certificates, state.queue),
             *self._find_sources(state.now),
             *self._find_jump(state.now),
         ]
         for trouble in found:
             self._log(trouble)
-            self._troubles.begin(trouble.kind, trouble.name, trouble.reason, deadline=trouble.deadline)
+            self._troubles.begin(
+                trouble.kind,
+                trouble.name,
+                trouble.reason,
+                cause=trouble.cause,
+                deadline=trouble.deadline,
+                stage=trouble.stage,
+            )
         known = {(one.kind, one.name) for one in found}
         for one in self._troubles.current:
             if one.kind in _KINDS and (one.kind, one.name) not in known:
@@ -111,7 +118,7 @@ class Watch:
 
     def _log(self, trouble: Trouble) -> None:
         known = self._troubles.find(trouble.kind, trouble.name)
-        if known is None or known.reason != trouble.reason:
+        if known is None or known.sort != trouble.sort:
             log.warning("trouble", kind=trouble.kind.value, name=trouble.name or None, reason=trouble.reason)
 
     def _find_sources(self, now: float) -> Iterable[Trouble]:
@@ -130,13 +137,14 @@ class Watch:
         if self._jump is not None and boot - self._jump[0] >= _SHOWN:
             self._jump = None
         if self._jump is not None:
-            yield Trouble(TroubleKind.CLOCK, "", self._jump[1], now)
+            set_at, reason = self._jump
+            yield Trouble(TroubleKind.CLOCK, "", reason, now, stage=f"{set_at:.0f}")
 
     async def _recall(self) -> None:
         """Know again which messages wait for a person."""
         for entry in await self._spool.list((State.HELD,), _MOST_RECALLED):
             if entry.hold is Hold.OUTCOME and entry.envelope.origin is not Origin.NOTICE:
-                self._troubles.recall(TroubleKind.MESSAGE_HELD, entry.queue_id, entry.reason)
+                self._troubles.recall(TroubleKind.MESSAGE_HELD, entry.queue_id, entry.reason, entry.cause)
 
     async def watch(self) -> None:
         """Look for ever."""

@@ -53,11 +53,13 @@ class Reports:
     def message_held(self, entry: Entry, outcome: Outcome) -> None:
         """A message waits for a person. It had its 250: it may wait, but not unseen."""
         if entry.envelope.origin is not Origin.NOTICE:  # nothing is said about what we say
-            self._troubles.begin(TroubleKind.MESSAGE_HELD, entry.queue_id, outcome.reason)
+            self._troubles.begin(
+                TroubleKind.MESSAGE_HELD, entry.queue_id, outcome.reason, cause=outcome.cause
+            )
 
     def nobody_told(self, entry: Entry, outcome: Outcome) -> None:
         """A message failed after its 250, and no notice to its sender could be made."""
-        self._troubles.begin(TroubleKind.NOT_TOLD, entry.queue_id, outcome.reason)
+        self._troubles.begin(TroubleKind.NOT_TOLD, entry.queue_id, outcome.reason, cause=outcome.cause)
 
     def account_changed(self, account: str, hold: AccountHold | None) -> None:
         """An account's mail waits, or goes again."""
@@ -81,7 +83,7 @@ class Reports:
     def grant_expires(self, account: str, days: int, deadline: float) -> None:
         """A grant that does not renew itself dies in at most so many days, at this second since the epoch."""
         reason = f"the account's grant dies in at most {days} day{'s' if days > 1 else ''}"
-        self._troubles.begin(TroubleKind.GRANT_EXPIRES, account, reason, deadline=deadline)
+        self._troubles.begin(TroubleKind.GRANT_EXPIRES, account, reason, deadline=deadline, stage=str(days))
 
     def grant_lasts(self, account: str) -> None:
         """An account's grant is another one, or dies no longer."""
@@ -92,4 +94,4 @@ class Reports:
         if outcome is None:
             self._troubles.end(TroubleKind.API)
         else:
-            self._troubles.begin(TroubleKind.API, "", outcome.reason, person=False)
+            self._troubles.begin(TroubleKind.API, "", outcome.reason, person=False, cause=outcome.cause)

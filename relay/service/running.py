@@ -100,6 +100,10 @@ async def _reload(service: Service, reread: Callable[[], Config], turn: asyncio.
         service.reports.report(
             TroubleKind.NOT_RELOADED, f"the relay goes on by an older configuration: {problems[0]}"
         )
+    except Exception:
+        log.exception("not reloaded")
+        reason = "a fault of the relay broke the reload off: the log has it, and a restart begins anew"
+        service.reports.report(TroubleKind.NOT_RELOADED, reason)
     finally:
         systemd.notify("READY=1")
 

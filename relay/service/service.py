@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from typing import Any, NamedTuple
 
 import structlog
@@ -26,9 +26,11 @@ from relay.operator.state import RelayState, as_json
 from relay.operator.trouble import Troubles, describe
 from relay.operator.verbs import Verbs
 from relay.operator.watch import Watch
+from relay.outcome import TroubleKind
 from relay.service.reports import Reports
 from relay.service.sending import Sending
 from relay.smtp.server import Server
+from relay.smtp.tls import Certificate
 from relay.spool import SpoolError
 from relay.stores import open_grants, open_spool
 from relay.works.auth.authorizer import Authorizer
@@ -114,6 +116,10 @@ class Service:
         """Who sends."""
         return self.sending.courier
 
+    def showing(self, place: str, certificate: Certificate) -> AbstractContextManager[None]:
+        """Watch a certificate that is shown beside the listeners', for as long as the context lasts."""
+        return self._reader.certificates.showing(place, certificate)
+
     async def read_state(self) -> RelayState:
         """How the relay is, for whoever shows it.
 
@@ -195,13 +201,17 @@ class Service:
         Raises:
             ListenError: a new listener cannot be opened, or a certificate not be used; nothing changed.
         """
-        before = self.config
         self.current.replace(config)
-        later = [name for name in _FIXED if getattr(before, name) != getattr(config, name)]
-        if _lasting(before.works) != _lasting(config.works):
-            later.append("works")
+        first = self.current.first
+        later = [f"[{name}]" for name in _FIXED if getattr(first, name) != getattr(config, name)]
+        if _lasting(first.works) != _lasting(config.works):
+            later.append("[works]")
         if later:
-            log.warning("restart needed", reason=f"{', '.join(later)} changed")
+            reason = f"what changed in {', '.join(later)} holds from the next start on"
+            log.warning("restart needed", reason=reason)
+            self.troubles.begin(TroubleKind.RESTART, "", reason, stage=",".join(later))
+        else:
+            self.troubles.end(TroubleKind.RESTART)
 
     async def stop(self) -> None:
         """Stop accepting, let what is in flight end, leave the rest in the spool."""

@@ -50,12 +50,16 @@ class Listening:
         self._open = True
         self._loop.add_reader(sock.fileno(), self._accept)
 
-    def close(self) -> None:
-        """Accept no more; the sessions go on."""
+    def leave(self) -> None:
+        """Accept no more, and leave the socket open; the sessions go on."""
         if self._open:
             self._open = False
             self._loop.remove_reader(self.sock.fileno())
-            self.sock.close()
+
+    def close(self) -> None:
+        """Accept no more; the sessions go on."""
+        self.leave()
+        self.sock.close()
 
     def break_off(self) -> int:
         """End connections that are not sessions yet; how many there were."""

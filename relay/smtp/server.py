@@ -7,6 +7,7 @@ import resource
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import structlog
 
@@ -61,6 +62,22 @@ class ListenError(Exception):
         self.remedy = remedy
 
 
+class Looked(NamedTuple):
+    """A listener that is open."""
+
+    listener: Listener
+    at: tuple[str, int]  # where it really listens
+    sessions: int  # open now
+    certificate: Certificate | None
+
+    @property
+    def name(self) -> str:
+        """Its address; a port of 0 was chosen by the system."""
+        host, port = self.at
+        real = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return real if self.listener.address.endswith(":0") else self.listener.address
+
+
 class Server:
     """All listeners of the configuration.
 
@@ -103,10 +120,13 @@ class Server:
         """Where it listens: host and port of each socket."""
         return [listening.sock.getsockname()[:2] for listening in self._listening.values()]
 
-    def look(self) -> list[tuple[Listener, tuple[str, int], int]]:
-        """Each listener, where it really listens, and how many sessions it has open."""
+    def look(self) -> list["Looked"]:
+        """Each listener, as it is now."""
         every = self._listening.values()
-        return [(one.door.listener, one.sock.getsockname()[:2], len(one.sessions)) for one in every]
+        return [
+            Looked(one.door.listener, one.sock.getsockname()[:2], len(one.sessions), one.door.certificate)
+            for one in every
+        ]
 
     def _count_files(self, config: Config) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -162,11 +182,10 @@ class Server:
         except BaseException:
             for address in opened:
                 if address in self._listening:
-                    self._listening.pop(address).close()
+                    self._close(address)
             raise
         for address in self._listening.keys() - wanted.keys():
-            listening = self._listening.pop(address)
-            listening.close()
+            listening = self._close(address)
             listening.door.close()
             self._closed.append(listening)
             log.info("no longer listening", address=address)
@@ -174,6 +193,16 @@ class Server:
             self._listening[address].door.configure(wanted[address], certificates[address])
         self.guard.apply(config.limits)
         self._count_files(config)
+
+    def _close(self, address: str) -> Listening:
+        """Listen there no more. A socket that systemd holds open goes on to be answered."""
+        listening = self._listening.pop(address)
+        listening.leave()
+        if self._sockets.give_back(listening.sock):
+            self._dead_ports.watch(self._sockets.left)
+        else:
+            listening.close()
+        return listening
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

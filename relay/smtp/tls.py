@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from relay.config.model import Config, Listener, User
+from relay.config.model import Config, Console, Listener, User
 
 log = structlog.get_logger("smtp")
 # The first octet of a TLS record that carries a handshake, and of SSLv2's hello (RFC 5246 §E.2).
@@ -49,9 +49,22 @@ class Certificate:
     """A listener's TLS context, made anew when its files change."""
 
     def __init__(self, listener: Listener) -> None:
+        """Args:
+        listener: whose files they are.
+
+        Raises:
+            TlsError: a file cannot be read or used.
+        """
         self._listener = listener
         self._stamp = self._read_stamp()
         self.context = make_context(listener)
+        self.chain = self._read_chain()  # what clients are shown, in PEM
+        self.problem = ""  # why what is in the files now is not used
+
+    @property
+    def file(self) -> str:
+        """Its name on the disk."""
+        return self._listener.certificate_file
 
     def _files(self) -> list[str]:
         return [name for key in FILE_KEYS if (name := getattr(self._listener, key))]
@@ -68,18 +81,36 @@ class Certificate:
         return stamps
 
     def refresh(self) -> bool:
-        """Read the files again if they changed; what cannot be used changes nothing."""
-        stamp = self._read_stamp()
-        if stamp == self._stamp:
+        """Read the files again if they changed, or could not be used; what cannot be changes nothing."""
+        stamp, before = self._read_stamp(), self.problem
+        # Who may read a file changes without a trace in the stamp.
+        if stamp == self._stamp and not before:
             return False
-        self._stamp = stamp
         try:
-            self.context = make_context(self._listener)
+            context = make_context(self._listener)
         except TlsError as error:
-            log.error("certificate not renewed", listener=self._listener.address, reason=str(error))
+            self.problem = str(error)
+            if stamp != self._stamp:
+                log.error("certificate not renewed", listener=self._listener.address, reason=self.problem)
+            self._stamp = stamp
             return False
+        self._stamp, self.context, self.chain, self.problem = stamp, context, self._read_chain(), ""
         log.info("certificate renewed", listener=self._listener.address)
         return True
+
+    def _read_chain(self) -> bytes:
+        try:
+            return Path(self._listener.certificate_file).read_bytes()
+        except OSError:  # since it was read by OpenSSL
+            return b""
+
+
+def as_listener(console: Console) -> Listener | None:
+    """What the console shows by TLS: the rules of a listener that speaks it from the first octet."""
+    if not (console.address and console.certificate_file):
+        return None
+    keys = {"certificate_file": console.certificate_file, "private_key_file": console.private_key_file}
+    return Listener(address=console.address, tls="implicit", **keys)
 
 
 def make_context(listener: Listener) -> ssl.SSLContext:

@@ -220,17 +220,17 @@ def planned(troubles, said=(), ended=(), **more):
         ([DOWN], {}, {}, [(Event.BEGUN, ("api", ""), NOW - 5 + 900)]),
         ([replace(DEAD, person=False)], {}, {}, []),
         # Once, then again when it is time, or never.
-        ([DEAD], {KEY: Said(NOW - 60, DEAD.reason)}, {}, [(Event.AGAIN, KEY, NOW - 60 + 12 * HOUR)]),
-        ([DEAD], {KEY: Said(NOW - 60, DEAD.reason)}, {"every": 0.0}, []),
+        ([DEAD], {KEY: Said(NOW - 60, DEAD.sort)}, {}, [(Event.AGAIN, KEY, NOW - 60 + 12 * HOUR)]),
+        ([DEAD], {KEY: Said(NOW - 60, DEAD.sort)}, {"every": 0.0}, []),
         # Another reason is news, but no storm.
         ([DEAD], {KEY: Said(NOW - 60, "else")}, {}, [(Event.CHANGED, KEY, NOW - 60 + QUIET)]),
         # What comes back at once is told again after a while.
         ([DEAD], {KEY: Said(NOW - 60, "", over=True)}, {}, [(Event.BEGUN, KEY, NOW - 60 + QUIET)]),
         # Over: at once, or when all that still holds has been found again after a start.
-        ([], {KEY: Said(NOW - 60, DEAD.reason)}, {"ended": {KEY}}, [(Event.OVER, KEY, NOW)]),
+        ([], {KEY: Said(NOW - 60, DEAD.sort)}, {"ended": {KEY}}, [(Event.OVER, KEY, NOW)]),
         (
             [],
-            {KEY: Said(NOW - 60, DEAD.reason)},
+            {KEY: Said(NOW - 60, DEAD.sort)},
             {"settled_at": NOW + SETTLED},
             [(Event.OVER, KEY, NOW + SETTLED)],
         ),
@@ -238,7 +238,7 @@ def planned(troubles, said=(), ended=(), **more):
         # Damage is news and no state: it is not over because a restart forgot it.
         ([], {("damage", "x"): Said(NOW - 60, "damaged")}, {}, []),
         # A clock that was set back tells at once rather than in a year.
-        ([DEAD], {KEY: Said(NOW + 9 * HOUR, DEAD.reason)}, {}, [(Event.AGAIN, KEY, NOW)]),
+        ([DEAD], {KEY: Said(NOW + 9 * HOUR, DEAD.sort)}, {}, [(Event.AGAIN, KEY, NOW)]),
         # A way does not tell of itself.
         ([Trouble(TroubleKind.ALERT, "url", "HTTP 500", NOW)], {}, {}, []),
     ],

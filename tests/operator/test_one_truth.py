@@ -116,6 +116,18 @@ async def spoil_configuration(relay, folder):
     await _reload(relay.service, lambda: load(path, {}), asyncio.Lock())
 
 
+async def spoil_certificate(relay, folder):
+    (folder / "c.pem").write_bytes(certificate.make(["relay.test"], 90).certificate)
+    await look(relay)
+
+
+async def change_secret(relay, _):
+    config = relay.service.config
+    await relay.service.reload(
+        config.model_copy(update={"works": config.works.model_copy(update={"client_id": "another"})})
+    )
+
+
 async def find_lost_file(relay, _):
     """A content file without a row, which `fill_in` has put there."""
     await until(lambda: relay.service.troubles.find(TroubleKind.DAMAGE, "1LOST"), PATIENCE)
@@ -199,6 +211,10 @@ TROUBLES = {
     "certificate soon": Trouble(
         TroubleKind.CERTIFICATE, look_only, health=Health.WARN, check=Level.WARNING, sections=tls(6)
     ),
+    "certificate not used": Trouble(
+        TroubleKind.CERTIFICATE, spoil_certificate, health=Health.WARN, sections=tls(90)
+    ),
+    "restart needed": Trouble(TroubleKind.RESTART, change_secret, "", Health.WARN, check=Level.WARNING),
     "certificate expired": Trouble(TroubleKind.CERTIFICATE, look_only, sections=tls(-1)),
     "refused reload": Trouble(
         TroubleKind.NOT_RELOADED, spoil_configuration, "", Health.WARN, check=Level.WARNING

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from relay.cli import serve
 from relay.config.load import ConfigError
 from relay.conversion.pool import Converter
+from relay.host import certificate
 from relay.host.clock import Clock
 from relay.operator.trouble import Troubles
 from relay.operator.watch import Watch
@@ -139,7 +140,7 @@ async def test_a_clock_that_was_set_is_told_for_an_hour():
         class State:
             now: float = clock.wall()
             accounts: tuple = ()
-            listeners: tuple = ()
+            certificates: tuple = ()
             queue: None = None
 
         return State()
@@ -169,6 +170,49 @@ async def test_a_configuration_that_cannot_be_used_stays_visible(tmp_path):
         assert "line 3" in relay.service.troubles.find(TroubleKind.NOT_RELOADED).reason
         await _reload(relay.service, lambda: config, asyncio.Lock())
         assert relay.service.troubles.find(TroubleKind.NOT_RELOADED) is None
+
+        # A fault of ours ended the task, and nobody knew that the reload had not been one.
+        await _reload(relay.service, lambda: 1 / 0, asyncio.Lock())
+        assert "a fault of the relay" in relay.service.troubles.find(TroubleKind.NOT_RELOADED).reason
+        await _reload(relay.service, lambda: config, asyncio.Lock())
+        assert relay.service.troubles.find(TroubleKind.NOT_RELOADED) is None
+
+
+async def test_what_a_reload_cannot_change_is_told_until_a_restart(tmp_path):
+    """A new client_secret was a warning in the log; the second reload took the new one for the one in use."""
+    async with whole_relay(tmp_path / "state") as relay:
+        service, old = relay.service, relay.service.config
+        works = old.works.model_copy(update={"client_id": "another"})
+        await service.reload(old.model_copy(update={"works": works}))
+        for more in ({}, {"hostname": "other.test"}):
+            await service.reload(service.config.model_copy(update=more))
+            found = service.troubles.find(TroubleKind.RESTART)
+            assert found.reason == "what changed in [works] holds from the next start on"
+        await service.reload(old)
+        assert service.troubles.find(TroubleKind.RESTART) is None
+
+
+async def test_a_renewed_certificate_that_does_not_fit_is_told_until_one_does(tmp_path, monkeypatch):
+    """It was a line in the log; what clients saw expired a month later. The console's is watched alike."""
+    pair = [tmp_path / "c.pem", tmp_path / "k.pem"]
+    certificate.write(certificate.make(["relay.test"], 90), *pair)
+    files = dict(zip(("certificate_file", "private_key_file"), map(str, pair), strict=True))
+    listener, console = {"address": "127.0.0.1:0", "tls": "starttls"}, {"address": "127.0.0.1:0"}
+    sections = {"listener": [listener | files], "console": console | files}
+    async with whole_relay(tmp_path / "state", **sections) as relay, serve._open_console(relay.service):
+        service, newer = relay.service, certificate.make(["relay.test"], 200)
+        pair[0].write_bytes(newer.certificate)
+        await look(relay)
+        found = [one for one in service.troubles.current if one.kind is TroubleKind.CERTIFICATE]
+        assert sorted(one.name.partition(" ")[0] for one in found) == [found[0].name, "console"]
+        for one in found:
+            assert "the private key is not this certificate's" in one.reason
+            assert one.deadline < time.time() + 91 * 86400  # of what clients see
+        pair[1].write_bytes(newer.private_key)
+        await look(relay)
+        assert service.troubles.current == []
+        state = await service.read_state()
+        assert {round((one.expires - time.time()) / 86400) for one in state.certificates} == {200}
 
 
 async def test_a_converter_that_cannot_be_started_is_told():

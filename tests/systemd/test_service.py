@@ -164,6 +164,39 @@ def test_a_socket_without_a_listener_answers_and_is_named(tmp_path):
     sock.close()
 
 
+def test_a_socket_goes_back_and_can_be_had_again(tmp_path):
+    """A failed reload closed what its new listener had claimed: the port was silent until a restart.
+
+    So did the reload that takes a listener away. Both answer 421 there now, and the next reload has it.
+    """
+    sock = listen()
+    port = sock.getsockname()[1]
+    with (
+        started(tmp_path, [sock], listener("127.0.0.1:0")) as (process, manager, config),
+        socket.socket() as x,
+    ):
+        x.bind(("127.0.0.1", 0))
+        x.listen()
+        without = config.read_text()
+        wanted = without + listener(f"127.0.0.1:{port}")
+        manager.wait_for("READY=1")
+        for text, code in (
+            (wanted + listener(f"127.0.0.1:{x.getsockname()[1]}"), 421),  # a program has that one
+            (wanted, 220),
+            (without, 421),
+            (wanted, 220),
+        ):
+            config.write_text(text)
+            manager.forget()
+            process.send_signal(signal.SIGHUP)
+            manager.wait_for("READY=1")
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+                assert client.makefile("rb").readline().startswith(b"%d " % code)
+        said = end(process)
+    assert "not reloaded" in said
+    sock.close()
+
+
 def test_another_process_variables_are_not_ours(tmp_path):
     """LISTEN_PID of somebody else, as a child inherits it: nothing is taken."""
     from relay.host.systemd import PassedSockets

@@ -116,8 +116,8 @@ class Alerts:
             return False
         log.info("operator told", way=way.name, alert=due.event.value, kind=kind, name=name or None)
         metrics.ALERTS.labels("told").inc()
-        over = due.event is Event.OVER
-        await self._memory.note(way.name, due.key, Said(self._now(), "" if over else alert.reason, over))
+        over, sort = due.event is Event.OVER, due.trouble.sort if due.trouble else None
+        await self._memory.note(way.name, due.key, Said(self._now(), sort, over))
         if due.trouble is not None:
             self._troubles.note_told(due.trouble.kind, due.trouble.name, f"alert {way.name}")
         self._troubles.end(TroubleKind.ALERT, way.name)

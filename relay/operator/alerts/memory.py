@@ -23,7 +23,7 @@ class Memory:
             for way, rows in json.loads(path.read_bytes()).items():
                 self._said[str(way)] = {
                     (str(row["kind"]), str(row["name"])): Said(
-                        float(row["at"]), str(row["reason"]), bool(row["over"])
+                        float(row["at"]), row.get("sort"), bool(row["over"])
                     )
                     for row in rows
                 }

@@ -10,7 +10,7 @@ from relay.outcome import Trouble, TroubleKind
 _PATIENCE = {TroubleKind.API: 900.0}
 # News rather than states: after a restart nobody finds them again, and they are not over for that.
 _NEWS = frozenset(kind.value for kind in (TroubleKind.DAMAGE, TroubleKind.NOT_TOLD))
-# A trouble that comes and goes, or changes its reason, is told of again at most once in so many seconds.
+# A trouble that comes and goes, or becomes another sort, is told of again at most once in so many seconds.
 QUIET = 300.0
 # After a start everything that still holds is found again within so many seconds.
 SETTLED = 120.0
@@ -21,7 +21,7 @@ class Event(StrEnum):
     """Why something is told."""
 
     BEGUN = "begun"
-    CHANGED = "changed"  # it is so for another reason
+    CHANGED = "changed"  # it is so for another reason, or has come farther
     AGAIN = "again"  # it lasts
     OVER = "over"
     TRIAL = "trial"
@@ -32,7 +32,7 @@ class Said:
     """What was told last of one trouble, one way."""
 
     at: float  # seconds since the epoch
-    reason: str
+    sort: str | None  # of the trouble; None: an older release told it, and did not write that down
     over: bool = False  # that it is over
 
 
@@ -100,7 +100,7 @@ def _plan_one(key: Key, trouble: Trouble, said: Said | None, now: float, every: 
         quiet = now if said is None else _after(said.at, QUIET, now)
         begins = trouble.since + _PATIENCE.get(trouble.kind, 0.0)
         return Due(Event.BEGUN, key, trouble, max(begins, quiet))
-    if said.reason != trouble.reason:
+    if said.sort not in (None, trouble.sort):
         return Due(Event.CHANGED, key, trouble, _after(said.at, QUIET, now))
     return Due(Event.AGAIN, key, trouble, _after(said.at, every, now)) if every else None
 
