@@ -1,4 +1,4 @@
-"""Which engine keeps the spool and the grants: the only place that knows."""
+"""Which engine keeps the spool, the grants and the documents: the only place that knows."""
 
 import asyncio
 import importlib.util
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from relay.config.model import Config
 from relay.host.clock import Clock
+from relay.host.documents import Documents, FileDocuments
 from relay.host.shared import how_to_add
 from relay.postgres.facts import Facts
 from relay.spool import Spool, SpoolError
@@ -174,3 +175,27 @@ def open_grants(config: Config, spool: Spool | None = None) -> Keeping:
     shared = spool.database if isinstance(spool, PostgresSpool) else None
     statements = shared or Connecting(Address(config.spool.url, password))
     return Keeping(PostgresGrants(statements, seal), Escrow(config.state_dir, seal))
+
+
+def open_documents(config: Config, spool: Spool | None = None) -> Documents:
+    """Where the small texts are kept that every node goes by.
+
+    Args:
+        config: where that is.
+        spool: the one of this process, whose connections are used; None: each look makes its own.
+
+    Raises:
+        SpoolError: the database's libraries are not installed, or its address cannot be used.
+    """
+    if config.spool.url == "sqlite":
+        return FileDocuments(config.state_dir)
+    _require_cluster()
+    from relay.postgres.documents import PostgresDocuments
+    from relay.postgres.engine import PostgresSpool
+    from relay.postgres.grants import Connecting
+    from relay.postgres.server import Address
+
+    if isinstance(spool, PostgresSpool):
+        return PostgresDocuments(spool.database, spool.node, spool.words)
+    password = config.spool.password.get_secret_value()
+    return PostgresDocuments(Connecting(Address(config.spool.url, password)))

@@ -108,6 +108,16 @@ class PostgresSpool(OperatorHalf):
         """Its connections, for whatever else is kept there."""
         return self._database
 
+    @property
+    def node(self) -> Node:
+        """This process among the others."""
+        return self._node
+
+    @property
+    def words(self) -> Words:
+        """What the nodes tell each other."""
+        return self._words
+
     @override
     def exists(self) -> bool:
         return True  # the owner of the database made it, or `open` says that nobody did

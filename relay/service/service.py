@@ -13,6 +13,7 @@ from relay.config.model import Config, Works
 from relay.courier import Courier, Standing
 from relay.host import systemd
 from relay.host.clock import Clock
+from relay.host.documents import Documents
 from relay.intake import Intake, OnKept
 from relay.operator import control
 from relay.operator.accepting import Accepting
@@ -32,7 +33,7 @@ from relay.service.sending import Sending
 from relay.smtp.server import Server
 from relay.smtp.tls import Certificate
 from relay.spool import SpoolError
-from relay.stores import open_grants, open_spool
+from relay.stores import open_documents, open_grants, open_spool
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.keeping import Keeping
 from relay.works.pace.pacing import Pacing
@@ -48,6 +49,7 @@ class Watches(NamedTuple):
     accepting: Accepting
     watch: Watch
     alerts: Alerts
+    documents: Documents
 
 
 class Service:
@@ -73,10 +75,11 @@ class Service:
         self.reports = reports = Reports(self.troubles)
         self.spool = open_spool(config, report=reports.damaged, clock=clock)
         self.spool.subscribe(reports.hear)
+        documents = open_documents(config, self.spool)
         keeping = open_grants(config, self.spool)
         self.sending = Sending(self.current, self.spool, keeping, self.troubles, reports, clock)
         intake = Intake(self.current, self.spool, self.courier, on_kept)
-        self.server = Server(self.current, intake, sockets)
+        self.server = Server(self.current, intake, sockets, documents)
         live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
         self._reader = Reader(self.spool, keeping, clock, live)
         rates = self.server.guard.rates
@@ -84,6 +87,7 @@ class Service:
             Accepting(self.spool, reports.accepting_changed),
             Watch(self.read_state, self.spool, lambda: rates.deferred, self.troubles, clock),
             Alerts(self.current, self.troubles, clock.wall),
+            documents,
         )
         journal = Audit(config.state_dir)
         self.verbs = Verbs(self.spool, self.standing, intake, self._other_verbs(keeping), journal)
@@ -166,6 +170,8 @@ class Service:
     async def _start(self) -> None:
         await self.spool.open()
         self._stack.push_async_callback(self.spool.close)
+        self._stack.push_async_callback(self.watches.documents.close)
+        await self.watches.documents.look()
         self._stack.push_async_callback(self.sending.close)
         await self.sending.start()
         self._stack.push_async_callback(self._stop_flow)

@@ -16,6 +16,7 @@ from relay.config.fields import split_address
 from relay.config.model import Config, Listener
 from relay.devices.learning import Learning
 from relay.devices.recorder import Recorder
+from relay.host.documents import Documents
 from relay.host.systemd import PassedSockets
 from relay.smtp.context import Door, Intake
 from relay.smtp.dead_ports import DeadPorts
@@ -81,10 +82,17 @@ class Looked(NamedTuple):
 class Server:
     """All listeners of the configuration.
 
-    `sockets` were opened by systemd; a listener without one opens its own.
+    `sockets` were opened by systemd; a listener without one opens its own. Known logins are kept among the
+    `documents`.
     """
 
-    def __init__(self, current: Current, intake: Intake, sockets: PassedSockets | None = None) -> None:
+    def __init__(
+        self,
+        current: Current,
+        intake: Intake,
+        sockets: PassedSockets | None = None,
+        documents: Documents | None = None,
+    ) -> None:
         config = current.config
         self._current = current
         current.prepare(self._prepare)
@@ -93,7 +101,7 @@ class Server:
         self.recorder = Recorder()
         self._dead_ports = DeadPorts(self.recorder)
         self.learning = Learning()
-        self.guard = Guard(config.limits, KnownLogins(config.state_dir / "logins.json"))
+        self.guard = Guard(config.limits, KnownLogins(documents))
         self._listening: dict[str, Listening] = {}
         self._closed: list[Listening] = []  # no longer configured, with sessions that go on
         self._sweeper: asyncio.Task[None] | None = None

@@ -12,6 +12,7 @@ import structlog
 
 from relay import reply
 from relay.config.model import Limits
+from relay.host.documents import FileDocuments
 from relay.host.passwords import hash_password
 from relay.reply import Rejected
 from relay.smtp import policy
@@ -275,7 +276,7 @@ async def test_whoever_has_logged_in_is_known_after_a_restart(tmp_path):
     now = [1000.0]
 
     def known():
-        return KnownLogins(tmp_path / "logins.json", now=lambda: now[0])
+        return KnownLogins(FileDocuments(tmp_path), now=lambda: now[0])
 
     first = known()
     logins = Logins(most=3, delay=0.0, known=first)
@@ -295,7 +296,7 @@ async def test_whoever_has_logged_in_is_known_after_a_restart(tmp_path):
 
 async def test_known_logins_are_bounded_by_age(tmp_path):
     now = [0.0]
-    known = KnownLogins(tmp_path / "logins.json", now=lambda: now[0])
+    known = KnownLogins(FileDocuments(tmp_path), now=lambda: now[0])
     for n in range(10_010):
         now[0] += 1
         known.add("a", f"u{n}")
@@ -309,19 +310,19 @@ async def test_known_logins_are_bounded_by_age(tmp_path):
 )
 async def test_a_damaged_list_of_known_logins_stops_nothing(tmp_path, text):
     (tmp_path / "logins.json").write_text(text)
-    known = KnownLogins(tmp_path / "logins.json")
+    known = KnownLogins(FileDocuments(tmp_path))
     known.add("a", "u")
     await known.settle()
-    assert ("a", "u") in KnownLogins(tmp_path / "logins.json")
+    assert ("a", "u") in KnownLogins(FileDocuments(tmp_path))
 
 
 async def test_known_logins_that_cannot_be_written_are_said(tmp_path):
-    known = KnownLogins(tmp_path / "nowhere" / "logins.json")
+    known = KnownLogins(FileDocuments(tmp_path / "nowhere"))
     with structlog.testing.capture_logs() as lines:
         known.add("a", "u")
         await known.settle()
     assert ("a", "u") in known
-    assert [line["event"] for line in lines] == ["known logins not written"]
+    assert [line["event"] for line in lines] == ["document not written"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""Small texts that every node goes by: in files on one node, in the database on several."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from relay.host.clock import Clock
+from relay.host.documents import LOGINS, Document, DocumentError, FileDocuments
+from relay.postgres.database import Database
+from relay.postgres.documents import PostgresDocuments
+from relay.postgres.grants import Connecting
+from relay.postgres.node import Node, Times
+from relay.postgres.server import Address
+from relay.postgres.words import Words
+from relay.smtp.known_logins import KnownLogins
+from tests.support import postgres
+
+NAME = "told.json"
+
+
+def address(database):
+    return Address(postgres.server().url(database, "relay"))
+
+
+@pytest.fixture
+async def join(database):
+    """Makes nodes of one database; each looks for itself, unless it is told to wait for words alone."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def join_one(name="a", home="0" * 32):
+            pools = Database(address(database))
+            await pools.open()
+            stack.push_async_callback(pools.close)
+            node = Node(pools, name, Clock(), Times())
+            node.home = home
+            words = Words(pools, address(database), node.token)
+            words.alone = False
+            words.start()
+            stack.push_async_callback(words.stop)
+            documents = PostgresDocuments(pools, node, words)
+            stack.push_async_callback(documents.close)
+            await documents.look()
+            watching = asyncio.create_task(documents.watch())
+            stack.callback(watching.cancel)
+            return documents
+
+        yield join_one
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=["files", "database"])
+def documents(request, tmp_path):
+    if request.param == "files":
+        return FileDocuments(tmp_path)
+    return PostgresDocuments(Connecting(address(request.getfixturevalue("database"))))
+
+
+async def test_a_document_is_written_in_place_of_the_one_that_was_read(documents):
+    assert await documents.load(NAME) == Document()
+    first = await documents.store(NAME, "one\n日本語", 0)
+    assert await documents.load(NAME) == Document("one\n日本語", first)
+    assert await documents.store(NAME, "another one", 0) is None
+    second = await documents.store(NAME, "two", first)
+    assert await documents.store(NAME, "late", first) is None
+    assert await documents.load(NAME) == Document("two", second)
+
+
+async def test_a_change_is_made_to_what_another_has_written_meanwhile(documents, request):
+    """Of two that add a line at the same time neither takes the other's away."""
+    written = []
+
+    def add(text):
+        if not written:
+            written.append(text)
+            meanwhile(text + "other\n")
+        return text + "mine\n"
+
+    def meanwhile(text):
+        if isinstance(documents, FileDocuments):
+            (documents._folder / NAME).write_text(text)
+        else:
+            postgres.server().sql(
+                f"INSERT INTO relay.document VALUES ('{NAME}', 7, '{text}')",
+                request.getfixturevalue("database"),
+            )
+
+    await documents.change(NAME, add)
+    assert (await documents.load(NAME)).text == "other\nmine\n"
+
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_what_one_node_changes_the_other_hears(join, hears):
+    """By a word at once; and who hears no words, behind a pooler, finds it by looking."""
+    here, there = await join(), await join("b")
+    if not hears:
+        there._words._listeners.clear()
+    texts = []
+    there.follow(NAME, texts.append)
+    await here.change(NAME, lambda text: text + "1")
+    await until(lambda: texts)
+    await there.change(NAME, lambda text: text + "2")
+    assert texts == ["1", "12"]
+    assert (await here.load(NAME)).text == "12"
+
+
+async def test_nodes_of_one_name_are_told_from_each_other(join):
+    """They have one configuration, and it may name them."""
+    assert (await join("relay", "a" * 32)).node != (await join("relay", "b" * 32)).node
+
+
+async def test_a_login_at_one_node_is_known_to_the_other(join):
+    """Two logins at the same time, and one on each node later: none is forgotten."""
+    here, there = [KnownLogins(await join(name)) for name in "ab"]
+    for number, one in enumerate([here, there, here, there]):
+        one.add("192.0.2.7", f"user{number}")
+    pairs = [("192.0.2.7", f"user{number}") for number in range(4)]
+    await until(lambda: all(pair in one for pair in pairs for one in (here, there)))
+    assert pairs[0] not in KnownLogins()
+
+
+async def test_while_the_database_is_away_a_node_goes_on_by_what_it_knows(join, database):
+    documents = await join()
+    known = KnownLogins(documents)
+    known.add("192.0.2.7", "before")
+    await known.settle()
+    postgres.server().sql("REVOKE ALL ON relay.document FROM relay", database)
+    known.add("192.0.2.7", "meanwhile")
+    await known.settle()
+    assert ("192.0.2.7", "before") in known
+    assert ("192.0.2.7", "meanwhile") in known
+    with pytest.raises(DocumentError, match="cannot be read"):
+        await documents.change(LOGINS, str)
+    postgres.server().sql("GRANT ALL ON relay.document TO relay", database)
+    await known.settle()
+    assert ("192.0.2.7", "meanwhile") in KnownLogins(await join("b"))
