@@ -7,6 +7,7 @@ The process reads what strangers wrote, so nothing is believed that it says: it 
 open descriptor, and answers with texts and ranges that are checked. Who the recipients are is never asked.
 
 pool     the event loop's side: starts processes, asks them, ends them
+turns    whose message is next: sources take turns at the processes
 process  how one is started, and what is said to it
 answer   what it may answer
 confine  what it may not do

@@ -31,6 +31,10 @@ from relay.message.text import charsets, guessing, japanese, labels
 # Octets of two that every East Asian charset reads by its tables, and of what libraries load theirs for.
 _HIGH = b"\xa4\xa4\xb0\xa1\xc7\xd1 \xe3\x81\x82\xe9"
 
+# Sessions go first, whatever a message costs. Not the lowest priority: a scan must not wait for a whole
+# machine that is busy with something else.
+_NICE = 10
+
 
 def serve(questions: socket.socket) -> None:
     """Answer until there are no more questions."""
@@ -102,6 +106,8 @@ def main() -> None:
     # Signals to the whole group are the relay's business: it lets what is under way end.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), socket.socket(fileno=0) as questions:
         questions.sendall(CONFINED if enter_confinement() else UNCONFINED)
         serve(questions)

@@ -1,9 +1,9 @@
 """The event loop's side of the converting processes.
 
-One is started with the relay, a second one only when the first has been at work for long. One that died while
-nobody needed it is replaced before it is asked. One that dies over a message is replaced, and the message is
-tried once more: most likely the machine was short of memory. Only when that fails too, or when it takes too
-long, the message goes along as a file, with what its header says; the relay never reads it itself.
+One is started with the relay, a second one only when the first has been at work for long (`turns`). One that
+died while nobody needed it is replaced before it is asked. One that dies over a message is replaced, and the
+message is tried once more: most likely the machine was short of memory. Only when that fails too, or when it
+takes too long, the message goes along as a file, with what its header says; the relay never reads it itself.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import structlog
 
 from relay.conversion.answer import Asked, NoAnswerError, may_have, read_answer
 from relay.conversion.process import ANSWER, CONFINED, GO, QUESTION, UNCONFINED, Process, take
+from relay.conversion.turns import Turns
 from relay.envelope import Content
 from relay.mail import Conversion, Mail, Unconvertible
 from relay.message import Converted, convert, make_requests
@@ -28,9 +29,6 @@ from relay.message.text.effort import costs_little
 Aside = Callable[[], AbstractAsyncContextManager[None]]
 
 log = structlog.get_logger("converter")
-# A scan takes some 20 ms, twenty of them half a second; who has waited for so long waits for a message
-# that is no scan.
-_SOON = 3.0  # seconds
 # The worst message that is known to be within the limits takes some seconds; the CPU may be busy with others.
 _PATIENCE = 60.0  # seconds
 # A second process that was needed once is ended when it was not needed for so long.
@@ -137,7 +135,7 @@ class Converter:
         self._begin = begin
         self._report = report
         self._idle: list[_Child] = []
-        self._first, self._second = asyncio.Semaphore(), asyncio.Semaphore()
+        self._turns = Turns()
         self._ending: asyncio.TimerHandle | None = None
         self._warming: asyncio.Task[None] | None = None
         self._tidying: asyncio.Future[list[None]] | None = None
@@ -149,7 +147,7 @@ class Converter:
     async def _warm_up(self) -> None:
         # Without one, the first message starts it.
         try:
-            async with self._first:
+            async with self._turns.turn(""):
                 if not self._idle:
                     await self._start_first()
         except OSError as error:
@@ -170,6 +168,7 @@ class Converter:
         recipients: Sequence[str],
         conversion: Conversion,
         aside: Aside = nullcontext,
+        line: str = "",
     ) -> Converted:
         """What the message becomes.
 
@@ -178,6 +177,7 @@ class Converter:
             recipients: of the envelope, who are still to be served.
             conversion: how.
             aside: entered while a process is waited for, which may take long.
+            line: whose message it is (Envelope.line); they take turns at the processes.
 
         Raises:
             Unconvertible: it cannot be sent.
@@ -188,44 +188,32 @@ class Converter:
             with contextlib.suppress(budget.TooDearError), budget.bounded(strict=True):
                 return convert(content.data, recipients, conversion)
         async with aside():
-            mail = await self._make_mail(content, Asked(content.size, recipients), conversion)
+            mail = await self._make_mail(content, Asked(content.size, recipients), conversion, line)
         if len(mail.body) > _LARGE or len(mail.attachments) > _MANY:
             return await asyncio.to_thread(make_requests, mail, recipients, conversion)
         return make_requests(mail, recipients, conversion)
 
-    async def _make_mail(self, content: Content, asked: Asked, conversion: Conversion) -> Mail:
+    async def _make_mail(self, content: Content, asked: Asked, conversion: Conversion, line: str) -> Mail:
         with contextlib.suppress(_TooLongError):
             for again in (False, True):
                 try:
-                    return await self._ask_one(content, asked, conversion)
+                    return await self._ask_one(content, asked, conversion, line)
                 except _BrokeOffError as error:
                     log.error("conversion broke off", size=asked.size, again=again, reason=str(error))
         log.error("the message takes too much to be read, and goes along as a file", size=asked.size)
         try:
-            return await self._ask_one(content, asked, conversion, unread=True)
+            return await self._ask_one(content, asked, conversion, line, unread=True)
         except (_BrokeOffError, _TooLongError) as error:
             self._report("every process that was to convert a message ended over it")
             raise ConversionError("no process converts the message") from error
 
     async def _ask_one(
-        self, content: Content, asked: Asked, conversion: Conversion, *, unread: bool = False
+        self, content: Content, asked: Asked, conversion: Conversion, line: str, *, unread: bool = False
     ) -> Mail:
         question = _write_question(asked, conversion, unread=unread)
-        turn = await self._take_turn()
-        try:
+        async with self._turns.turn(line):
             with _open(content) as descriptor:
                 return await self._ask(await self._take_child(), question, descriptor, asked)
-        finally:
-            turn.release()
-
-    async def _take_turn(self) -> asyncio.Semaphore:
-        try:
-            async with asyncio.timeout(_SOON):
-                await self._first.acquire()
-        except TimeoutError:
-            await self._second.acquire()
-            return self._second
-        return self._first
 
     async def _take_child(self) -> _Child:
         while self._idle:
@@ -264,6 +252,7 @@ class Converter:
 
     def _tidy(self) -> None:
         self._ending = None
+        self._turns.close_others()
         needless, self._idle = self._idle[1:], self._idle[:1]
         self._tidying = asyncio.gather(*(child.end() for child in needless))
 

@@ -121,7 +121,7 @@ class Attempt:
         )
         delivery = self.config.delivery
         paths, how = address(delivery, self.recipients, how, self._find_archive(delivery))
-        converted = await self.tools.converter.convert(content, paths, how, self.aside)
+        converted = await self.tools.converter.convert(content, paths, how, self.aside, envelope.line)
         return settle_recipients(delivery, converted, self.recipients)
 
     def _find_archive(self, delivery: Delivery) -> list[str]:

@@ -234,7 +234,8 @@ class Courier:
             return None
         self._forecast.backlog.take(account, claim.entry.envelope.line)
         # Here, not when the attempt runs: the next claim must find it taken.
-        return Share(claim, slot, self._slots.take(account), self._standing.take(account))
+        place = self._slots.take(account, len(claim.content.data or b""))
+        return Share(claim, slot, place, self._standing.take(account))
 
     def _wait(self, account: str) -> float:
         if self._slots.is_full(account):

@@ -12,16 +12,19 @@ from contextlib import asynccontextmanager
 
 from relay.config.current import Current
 
-# Messages that have lent their places; each is held in memory.
-_MOST_LENT = 64
+# Octets of messages that have lent their places: what is not in a file is held in memory, and an attempt
+# itself takes some, too.
+_MOST_LENT = 12 * 1024 * 1024
+_ATTEMPT = 16 * 1024
 
 
 class Place:
     """The place of one attempt; given back once, whatever becomes of the attempt."""
 
-    def __init__(self, slots: "Slots", account: str) -> None:
+    def __init__(self, slots: "Slots", account: str, octets: int) -> None:
         self._slots = slots
         self._account = account
+        self._octets = _ATTEMPT + octets
         self._is_held = True
 
     def give_back(self) -> None:
@@ -33,17 +36,17 @@ class Place:
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
         """Let another attempt have the place within, and wait for one afterwards; not after an exception."""
-        if self._slots.lent >= _MOST_LENT:
+        if self._slots.lent + self._octets > _MOST_LENT:
             yield
             return
-        self._slots.lent += 1
+        self._slots.lent += self._octets
         self.give_back()
         try:
             yield
             await self._slots.take_again(self._account)
             self._is_held = True
         finally:
-            self._slots.lent -= 1
+            self._slots.lent -= self._octets
 
 
 class Slots:
@@ -61,7 +64,7 @@ class Slots:
         self._all = asyncio.Semaphore(self._most)
         self._of_account: Counter[str] = Counter()
         self._change = asyncio.Event()  # set when an account has one less
-        self.lent = 0
+        self.lent = 0  # octets
 
     async def acquire(self) -> None:
         """Wait for a place, whose account is not known yet."""
@@ -77,10 +80,15 @@ class Slots:
         # With very many accounts one of them may still have half.
         return self._of_account[account] >= max(self._most - others, self._most // 2, 1)
 
-    def take(self, account: str) -> Place:
-        """The place that was acquired is this account's."""
+    def take(self, account: str, octets: int = 0) -> Place:
+        """The place that was acquired is this account's.
+
+        Args:
+            account: whose message goes.
+            octets: of its content, held in memory.
+        """
         self._of_account[account] += 1
-        return Place(self, account)
+        return Place(self, account, octets)
 
     async def take_again(self, account: str) -> None:
         """Wait for a place that this account may have."""

@@ -90,6 +90,11 @@ class Shares:
                 self._count(best[2], best[3])
             return best
 
+    def charge(self, line: str, turns: float) -> None:
+        """What a line was given has turned out to be worth so many turns more."""
+        with self._lock:
+            self._last[line] = self._last.get(line, self._served) + turns * cost(line)
+
     def _tag(self, line: str) -> float:
         return max(self._served - _HEAD_START, self._last.get(line, 0.0)) + cost(line)
 

@@ -76,15 +76,20 @@ async def test_many_at_once_wait_for_one_process(converter, keep, children):
     assert len(children()) <= 2
 
 
-async def test_a_message_that_takes_long_holds_nobody_up(converter, keep, children):
+async def test_a_message_that_takes_long_holds_up_nobody_else(converter, keep, children):
+    """Mail of the same source waits for it: with both processes at work for one, others would wait."""
     await converter.convert(keep(SCAN), TO, HOW)
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)
-    stuck = asyncio.ensure_future(converter.convert(keep(SCAN), TO, HOW))
+    stuck = [asyncio.ensure_future(converter.convert(keep(SCAN), TO, HOW, line="a")) for _ in range(2)]
     await asyncio.sleep(0.05)
-    assert await converter.convert(keep(SCAN), TO, HOW) == convert(SCAN, TO, HOW)
-    os.kill(pid, signal.SIGCONT)
-    assert await stuck == convert(SCAN, TO, HOW)
+    try:
+        for _ in range(2):
+            assert await converter.convert(keep(SCAN), TO, HOW, line="b") == convert(SCAN, TO, HOW)
+        assert not any(one.done() for one in stuck)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert await asyncio.gather(*stuck) == [convert(SCAN, TO, HOW)] * 2
 
 
 async def test_a_refusal_is_the_same_refusal(converter, keep):

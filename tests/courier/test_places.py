@@ -31,27 +31,28 @@ async def take(some, account):
     return some.take(account)
 
 
-async def test_a_process_that_takes_long_holds_no_place(tmp_path):
-    """Twenty senders of the worst messages had all places, and nothing was sent until one was converted."""
+async def test_a_process_that_takes_long_keeps_nobody_from_being_sent(tmp_path):
+    """Twenty senders of the worst messages had all places, and nothing was sent until one was converted.
+
+    And another device's scan waited for each of theirs.
+    """
     before = set(all_children())
     async with relaying(tmp_path / "state", works={"concurrency": 1}, delivery={"wait": "0s"}) as relay:
-        relay.service.courier.warm_up()
-        (child,) = await until(lambda: set(all_children()) - before, PATIENCE)
+        await relay.reach(await relay.put(content=DEAR), State.RELAYED)
+        (child,) = set(all_children()) - before
         os.kill(child, signal.SIGSTOP)
         try:
-            dear = await relay.put(content=DEAR)
+            dear = [await relay.put(content=DEAR) for _ in range(4)]
             await until(lambda: relay.service.courier.under_way)
-            others = [await relay.put(subject=f"other {number}") for number in range(3)]
-            for other in others:
-                await relay.reach(other, State.RELAYED)
-            assert (await relay.entry(dear)).state is State.QUEUED
+            for number in range(3):
+                await relay.reach(await relay.put(subject=f"small {number}"), State.RELAYED)
+            scan = await relay.put(content=DEAR, source="127.0.0.2")
+            await relay.reach(scan, State.RELAYED)
+            assert [(await relay.entry(one)).state for one in dear] == [State.QUEUED] * 4
         finally:
             os.kill(child, signal.SIGCONT)
-
-        async def is_relayed():
-            return (await relay.entry(dear)).state is State.RELAYED
-
-        await until(is_relayed, PATIENCE)
+        for one in dear:
+            await relay.reach(one, State.RELAYED)
 
 
 async def test_a_place_is_waited_for_before_the_message_is_sent():

@@ -1,10 +1,12 @@
 """What others notice beside senders of the worst messages.
 
-    python -m tests.long.load.hostile [--senders 3] [--seconds 10] [--size 32500]
+    python -m tests.long.load.hostile [--senders 3] [--rounds 3] [--seconds 5] [--size 32500]
 
-A relay, a Works that takes everything at once, and so many senders that send the worst messages known
-(`tests/support/hostile.py`), one after the other. Prints, without them and beside them, how long another
-session's RSET takes, and how long a small honest mail takes until its reply.
+A relay, a Works that takes everything at once, and so many senders, all of one address, that send the worst
+messages known (`tests/support/hostile.py`), one after the other. Measures, without them and beside them in
+turn, how long another session's RSET takes, and how long mail of two other devices takes until its reply: a
+few lines, and a scan, which needs the converting process. Prints both, and the ratios of their p90: what else
+the machine does meanwhile is in both.
 """
 
 import argparse
@@ -13,13 +15,16 @@ import smtplib
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections import defaultdict
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.long.bench import systems
+from tests.support.converter import make_scan
 from tests.support.hostile import WORST
 
 HONEST = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: UPS\r\n\r\nOn battery.\r\n"
+SCAN = make_scan(300_000)
 
 
 def attack(port: int, number: int, size: int, count) -> None:
@@ -51,63 +56,93 @@ def probe(port: int, seconds: float, queue) -> None:
     queue.put(("RSET", taken))
 
 
-def send_honest(port: int, seconds: float, queue) -> None:
+def send_honest(name: str, content: bytes, port: int, seconds: float, queue) -> None:
     taken = []
-    # Another device: the senders share one flow, it has its own.
-    with smtplib.SMTP("127.0.0.1", port, timeout=60, source_address=("127.0.0.2", 0)) as client:
+    # Each is a device of its own, as the senders are one: whose turn it is, is found by the address.
+    source = ("127.0.0.2" if content is HONEST else "127.0.0.3", 0)
+    with smtplib.SMTP("127.0.0.1", port, timeout=60, source_address=source) as client:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             began = time.perf_counter()
-            client.sendmail("a@example.com", ["b@example.com"], HONEST)
+            client.sendmail("a@example.com", ["b@example.com"], content)
             taken.append(time.perf_counter() - began)
             time.sleep(0.05)
-    queue.put(("mail", taken))
+    queue.put((name, taken))
 
 
-def watch(port: int, seconds: float, label: str) -> None:
+def watch(port: int, seconds: float) -> dict[str, list[float]]:
+    """Everybody's times of so many seconds."""
     queue = multiprocessing.Queue()
     watchers = [
-        multiprocessing.Process(target=one, args=(port, seconds, queue)) for one in (probe, send_honest)
+        multiprocessing.Process(target=probe, args=(port, seconds, queue)),
+        multiprocessing.Process(target=send_honest, args=("mail", HONEST, port, seconds, queue)),
+        multiprocessing.Process(target=send_honest, args=("scan", SCAN, port, seconds, queue)),
     ]
     for one in watchers:
         one.start()
-    for name, taken in sorted(queue.get(timeout=seconds + 120) for _ in watchers):
-        taken.sort()
-        shares = [taken[min(len(taken) - 1, int(len(taken) * share))] for share in (0.5, 0.9, 0.99, 1)]
-        figures = "  ".join(
-            f"{share} {value * 1000:6.1f}"
-            for share, value in zip(("p50", "p90", "p99", "max"), shares, strict=True)
-        )
-        print(f"{label:10} {name:5} {figures} ms  ({len(taken)})", flush=True)
+    found = dict(queue.get(timeout=seconds + 120) for _ in watchers)
     for one in watchers:
         one.join()
+    return found
+
+
+@contextmanager
+def attacked(port: int, senders: int, size: int, count, sink):
+    """So many senders at work; when it ends, what they sent has been passed on."""
+    processes = [
+        multiprocessing.Process(target=attack, args=(port, number, size, count)) for number in range(senders)
+    ]
+    for one in processes:
+        one.start()
+    time.sleep(1)
+    try:
+        yield
+    finally:
+        for one in processes:
+            one.kill()
+            one.join()
+        before = -1
+        while (now := sink.stats()["requests"]) != before:
+            before = now
+            time.sleep(1)
+
+
+def quantile(taken: list[float], share: float) -> float:
+    return sorted(taken)[min(len(taken) - 1, int(len(taken) * share))]
+
+
+def report(label: str, times: dict[str, list[float]]) -> None:
+    for name, taken in sorted(times.items()):
+        shares = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1))
+        figures = "  ".join(f"{share} {quantile(taken, part) * 1000:6.1f}" for share, part in shares)
+        print(f"{label:10} {name:5} {figures} ms  ({len(taken)})", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--senders", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5, help="of each half of a round")
     parser.add_argument("--size", type=int, default=32_500, help="octets of each message")
     options = parser.parse_args()
+    alone, beside, count = defaultdict(list), defaultdict(list), multiprocessing.Value("i")
     with (
         tempfile.TemporaryDirectory() as folder,
         systems.sink() as sink,
         systems.relay(sink.url, Path(folder)) as relay,
     ):
-        watch(relay.port, options.seconds, "alone")
-        count = multiprocessing.Value("i")
-        senders = [
-            multiprocessing.Process(target=attack, args=(relay.port, number, options.size, count))
-            for number in range(options.senders)
-        ]
-        for one in senders:
-            one.start()
-        time.sleep(1)
-        watch(relay.port, options.seconds, f"beside {options.senders}")
-        print(f"{count.value} hostile messages")
-        for one in senders:
-            one.kill()
-            one.join()
+        for _ in range(options.rounds):
+            for name, taken in watch(relay.port, options.seconds).items():
+                alone[name] += taken
+            with attacked(relay.port, options.senders, options.size, count, sink):
+                for name, taken in watch(relay.port, options.seconds).items():
+                    beside[name] += taken
+    report("alone", alone)
+    report(f"beside {options.senders}", beside)
+    ratios = ", ".join(
+        f"{name} {quantile(beside[name], 0.9) / quantile(alone[name], 0.9):.1f}" for name in alone
+    )
+    print(f"{count.value} hostile messages; p90 beside them by p90 alone: {ratios}")
     return 0
 
 
