@@ -26,6 +26,8 @@ _HIGHEST_PORT = 65535
 _LONGEST_STATE_DIR = 107 - len("/control.sock")
 _HOSTNAME = re.compile(r"[A-Za-z0-9._:\[\]-]*")
 
+_SEPARATORS = re.compile(r"[,;\s]")
+
 
 def _not_bool(value: object) -> object:
     # bool is an int to Python, not to whoever wrote the file.
@@ -39,6 +41,25 @@ def _read_flag(value: object) -> object:
     if isinstance(value, str) and value.lower() not in TRUE_WORDS + _FALSE_WORDS:
         raise ValueError("expected true or false")
     return value
+
+
+def _sender(text: str) -> str:
+    """A pattern of may_send_as. One that no address fits would let nobody send, and nothing would say why."""
+    if _SEPARATORS.search(text):
+        raise ValueError('expected one pattern in each pair of quotes, such as "*@example.com"')
+    if "@" not in text and "*" not in text:
+        wish = f'"*@{text}"' if "." in text else '"*@example.com"'
+        raise ValueError(f"expected an address, or a pattern such as {wish}")
+    return text
+
+
+def _domain(text: str) -> str:
+    """A pattern of recipient_domains."""
+    if _SEPARATORS.search(text):
+        raise ValueError('expected one domain in each pair of quotes, such as "*.example.com"')
+    if "@" in text:
+        raise ValueError(f'expected a domain without @, such as "{text.rpartition("@")[2]}"')
+    return text
 
 
 def _split(value: object) -> object:
@@ -200,6 +221,8 @@ Networks = Annotated[
     BeforeValidator(_split),
 ]
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Senders = Annotated[tuple[Annotated[str, AfterValidator(_sender)], ...], BeforeValidator(_split)]
+Domains = Annotated[tuple[Annotated[str, AfterValidator(_domain)], ...], BeforeValidator(_split)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Url = Annotated[str, AfterValidator(_url)]

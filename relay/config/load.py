@@ -6,6 +6,7 @@ that is not TOML: `reading` and `slips`.
 
 import difflib
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,10 +40,21 @@ _EXPECTED = {
     "string_too_short": "expected a text that is not empty",
     "string_too_long": "expected at most {max_length} characters",
     "path_type": "expected a text in quotes",
-    "tuple_type": "expected a list",
+    "tuple_type": 'expected a list: ["…", "…"]',
     "model_type": "expected a table",
     "dict_type": "expected a table",
     "string_pattern_mismatch": "expected letters, digits, dots, hyphens and underscores",
+}
+# What people write for a choice that is called otherwise here.
+_MEANT = {
+    "ssl": "implicit",
+    "smtps": "implicit",
+    "ssl/tls": "implicit",
+    "tls": "starttls",
+    "jp": "ja",
+    "kr": "ko",
+    "admin": "operator",
+    "verbose": "debug",
 }
 
 
@@ -224,7 +236,15 @@ def _plain(error: ErrorDetails) -> Problem:
         expected = _EXPECTED[kind].format(**error.get("ctx", {}))
     if kind == "value_error":
         expected = str(error["ctx"]["error"])
-    return Problem(where, f"{expected}, found {_shown(where, found)}")
+    guess = _nearest_choice(error["ctx"]["expected"], found) if kind in ("literal_error", "enum") else ""
+    return Problem(where, f"{expected}, found {_shown(where, found)}{guess}")
+
+
+def _nearest_choice(expected: str, found: object) -> str:
+    """What was probably meant, of those that pydantic names in quotes, as the end of a sentence."""
+    choices, name = re.findall("'([^']+)'", expected), str(found).strip().lower()
+    close = [_MEANT[name]] if name in _MEANT else difflib.get_close_matches(name, choices, n=1)
+    return f"; did you mean '{close[0]}'?" if close and close[0] in choices else ""
 
 
 def _path(loc: tuple[int | str, ...]) -> KeyPath:

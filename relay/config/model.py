@@ -25,6 +25,7 @@ from relay.config.fields import (
     BaseUrl,
     Count,
     DatabaseUrl,
+    Domains,
     Duration,
     Flag,
     Hostname,
@@ -38,6 +39,7 @@ from relay.config.fields import (
     ProxyUrl,
     Retries,
     SealKey,
+    Senders,
     Size,
     StateDir,
     Url,
@@ -52,7 +54,7 @@ from relay.mail import Policy, SecurityLevel
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 # Base64 with its line ends takes 1.37 times the octets; the rest is for texts and fields.
-_WIRE_FACTOR, _WIRE_EXTRA = 1.37, 2 * 1024 * 1024
+WIRE_FACTOR, _WIRE_EXTRA = 1.37, 2 * 1024 * 1024
 
 
 def _across(text: str) -> PydanticCustomError:
@@ -125,11 +127,11 @@ class Listener(Section):
     )
     message_limit: Size | Literal[""] = Field("", description="the SIZE advertised")
     priority: Priority = Field("normal", description="of its mail, among sources that wait")
-    recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
+    recipient_domains: Domains | None = Field(None, description='such as "*.example.com"; absent: any')
     proxy_networks: Networks = Field((), description="balancers whose PROXY header names the client")
     client_ca_file: str = Field("", description="PEM; certificates of these may stand for a user")
     account: str = Field("", description="the account that sends; empty: chosen by address")
-    may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
+    may_send_as: Senders | None = Field(None, description='patterns such as "*@example.com"; absent: any')
     require_tls: Flag = Field(default=False, description="530 before TLS, with or without a login")
     wait: Wait = Field("", description="as in [delivery], for whoever comes here; empty: as there")
     options_by_field: Flag = Field(default=False, description="X-Works fields choose a message's options")
@@ -186,9 +188,9 @@ class User(Section):
         "", validate_default=True, description="the common name of a client certificate that stands for it"
     )
     account: str = Field("", description="the account that sends; empty: chosen by address")
-    may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
+    may_send_as: Senders | None = Field(None, description='patterns such as "*@example.com"; absent: any')
     priority: Literal["", Priority] = Field("", description="of its mail; empty: the listener's")
-    recipient_domains: Words | None = Field(None, description='such as "*.example.com"; absent: any')
+    recipient_domains: Domains | None = Field(None, description='such as "*.example.com"; absent: any')
     messages_per_hour: Count | None = Field(None, description="absent: as in [limits]; 0: no limit")
     user_name: str = Field("", description="the sender's display name; empty: the account's, or the From's")
     wait: Wait = Field("", description="as in [delivery]; empty: the device's, or the listener's")
@@ -209,7 +211,7 @@ class Device(Section):
     listener: str = Field("", description="the listener's address that it may use; empty: every one")
     note: str = Field("", description="whose it is, for people")
     account: str = Field("", description="the account that sends; empty: the listener's, or by address")
-    may_send_as: Words | None = Field(None, description='patterns such as "*@example.com"; absent: any')
+    may_send_as: Senders | None = Field(None, description='patterns such as "*@example.com"; absent: any')
     require_tls: Flag = Field(default=False, description="530 before TLS")
     user_name: str = Field("", description="the sender's display name; empty: the account's, or the From's")
     wait: Wait = Field("", description="as in [delivery]; empty: the listener's")
@@ -376,7 +378,11 @@ class Config(Section):
         """The SIZE that a listener advertises, in octets (RFC 1870)."""
         if listener.message_limit != "":
             return listener.message_limit
-        return int(self.works.attachment_limit * _WIRE_FACTOR) + _WIRE_EXTRA
+        return int(self.works.attachment_limit * WIRE_FACTOR) + _WIRE_EXTRA
+
+    def files_limit(self, listener: Listener) -> int:
+        """How large the files of one message may be together, in octets as they lie on a disk."""
+        return min(int(self.message_limit(listener) / WIRE_FACTOR), self.works.attachment_limit)
 
     def find_account(self, name: str) -> Account | None:
         """The account of that name, if there is one."""

@@ -4,14 +4,14 @@ import asyncio
 import smtplib
 import socket
 import ssl
-import warnings
 from contextlib import suppress
 
 import pytest
 
 from relay.operator import control
 from tests.support.command import command
-from tests.support.doctor import PASSWORD, client_context, running
+from tests.support.doctor import running
+from tests.support.troubled_devices import old_context
 
 TLS_ONE = 0x0301
 
@@ -44,15 +44,6 @@ def talk(port, *lines, half_close=False):
 
 def port(service, number=0):
     return service.server.addresses[number][1]
-
-
-def old_context():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context = client_context()
-        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    return context
 
 
 async def test_a_session_that_is_all_right(tmp_path):
@@ -131,27 +122,6 @@ async def test_a_device_that_does_not_trust_the_certificate(tmp_path, certificat
         assert said.startswith("it does not trust the relay's certificate")
 
 
-async def test_tls_on_a_plain_port(tmp_path):
-    async with running(tmp_path, {}) as service:
-        with pytest.raises((ssl.SSLError, OSError)):
-            await asyncio.to_thread(smtplib.SMTP_SSL, "127.0.0.1", port(service), context=client_context())
-        (said,) = await advice(service)
-        assert said.startswith(f"it sent a TLS handshake to the plain port {port(service)}:")
-
-
-async def test_plain_text_on_a_tls_port(tmp_path, certificate):
-    async with running(tmp_path, {"tls": "implicit", **certificate}) as service:
-
-        def knock():
-            with socket.create_connection(("127.0.0.1", port(service)), timeout=10) as sock:
-                sock.sendall(b"EHLO printer\r\n")
-                return sock.recv(4096)
-
-        assert b"554 5.7.0" in await asyncio.to_thread(knock)
-        (said,) = await advice(service)
-        assert said.startswith("it speaks plain text on port")
-
-
 USERS = {"tls": "none", "auth": "required", "auth_without_tls": True}
 
 
@@ -176,56 +146,12 @@ async def test_a_login_that_fails(tmp_path, password_hash, name, words):
         assert "aHVudGVyMg" not in answer
 
 
-async def test_a_sender_that_is_not_allowed(tmp_path, password_hash):
-    users = [{"name": "scanner", "password_hash": password_hash, "may_send_as": ["scanner@example.com"]}]
-    async with running(tmp_path, USERS, user=users) as service:
-
-        def send():
-            with smtplib.SMTP("127.0.0.1", port(service)) as client:
-                client.login("scanner", PASSWORD)
-                client.sendmail("x@old.example", "b@example.com", "Subject: x\r\n\r\ny")
-
-        with pytest.raises(smtplib.SMTPSenderRefused):
-            await asyncio.to_thread(send)
-        (said,) = await advice(service)
-        assert said.startswith("it sends as x@old.example; add it to may_send_as of the user 'scanner'")
-
-
-async def test_the_wrong_network(tmp_path):
-    async with running(tmp_path, {"networks": ["192.168.1.0/24"]}) as service:
-        heard = await asyncio.to_thread(talk, port(service))
-        assert heard.startswith(b"554 5.7.1")
-        (said,) = await advice(service)
-        assert "relay learn 127.0.0.0/24 --for 15m" in said
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ((), "hung up after the banner"),
-        (("EHLO x",), "it probably wants STARTTLS or a login"),
-        (("EHLO x", "AUTH LOGIN"), "does not offer it"),
-        (("EHLO x", "STARTTLS"), "wants STARTTLS"),
-        (("EHLO x", "MAIL FROM:<a@b.example>", "RCPT TO:<a@b>;<c@d>"), "several addresses"),
-        (("MAIL FROM:<a@b.example> SIZE=999999999",), "larger than the relay takes"),
-        (("EHLO x", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>", "DATA"), "within the message"),
-        (("GET / HTTP/1.1",), "browser"),
-    ],
-)
-async def test_what_devices_do(tmp_path, lines, words):
-    async with running(tmp_path, {}) as service:
-        await asyncio.to_thread(talk, port(service), *lines)
-        (said,) = await advice(service)
-        assert words in said
-
-
 SCAN = b"Subject: scan\n\n" + b"x" * 70 + b"\n"
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (SCAN + b".\n", "bare line feeds (LF . LF)"),
         (SCAN * 3000, "it hung up within the message, after 267000 octets"),
     ],
 )
@@ -294,17 +220,6 @@ async def test_a_balancer_without_a_header_and_a_header_without_trust(tmp_path):
         await asyncio.to_thread(talk, port(service, 1), "PROXY TCP4 10.1.2.3 10.0.0.1 1 25", "QUIT")
         [text] = await advice(service)
         assert "add 127.0.0.1 to proxy_networks" in text
-
-
-async def test_a_client_that_leaves_the_tls_port(tmp_path, certificate):
-    """It waits for a greeting and goes: "nothing was wrong in the last session" was said of it."""
-    async with running(tmp_path, {"tls": "implicit", **certificate}, {}) as service:
-        await asyncio.to_thread(lambda: socket.create_connection(("127.0.0.1", port(service))).close())
-        (said,) = await advice(service)
-        assert said.startswith(
-            f"it came to port {port(service)}, which is TLS from the first octet, and left"
-        )
-        assert said.endswith(f"or port {port(service, 1)} without encryption.")
 
 
 async def test_what_became_of_mail_that_was_taken(tmp_path):

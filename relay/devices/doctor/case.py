@@ -59,6 +59,11 @@ class Case:
         return found[1] if found else ""
 
     @property
+    def argument(self) -> str:
+        """What stands behind the colon of that command, as it was entered: brackets are the device's."""
+        return re.sub("[<>]", "", self.command.partition(":")[2]).strip()
+
+    @property
     def network(self) -> str:
         """The network that the client probably shares with its like: /24, or /64.
 

@@ -64,9 +64,8 @@ def _explain_hang_up(case: Case) -> Advice | None:
     if phase == "data":
         return Advice(
             "hung-up-in-data",
-            f"it hung up within the message, after {record.size} octets; nothing was kept. It was switched "
-            "off, "
-            "lost its network, or its own limit for a message was reached.",
+            f"it hung up within the message, after {record.size} octets; nothing was kept, so send it again. "
+            "It was switched off, lost its network, or its own limit for a message was reached.",
         )
     if phase == "reply":
         return Advice(
@@ -117,7 +116,7 @@ def _explain_early_end(case: Case) -> Advice | None:
 def _tls_choice(case: Case) -> str:
     implicit = case.ports("implicit")
     if implicit and implicit[0] != case.port:
-        return f"port {implicit[0]} for SSL/TLS, or none"
+        return f"port {implicit[0]} for SSL/TLS, or no encryption,"
     return "STARTTLS or no encryption, not SSL" if case.ports("starttls") else "no encryption"
 
 

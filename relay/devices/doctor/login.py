@@ -64,14 +64,14 @@ def name_to_show(config: Config, name: str) -> str:
 def _unknown(case: Case, name: str, names: list[str]) -> str:
     text = f"it logs in as {_quote(name)}, which is no user here"
     close = nearest(name, names)
+    if any(name.lower() in (a.address.lower(), a.name.lower()) for a in case.config.account):
+        other = f"enter '{close}' and its password" if close else "enter one that is there"
+        return (
+            f"{text} but a Works mailbox: the relay has its own users and needs nobody's Works password: "
+            f"{other}, or add a [[user]] of that name."
+        )
     if close:
         return f"{text}; did you mean '{close}'?"
-    if any(name.lower() in (a.address.lower(), a.name.lower()) for a in case.config.account):
-        return (
-            f"{text} but a Works mailbox: the relay has its own users and needs nobody's Works password. "
-            "Add a [[user]] "
-            "of that name, or enter one that is there."
-        )
     return f"{text}: enter one of the names in [[user]] on its panel, or add a [[user]] with this name."
 
 
@@ -85,13 +85,9 @@ def nearest(name: str, names: list[str]) -> str | None:
     return None
 
 
-def _explain_lock(case: Case) -> Advice:
-    cause = _explain_login(case) if Trouble.LOGIN_FAILED in case.record.troubles else None
-    why = f" First: {cause.text}" if cause else ""
-    return Advice(
-        "login-locked",
-        f"it failed to log in too often and has to wait, an hour at most.{why}",
-    )
+def _explain_lock(_: Case) -> Advice:
+    # Why it failed has its own row.
+    return Advice("login-locked", "it failed to log in too often and has to wait, an hour at most.")
 
 
 def _explain_needs_tls(case: Case) -> Advice:

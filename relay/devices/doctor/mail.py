@@ -11,16 +11,15 @@ _MEGABYTE = parse_size("1MB")
 def _explain_several(case: Case) -> Advice:
     return Advice(
         "several-addresses",
-        f"it puts several addresses into one recipient ({case.path}): give each its own entry in the "
-        "device's address "
-        "book, or make a group of entries.",
+        f"it puts several addresses into one recipient ({case.argument}): give each its own entry in the "
+        "device's address book, or make a group of entries.",
     )
 
 
 def _explain_several_senders(case: Case) -> Advice:
     return Advice(
         "several-senders",
-        f"it puts more than one address into its sender ('{case.command}'): enter one alone on its panel, "
+        f"it puts more than one address into its sender ({case.argument}): enter one alone on its panel, "
         "such as scanner@example.com, without semicolons and commas.",
     )
 
@@ -42,6 +41,8 @@ def _explain_recipient(case: Case) -> Advice:
 
 
 def _explain_sender(case: Case) -> Advice:
+    if case.path.count("@") > 1:
+        return _explain_several_senders(case)
     return Advice(
         "bad-sender",
         f"its sender '{case.path}' is not an address that mail can carry: enter one like "
@@ -61,21 +62,21 @@ def _explain_utf8(_: Case) -> Advice:
 def _explain_domain(case: Case) -> Advice:
     return Advice(
         "recipient-domain",
-        f"mail to {case.path.rpartition('@')[2] or 'this domain'} is not allowed from there: add the "
-        "domain to "
-        "recipient_domains of its listener or user if it should be.",
+        f"it sends to {case.path or 'a domain'}, which is not allowed from there: correct the recipient in "
+        "its address book, or add the domain to recipient_domains of its listener or user.",
         "relay",
     )
 
 
 def _explain_size(case: Case) -> Advice:
     listener = case.listener
-    limit = case.config.message_limit(listener) / _MEGABYTE if listener else 0
+    most = f" (files of {case.config.files_limit(listener) / _MEGABYTE:.1f} MB together)" if listener else ""
+    own = listener is not None and listener.message_limit != ""
+    other = "raise message_limit of its listener" if own else "send a link: Works itself takes no more"
     return Advice(
         "too-large",
-        f"its message is larger than the relay takes ({limit:.0f} MB as sent; Base64 makes files a third "
-        "larger): scan "
-        "with fewer pages, less dpi or in black and white, or send a link; Works itself takes no more.",
+        f"its message is larger than the relay takes{most}: scan with fewer pages, less dpi or in black and "
+        f"white, or {other}.",
     )
 
 

@@ -49,7 +49,8 @@ def _explain_broken_off(case: Case) -> Advice:
     return Advice(
         "tls-broken-off",
         f"TLS was broken off before it was agreed ({reason or 'no reason given'}): most "
-        "devices do this when they do not trust the certificate; put it among those that the device trusts.",
+        f"devices do this when they do not trust the certificate; put {_name_file(case)} among those that "
+        "the device trusts.",
     )
 
 
@@ -90,19 +91,26 @@ def _explain_cipher(case: Case) -> Advice:
     )
 
 
-def _explain_trust(_: Case) -> Advice:
+def _explain_trust(case: Case) -> Advice:
     return Advice(
         "certificate-not-trusted",
-        "it does not trust the relay's certificate and broke TLS off: put the certificate (or its "
-        "issuer's) among those that the device trusts, or switch certificate checks off on its panel.",
+        f"it does not trust the relay's certificate and broke TLS off: put {_name_file(case)} among those "
+        "that the device trusts, or switch certificate checks off on its panel.",
     )
 
 
-def _explain_expiry(_: Case) -> Advice:
+def _name_file(case: Case) -> str:
+    """The certificate that a device has to be given, for whoever has to find it."""
+    file = case.listener.certificate_file if case.listener else ""
+    return f"the certificate {file} (or its issuer's)" if file else "the certificate (or its issuer's)"
+
+
+def _explain_expiry(case: Case) -> Advice:
+    file = case.listener.certificate_file if case.listener else "certificate_file"
     return Advice(
         "certificate-expired",
         "it says that the relay's certificate has expired: set the device's clock, and look at the date of "
-        "certificate_file (relay certificate --force makes a new self-signed one).",
+        f"{file} (relay status shows it; relay certificate --force makes a new self-signed one).",
         "relay",
     )
 
@@ -137,13 +145,12 @@ def explain_early_end(case: Case) -> Advice:
     )
 
 
-def explain_hang_up(_: Case) -> Advice:
+def explain_hang_up(case: Case) -> Advice:
     """It was gone before TLS was agreed."""
     return Advice(
         "certificate-not-trusted",
         "it hung up in the middle of the TLS handshake: most devices do this when they do not trust the "
-        "certificate; "
-        "put it among those that the device trusts.",
+        f"certificate; put {_name_file(case)} among those that the device trusts.",
     )
 
 
@@ -160,8 +167,12 @@ def _explain_twice(_: Case) -> Advice | None:
     return None  # a second STARTTLS is refused and the first one stays: nothing has to change
 
 
-def _explain_tls_needed(_: Case) -> Advice:
-    return Advice("tls-needed", "it spoke without TLS where TLS is asked for: choose STARTTLS on its panel.")
+def _explain_tls_needed(case: Case) -> Advice:
+    login = case.listener is not None and case.listener.auth == "required"
+    more = ", and enter user name and password for SMTP" if login else ""
+    return Advice(
+        "tls-needed", f"it spoke without TLS where TLS is asked for: choose STARTTLS on its panel{more}."
+    )
 
 
 # The reason of an SSLError, as OpenSSL names it; each set has one remedy.
