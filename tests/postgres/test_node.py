@@ -148,9 +148,11 @@ async def test_the_lease_is_renewed_although_the_fence_is_held(opened, database)
                 await asyncio.sleep(0.05)
 
 
-def die(spool, database):
+async def die(spool, database):
     """As if the machine had lost its power a minute ago."""
     spool._beating.cancel()
+    # A renewal that is under way would come after.
+    await asyncio.gather(*spool.database._running, return_exceptions=True)
     postgres.server().sql("UPDATE relay.lease_until SET until = until - 60", database)
     postgres.server().sql("UPDATE relay.node SET seen = seen - 60", database)
 
@@ -162,7 +164,7 @@ async def test_another_machines_request_is_judged_when_it_has_certainly_ended(op
     queue_id = await first.put(make_submission(first), "scanner")
     with await first.claim(["scanner"], 0) as claim:
         await first.start(claim, 0, ["a@example.com"])
-        die(first, database)
+        await die(first, database)
         second = await opened("second", longest_request=longest)
         found = await second.interrupted()
         assert [one.claim.entry.queue_id for one in found] == ([] if longest else [queue_id])
@@ -181,7 +183,7 @@ async def test_another_machines_request_is_judged_when_it_has_certainly_ended(op
 async def test_what_a_former_sender_still_takes_is_sent_by_the_next_one(opened, database):
     """It is told to end, and its sessions come to their end meanwhile."""
     first = await opened("first")
-    die(first, database)
+    await die(first, database)
     second = await opened("second")
     words = []
     second.subscribe(words.append)
@@ -198,7 +200,7 @@ async def test_what_a_dead_machine_never_answered_is_recognised_by_the_next_one(
     """Its client comes to the other machine, at once. Two mails would be the reply to a crash."""
     first = await opened("first")
     queue_id = await first.put(make_submission(first), "scanner")
-    die(first, database)
+    await die(first, database)
     second = await opened("second")
     known = await second.recall(make_submission(second))
     assert known.queue_id == queue_id
