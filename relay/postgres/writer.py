@@ -1,13 +1,15 @@
 """What the door writes: new messages, many to a commit, and what follows without anybody waiting for it.
 
-A group is one transaction: the rows by COPY, then the statements that follow, and COMMIT in the same round
-trip as these. It is sorted by queue id, so that no two groups wait for each other. If one message of a group
-cannot be written, each is tried alone. Large content has a transaction of its own beside the groups.
+A group is one transaction in one round trip: the rows, the statements that follow, and COMMIT. It is sorted
+by queue id, so that no two groups wait for each other. If one message of a group cannot be written, each is
+tried alone. Large content has a transaction of its own beside the groups, and goes there by COPY.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -16,7 +18,7 @@ import structlog
 from relay.envelope import Content
 from relay.postgres import content as contents
 from relay.postgres.database import Database
-from relay.postgres.server import Connection, InDoubt, Pool, Repeatable, Unreachable, translate
+from relay.postgres.server import InDoubt, Pool, Repeatable, Unreachable, translate
 from relay.spool import Entry, SpoolError
 from relay.spool.rows.codecs import dump_envelope, make_seal
 
@@ -25,7 +27,7 @@ _MOST_AT_ONCE = 500
 _MOST_OCTETS = 4 * 1024 * 1024  # of the contents of a group, beyond which it is closed
 _AGAIN = 0.25  # seconds until what follows is tried again
 _ERRORS = (psycopg.Error, OSError)  # those of the pool are psycopg's own
-# Columns, each with its type, for COPY in binary.
+# Columns, each with its type.
 MESSAGE = {
     "queue_id": "text",
     "state": "text",
@@ -50,10 +52,34 @@ MESSAGE = {
     "waiter": "int8",
 }
 MESSAGE_COLUMNS = tuple(MESSAGE)
-_MESSAGE_TYPES = tuple(MESSAGE.values())
-_COPY_MESSAGES = f"COPY relay.message ({', '.join(MESSAGE_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
-_COPY_UNHEARD = "COPY relay.unheard (queue_id, fingerprint, arrival, node, over) FROM STDIN (FORMAT BINARY)"
-_UNHEARD_TYPES = ("text", "text", "float8", "int8", "bool")
+# What every message begins with stands in the statement: a list costs the server as much as several rows.
+_FRESH = {
+    "next_attempt": "0",
+    "attempts": "0",
+    "unknowns": "0",
+    "status": "''",
+    "losses": "'[]'",
+    "ended": "0",
+    "claim": "''",
+}
+_GIVEN = tuple(name not in _FRESH for name in MESSAGE)
+_UNHEARD = {"queue_id": "text", "fingerprint": "text", "arrival": "float8", "node": "int8", "over": "bool"}
+_PIECE = {"queue_id": "text", "number": "int4", "data": "bytea"}
+
+
+def _insert(table: str, columns: dict[str, str], fresh: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """The statement that adds rows, given a list of values for each column that is not fresh."""
+    given = {name: type_ for name, type_ in columns.items() if name not in fresh}
+    lists = ", ".join(f"%b::{type_}[]" for type_ in given.values())
+    return (
+        f"INSERT INTO relay.{table} ({', '.join([*given, *fresh])})"
+        f" SELECT {', '.join(['given.*', *fresh.values()])} FROM unnest({lists}) AS given"
+    ).encode()
+
+
+_INSERT_MESSAGES = _insert("message", MESSAGE, _FRESH)
+_INSERT_UNHEARD = _insert("unheard", _UNHEARD)
+_INSERT_PIECES = _insert("content", _PIECE)
 
 
 class Conflict(SpoolError):  # noqa: N818 - what it is
@@ -81,6 +107,10 @@ class Put:
             *(0.0, 0, 0, envelope, entry.size, entry.sha256, "", entry.reason, "[]", entry.since, 0.0),
             *(entry.hold.value, entry.cause.value, seal, "", self.waiter),
         )
+
+    def unheard(self) -> tuple[Any, ...]:
+        """The values of its row among those whose reply is not known to be written."""
+        return (self.entry.queue_id, self.fingerprint, self.entry.arrival, self.node, False)
 
 
 @dataclass(slots=True)
@@ -258,12 +288,18 @@ async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow]) -> None
         SpoolError: it is not kept; InDoubt: nobody knows; Repeatable: the same may be tried at once.
     """
     sent = False
+    large = [(put.entry.queue_id, put.content) for put in puts if put.content.path is not None]
     try:
         async with pool.connection() as connection:
-            await connection.execute("BEGIN")
-            if puts:
-                await _copy(connection, puts)
+            if large:
+                # In a transaction that is open before the pipeline: COPY cannot be part of one.
+                await connection.execute("BEGIN")
+                await contents.copy_in(connection, large)
             async with connection.pipeline():
+                if not large:
+                    await connection.execute("BEGIN")
+                for query, rows in _statements(puts):
+                    await connection.execute(query, [*map(list, zip(*rows, strict=True))])
                 for one in follows:
                     await connection.execute(one.query.encode(), one.values)
                 sent = True
@@ -275,18 +311,16 @@ async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow]) -> None
         raise translate(error, sent=sent) from error
 
 
-async def _copy(connection: Connection, puts: list[Put]) -> None:
-    async with connection.cursor() as cursor:
-        async with cursor.copy(_COPY_MESSAGES) as copy:
-            copy.set_types(_MESSAGE_TYPES)
-            for put in puts:
-                await copy.write_row(put.row())
-        await contents.copy_in(connection, [(put.entry.queue_id, put.content) for put in puts])
-        known = [put for put in puts if put.fingerprint]
-        if not known:
-            return
-        async with cursor.copy(_COPY_UNHEARD) as copy:
-            copy.set_types(_UNHEARD_TYPES)
-            for put in known:
-                entry = put.entry
-                await copy.write_row((entry.queue_id, put.fingerprint, entry.arrival, put.node, False))
+def _statements(puts: list[Put]) -> Iterator[tuple[bytes, Sequence[Sequence[Any]]]]:
+    """The statements of a group, each with its rows."""
+    found = (
+        (_INSERT_MESSAGES, [[*compress(put.row(), _GIVEN)] for put in puts]),
+        (_INSERT_PIECES, [row for put in puts if put.content.path is None for row in _cut(put)]),
+        (_INSERT_UNHEARD, [put.unheard() for put in puts if put.fingerprint]),
+    )
+    return (one for one in found if one[1])
+
+
+def _cut(put: Put) -> Iterator[tuple[str, int, bytes]]:
+    for number, piece in enumerate(contents.cut(put.content.data or b"")):
+        yield put.entry.queue_id, number, piece
