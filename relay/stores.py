@@ -4,11 +4,14 @@ import asyncio
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial, reduce
 from pathlib import Path
 
+from relay.config.include import LEARNED
 from relay.config.model import Config
+from relay.devices.adopted import append, read
 from relay.host.clock import Clock
-from relay.host.documents import Documents, FileDocuments
+from relay.host.documents import NAMES, DocumentError, Documents, FileDocuments
 from relay.host.shared import how_to_add
 from relay.postgres.facts import Facts
 from relay.spool import Spool, SpoolError
@@ -33,7 +36,7 @@ def open_spool(
     Raises:
         SpoolError: the engine's libraries are not installed, or its address cannot be used.
     """
-    if config.spool.url != "sqlite":
+    if not config.spool.is_embedded:
         return _open_postgres(config, report, clock)
     return SqliteSpool(
         config.state_dir / "spool", keep_free=config.spool.keep_free, report=report, clock=clock
@@ -93,7 +96,7 @@ class Move:
 
 
 async def move_spool(config: Config) -> Move:
-    """Move the mail and the grants of the embedded spool into the database. May be begun again at any time.
+    """Move the mail, grants and documents of one node into the database. May be begun again at any time.
 
     Raises:
         SpoolError: a relay is using either, or one of them cannot be used; says which.
@@ -119,6 +122,7 @@ async def move_spool(config: Config) -> Move:
         address = Address(config.spool.url, config.spool.password.get_secret_value())
         moved, known = await move(address, export.pieces())
         await _move_grants(config)
+        await _move_documents(config)
         aside = await asyncio.to_thread(export.put_aside)
     finally:
         export.release()
@@ -131,6 +135,20 @@ async def _move_grants(config: Config) -> None:
         grant = await files.load(account.name)
         if grant is not None and await keeping.store.load(account.name) is None:
             await keeping.store.store(account.name, grant)
+
+
+async def _move_documents(config: Config) -> None:
+    """Add the adopted devices to those in the database, and what else is not there."""
+    files, documents = FileDocuments(config.state_dir), open_documents(config)
+    try:
+        for name in NAMES:
+            text = (await files.load(name)).text
+            if name == LEARNED:
+                await documents.change(name, partial(reduce, append, read(text)))
+            elif text:
+                await documents.store(name, text, 0)
+    except (DocumentError, ValueError) as error:
+        raise SpoolError(f"what lies beside the spool cannot be moved: {error}") from error
 
 
 async def examine_spool(config: Config) -> Facts:
@@ -163,7 +181,7 @@ def open_grants(config: Config, spool: Spool | None = None) -> Keeping:
     Raises:
         SpoolError: the database's libraries are not installed, or its address cannot be used.
     """
-    if config.spool.url == "sqlite":
+    if config.spool.is_embedded:
         return Keeping(FileGrants(config.state_dir), Escrow(config.state_dir))
     _require_cluster()
     from relay.postgres.engine import PostgresSpool
@@ -187,7 +205,7 @@ def open_documents(config: Config, spool: Spool | None = None) -> Documents:
     Raises:
         SpoolError: the database's libraries are not installed, or its address cannot be used.
     """
-    if config.spool.url == "sqlite":
+    if config.spool.is_embedded:
         return FileDocuments(config.state_dir)
     _require_cluster()
     from relay.postgres.documents import PostgresDocuments

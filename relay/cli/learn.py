@@ -24,6 +24,7 @@ _POLL = 2.0  # seconds between two looks for new devices
 @click.option("--listener", default="", metavar="ADDRESS", help="Only at this listener, such as 0.0.0.0:25.")
 @click.option("--adopt", metavar="ADDRESS", help="Let this device send from now on, and its held mail go.")
 @click.option("--refuse", metavar="ADDRESS", help="Throw away what is held of this device.")
+@click.option("--forget", metavar="ADDRESS", help="Let this device, which was adopted, in no longer.")
 @click.option("--stop", is_flag=True, help="Learn nothing any more.")
 @config_option
 @json_option
@@ -33,6 +34,7 @@ def command(  # noqa: PLR0913 - one for each option
     listener: str,
     adopt: str | None,
     refuse: str | None,
+    forget: str | None,
     config_path: str | None,
     *,
     stop: bool,
@@ -47,6 +49,13 @@ def command(  # noqa: PLR0913 - one for each option
     config = read_config(config_path)
     if adopt or refuse:
         _decide(config, adopt, refuse, as_json=as_json)
+        return
+    if forget:
+        answer = ask_service(config, "learn_forget", address=forget)
+        if as_json:
+            print_json(answer)
+        else:
+            echo(f"{forget} has to log in from now on; taken out of {answer['file']}")
         return
     if stop:
         _show(ask_service(config, "learn_stop"), as_json=as_json)

@@ -43,7 +43,7 @@ def migrate(url: str, password_file: Path | None, config_path: str | None) -> No
 @command.command()
 @config_option
 def move(config_path: str | None) -> None:
-    """Move the mail and the grants of the embedded spool into the database.
+    """Move what one node has, mail, grants and adopted devices, into the database of several.
 
     No relay may run meanwhile. If it breaks off, run it again: nothing is lost, and nothing is sent twice.
     """
@@ -71,7 +71,7 @@ def _read(config_path: str | None) -> Config:
 
 
 def _check(config: Config) -> Config:
-    if config.spool.url == "sqlite":
+    if config.spool.is_embedded:
         raise Failure(_NOT_A_DATABASE, EX_USAGE)
     return config
 

@@ -149,7 +149,7 @@ def unusable(config: Config, error: "SpoolError") -> Failure:
     """What to say when nothing can be kept in the state directory."""
     from relay.operator.check import find_remedy
 
-    if config.spool.url != "sqlite":
+    if not config.spool.is_embedded:
         return Failure(str(error), EX_UNAVAILABLE)
     text = "; ".join(filter(None, (str(error), find_remedy(error))))
     return Failure(f"state_dir {config.state_dir} cannot be used: {text}", EX_CANTCREAT)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack
 from relay.config.model import Config
 
 Listener = Callable[[Config], None]
+Amendment = Callable[[Config], Config]
 Preparation = Callable[[Config], AbstractContextManager[None]]
 
 
@@ -17,6 +18,7 @@ class Current:
         self._config = config
         self._listeners: list[Listener] = []
         self._preparations: list[Preparation] = []
+        self._amendments: list[Amendment] = []
 
     @property
     def config(self) -> Config:
@@ -26,6 +28,10 @@ class Current:
     def subscribe(self, listener: Listener) -> None:
         """Have this listener told of each new configuration, after those that subscribed before."""
         self._listeners.append(listener)
+
+    def amend(self, amendment: Amendment) -> None:
+        """Have something added to each new configuration that no file says."""
+        self._amendments.append(amendment)
 
     def prepare(self, preparation: Preparation) -> None:
         """Have something made ready for each new configuration before anybody goes by it.
@@ -42,6 +48,8 @@ class Current:
         Raises:
             Exception: what a preparation raised. Nothing has changed.
         """
+        for amendment in self._amendments:
+            config = amendment(config)
         with ExitStack() as stack:
             for preparation in self._preparations:
                 stack.enter_context(preparation(config))

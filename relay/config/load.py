@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from relay.config.environ import override, read_secrets
 from relay.config.fields import TRUE_WORDS
 from relay.config.include import add_files, add_learned
-from relay.config.model import Config
+from relay.config.model import EMBEDDED, Config
 from relay.config.positions import Path as KeyPath
 from relay.config.reading import read
 from relay.config.sources import Problem, Sources, hide_password, is_secret, name_key, tell_slip
@@ -89,7 +89,7 @@ def load(
         environ: the environment, which overrides the file.
         enter_state: called with `state_dir` when everything outside of it has been read, secrets included,
             and before anything in it is.
-        learned: whether to read the adopted devices, which are kept in `state_dir`.
+        learned: whether to read the adopted devices, which are kept in `state_dir` beside an embedded spool.
 
     Raises:
         ConfigError: it cannot be read, or something in it is wrong.
@@ -104,8 +104,14 @@ def load(
     if learned and isinstance(state_dir, str | Path):
         if enter_state is not None:
             enter_state(Path(state_dir))
-        problems += add_learned(tree, Path(state_dir), sources)
+        if _is_embedded(tree):  # else they are in the database, for all nodes
+            problems += add_learned(tree, Path(state_dir), sources)
     return _build(tree, problems, wrong, sources)
+
+
+def _is_embedded(tree: dict[str, Any]) -> bool:
+    spool = tree.get("spool")
+    return not isinstance(spool, dict) or spool.get("url", EMBEDDED) == EMBEDDED
 
 
 def build(tree: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Config:

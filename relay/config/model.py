@@ -52,6 +52,7 @@ from relay.config.networks import Network, find_wide, is_loopback, read_address
 from relay.config.units import Schedule, parse_size
 from relay.mail import Policy, SecurityLevel
 
+EMBEDDED = "sqlite"  # the spool of one node, in state_dir
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 # Base64 with its line ends takes 1.37 times the octets; the rest is for texts and fields.
 WIRE_FACTOR, _WIRE_EXTRA = 1.37, 2 * 1024 * 1024
@@ -285,7 +286,7 @@ class Spool(Section):
     """Where messages wait."""
 
     url: Literal["sqlite"] | DatabaseUrl = Field(
-        "sqlite", description='the engine: "sqlite", or postgresql://USER@HOST/DATABASE'
+        EMBEDDED, description='the engine: "sqlite", or postgresql://USER@HOST/DATABASE'
     )
     password: SecretStr = Field(SecretStr(""), description="the database user's password")
     password_file: str = Field("", description="a file that holds the database user's password")
@@ -302,10 +303,15 @@ class Spool(Section):
     keep_failed: Duration = Field(30 * 86400.0, description="what was given up, with its content")
     keep_history: Duration = Field(30 * 86400.0, description="for `relay trace`, without content")
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it lies in `state_dir`, and no other node uses it."""
+        return self.url == EMBEDDED
+
     @field_validator("key")
     @classmethod
     def _check_key(cls, key: SecretStr, info: ValidationInfo) -> SecretStr:
-        if not key.get_secret_value() and info.data.get("url", "sqlite") != "sqlite":
+        if not key.get_secret_value() and info.data.get("url", EMBEDDED) != EMBEDDED:
             raise _across("key_file is needed with a database: openssl rand -base64 32 > KEY_FILE")
         return key
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import structlog
 from typing_extensions import override
 
+from relay.config.include import LEARNED
 from relay.host.safeio import write_file
 
 log = structlog.get_logger("documents")
-LEARNED, TOLD, ALERTS, LOGINS = "learned.toml", "told.json", "alerts.json", "logins.json"
+TOLD, ALERTS, LOGINS = "told.json", "alerts.json", "logins.json"
 NAMES = (LEARNED, TOLD, ALERTS, LOGINS)  # all that there are
 Follower = Callable[[str], None]
 

@@ -249,7 +249,7 @@ def find_console_problems(config: Config) -> Iterator[Finding]:
 
 async def _spool(config: Config) -> tuple[list[Finding], dict[str, str], bool]:
     """What the spool is like; which accounts the running relay holds, and why; whether one runs."""
-    embedded = config.spool.url == "sqlite"
+    embedded = config.spool.is_embedded
     try:
         answer = await control.call(
             config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1

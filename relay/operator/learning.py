@@ -1,20 +1,18 @@
 """What the operator does about devices that were learned: see them, adopt them, turn them away.
 
-Adopting writes a [[device]] to state_dir/learned.toml, which the configuration includes, takes it in
-at once, and releases the mail that was held for it.
+Adopting writes a [[device]] to the document learned.toml, which becomes part of the configuration at once, on
+every node, and releases the mail that was held for it.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from relay.config.include import LEARNED
 from relay.config.model import Config, Device
 from relay.config.networks import read_address
-from relay.devices.adopted import CannotAdopt, append, rename
+from relay.devices.adopted import Adopted, CannotAdopt
 from relay.devices.learning import Learning, LearningRefused
 from relay.host.clock import to_iso
 from relay.operator.control import Refused
@@ -33,17 +31,18 @@ class Learned:
         config: Callable[[], Config],
         learning: Learning,
         spool: Spool,
-        reload: Callable[[Config], Awaitable[object]],
+        adopted: Adopted,
     ) -> None:
         self._config = config
         self._learning = learning
         self._spool = spool
-        self._reload = reload
+        self._adopted = adopted
         self.verbs: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             "learn": self.learn,
             "learn_stop": self.learn_stop,
             "learn_adopt": self.learn_adopt,
             "learn_refuse": self.learn_refuse,
+            "learn_forget": self.learn_forget,
             "learning": self.learning,
             "devices": self.devices,
             "device_name": self.device_name,
@@ -94,20 +93,13 @@ class Learned:
         """Say whose an adopted device is.
 
         Raises:
-            Refused: it was not adopted, or learned.toml cannot be written.
+            Refused: it was not adopted, or that cannot be written down.
         """
-        config = self._config()
-        path = config.state_dir / LEARNED
         try:
-            await asyncio.to_thread(rename, path, address, note)
+            await self._adopted.rename(address, note)
         except CannotAdopt as error:
             raise Refused(str(error)) from None
-        devices = [
-            one.model_copy(update={"note": note}) if _same(address, one.address) else one
-            for one in config.device
-        ]
-        await self._reload(config.model_copy(update={"device": tuple(devices)}))
-        return {"file": str(path)}
+        return {"file": self._adopted.place}
 
     async def learn_adopt(self, address: str, note: str = "") -> dict[str, Any]:
         """Let this device send from now on, and let its held mail go; `note` says whose it is, for people."""
@@ -120,17 +112,14 @@ class Learned:
             device = Device(address=address, listener=listener, note=note)
         except ValueError:
             raise Refused(f"{address} is not a private address; let it log in instead") from None
-        config = self._config()
-        path = config.state_dir / LEARNED
         try:
-            await asyncio.to_thread(append, path, device)
+            await self._adopted.add(device)
         except CannotAdopt as error:
             raise Refused(str(error)) from None
-        await self._reload(config.model_copy(update={"device": (*config.device, device)}))
         for entry in entries:
             await self._spool.release(entry.queue_id)
         log.info("device adopted", client=address, listener=listener, released=len(entries))
-        return {"file": str(path), "released": [e.queue_id for e in entries]}
+        return {"file": self._adopted.place, "released": [e.queue_id for e in entries]}
 
     async def learn_refuse(self, address: str) -> dict[str, Any]:
         """Throw away what is held of this device."""
@@ -139,6 +128,19 @@ class Learned:
             await self._spool.discard(entry.queue_id)
         log.info("device refused", client=address, discarded=len(entries))
         return {"discarded": [e.queue_id for e in entries]}
+
+    async def learn_forget(self, address: str) -> dict[str, Any]:
+        """Let a device that was adopted in no longer; sessions that are open go on.
+
+        Raises:
+            Refused: it was not adopted, or that cannot be written down.
+        """
+        try:
+            await self._adopted.forget(address)
+        except CannotAdopt as error:
+            raise Refused(str(error)) from None
+        log.info("device forgotten", client=address)
+        return {"file": self._adopted.place}
 
     async def _held(self, address: str = "") -> list[Entry]:
         held = await self._spool.list([State.HELD], _MOST_HELD)

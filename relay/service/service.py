@@ -11,6 +11,7 @@ import structlog
 from relay.config.current import Current
 from relay.config.model import Config, Works
 from relay.courier import Courier, Standing
+from relay.devices.adopted import Adopted
 from relay.host import systemd
 from relay.host.clock import Clock
 from relay.host.documents import Documents
@@ -90,7 +91,7 @@ class Service:
             documents,
         )
         journal = Audit(config.state_dir)
-        self.verbs = Verbs(self.spool, self.standing, intake, self._other_verbs(keeping), journal)
+        self.verbs = Verbs(self.spool, self.standing, intake, self._other_verbs(keeping, documents), journal)
         self._listen = listen
         self._stack = AsyncExitStack()
         self._stack.push_async_callback(asyncio.to_thread, journal.close)
@@ -132,10 +133,13 @@ class Service:
         """
         return await self._reader.read(self.config, sending=self.courier.working)
 
-    def _other_verbs(self, keeping: Keeping) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
+    def _other_verbs(
+        self, keeping: Keeping, documents: Documents
+    ) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
         """What parts of the service can be asked besides the queue."""
         desk = Desk(lambda: self.config, self.server.recorder, self._look)
-        learned = Learned(lambda: self.config, self.server.learning, self.spool, self.reload)
+        adopted = Adopted(documents, self.current)
+        learned = Learned(lambda: self.config, self.server.learning, self.spool, adopted)
         consents = Consents(lambda: self.config, keeping)
         own = {"troubles": self._list_troubles, "state": self._tell_state}
         return desk.verbs | learned.verbs | consents.verbs | own

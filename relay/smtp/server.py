@@ -179,6 +179,9 @@ class Server:
             ListenError: a new listener cannot be opened, or a certificate not be used; nothing changed
                 for the others.
         """
+        if self._sweeper is None:
+            yield  # `start` opens what is wanted by then
+            return
         wanted = _keyed(config)
         kept = wanted.keys() & self._listening.keys()
         certificates = {address: _certificate(wanted[address]) for address in kept}

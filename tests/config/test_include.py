@@ -39,6 +39,9 @@ def test_adopted_devices_are_always_included(tmp_path):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "learned.toml").write_text('[[device]]\naddress = "192.168.1.5"\n')
     assert [d.address for d in write(tmp_path, "[]").device] == ["192.168.1.5"]
+    elsewhere = {"RELAY_SPOOL__URL": "postgresql://relay@127.0.0.1/relay", "RELAY_SPOOL__KEY": "A" * 43 + "="}
+    config = load(tmp_path / "relay.toml", elsewhere)
+    assert config.device == ()  # they are in the database, for all nodes
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ async def test_an_unknown_device_from_first_knock_to_adoption(tmp_path, listener
         assert [(d["address"], d["listener"]) for d in adopted] == [
             ("127.0.0.1", service.config.listener[0].address)
         ]
+        if "auth" not in listener:
+            await ask(service, "learn_forget", address="127.0.0.1")
+            assert await is_refused(service)
+            with pytest.raises(control.Refused, match="was not adopted here"):
+                await ask(service, "learn_forget", address="127.0.0.1")
 
 
 @pytest.mark.parametrize("verb", ["queue_release", "queue_retry"])

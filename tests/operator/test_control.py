@@ -42,6 +42,7 @@ ASKED = {
 # What says no here, in its own words: nothing has been learned.
 REFUSED = {
     "learn_adopt": {"address": "192.168.1.50"},
+    "learn_forget": {"address": "192.168.1.50"},
     "device_name": {"address": "192.168.1.50", "note": "a printer"},
 }
 _OF_THE_CLASS = {"find"}  # no verb, but how one is found

@@ -5,6 +5,10 @@ import contextlib
 
 import pytest
 
+from relay.config.current import Current
+from relay.config.load import build
+from relay.config.model import Device
+from relay.devices.adopted import Adopted, CannotAdopt
 from relay.host.clock import Clock
 from relay.host.documents import LOGINS, Document, DocumentError, FileDocuments
 from relay.postgres.database import Database
@@ -139,3 +143,50 @@ async def test_while_the_database_is_away_a_node_goes_on_by_what_it_knows(join, 
     postgres.server().sql("GRANT ALL ON relay.document TO relay", database)
     await known.settle()
     assert ("192.0.2.7", "meanwhile") in KnownLogins(await join("b"))
+
+
+DEVICE = Device(address="192.168.1.50", listener="0.0.0.0:25", note="MFP 3階")
+
+
+@pytest.fixture
+def config(tmp_path, database):
+    spool = {"url": postgres.server().url(database, "relay"), "key": postgres.KEY}
+    own = {"address": "192.168.1.9", "note": "of relay.toml"}
+    return build({"state_dir": str(tmp_path), "spool": spool, "device": [own]}, {})
+
+
+async def test_a_device_that_one_node_adopts_is_in_at_every_node(join, config):
+    currents = [Current(config), Current(config)]
+    here, there = [Adopted(await join(name), current) for name, current in zip("ab", currents, strict=True)]
+
+    def known():
+        return [[(one.address, one.note) for one in current.config.device] for current in currents]
+
+    async def everywhere(*devices):
+        await until(lambda: known() == [[("192.168.1.9", "of relay.toml"), *devices]] * 2)
+
+    await here.add(DEVICE)
+    await everywhere(("192.168.1.50", "MFP 3階"))
+    await there.rename("192.168.1.50", "複合機")
+    await there.add(DEVICE)  # somebody else was faster
+    await everywhere(("192.168.1.50", "複合機"))
+    currents[1].replace(config)  # `relay.toml` is read again, and says nothing of it
+    await everywhere(("192.168.1.50", "複合機"))
+    with pytest.raises(CannotAdopt, match="not adopted here"):
+        await there.forget("192.168.1.9")
+    await there.forget("192.168.1.50")
+    await everywhere()
+
+
+async def test_a_node_that_starts_knows_the_devices_and_keeps_them_without_the_database(
+    join, config, database
+):
+    await Adopted(await join(), Current(config)).add(DEVICE)
+    current = Current(config)
+    adopted = Adopted(await join("b"), current)
+    assert DEVICE in current.config.device
+    postgres.server().sql("REVOKE ALL ON relay.document FROM relay", database)
+    with pytest.raises(CannotAdopt, match="cannot be read"):
+        await adopted.forget("192.168.1.50")
+    current.replace(config)
+    assert DEVICE in current.config.device

@@ -5,12 +5,16 @@ import itertools
 
 import pytest
 
+from relay.config.include import LEARNED
 from relay.config.load import build
+from relay.config.model import Device
+from relay.devices.adopted import append, read
 from relay.grants import Grant
+from relay.host.documents import NAMES
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import Settlement, SpoolError, State
 from relay.spool.sqlite.engine import SqliteSpool
-from relay.stores import move_spool, open_grants, open_spool
+from relay.stores import move_spool, open_documents, open_grants, open_spool
 from relay.works.auth.files import FileGrants
 from tests.support import postgres
 from tests.support.submissions import make_submission
@@ -66,6 +70,10 @@ async def claim_all(spool):
 async def test_everything_goes_there_in_its_order(config, tmp_path):
     sending, ids = await fill(tmp_path / "spool", 12)
     await FileGrants(tmp_path).store("scanner", GRANT)
+    files = {name: f'{{"{name}": 1}}' for name in NAMES} | {LEARNED: '[[device]]\naddress = "192.168.1.50"\n'}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    await open_documents(config).store(LEARNED, append("", Device(address="192.168.1.51")), 0)
     done = await move_spool(config)
     assert (done.moved, done.known, done.damaged) == (16, 0, ())
     assert (done.aside / "spool.db").exists()
@@ -81,6 +89,10 @@ async def test_everything_goes_there_in_its_order(config, tmp_path):
     assert len(await spool.history(0.0)) == 4
     await spool.close()
     assert await open_grants(config).store.load("scanner") == GRANT
+    moved = {name: (await open_documents(config).load(name)).text for name in NAMES}
+    assert [one.address for one in read(moved.pop(LEARNED))] == ["192.168.1.51", "192.168.1.50"]
+    del files[LEARNED]
+    assert moved == files
 
 
 async def test_a_move_that_broke_off_is_begun_again(config, tmp_path, monkeypatch):
