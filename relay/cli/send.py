@@ -130,19 +130,21 @@ class _Blocks:
 
 async def send(config: Config, content: BinaryIO, reverse_path: str, paths: list[str]) -> dict[str, Any]:
     """Have the running relay take a message, or do it here without one: what `Verbs.send` answers."""
-    from relay.operator import control
-    from relay.service import Service
-    from relay.spool import SpoolError, SpoolLocked
+    from relay.operator import calling
 
     arguments: dict[str, Any] = {"reverse_path": reverse_path, "forward_paths": paths}
     try:
-        return await control.call(config.state_dir / "control.sock", "send", content, **arguments)
-    except control.NotRunning:
+        return await calling.call(config.state_dir / "control.sock", "send", content, **arguments)
+    except calling.NotRunning:
         pass
-    except control.NotAllowed as error:
+    except calling.NotAllowed as error:
         raise Failure(str(error), EX_NOPERM) from None
-    except control.Refused as error:
+    except calling.Refused as error:
         raise Failure(str(error), EX_DATAERR) from None
+    # Not before: most of the relay, which one that runs has already.
+    from relay.service import Service
+    from relay.spool import SpoolError, SpoolLocked
+
     service = Service(config, listen=False)
     try:
         await service.start()

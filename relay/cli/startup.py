@@ -68,24 +68,25 @@ def require_app(config: Config) -> None:
 
 def ask_consents(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
     """Have the running service, which has the app's secret, deal with a consent; or do it here."""
+    from relay.operator import calling
+
+    try:
+        return asyncio.run(calling.call(config.state_dir / "control.sock", verb, **arguments))
+    except calling.NotRunning:
+        pass
+    except calling.NotAllowed as error:
+        raise Failure(str(error), EX_NOPERM) from None
+    except calling.Refused as error:
+        raise Failure(str(error), EX_UNAVAILABLE) from None
     from relay.grants import GrantError
-    from relay.operator import control
     from relay.operator.consents import Consents
     from relay.stores import open_grants
 
-    try:
-        return asyncio.run(control.call(config.state_dir / "control.sock", verb, **arguments))
-    except control.NotRunning:
-        pass
-    except control.NotAllowed as error:
-        raise Failure(str(error), EX_NOPERM) from None
-    except control.Refused as error:
-        raise Failure(str(error), EX_UNAVAILABLE) from None
     require_app(config)
     consents = Consents(lambda: config, open_grants(config))
     try:
         return asyncio.run(_answer(consents.verbs[verb](**arguments)))
-    except control.Refused as error:
+    except calling.Refused as error:
         kept = not isinstance(error.__cause__, GrantError)
         raise Failure(str(error), EX_UNAVAILABLE if kept else EX_CANTCREAT) from None
 
@@ -104,14 +105,14 @@ def choose_account(config: Config, name: str) -> Account:
 
 def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
     """Have the running service do it, or do it with the spool itself if no service runs."""
-    from relay.operator import control
+    from relay.operator import calling
     from relay.spool import SpoolError, SpoolLocked
 
     try:
         return asyncio.run(_ask(config, verb, arguments))
-    except control.NotAllowed as error:
+    except calling.NotAllowed as error:
         raise Failure(str(error), EX_NOPERM) from None
-    except control.Refused as error:
+    except calling.Refused as error:
         raise Failure(str(error), EX_DATAERR) from None
     except SpoolLocked as error:
         raise deaf(config, error) from None
@@ -123,18 +124,18 @@ def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
 
 def ask_service(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
     """Have the running service do what only it can; ends the command if none runs."""
-    from relay.operator import control
+    from relay.operator import calling
 
     try:
-        return asyncio.run(control.call(config.state_dir / "control.sock", verb, **arguments))
-    except control.NotRunning:
+        return asyncio.run(calling.call(config.state_dir / "control.sock", verb, **arguments))
+    except calling.NotRunning:
         raise Failure(
             f"no relay runs with the state directory {config.state_dir}; start it: relay serve",
             EX_UNAVAILABLE,
         ) from None
-    except control.NotAllowed as error:
+    except calling.NotAllowed as error:
         raise Failure(str(error), EX_NOPERM) from None
-    except control.Refused as error:
+    except calling.Refused as error:
         raise Failure(str(error), EX_DATAERR) from None
 
 
@@ -156,19 +157,22 @@ def unusable(config: Config, error: "SpoolError") -> Failure:
 
 
 async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    from relay.operator import calling
+
+    try:
+        return await calling.call(config.state_dir / "control.sock", verb, **arguments)
+    except calling.NotRunning:
+        pass
+    # Not before: a service that runs needs none of it here.
     from relay.host import logs
-    from relay.operator import asking, control
+    from relay.operator import asking
     from relay.operator.audit import Audit
     from relay.operator.verbs import Verbs
     from relay.stores import open_spool
 
-    try:
-        return await control.call(config.state_dir / "control.sock", verb, **arguments)
-    except control.NotRunning:
-        pass
     spool, journal = open_spool(config), Audit(config.state_dir)
     if not spool.exists():
-        raise control.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
+        raise calling.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
     logs.set_up(config.log.model_copy(update={"level": "error"}))  # not to standard output, which may be JSON
     await spool.open()
     try:

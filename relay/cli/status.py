@@ -37,40 +37,40 @@ def command(config_path: str | None, *, as_json: bool) -> None:
 
 async def read_state(config: Config) -> _Tree:
     """The state of the service that runs, or of what it left. Ends the command where nobody may ask."""
-    from relay.operator import control
+    from relay.operator import calling
 
     try:
-        return await control.call(config.state_dir / "control.sock", "state")
-    except control.NotRunning:
+        return await calling.call(config.state_dir / "control.sock", "state")
+    except calling.NotRunning:
         return await _read_stopped(config)
-    except control.NotAllowed as error:
+    except calling.NotAllowed as error:
         raise Failure(str(error), EX_NOPERM) from None
-    except control.Refused as error:
+    except calling.Refused as error:
         raise Failure(str(error), EX_UNAVAILABLE) from None
 
 
 async def read_accounts(config: Config) -> dict[str, _Tree]:
     """How the accounts stand, by name: as the service that runs says it, else as their files do."""
     from relay.host.clock import Clock
-    from relay.operator import control
+    from relay.operator import calling
     from relay.operator.reading import Reader
     from relay.operator.state import as_json
     from relay.stores import open_grants
 
     # Also beside a service: it may not have read this configuration yet.
     accounts: list[_Tree] = as_json(await Reader(None, open_grants(config), Clock()).read(config))["accounts"]
-    with contextlib.suppress(control.NotRunning, control.Refused):
-        accounts += (await control.call(config.state_dir / "control.sock", "state"))["accounts"]
+    with contextlib.suppress(calling.NotRunning, calling.Refused):
+        accounts += (await calling.call(config.state_dir / "control.sock", "state"))["accounts"]
     return {account["name"]: account for account in accounts}
 
 
 async def find_heading(config: Config) -> str:
     """What matters most, where a service runs and something is wrong; else ""."""
-    from relay.operator import control
+    from relay.operator import calling
 
     try:
-        state = await control.call(config.state_dir / "control.sock", "state")
-    except (control.NotRunning, control.Refused):
+        state = await calling.call(config.state_dir / "control.sock", "state")
+    except (calling.NotRunning, calling.Refused):
         return ""
     return "" if state["health"] == "ok" else say_headline(state["headline"])
 

@@ -16,8 +16,8 @@ from starlette.routing import Route
 from relay.console.pages import page
 from relay.console.site import Site, go_on, read_form
 from relay.console.texts import gettext as _
+from relay.operator.calling import Refused
 from relay.operator.state import Account
-from relay.operator.verbs import Refused
 from relay.works.auth.consent import ConsentError, read_redirect
 
 _PATIENCE, _MOST = 30 * 60.0, 50  # seconds for which a question is open; so many are

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from relay.console.pages import read_iso
 from relay.console.site import Site, go_on, read_form
 from relay.console.texts import gettext as _
-from relay.operator.verbs import Refused
+from relay.operator.calling import Refused
 
 _MOST = 100  # devices on the page: those that came last
 _SPANS = (("900", "15 min"), ("3600", "1 h"), ("28800", "8 h"))  # of learning, in seconds

@@ -14,7 +14,7 @@ from relay.console.sessions import Sessions
 from relay.console.status import Status
 from relay.console.texts import gettext as _
 from relay.host import browser
-from relay.operator.verbs import Refused
+from relay.operator.calling import Refused
 from relay.spool import SpoolError
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -9,9 +9,9 @@ from starlette.routing import Route
 
 from relay.console.site import Site, go_on, read_form
 from relay.console.texts import gettext as _
+from relay.operator.calling import Refused
 from relay.operator.state import RelayState
 from relay.operator.test_mail import write_test
-from relay.operator.verbs import Refused
 
 _LONGEST = 254  # octets of an address (RFC 5321 §4.5.3.1.3)
 

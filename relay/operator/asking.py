@@ -5,7 +5,8 @@ from typing import Any
 
 import structlog
 
-from relay.operator.verbs import ASKER, Answer, Refused, Verbs
+from relay.operator.calling import Answer, Refused
+from relay.operator.verbs import ASKER, Verbs
 from relay.spool import SpoolError
 
 log = structlog.get_logger("control")

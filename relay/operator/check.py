@@ -17,7 +17,7 @@ from pathlib import Path
 from relay.config.include import find_files
 from relay.config.model import Account, Config, Delivery, Listener
 from relay.grants import Grant, GrantError, explain_unverified
-from relay.operator import control, reach
+from relay.operator import calling, reach
 from relay.operator.alerts.telling import describe_ways, find_untold
 from relay.operator.certificates import name_console, read_expiries
 from relay.operator.concerns import explain_redirection
@@ -251,12 +251,12 @@ async def _spool(config: Config) -> tuple[list[Finding], dict[str, str], bool]:
     """What the spool is like; which accounts the running relay holds, and why; whether one runs."""
     embedded = config.spool.is_embedded
     try:
-        answer = await control.call(
+        answer = await calling.call(
             config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1
         )
-    except control.NotRunning:
+    except calling.NotRunning:
         return [await _own_spool(config)] if embedded else await check_database(config), {}, False
-    except control.Refused as error:
+    except calling.Refused as error:
         return [Finding("spool", Level.PROBLEM, str(error))], {}, True
     used = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
     found = [used] if embedded else await check_database(config)

@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.config.model import Account, Config, Works
 from relay.grants import Grant, GrantError
-from relay.operator.verbs import Refused
+from relay.operator.calling import Refused
 from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer
 

@@ -10,34 +10,23 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import structlog
 
 from relay.operator.asking import ask
-from relay.operator.verbs import Answer, Refused, Verbs
+from relay.operator.calling import Answer, Refused
+from relay.operator.verbs import Verbs
 from relay.spool import SpoolError
 
 log = structlog.get_logger("control")
 _LONGEST_LINE = 4 * 1024 * 1024  # twenty thousand recipients fit
-_LONGEST_ANSWER = 64 * 1024 * 1024
-_BLOCK = 256 * 1024
 # Requests under way; more of them are told so. A request's line comes within so many seconds.
 _MOST_CONNECTIONS, _HEAD_PATIENCE = 50, 10.0
 _TOO_MANY = b'{"refused": "too many requests at once; ask again"}\n'
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
-__all__ = ["NotAllowed", "NotRunning", "Refused", "Server", "call"]
-
-
-class NotRunning(Exception):  # noqa: N818 - a state, not an error
-    """No service listens on this socket."""
-
-
-class NotAllowed(Refused):
-    """The socket belongs to another user."""
 
 
 class Server:
@@ -115,62 +104,3 @@ def _find_asker(writer: asyncio.StreamWriter) -> dict[str, int]:
         return {}
     pid, uid, _ = _CREDENTIALS.unpack(found)
     return {"uid": uid, "pid": pid}
-
-
-async def call(path: Path, verb: str, content: bytes | BinaryIO | None = None, **arguments: Any) -> Answer:
-    """Ask the running service.
-
-    Args:
-        path: the service's socket.
-        verb: what is asked for.
-        content: octets that go along; a file is read block by block from where it stands to its end.
-        arguments: the verb's.
-
-    Raises:
-        NotRunning: there is none.
-        NotAllowed: the socket is another user's.
-        Refused: it will not.
-        OSError: the file cannot be read.
-    """
-    try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=_LONGEST_ANSWER)
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        raise NotRunning from None
-    except PermissionError:
-        raise NotAllowed(f"{path}: permission denied; run this as the relay's own user or as root") from None
-    try:
-        if content is not None:
-            arguments["size"] = _measure(content)
-        writer.write(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
-        for block in _blocks(content):
-            writer.write(block)
-            await writer.drain()
-        line = await reader.readline()
-    except ConnectionError:
-        line = b""
-    finally:
-        writer.close()
-    if not line:
-        raise Refused("the relay closed the connection without an answer; its log says why")
-    said: Answer = json.loads(line)
-    if "answer" not in said:
-        raise Refused(said.get("refused", "the running relay is of another version; restart it"))
-    answer: Answer = said["answer"]
-    return answer
-
-
-def _measure(content: bytes | BinaryIO) -> int:
-    if isinstance(content, bytes):
-        return len(content)
-    here = content.tell()
-    size = content.seek(0, os.SEEK_END) - here
-    content.seek(here)
-    return size
-
-
-def _blocks(content: bytes | BinaryIO | None) -> Iterator[bytes]:
-    if isinstance(content, bytes):
-        yield content
-    elif content is not None:
-        while block := content.read(_BLOCK):
-            yield block

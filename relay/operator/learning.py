@@ -15,7 +15,7 @@ from relay.config.networks import read_address
 from relay.devices.adopted import Adopted, CannotAdopt
 from relay.devices.learning import Learning, LearningRefused
 from relay.host.clock import to_iso
-from relay.operator.control import Refused
+from relay.operator.calling import Refused
 from relay.outcome import Hold
 from relay.spool import Entry, Spool, State
 

@@ -23,10 +23,11 @@ from relay.operator.state import (
     RelayState,
     Use,
 )
+from relay.operator.trace import count_states
 from relay.operator.trouble import Troubles
 from relay.outcome import Outcome
 from relay.smtp.server import Server
-from relay.spool import WAITING, Room, Spool, State
+from relay.spool import WAITING, Room, Spool
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.keeping import Keeping
 from relay.works.pace.pacing import Pacing
@@ -45,24 +46,6 @@ class Live:
     authorizer: Authorizer
     server: Server
     troubles: Troubles
-
-
-async def count_states(spool: Spool, held: Mapping[str, Outcome]) -> dict[State, int]:
-    """How many messages are in each state, in the order of a message's life.
-
-    Args:
-        spool: which counts them.
-        held: the accounts whose mail waits for a person: it is held, though its rows stand as queued.
-    """
-    found = await spool.counts()
-    counts = {state: found.get(state, 0) for state in State}
-    if held:
-        for state, count in (await spool.count_waiting(held)).items():
-            # Counted a moment later: what went meanwhile is in neither.
-            moved = min(count, counts[state])
-            counts[state] -= moved
-            counts[State.HELD] += moved
-    return counts
 
 
 def explain_room(room: Room) -> str:

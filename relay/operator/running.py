@@ -6,7 +6,7 @@ from typing import Any
 
 from relay.config.model import Config
 from relay.host.clock import to_local
-from relay.operator import control
+from relay.operator import calling
 from relay.operator.findings import Finding, Level
 from relay.operator.trouble import Health
 from relay.outcome import TroubleKind
@@ -26,8 +26,8 @@ _CHECKED = frozenset(
 async def check_running(config: Config) -> Iterable[Finding]:
     """What is wrong with it beside what is checked anyway; nothing where none runs, or may be asked."""
     try:
-        state = await control.call(config.state_dir / "control.sock", "state")
-    except (control.NotRunning, control.Refused):
+        state = await calling.call(config.state_dir / "control.sock", "state")
+    except (calling.NotRunning, calling.Refused):
         return ()
     names = {account.name for account in config.account}
     # An account that has left the configuration is checked by nobody else.

@@ -1,14 +1,13 @@
-"""A message as the operator sees it: one entry of the queue, or its whole life, as plain values for JSON."""
+"""A message as the operator sees it: of the queue, its whole life, or how many there are; values for JSON."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from relay.host.clock import to_iso
+from relay.operator.calling import Answer
 from relay.outcome import Outcome
-from relay.spool import NOT_HEARD, REPLIED, Attempt, Entry, Event, State
+from relay.spool import NOT_HEARD, REPLIED, Attempt, Entry, Event, Spool, State
 
-Answer = dict[str, Any]
 NOBODY: Mapping[str, Outcome] = MappingProxyType({})
 _NO_REPLY: Mapping[str, int | str] = MappingProxyType({"code": 0, "status": "", "text": ""})
 
@@ -133,3 +132,21 @@ def _describe_attempt(one: Attempt) -> Answer:
             "diagnostic": outcome.diagnostic,
         }
     return answer
+
+
+async def count_states(spool: Spool, held: Mapping[str, Outcome]) -> dict[State, int]:
+    """How many messages are in each state, in the order of a message's life.
+
+    Args:
+        spool: which counts them.
+        held: the accounts whose mail waits for a person: it is held, though its rows stand as queued.
+    """
+    found = await spool.counts()
+    counts = {state: found.get(state, 0) for state in State}
+    if held:
+        for state, count in (await spool.count_waiting(held)).items():
+            # Counted a moment later: what went meanwhile is in neither.
+            moved = min(count, counts[state])
+            counts[state] -= moved
+            counts[State.HELD] += moved
+    return counts

@@ -6,18 +6,19 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from relay.courier.standing import Standing
 from relay.envelope import Envelope, Origin, Submission
-from relay.intake import Intake
 from relay.operator.audit import Audit
-from relay.operator.reading import count_states
-from relay.operator.trace import describe, describe_life, describe_reply
+from relay.operator.calling import Answer, Refused
+from relay.operator.trace import count_states, describe, describe_life, describe_reply
 from relay.outcome import Hold, Outcome
 from relay.reply import Rejected, Unanswered
-from relay.smtp.address import check_forward_path, check_reverse_path
 from relay.spool import WAITING, Criteria, Entry, NoSuchMessage, Spool, SpoolError, State
+
+if TYPE_CHECKING:  # a command beside no relay has neither, and begins without importing them
+    from relay.courier.standing import Standing
+    from relay.intake import Intake
 
 _BLOCK = 256 * 1024
 # One verb does so many messages; what is asked for `all` is done in one go up to here.
@@ -26,12 +27,7 @@ _TOGETHER = 200  # share their commits
 # Who asks, where that is known: the process and the user on the other side of the control socket, or the
 # console's user.
 ASKER: ContextVar[Mapping[str, int | str]] = ContextVar("asker", default=MappingProxyType({}))
-Answer = dict[str, Any]
 Verb = Callable[..., Awaitable[Answer]]
-
-
-class Refused(Exception):  # noqa: N818 - the service's word
-    """The service, or the spool, will not; the text is for the operator."""
 
 
 class Octets(Protocol):
@@ -52,6 +48,9 @@ def _check_envelope(reverse_path: str, forward_paths: Sequence[str]) -> tuple[st
     Raises:
         Refused: it would not.
     """
+    # Here, since only `send` needs the grammar, and with it the reading of fields.
+    from relay.smtp.address import check_forward_path, check_reverse_path
+
     if not forward_paths:
         raise Refused("no recipient was given")
     path = reverse_path
@@ -74,8 +73,8 @@ class Verbs:
     def __init__(
         self,
         spool: Spool,
-        standing: Standing | None = None,
-        intake: Intake | None = None,
+        standing: "Standing | None" = None,
+        intake: "Intake | None" = None,
         more: Mapping[str, Verb] = MappingProxyType({}),
         journal: Audit | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from relay.console import server as console_server
 from relay.console.app import build
 from relay.console.server import FEW, serving
-from relay.operator import control
+from relay.operator import calling, control
 from tests.support.console import Relay
 from tests.support.ports import free_port
 from tests.support.relay import relaying
@@ -125,4 +125,4 @@ async def test_the_control_socket_has_limits_of_its_own(tmp_path, monkeypatch):
             assert await reader.read() == b""
             writer.close()
         assert refused
-        assert await control.call(path, "queue_list", states=["held"], limit=1)
+        assert await calling.call(path, "queue_list", states=["held"], limit=1)

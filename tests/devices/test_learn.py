@@ -8,7 +8,7 @@ import pytest
 
 from relay.config.load import build
 from relay.devices.learning import Learning, LearningRefused, Standing
-from relay.operator import control
+from relay.operator import calling
 from relay.outcome import Hold
 from relay.spool import State
 from tests.support.doctor import client_context, running
@@ -18,7 +18,7 @@ LOGIN = {"auth": "required", "auth_without_tls": True}
 
 
 async def ask(service, verb, **arguments):
-    return await control.call(service.config.state_dir / "control.sock", verb, **arguments)
+    return await calling.call(service.config.state_dir / "control.sock", verb, **arguments)
 
 
 def send(port, count=1):
@@ -74,7 +74,7 @@ async def test_an_unknown_device_from_first_knock_to_adoption(tmp_path, listener
         if "auth" not in listener:
             await ask(service, "learn_forget", address="127.0.0.1")
             assert await is_refused(service)
-            with pytest.raises(control.Refused, match="was not adopted here"):
+            with pytest.raises(calling.Refused, match="was not adopted here"):
                 await ask(service, "learn_forget", address="127.0.0.1")
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from relay.operator import control
+from relay.operator import calling
 from tests.support.command import command
 from tests.support.doctor import running
 from tests.support.troubled_devices import old_context
@@ -18,7 +18,7 @@ TLS_ONE = 0x0301
 
 async def ask(service, verb="doctor", **arguments):
     path = service.config.state_dir / "control.sock"
-    return await control.call(path, verb, **arguments)
+    return await calling.call(path, verb, **arguments)
 
 
 async def advice(service):
@@ -175,7 +175,7 @@ async def test_content_without_its_end(tmp_path, content, words):
 async def test_an_address_that_never_came(tmp_path):
     async with running(tmp_path, {}) as service:
         assert (await ask(service, address="192.0.2.1"))["clients"] == []
-        with pytest.raises(control.Refused, match="no IP address"):
+        with pytest.raises(calling.Refused, match="no IP address"):
             await ask(service, address="printer")
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from relay.operator import control
+from relay.operator import calling
 from relay.operator.asking import ask
 from relay.operator.audit import Audit, name_asker
 from tests.support.relay import relaying
@@ -12,10 +12,10 @@ async def test_what_is_changed_is_recorded_with_whoever_asked(tmp_path):
     """By the socket it is the process's user, by the console a name; what only looks is left out."""
     async with relaying(tmp_path / "state", delivery={"wait": "0s"}) as relay:
         path = tmp_path / "state" / "control.sock"
-        await control.call(path, "queue_hold", queue_ids=["none"])
-        await control.call(path, "queue_list", states=["held"], limit=1)
+        await calling.call(path, "queue_hold", queue_ids=["none"])
+        await calling.call(path, "queue_list", states=["held"], limit=1)
         await ask(relay.service.verbs, {"console_user": "admin"}, "queue_release", {"account": "scanner"})
-        records = (await control.call(path, "audit", limit=10))["records"]
+        records = (await calling.call(path, "audit", limit=10))["records"]
     assert [(one["verb"], one["about"]) for one in records] == [
         ("queue_release", {"account": "scanner"}),
         ("queue_hold", {"queue_ids": ["none"]}),

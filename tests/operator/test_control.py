@@ -5,10 +5,12 @@ import inspect
 import io
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
-from relay.operator import control
+from relay.operator import calling
 from relay.operator.verbs import Verbs
 from relay.spool import State
 from tests.support.relay import relaying, until
@@ -64,7 +66,7 @@ async def test_every_verb_answers_by_the_socket(tmp_path, verb):
         if verb == "queue_release":
             await relay.service.verbs.queue_hold([queue_id])
         content = io.BytesIO(b"Subject: x\r\n\r\nx\r\n") if verb == "send" else None
-        answer = await control.call(path, verb, content, **asked(ASKED[verb], queue_id))
+        answer = await calling.call(path, verb, content, **asked(ASKED[verb], queue_id))
         if verb in ("queue_show", "trace"):
             own = await getattr(relay.service.verbs, verb)(queue_id)
             assert answer == json.loads(json.dumps(own))
@@ -74,8 +76,8 @@ async def test_every_verb_answers_by_the_socket(tmp_path, verb):
 @pytest.mark.parametrize("verb", REFUSED)
 async def test_a_refusal_by_the_socket_is_the_verbs_own_sentence(tmp_path, verb):
     async with relaying(tmp_path / "state"):
-        with pytest.raises(control.Refused, match=r"192\.168\.1\.50"):
-            await control.call(tmp_path / "state" / "control.sock", verb, **REFUSED[verb])
+        with pytest.raises(calling.Refused, match=r"192\.168\.1\.50"):
+            await calling.call(tmp_path / "state" / "control.sock", verb, **REFUSED[verb])
 
 
 async def test_no_verb_is_left_out_above(tmp_path):
@@ -93,8 +95,17 @@ async def test_a_relay_of_another_version_is_no_fault_of_the_command(tmp_path):
         writer.close()
 
     async with await asyncio.start_unix_server(answer, tmp_path / "control.sock"):
-        with pytest.raises(control.Refused, match="of another version; restart it"):
-            await control.call(tmp_path / "control.sock", "queue_list")
+        with pytest.raises(calling.Refused, match="of another version; restart it"):
+            await calling.call(tmp_path / "control.sock", "queue_list")
+
+
+def test_a_command_that_only_asks_begins_without_the_relay():
+    """Half of what `relay queue list` took beside a service was the import of what only the service needs."""
+    loaded = "import sys, relay.operator.calling; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not {"relay.spool", "relay.courier", "httpx2", "structlog"} & set(done.stdout.split())
 
 
 async def test_a_large_message_goes_through_the_control_socket_block_by_block(tmp_path):
@@ -102,7 +113,7 @@ async def test_a_large_message_goes_through_the_control_socket_block_by_block(tm
         large = tmp_path / "large.eml"
         large.write_bytes(b"Subject: large\r\n\r\n" + b"line of text\r\n" * 400_000)
         with large.open("rb") as file:
-            answer = await control.call(
+            answer = await calling.call(
                 tmp_path / "state" / "control.sock",
                 "send",
                 file,
@@ -120,8 +131,8 @@ async def test_addresses_are_held_to_the_doors_grammar(tmp_path, path):
     """Two addresses in one went to Works as two."""
     async with relaying(tmp_path / "state") as relay:
         socket = tmp_path / "state" / "control.sock"
-        with pytest.raises(control.Refused):
-            await control.call(socket, "send", b"Subject: x\r\n\r\nx", reverse_path="", forward_paths=[path])
+        with pytest.raises(calling.Refused):
+            await calling.call(socket, "send", b"Subject: x\r\n\r\nx", reverse_path="", forward_paths=[path])
         assert not relay.sandbox.messages
 
 
@@ -132,7 +143,7 @@ async def test_who_asked_is_recorded(tmp_path):
         queue_id = await relay.put()
         await relay.reach(queue_id, State.DELAYED)
         path = tmp_path / "state" / "control.sock"
-        await control.call(path, "queue_hold", queue_ids=[queue_id])
+        await calling.call(path, "queue_hold", queue_ids=[queue_id])
 
         async def noted():
             events = (await relay.service.verbs.trace(queue_id))["events"]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from relay.operator import control
+from relay.operator import calling
 from tests.support.smtp import House, listeners
 
 MESSAGE = b"From: scanner@example.com\r\nSubject: scan\r\n\r\nx\r\n.\r\n"
@@ -55,7 +55,7 @@ def ask_doctor(house, source):
         path = house.config.state_dir / "control.sock"
         while True:
             house.service.courier.verdicts.dismiss()  # again: the session may not have begun to wait
-            clients = (await control.call(path, "doctor", address=source))["clients"]
+            clients = (await calling.call(path, "doctor", address=source))["clients"]
             if clients and clients[0]["last"]["ended"]:
                 return clients[0]["last"]
             await asyncio.sleep(0.02)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from relay.operator.calling import Refused
 from relay.operator.state import (
     Account,
     Concern,
@@ -17,7 +18,6 @@ from relay.operator.state import (
     Use,
 )
 from relay.operator.trouble import Health
-from relay.operator.verbs import Refused
 from relay.spool import State
 
 NOW = 1_800_000_000.0

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from relay.cli.doctor import _explain, _verdict
 from relay.config.load import ConfigError, load
-from relay.operator import control
+from relay.operator import calling
 from relay.operator.suspicions import find_suspicions
 from relay.smtp import listener
 from tests.support.doctor import running
@@ -58,7 +58,7 @@ async def ask_doctor(folder):
             async def play(number, where, dialogue):
                 if where == "learned":
                     where = "closed"
-                    await control.call(path, "learn", network=f"127.0.1.{number}/32", seconds=60.0)
+                    await calling.call(path, "learn", network=f"127.0.1.{number}/32", seconds=60.0)
                 device = Device(f"127.0.1.{number}", ports[where], str(folder / "expired.pem"))
                 await asyncio.to_thread(dialogue, device)
                 return await _ask(path, device.source, until_over=True)
@@ -71,7 +71,7 @@ async def ask_doctor(folder):
 async def _ask(path, source, *, until_over=False):
     async with asyncio.timeout(_PATIENCE):
         while True:
-            answer = await control.call(path, "doctor", address=source)
+            answer = await calling.call(path, "doctor", address=source)
             if not until_over or _is_over(answer["clients"]):
                 return _print(answer, source)
             await asyncio.sleep(0.02)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from relay.console.server import serving
 from relay.grants import Grant
-from relay.operator.control import call
+from relay.operator.calling import call
 from relay.sandbox import Sandbox, Settings
 from relay.works.auth.files import GrantFiles
 from tests.support.ports import free_port
