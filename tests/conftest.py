@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from tests.support.watch import secrets_watch
 # `pytest --hypothesis-profile=default`.
 hypothesis.settings.register_profile("suite", derandomize=True, database=None)
 hypothesis.settings.load_profile("suite")
+
+# Hundreds of processes start in a run: each would compile the relay anew where this is set, as in containers.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Before anything of the relay is imported, by the conftest.py of a folder for instance.
 # A worker of pytest-xdist listens already, as every process that is started here does; the process that

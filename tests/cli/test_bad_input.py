@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm
 from tests.support.other_user import ANOTHER, SOMEBODY, run_relay
 from tests.support.toml import to_toml
 
@@ -20,7 +21,7 @@ ACCOUNT = {"name": "scanner", "address": "scanner@example.com", "default": True}
 
 def relay(*arguments, timeout=60, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "relay", *map(str, arguments)],
+        [*warm.relay(), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -98,7 +99,7 @@ def test_a_state_directory_that_the_relay_makes_is_its_own(tmp_path, words):
     message.write_bytes(b"To: a@example.com\nSubject: x\n\nhello\n")
     given = [{"MESSAGE": str(message), "STATE": str(state)}.get(word, word) for word in words]
     given += ["--config", str(write(tmp_path, state_dir=str(state)))] if words[0] == "send" else []
-    start = [sys.executable, "-m", "relay", *given]
+    start = [*warm.relay(), *given]
     subprocess.run(start, umask=0o022, capture_output=True, timeout=30, check=True)
     assert state.stat().st_mode & 0o777 == 0o700
     assert state.parent.stat().st_mode & 0o777 == 0o755
@@ -160,7 +161,7 @@ def test_a_port_that_is_none(option, port):
 def test_garbage_that_is_pasted_is_no_consent(tmp_path, pasted):
     """Octets that are no UTF-8 went on to the token request, and ended in a traceback."""
     done = subprocess.run(
-        [sys.executable, "-m", "relay", "login", "scanner", "--paste", "--config", write(tmp_path)],
+        [*warm.relay(), "login", "scanner", "--paste", "--config", write(tmp_path)],
         input=pasted,
         capture_output=True,
         timeout=20,
@@ -358,7 +359,7 @@ def test_a_state_directory_that_is_a_file(tmp_path, words, code):
 
 def test_a_sandbox_in_a_folder_of_a_relative_or_a_long_name(tmp_path):
     """The one works, the other says so."""
-    once = [sys.executable, "-m", "relay", "sandbox", "--once", "--state-dir"]
+    once = [*warm.relay(), "sandbox", "--once", "--state-dir"]
     done = subprocess.run([*once, "here"], cwd=tmp_path, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0
     assert (tmp_path / "here" / "spool").is_dir()

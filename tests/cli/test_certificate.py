@@ -6,16 +6,17 @@ import socket
 import ssl
 import stat
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from tests.support import warm
+
 
 def run(*arguments, **environ):
     return subprocess.run(
-        [sys.executable, "-m", "relay", "certificate", *map(str, arguments)],
+        [*warm.relay(), "certificate", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=30,

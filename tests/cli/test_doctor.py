@@ -3,17 +3,17 @@
 import asyncio
 import json
 import subprocess
-import sys
 
 import pytest
 
+from tests.support import warm
 from tests.support.doctor import running
 
 
 async def relay(tmp_path, *words):
     config = tmp_path / "commands.toml"
     config.write_text(f'state_dir = "{tmp_path}"\n')
-    words = [sys.executable, "-m", "relay", *words, "--config", str(config)]
+    words = [*warm.relay(), *words, "--config", str(config)]
     return await asyncio.to_thread(
         subprocess.run,
         words,

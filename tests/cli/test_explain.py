@@ -5,9 +5,10 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 
 import pytest
+
+from tests.support import warm
 
 PDF = bytes(range(256)) * 700
 MESSAGE = (
@@ -28,7 +29,7 @@ MESSAGE = (
 def run(tmp_path):
     def run(*arguments, stdin=b"", code=0):
         environ = {k: v for k, v in os.environ.items() if not k.startswith("RELAY_")}
-        command = [sys.executable, "-m", "relay", "explain", *arguments]
+        command = [*warm.relay(), "explain", *arguments]
         done = subprocess.run(
             command, input=stdin, capture_output=True, check=False, env=environ, cwd=tmp_path
         )

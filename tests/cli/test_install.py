@@ -9,6 +9,7 @@ import pytest
 
 from relay.config.load import build
 from relay.host import units
+from tests.support import warm
 
 LISTENERS = """
 [[listener]]
@@ -33,7 +34,7 @@ def root(tmp_path):
 
 def install(root, *more):
     done = subprocess.run(
-        [sys.executable, "-m", "relay", "install", "--root", str(root), *more],
+        [*warm.relay(), "install", "--root", str(root), *more],
         capture_output=True,
         text=True,
         timeout=60,

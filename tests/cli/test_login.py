@@ -7,7 +7,6 @@ import json
 import os
 import re
 import socket
-import sys
 from dataclasses import replace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -20,6 +19,7 @@ from relay.sandbox import Sandbox, Settings
 from relay.sandbox.answers import Refusal
 from relay.service import Service
 from relay.works.auth.files import GrantFiles
+from tests.support import warm
 from tests.support.ports import free_port
 
 CONFIG = """
@@ -54,7 +54,7 @@ class Machine:
         self.path.write_text(CONFIG.format(port=port, redirect_port=self.redirect_port, **keys))
 
     async def relay(self, *words, **environment):
-        command = [sys.executable, "-m", "relay", *words, "--config", str(self.path)]
+        command = [*warm.relay(), *words, "--config", str(self.path)]
         pipe = asyncio.subprocess.PIPE
         env = {k: v for k, v in os.environ.items() if "DISPLAY" not in k and not k.startswith("RELAY_")}
         return await asyncio.create_subprocess_exec(

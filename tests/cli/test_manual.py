@@ -11,6 +11,7 @@ import pytest
 
 from relay.cli import group
 from relay.host import shared
+from tests.support import warm
 from tests.support.manual import DOCS, make_completion, make_pages
 
 ROOT = DOCS.parent
@@ -47,7 +48,7 @@ def test_the_program_answers_each_shell(shell):
     """What the scripts ask it for at a Tab."""
     asked = {"COMP_WORDS": "relay ch", "COMP_CWORD": "ch" if shell == "fish" else "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "relay"],
+        warm.relay(),
         env={**os.environ, **asked, "_RELAY_COMPLETE": f"{shell}_complete"},
         capture_output=True,
         text=True,

@@ -13,6 +13,7 @@ import pytest
 
 from relay.cli import Failure
 from relay.cli import sandbox as sandbox_command
+from tests.support import warm
 
 
 def test_api_only_begins_with_the_faults_and_limits_it_is_given():
@@ -108,9 +109,7 @@ async def test_a_relay_that_does_not_take_the_sample_is_told_from_a_port_in_use(
 def test_once_with_a_works_that_is_silent():
     """A page of traceback, then that a port could not be listened on. It was taken, and is shown."""
     words = ["sandbox", "--once", "--fault", "no-answer:seconds=20"]
-    done = subprocess.run(
-        [sys.executable, "-m", "relay", *words], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([*warm.relay(), *words], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert "250 2.0.0 queued, id=" in done.stderr
     assert json.loads(done.stdout)["to"] == "yamada@example.com"
@@ -127,9 +126,7 @@ def test_once_with_a_works_that_is_silent():
 def test_once_with_a_works_that_takes_nothing(fault, said):
     """It pointed to a log above, and there was none."""
     words = ["sandbox", "--once", "--fault", fault]
-    done = subprocess.run(
-        [sys.executable, "-m", "relay", *words], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([*warm.relay(), *words], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (70, ""), done.stderr
     assert f"relay: the simulated Works took nothing; {said}" in done.stderr
 

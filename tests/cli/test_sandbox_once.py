@@ -2,13 +2,14 @@
 
 import json
 import subprocess
-import sys
+
+from tests.support import warm
 
 
 def test_once_sends_a_sample_scan_through_everything(tmp_path):
     """SMTP, spool, OAuth and HTTP: what Works was given is on standard output, and nothing else is."""
     done = subprocess.run(
-        [sys.executable, "-m", "relay", "sandbox", "--once", "--state-dir", tmp_path],
+        [*warm.relay(), "sandbox", "--once", "--state-dir", tmp_path],
         capture_output=True,
         text=True,
         timeout=30,

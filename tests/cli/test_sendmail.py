@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from relay.cli.aliases import read_aliases, resolve
+from tests.support import warm
 from tests.support.ports import free_port
 
 MESSAGE = b"From: scanner@example.com\nTo: a@example.com\nBcc: c@example.com\nSubject: cron\n\none\n.\ntwo\n"
-PROGRAM = (sys.executable, "-m", "relay", "sendmail")
 
 
 @pytest.fixture
@@ -50,9 +50,11 @@ async def run(environment, *arguments, stdin=b"", cwd=None):
     return process.returncode, output.decode()
 
 
-async def sendmail(whole, *arguments, stdin=MESSAGE, program=PROGRAM):
+async def sendmail(whole, *arguments, stdin=MESSAGE):
     host, port = whole.smtp
-    return await run({**os.environ}, *program, f"--server={host}:{port}", *arguments, stdin=stdin)
+    return await run(
+        {**os.environ}, *warm.relay(), "sendmail", f"--server={host}:{port}", *arguments, stdin=stdin
+    )
 
 
 async def test_recipients_from_the_fields(whole):
@@ -162,7 +164,9 @@ async def test_what_cannot_be_sent_says_why(whole, arguments, code, words):
 @pytest.mark.parametrize("mode", ["-i", "-bs"])
 async def test_no_relay_is_a_temporary_failure(mode):
     where = f"--server=127.0.0.1:{free_port()}"
-    code, output = await run({**os.environ}, *PROGRAM, where, mode, "a@example.com", stdin=MESSAGE)
+    code, output = await run(
+        {**os.environ}, *warm.relay(), "sendmail", where, mode, "a@example.com", stdin=MESSAGE
+    )
     assert code == 75
     assert "is the relay running?" in output
     assert ("421 4.3.2" in output) == (mode == "-bs")

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from relay.config.load import load
+from tests.support import warm
 from tests.support.command import command, run_relay
 from tests.support.relay import relaying, tree, until
 from tests.support.toml import to_toml
@@ -28,7 +29,7 @@ ANSWERS = {
 def setup(path, answers, given="s3cret\n"):
     words = [word for pair in answers.items() for word in pair]
     return subprocess.run(
-        [sys.executable, "-m", "relay", "setup", "--config", path, *words],
+        [*warm.relay(), "setup", "--config", path, *words],
         input=given,
         capture_output=True,
         text=True,

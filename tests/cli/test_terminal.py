@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 
@@ -16,7 +15,7 @@ from relay.cli import terminal
 from relay.grants import Grant
 from relay.works.auth.files import GrantFiles
 from relay.works.diagnosis import Answer, diagnose
-from tests.support import ROOT
+from tests.support import ROOT, warm
 
 OBEYED = [
     *map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F]),
@@ -96,7 +95,7 @@ def test_a_message_is_explained_without_them(tmp_path, options):
         b"Content-Type: text/plain; charset=utf-8\n\n" + (text + "\n").encode() * 3000
     )
     done = subprocess.run(
-        [sys.executable, "-m", "relay", "explain", str(message), *options],
+        [*warm.relay(), "explain", str(message), *options],
         capture_output=True,
         check=True,
         timeout=60,
@@ -119,7 +118,7 @@ def test_a_mailbox_that_is_not_one(tmp_path):
     )
     for words in (["accounts"], ["accounts", "--json"]):
         done = subprocess.run(
-            [sys.executable, "-m", "relay", *words, "--config", str(tmp_path / "relay.toml")],
+            [*warm.relay(), *words, "--config", str(tmp_path / "relay.toml")],
             capture_output=True,
             check=True,
             timeout=60,

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import shutil
-import sys
 import tomllib
 
 import pytest
@@ -11,6 +10,7 @@ from playwright.async_api import async_playwright
 
 from relay.console.server import serving
 from relay.sandbox import Sandbox
+from tests.support import warm
 from tests.support.ports import free_port
 from tests.support.toml import to_toml
 from tests.support.whole_relay import tree
@@ -31,7 +31,7 @@ async def test_consent_is_clicked_through_and_the_grant_is_there(tmp_path):
         path = tmp_path / "relay.toml"
         path.write_text(to_toml(settings))
         assert tomllib.loads(path.read_text())["hostname"] == "relay.test"
-        command = (sys.executable, "-m", "relay")
+        command = warm.relay()
         login = await asyncio.create_subprocess_exec(
             *command, "login", "scanner", "--no-browser", "--config", path,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -5,12 +5,12 @@ import re
 import shutil
 import smtplib
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from relay.spool import State
 from relay.works.auth.files import GrantFiles
+from tests.support import warm
 from tests.support.restartable_relay import NO_LIMITS, grant, relay
 
 PAGE = (Path(__file__).parents[2] / "docs/upkeep.md").read_text(encoding="utf-8")
@@ -96,7 +96,7 @@ def test_nothing_that_was_installed_stays(tmp_path):
     (tmp_path / "etc/relay/relay.toml").write_text(
         f'[works]\nclient_id = "x"\n[[account]]\n{account}\n[[listener]]\naddress = "127.0.0.1:25"\n'
     )
-    command = [sys.executable, "-m", "relay", "install", "--root", str(tmp_path)]
+    command = [*warm.relay(), "install", "--root", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "etc/systemd/system/relay.service").exists()

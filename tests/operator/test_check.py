@@ -6,7 +6,6 @@ import os
 import smtplib
 import ssl
 import subprocess
-import sys
 
 import pytest
 
@@ -14,13 +13,18 @@ from relay.console.server import serving
 from relay.host import certificate
 from relay.sandbox import Sandbox, Settings
 from relay.works.auth.files import GrantFiles
+from tests.support import warm
 from tests.support.toml import to_toml
 from tests.support.whole_relay import grant_of, tree, whole_relay
 
 
 async def check(path):
     done = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "relay", "check", "--json", "--config", str(path)),
+        *warm.relay(),
+        "check",
+        "--json",
+        "--config",
+        str(path),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -74,7 +78,7 @@ def send(address):
 
 def findings(path, **environment):
     done = subprocess.run(
-        [sys.executable, "-m", "relay", "check", "--json", "--config", str(path)],
+        [*warm.relay(), "check", "--json", "--config", str(path)],
         capture_output=True,
         text=True,
         check=False,

@@ -3,13 +3,12 @@
 import asyncio
 import json
 import smtplib
-import sys
 
 import pytest
 
 from relay.postgres.schema import NUMBER
 from relay.spool import State
-from tests.support import postgres
+from tests.support import postgres, warm
 from tests.support.cut import Cut
 from tests.support.toml import to_toml
 from tests.support.whole_relay import whole_relay
@@ -85,7 +84,8 @@ async def test_an_outage_of_the_database_is_heard_at_rcpt_and_over_by_itself(tmp
 
 async def run(*words):
     done = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "relay", *map(str, words)),
+        *warm.relay(),
+        *map(str, words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -2,12 +2,13 @@
 
 import asyncio
 import subprocess
-import sys
+
+from tests.support import warm
 
 
 def run_relay(config, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "relay", *arguments, "--config", config],
+        [*warm.relay(), *arguments, "--config", config],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -38,6 +38,7 @@ def begin(folder):
 
 def listen():
     """Watch this process's modules as they are imported."""
+    _watch["folder"] = os.environ[FOLDER]
     loaded = sorted(set(_TAPS) & set(sys.modules))
     assert not any(name.startswith("relay") for name in loaded), f"imported too early: {loaded}"
     for name in loaded:
@@ -60,6 +61,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+_watch = {}  # where to write: a test may give a process another environment
 _files = {}
 
 
@@ -70,7 +72,7 @@ def write(kind, text):
     try:
         if key not in _files:
             # A number of a process comes again in a long suite: two never write to one file.
-            name = f"{os.environ[FOLDER]}/{kind}.{key[0]}.{time.monotonic_ns()}"
+            name = f"{_watch['folder']}/{kind}.{key[0]}.{time.monotonic_ns()}"
             _files[key] = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
         os.write(_files[key], line.encode())
     except OSError:
