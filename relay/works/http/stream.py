@@ -9,6 +9,7 @@ import re
 import select
 import socket
 import ssl
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ from relay.works.http.progress import Progress, current
 
 _MOST_BUFFERED = 256 * 1024  # octets of an answer that wait to be read
 _MOST_HEAD = 64 * 1024  # octets of an answer before its body
+_SAME_LOOK = 0.001  # seconds in which the kernel is asked once about all connections
 _PREFIX = b"HTTP/"
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-9]\d\d)(?: [^\n]*)?\r?\n")
 # An interim answer comes before the one that counts (RFC 9110 §15.2). Not 101: another protocol is no answer.
@@ -46,8 +48,11 @@ class NotHttp(httpcore.ReadError):
 class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A TCP or TLS connection."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, sockets: "Sockets") -> None:
+        """Args:
+        sockets: of all connections of its pool.
+        """
+        self._sockets = sockets
         self._transport: asyncio.Transport
         self._buffer = bytearray()  # what came and was not read
         self._paused = False
@@ -69,8 +74,10 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._transport.set_write_buffer_limits(
             high=1 if transport.get_extra_info("ssl_object") else 0, low=0
         )
+        own = transport.get_extra_info("socket")
         for option in _KEEPALIVE:
-            transport.get_extra_info("socket").setsockopt(*option)
+            own.setsockopt(*option)
+        self._sockets.add(own.fileno())
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a peer that floods is made to wait."""
@@ -95,7 +102,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def pause_writing(self) -> None:
         """The kernel's buffer is full."""
         if self._draining is None:
-            self._draining = self._loop.create_future()
+            self._draining = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
         """The kernel has taken all."""
@@ -193,14 +200,14 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return octets
 
     async def _wait_for_more(self, timeout: float | None) -> None:  # noqa: ASYNC109 - likewise
-        self._reading = self._loop.create_future()
+        self._reading = asyncio.get_running_loop().create_future()
         # What may pass before an answer is a matter of the exchange, not of the read: it may drip.
         await self._wait(self._reading, None if current.get().asked else timeout, httpcore.ReadTimeout)
 
     async def _wait(
         self, event: "asyncio.Future[bool]", patience: float | None, error: type[Exception]
     ) -> bool:
-        until = None if patience is None else self._loop.time() + patience
+        until = None if patience is None else asyncio.get_running_loop().time() + patience
         limits = [at for at in (until, current.get().deadline) if at is not None]
         try:
             async with asyncio.timeout_at(min(limits, default=None)):
@@ -220,10 +227,10 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             TlsRefused: no TLS, or a certificate that does not fit.
             httpcore.ConnectError: the connection broke, or the peer said nothing for `timeout` seconds.
         """
-        inside = Stream()
+        inside, loop = Stream(self._sockets), asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                transport = await self._loop.start_tls(
+                transport = await loop.start_tls(
                     self._transport, inside, ssl_context, server_hostname=server_hostname
                 )
         except BaseException as error:
@@ -250,9 +257,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             return False
         # What the event loop has not seen yet the kernel may know: a request that meets a closing
         # connection is the one that nobody can tell the fate of.
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return not self._sockets.is_readable(self._transport.get_extra_info("socket").fileno())
 
     def finish(self, content_length: str | None) -> None:
         """The answer was read whole. What came behind it would be taken for the next message's answer.
@@ -268,8 +273,41 @@ def _wake(event: "asyncio.Future[bool] | None", *, result: bool = True) -> None:
         event.set_result(result)
 
 
+class Sockets:
+    """The kernel's word on all connections of a pool by one look.
+
+    httpcore asks about each idle connection, and again when a request is over.
+    """
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._looked = float("-inf")  # monotonic
+        self._readable: set[int] = set()
+
+    def add(self, descriptor: int) -> None:
+        """Look at this one, too, until it is closed."""
+        self._poll.register(descriptor, select.POLLIN)
+
+    def is_readable(self, descriptor: int) -> bool:
+        """Whether octets or an end wait in the kernel for this connection."""
+        now = time.monotonic()
+        # What was readable may have been read since; of what was not, one look tells for all.
+        if now - self._looked > _SAME_LOOK or descriptor in self._readable:
+            self._looked = now
+            self._readable = {one for one, event in self._poll.poll(0) if self._is_open(one, event)}
+        return descriptor in self._readable
+
+    def _is_open(self, descriptor: int, event: int) -> bool:
+        if event & select.POLLNVAL:
+            self._poll.unregister(descriptor)
+        return not event & select.POLLNVAL
+
+
 class Backend(httpcore.AsyncNetworkBackend):
     """Makes such streams."""
+
+    def __init__(self) -> None:
+        self._sockets = Sockets()
 
     async def connect_tcp(
         self,
@@ -291,21 +329,22 @@ class Backend(httpcore.AsyncNetworkBackend):
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
                 # One address that swallows everything (a broken IPv6 route) must leave time for the others.
-                return await _connect_any(addresses, port, timeout and timeout / len(addresses))
+                return await self._connect_any(addresses, port, timeout and timeout / len(addresses))
         except (socket.gaierror, UnicodeError) as error:
             raise NameUnknown from error
         except OSError as error:  # TimeoutError is among them
             raise httpcore.ConnectError from error
 
-
-async def _connect_any(addresses: Iterable[str], port: int, patience: float | None) -> Stream:
-    problem: OSError = OSError("no address")
-    for address in addresses:
-        try:
-            async with asyncio.timeout(patience):
-                _, stream = await asyncio.get_running_loop().create_connection(Stream, address, port)
-        except OSError as error:
-            problem = error
-        else:
-            return stream
-    raise problem
+    async def _connect_any(self, addresses: Iterable[str], port: int, patience: float | None) -> Stream:
+        problem: OSError = OSError("no address")
+        for address in addresses:
+            try:
+                async with asyncio.timeout(patience):
+                    _, stream = await asyncio.get_running_loop().create_connection(
+                        lambda: Stream(self._sockets), address, port
+                    )
+            except OSError as error:
+                problem = error
+            else:
+                return stream
+        raise problem
