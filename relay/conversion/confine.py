@@ -16,7 +16,7 @@ import os
 import platform
 import resource
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 # Octets of writable memory: the interpreter's own, and what a hostile message may use. A file that is mapped
@@ -62,9 +62,14 @@ _READING = 2
 _X86_64 = "0 1 3 5 262 8 9 10 11 25 28 12 13 14 15 44 45 46 47 72 202 228 318 60 231 257 217"
 _AARCH64 = "63 64 57 80 79 62 222 226 215 216 233 214 134 135 139 206 207 211 212 25 98 113 278 93 94 56 61"
 _MACHINES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
+# What fcntl may be asked (linux/fcntl.h): to copy a descriptor, to look at its flags. By F_SETOWN and F_SETSIG
+# the kernel would send any signal to any process of the same user when something arrives on the socket.
+_FCNTL = _CALLS.index("fcntl")
+_COMMANDS = {"F_DUPFD_CLOEXEC": 1030, "F_GETFD": 1, "F_GETFL": 3}
 # Instructions of the filter (linux/bpf_common.h): load a word of the call, compare it, answer.
 _LOAD, _IS_EQUAL, _ANSWER = 0x20, 0x15, 0x06
-_NUMBER_AT, _MACHINE_AT = 0, 4  # in linux/seccomp.h's struct seccomp_data
+# In linux/seccomp.h's struct seccomp_data; of the second argument its lower half: fcntl reads no more.
+_NUMBER_AT, _MACHINE_AT, _SECOND_AT = 0, 4, 24
 _ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM
 
 
@@ -117,7 +122,8 @@ def confine(*, reading: bool) -> bool:
     if not machine or not _give_up_privileges():
         return False
     calls = [int(number) for _, number in zip(_CALLS, numbers.split(), strict=True)]
-    return _filter_calls(_assemble(machine, calls if reading else calls[:-_READING]))
+    fcntl = calls.pop(_FCNTL)
+    return _filter_calls(_assemble(machine, calls if reading else calls[:-_READING], fcntl))
 
 
 def _give_up_privileges() -> bool:
@@ -139,11 +145,21 @@ def _prctl(option: int, *values: object) -> int:
     return -1 if call is None else int(call(option, *values, *rest))
 
 
-def _assemble(machine: int, calls: Iterable[int]) -> bytes:
+def _assemble(machine: int, calls: Iterable[int], fcntl: int) -> bytes:
     """The filter's instructions: each a code, how many to skip if equal or not, and an operand."""
-    steps = [(_LOAD, 0, 0, _MACHINE_AT), (_IS_EQUAL, 1, 0, machine), (_ANSWER, 0, 0, _KILL)]
-    steps.append((_LOAD, 0, 0, _NUMBER_AT))
-    for call in calls:
-        steps += [(_IS_EQUAL, 0, 1, call), (_ANSWER, 0, 0, _ALLOW)]
-    steps.append((_ANSWER, 0, 0, _FAIL))
+    commands = [*_let_through(_COMMANDS.values()), (_ANSWER, 0, 0, _FAIL)]
+    steps = [
+        *((_LOAD, 0, 0, _MACHINE_AT), (_IS_EQUAL, 1, 0, machine), (_ANSWER, 0, 0, _KILL)),
+        (_LOAD, 0, 0, _NUMBER_AT),
+        *_let_through(calls),
+        *((_IS_EQUAL, 0, 1 + len(commands), fcntl), (_LOAD, 0, 0, _SECOND_AT), *commands),
+        (_ANSWER, 0, 0, _FAIL),
+    ]
     return b"".join(struct.pack("=HBBI", *step) for step in steps)
+
+
+def _let_through(values: Iterable[int]) -> Iterator[tuple[int, int, int, int]]:
+    """Allow the call if what was loaded is one of these."""
+    for value in values:
+        yield _IS_EQUAL, 0, 1, value
+        yield _ANSWER, 0, 0, _ALLOW

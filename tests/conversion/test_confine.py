@@ -28,6 +28,11 @@ _CONSTANTS = {
         "SECCOMP_RET_KILL_PROCESS": confine._KILL,
         "SECCOMP_RET_ERRNO": confine._FAIL & 0xFFFF0000,
     },
+    "asm-generic/fcntl.h": {
+        "F_GETFD": confine._COMMANDS["F_GETFD"],
+        "F_GETFL": confine._COMMANDS["F_GETFL"],
+        "F_LINUX_SPECIFIC_BASE": confine._COMMANDS["F_DUPFD_CLOEXEC"] - 6,
+    },
     "asm-generic/unistd.h": {
         "__NR_landlock_create_ruleset": confine._CREATE_RULESET,
         "__NR_landlock_add_rule": confine._ADD_RULE,
