@@ -125,6 +125,25 @@ class TroubleKind(StrEnum):
     CONSOLE = "console"  # the console has no port
     REDIRECTED = "redirected"  # all mail goes to redirect_all, and none to its recipients
     ALERT = "alert"  # a way to tell people does not work
+    NODE = "node"  # a node of several is silent, or goes by another configuration than the one that sends
+    NO_SENDER = "no sender"  # of several nodes none sends
+
+
+# What is wrong with the whole relay, however many nodes it has: the one that sends finds it, and tells.
+SHARED = frozenset(
+    {
+        TroubleKind.ACCOUNT,
+        TroubleKind.API,
+        TroubleKind.GRANT_EXPIRES,
+        TroubleKind.DAMAGE,
+        TroubleKind.MESSAGE_HELD,
+        TroubleKind.NOT_TOLD,
+        TroubleKind.UNVERIFIED,
+        TroubleKind.WAITING_LONG,
+        TroubleKind.REDIRECTED,
+        TroubleKind.NODE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str
     if not spool.exists():
         raise calling.Refused(f"there is no spool in {config.state_dir} yet; `relay serve` makes one")
     logs.set_up(config.log.model_copy(update={"level": "error"}))  # not to standard output, which may be JSON
-    await spool.open()
+    await spool.open(stands=False)
     try:
         return await asking.ask(Verbs(spool, journal=journal), {"uid": os.getuid()}, verb, arguments)
     finally:

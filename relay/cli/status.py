@@ -88,7 +88,7 @@ async def _read_stopped(config: Config) -> _Tree:
     try:
         opened = spool.exists()
         if opened:
-            await spool.open()
+            await spool.open(stands=False)
     except SpoolError as error:
         echo(f"relay: the spool cannot be opened: {error}", err=True)
         opened = False

@@ -87,7 +87,7 @@ class Attempt:
         self.losses, self._requests = converted.losses, len(converted.requests)
         for number, request in enumerate(converted.requests):
             if number:
-                if not self.tools.pacing.has_room(self.account.name):
+                if not self.tools.pacing.room(self.account.name):
                     on_pause()
                 slot = await self.tools.pacing.slot(self.account.name)
             with slot:

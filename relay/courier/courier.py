@@ -14,6 +14,8 @@ import structlog
 from relay.config.current import Current
 from relay.courier.attempt import Attempt, Share, Tools
 from relay.courier.forecast import Forecast
+from relay.courier.handover import Chance
+from relay.courier.inherited import Inherited
 from relay.courier.judgement import AccountHold, Tried, rules, settle_fault
 from relay.courier.probes import Probes
 from relay.courier.settling import SPOOL_PATIENCE, Settling
@@ -23,7 +25,6 @@ from relay.courier.unconfigured import Unconfigured
 from relay.courier.verdicts import Verdicts
 from relay.outcome import Hold, Outcome
 from relay.spool import Claim, Settlement, SpoolError, State, Topic, Word
-from relay.works.pace.pacing import Sent
 
 log = structlog.get_logger("courier")
 _LONGEST_SLEEP = 30.0
@@ -68,16 +69,15 @@ class Courier:
             SpoolError: the spool cannot be read.
         """
         spool, now = self._tools.spool, self._standing.now().wall
-        # Works counts a request at some moment until its answer: here it counts from the last of them.
-        past = [
-            Sent(one.ended or now, one.account, one.recipients) for one in await spool.history(now - _DAY)
-        ]
-        self._tools.pacing.seed(sorted(past, key=lambda one: one.at), now)
+        inherited = Inherited(spool, self._tools.pacing)
+        inherited.learn(await spool.history(now - _DAY), now)
+        self._forecast.lead()
         self._forecast.backlog.seed(await spool.backlog(_MOST_COUNTED))
         await self._settle_interrupted()
         self._loops = [
             asyncio.create_task(self._run(), name="courier"),
             asyncio.create_task(self._keep_settling(), name="interrupted"),
+            asyncio.create_task(inherited.follow(), name="inherited"),
             asyncio.create_task(self._probes.run(), name="probes"),
             asyncio.create_task(self._unconfigured.run(), name="unconfigured"),
         ]
@@ -112,12 +112,17 @@ class Courier:
             settlement = rules.settle(config.delivery, Tried(one.claim), [one.outcome], state, now)
             await self._settling.settle(attempt, settlement)
 
-    async def stop(self, grace: float) -> None:
-        """Start nothing more; let what is in flight end for `grace` seconds."""
+    async def pause(self) -> None:
+        """Be the sender no more: claim nothing more. What is in flight ends in its own time."""
         loops, self._loops = self._loops, []
         for one in loops:
             one.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
+        self._forecast.follow({})
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing more; let what is in flight end for `grace` seconds."""
+        await self.pause()
         self.verdicts.dismiss()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
@@ -176,7 +181,19 @@ class Courier:
 
     def forecast(self, account: str, flow: str) -> float:
         """Seconds until the next message of this account and flow has its turn; infinite: do not wait."""
-        return self._forecast.seconds(account, flow) if self.working else float("inf")
+        return self._forecast.seconds(account, flow)
+
+    def chances(self) -> Mapping[str, Chance]:
+        """How likely it is that a message goes at once, by account: what other nodes' sessions go by."""
+        return {account.name: self._forecast.chance(account.name) for account in self._current.config.account}
+
+    def follow(self, chances: Mapping[str, Chance]) -> None:
+        """Another node sends; these are its chances. None: nobody is known to send."""
+        self._forecast.follow(chances)
+        for account in self._standing.holds:
+            self.verdicts.dismiss(account)
+        if self._standing.api_is_down:
+            self.verdicts.dismiss()
 
     # The loop.
 

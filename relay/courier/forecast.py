@@ -8,7 +8,9 @@ account's queue is empty.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
+from relay.courier.handover import Chance
 from relay.courier.standing import Standing
 from relay.works.pace.pacing import Pacing
 
@@ -22,8 +24,13 @@ class Backlog:
     def __init__(self) -> None:
         self._waiting: dict[str, dict[str, int]] = {}
 
+    def clear(self) -> None:
+        """Begin anew."""
+        self._waiting.clear()
+
     def seed(self, found: Mapping[tuple[str, str], int]) -> None:
         """What was queued at the start."""
+        self.clear()
         for (account, flow), count in found.items():
             self._waiting.setdefault(account, {})[flow] = count
 
@@ -70,6 +77,22 @@ class Forecast:
         self.backlog = Backlog()
         self._coming: Counter[str] = Counter()  # messages on their way to the spool, by account
         self._usual = 0.0  # seconds that an attempt takes, on average of late
+        # Of the node that sends, where that is another one; the backlog counts what was put here since.
+        self._chances: Mapping[str, Chance] | None = MappingProxyType({})
+
+    def lead(self) -> None:
+        """This node sends."""
+        self._chances = None
+
+    def follow(self, chances: Mapping[str, Chance]) -> None:
+        """Another node sends, and says this."""
+        self._chances = chances
+        self.backlog.clear()
+
+    def chance(self, account: str) -> Chance:
+        """How likely it is that a message of this account goes at once, for sessions of other nodes."""
+        ahead = self.backlog.count_ahead(account, "") + self._coming[account]
+        return Chance(self._pacing.room(account), ahead)
 
     @contextmanager
     def expecting(self, account: str) -> Iterator[None]:
@@ -93,8 +116,9 @@ class Forecast:
         if self._standing.api_is_down or account in self._standing.holds:
             return _NEVER
         ahead = self.backlog.count_ahead(account, flow) + self._coming[account]
-        try:
-            goes_now = self._pacing.has_room(account, ahead)
-        except KeyError:
-            return _NEVER
-        return ahead * self._usual / self._most if goes_now else _NEVER
+        if self._chances is None:
+            room = self._pacing.room(account)
+        else:
+            chance = self._chances.get(account, Chance(0, 0))
+            room, ahead = chance.room, ahead + chance.ahead
+        return ahead * self._usual / self._most if room > ahead else _NEVER

@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from relay.config.current import Current
+from relay.courier.handover import Standings
 from relay.courier.judgement import (
     AccountHold,
     Facts,
@@ -92,6 +93,28 @@ class Standing:
     def look(self, account: str) -> State:
         """What is known."""
         return State(self._api, self._account(account))
+
+    # What one sender leaves to the next.
+
+    def hand_on(self) -> Standings:
+        """All that is known."""
+        accounts = {
+            name: replace(state, suspects=dict(state.suspects))
+            for name, state in self._accounts.items()
+            if state != AccountState()
+        }
+        return Standings(self.now().steady, self._api, self._api_outcome, self._api_probe_at, accounts)
+
+    def take_over(self, left: Standings) -> None:
+        """Know what another sender knew, by this node's clock. Nobody is told of it."""
+        self._start()
+        self._api, self._api_outcome = left.api, left.api_outcome
+        self._api_probe_at = left.api_probe_at
+        self._accounts = dict(left.accounts)
+        if left.api.down_since is None:
+            self._gate.close()
+        else:
+            self._gate.open(left.api.down_since)
 
     # What messages and people say.
 

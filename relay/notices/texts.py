@@ -121,6 +121,8 @@ _ENGLISH = Words(
         TroubleKind.CONVERTER: "large messages cannot be converted",
         TroubleKind.CONSOLE: "the console has no port",
         TroubleKind.ALERT: "a way of [alert] does not work: {name}",
+        TroubleKind.NODE: "the node {name} needs a person",
+        TroubleKind.NO_SENDER: "none of the nodes sends",
     },
     other="{hostname}: {title}",
     other_text="{title}:\n\n    {reason}\n\nWhat to do:      {remedy}\n"
@@ -199,6 +201,8 @@ _JAPANESE = Words(
         TroubleKind.CONVERTER: "大きなメールを変換できません",
         TroubleKind.CONSOLE: "コンソールのポートを使えません",
         TroubleKind.ALERT: "[alert] の通知方法が機能していません: {name}",
+        TroubleKind.NODE: "ノード {name} の確認が必要です",
+        TroubleKind.NO_SENDER: "送信しているノードがありません",
     },
     other="{hostname}: {title}",
     other_text="{title}。\n\n    {reason}\n\n対処:         {remedy}\n"
@@ -278,6 +282,8 @@ _KOREAN = Words(
         TroubleKind.CONVERTER: "큰 메일을 변환할 수 없습니다",
         TroubleKind.CONSOLE: "콘솔 포트를 사용할 수 없습니다",
         TroubleKind.ALERT: "[alert] 알림 방법이 작동하지 않습니다: {name}",
+        TroubleKind.NODE: "노드 {name}의 확인이 필요합니다",
+        TroubleKind.NO_SENDER: "보내는 노드가 없습니다",
     },
     other="{hostname}: {title}",
     other_text="{title}.\n\n    {reason}\n\n조치:        {remedy}\n"

@@ -268,7 +268,7 @@ async def _own_spool(config: Config) -> Finding:
     if not spool.exists():
         return Finding("spool", Level.OK, "there is none yet; `relay serve` makes it")
     try:
-        await spool.open()
+        await spool.open(stands=False)
     except SpoolLocked as error:
         remedy = f"it does not listen at {config.state_dir / 'control.sock'}: restart it"
         return Finding("spool", Level.PROBLEM, str(error), remedy)

@@ -1,6 +1,6 @@
 """Makes the relay's state: of a service that runs, or of what a stopped one has left on the disk."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay import __version__
@@ -18,16 +18,18 @@ from relay.operator.state import (
     Hold,
     Listener,
     Moment,
+    Node,
     Outage,
     Queue,
     RelayState,
+    Sent,
     Use,
 )
 from relay.operator.trace import count_states
 from relay.operator.trouble import Troubles
 from relay.outcome import Outcome
 from relay.smtp.server import Server
-from relay.spool import WAITING, Room, Spool
+from relay.spool import WAITING, NodeFacts, Room, Spool
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.keeping import Keeping
 from relay.works.pace.pacing import Pacing
@@ -46,6 +48,8 @@ class Live:
     authorizer: Authorizer
     server: Server
     troubles: Troubles
+    elsewhere: Callable[[], Sent | None] = lambda: None  # what the node says that sends, if it is another one
+    nodes: Callable[[], Sequence[NodeFacts]] = tuple
 
 
 def explain_room(room: Room) -> str:
@@ -81,9 +85,8 @@ class Reader:
         """
         now, live = Moment(self._clock.wall()), self._live
         held = live.standing.held if live else {}
-        accounts = tuple([await self._account(one, now) for one in config.account])
-        left = sorted(live.standing.holds.keys() - {one.name for one in accounts}) if live else []
-        accounts += tuple(self._left_account(name) for name in left)
+        sent = live.elsewhere() if live else None
+        accounts = sent.accounts if sent else await self.read_accounts(config)
         queue = await self._queue(held) if self._spool else None
         certificates = await self.certificates.read(config)
         listeners = self._listeners(config, {one.place: one for one in certificates}, now)
@@ -108,7 +111,7 @@ class Reader:
             started=Moment(live.started) if live else None,
             sending=sending,
             outage=outage,
-            requests=Use(*live.pacing.use()) if live else None,
+            requests=sent.requests if sent else Use(*live.pacing.use()) if live else None,
             disk=disk,
             queue=queue,
             accounts=accounts,
@@ -117,7 +120,21 @@ class Reader:
             concerns=concerns,
             # Where everything is redirected the archive gets nothing.
             archive=() if config.delivery.redirect_all else config.delivery.always_bcc,
+            nodes=self._nodes(),
         )
+
+    async def read_accounts(self, config: Config) -> tuple[Account, ...]:
+        """The accounts, as this node knows them."""
+        now, live = Moment(self._clock.wall()), self._live
+        accounts = tuple([await self._account(one, now) for one in config.account])
+        left = sorted(live.standing.holds.keys() - {one.name for one in accounts}) if live else []
+        return accounts + tuple(self._left_account(name) for name in left)
+
+    def _nodes(self) -> tuple[Node, ...]:
+        live = self._live
+        found = live.nodes() if live else ()
+        own = next((one.fingerprint for one in found if one.is_self), "")
+        return tuple(_node(one, own) for one in found)
 
     async def _queue(self, held: Mapping[str, Outcome]) -> Queue:
         assert self._spool is not None  # noqa: S101 - asked by the only caller
@@ -184,6 +201,23 @@ class Reader:
             _listener(one, address, sessions, certificates.get(address), now)
             for one, address, sessions in looked
         )
+
+
+def _node(facts: NodeFacts, own: str) -> Node:
+    since = facts.sends_since if facts.sends else None
+    return Node(
+        name=facts.name,
+        version=facts.version,
+        started=Moment(facts.started),
+        seen=Moment(facts.seen),
+        alive=facts.is_alive,
+        this=facts.is_self,
+        sends_since=None if since is None else Moment(since),
+        sessions=facts.sessions,
+        accepting=facts.accepting,
+        reason=facts.trouble,
+        differs=bool(own and facts.fingerprint) and facts.fingerprint != own,
+    )
 
 
 def _listener(

@@ -46,6 +46,8 @@ _BY_KIND: Mapping[TroubleKind, str] = {
     TroubleKind.REDIRECTED: "if it is not meant, take redirect_all out of [delivery], "
     "then: sudo systemctl reload relay",
     TroubleKind.ALERT: "sudo relay check --alert",
+    TroubleKind.NODE: "look at that machine: sudo relay status; its relay.toml should be the same as here",
+    TroubleKind.NO_SENDER: "look at each machine: sudo relay status, sudo journalctl -u relay -e",
 }
 _BAD = frozenset(
     {
@@ -53,6 +55,7 @@ _BAD = frozenset(
         TroubleKind.DAMAGE,
         TroubleKind.NOT_TOLD,
         TroubleKind.NO_ROOM,
+        TroubleKind.NO_SENDER,
     }
 )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, StrEnum
 from typing import Any
 
+from pydantic_core.core_schema import CoreSchema, float_schema, no_info_after_validator_function
+
 from relay.host.clock import to_iso
 from relay.operator.trouble import Health
 from relay.spool import State
@@ -14,6 +16,11 @@ from relay.spool import State
 
 class Moment(float):
     """Seconds since the epoch; in JSON a time of RFC 3339, in UTC."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> CoreSchema:
+        """How one node reads it of another: as a number."""
+        return no_info_after_validator_function(cls, float_schema())
 
 
 class GrantHealth(StrEnum):
@@ -78,6 +85,31 @@ class Account:
     hold: Hold | None = None
     minute: Use | None = None  # mails; None where nothing is sent
     day: Use | None = None  # recipients
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of several."""
+
+    name: str
+    version: str
+    started: Moment
+    seen: Moment  # its last beat
+    alive: bool
+    this: bool  # it is the one that tells
+    sends_since: Moment | None  # None: another one sends
+    sessions: int
+    accepting: bool | None  # new mail is taken; None: it has not said
+    reason: str  # why not
+    differs: bool  # its configuration is another one than that of the node that tells
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What only the node that sends knows, as it says it to the others."""
+
+    accounts: tuple[Account, ...]
+    requests: Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +209,7 @@ class RelayState:
     version: str
     now: Moment
     started: Moment | None  # None: it does not run
-    sending: bool  # the courier works
+    sending: bool  # the courier works, here or on another node
     outage: Outage | None  # Works is down
     requests: Use | None  # of the domain, in this minute
     disk: Disk | None  # None: there is no spool yet, or it cannot be opened
@@ -187,6 +219,7 @@ class RelayState:
     concerns: tuple[Concern, ...]  # the worst first
     certificates: tuple[Certificate, ...] = ()  # of the listeners and the console
     archive: tuple[str, ...] = ()  # who gets an unseen copy of every message
+    nodes: tuple[Node, ...] = ()  # where there are several
 
 
 def as_json(value: Any) -> Any:

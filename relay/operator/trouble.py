@@ -5,13 +5,13 @@ still holds after a restart is found again, and what was told is remembered by w
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from relay.host.clock import to_iso
-from relay.outcome import Cause, Trouble, TroubleKind
+from relay.outcome import SHARED, Cause, Trouble, TroubleKind
 
 _MOST = 1000  # of one kind that are remembered while they go on; the log and the spool have all of them
 _MOST_ENDED = 200
@@ -37,6 +37,7 @@ class Troubles:
         self._current: dict[tuple[TroubleKind, str], Trouble] = {}
         self._ended: deque[Trouble] = deque(maxlen=_MOST_ENDED)
         self._listeners: list[Listener] = []
+        self._leads = True  # what is wrong with the whole relay is found here, and not by another node
 
     def subscribe(self, listener: Listener) -> None:
         """Have each beginning, each other sort and each end told."""
@@ -64,6 +65,8 @@ class Troubles:
             deadline: when it gets worse by itself, seconds since the epoch.
             stage: how far it has come.
         """
+        if not self.is_ours(kind):
+            return
         before = self._current.get((kind, name))
         since, told = (before.since, before.told) if before else (self._now(), ())
         while before is None and self._count(kind) >= _MOST:
@@ -75,14 +78,16 @@ class Troubles:
 
     def recall(self, kind: TroubleKind, name: str, reason: str, cause: Cause) -> None:
         """Something was wrong before the last start, and is still; nobody is told anew."""
-        self._current.setdefault((kind, name), Trouble(kind, name, reason, self._now(), cause=cause))
+        if self.is_ours(kind):
+            trouble = Trouble(kind, name, reason, self._now(), cause=cause)
+            self._current.setdefault((kind, name), trouble)
 
     def _count(self, kind: TroubleKind) -> int:
         return sum(key[0] is kind for key in self._current)
 
     def end(self, kind: TroubleKind, name: str = "") -> None:
         """It is over, if it was wrong."""
-        before = self._current.pop((kind, name), None)
+        before = self._current.pop((kind, name), None) if self.is_ours(kind) else None
         if before is not None:
             over = replace(before, ended=self._now())
             self._ended.append(over)
@@ -94,6 +99,32 @@ class Troubles:
         if trouble is not None:
             told = (*trouble.told, (to, self._now()))
             self._current[kind, name] = replace(trouble, told=told)
+
+    # Where there are several nodes.
+
+    @property
+    def shared(self) -> list[Trouble]:
+        """What is wrong with the whole relay, for the nodes that do not send."""
+        return [one for one in self.current if one.kind in SHARED]
+
+    def mirror(self, shared: Iterable[Trouble]) -> None:
+        """Another node sends, and finds this wrong with the whole relay: it is known here, and told there."""
+        self._leads = False
+        found = {(one.kind, one.name): one for one in shared}
+        for key in [key for key in self._current if key[0] in SHARED and key not in found]:
+            self._ended.append(replace(self._current.pop(key), ended=self._now()))
+        self._current |= found
+
+    def lead(self) -> None:
+        """This node sends from now on: what is wrong with the whole relay is found and told here."""
+        if not self._leads:
+            self._leads = True
+            for one in self.shared:
+                self._tell(one)
+
+    def is_ours(self, kind: TroubleKind) -> bool:
+        """Whether such a trouble is found here, and people hear of it from this node."""
+        return self._leads or kind not in SHARED
 
     def _tell(self, trouble: Trouble) -> None:
         for listener in self._listeners:

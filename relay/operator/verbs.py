@@ -265,8 +265,16 @@ class Verbs:
         """Do it to these messages, and try their accounts in trouble again."""
         for name in self._held:
             if self._standing is not None and (every or name == account or await self._any_of(chosen, name)):
-                self._standing.release(name)
+                await self._release(name)
         return await self._each(verb, chosen)
+
+    async def _release(self, account: str) -> None:
+        """Have an account in trouble tried again, by whichever node sends."""
+        board = self._spool.board
+        if board is not None and not self._spool.term:
+            await board.release(account)
+        elif self._standing is not None:
+            self._standing.release(account)
 
     async def _any_of(self, queue_ids: Sequence[str], account: str) -> bool:
         for queue_id in queue_ids:

@@ -19,6 +19,7 @@ from relay.host.clock import Clock
 from relay.host.content import ContentWriter
 from relay.outcome import Outcome
 from relay.postgres import schema, statements
+from relay.postgres.board import PostgresBoard
 from relay.postgres.database import Database, opened
 from relay.postgres.incoming import Incoming
 from relay.postgres.maintenance import Maintenance, purge
@@ -53,6 +54,7 @@ from relay.spool.rows.interrupted import outcome_of
 
 log = structlog.get_logger("spool")
 _LOOK_EVERY = 1.0  # seconds between looks at what waits
+_STAND_EVERY = 1.0  # seconds between looks for whether somebody sends
 _STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
 _CLAIMED = (
     f"SELECT claim, {statements.COLUMNS} FROM relay.message"
@@ -98,10 +100,13 @@ class PostgresSpool(OperatorHalf):
         words = Words(database, options.listen or options.address, node.token)
         incoming = Incoming(database, node, words, options.patience)
         super().__init__(database, node, incoming, words)
+        words.subscribe(self._hear)
         self._options = options
+        self._board = PostgresBoard(database, node)
         self._local = LocalRoom(options.state_dir, options.keep_free, options.most)
         self._report = report or (lambda *_: None)
         self._beating: asyncio.Task[None] | None = None
+        self._standing: asyncio.Task[None] | None = None
 
     @property
     def database(self) -> Database:
@@ -123,33 +128,27 @@ class PostgresSpool(OperatorHalf):
         return True  # the owner of the database made it, or `open` says that nobody did
 
     @override
-    async def open(self) -> None:
+    async def open(self, *, stands: bool = True) -> None:
         await asyncio.to_thread(self._local.take)
         try:
-            await self._open()
+            await self._open(stands=stands)
         except BaseException:
             await self._database.close()
             self._local.release()
             raise
 
-    async def _open(self) -> None:
+    async def _open(self, *, stands: bool) -> None:
         async with opened(self._options.address) as connection:
             await schema.require(connection)
         await self._database.open()
         await self._node.join(self._local.home)
-        holder = await self._node.find_holder()
-        if not holder.is_free and not holder.is_predecessor:
-            raise SpoolError(
-                f"the node {holder.name or '(unknown)'} is using this database, and only one at a time can: "
-                "stop it first, or run the command there"
-            )
-        if not await self._node.take(holder):
-            raise SpoolError("another node has begun to use this database at this moment")
-        await self._turns.load()
+        if stands:
+            await self._node.stand()
         await self._local.look(self._database)
         self._incoming.writer.start()
         self._words.start()
         self._beating = asyncio.create_task(self._beat(), name="spool beat")
+        self._standing = asyncio.create_task(self._stand(), name="spool election") if stands else None
 
     async def _beat(self) -> None:
         await asyncio.gather(
@@ -157,7 +156,27 @@ class PostgresSpool(OperatorHalf):
             self._local.watch(self._database),
             self._incoming.waiters.watch(),
             self._watch_new(),
+            self._watch_others(),
         )
+
+    async def _watch_others(self) -> None:
+        """Know whether words need be said, for ever."""
+        while True:
+            with contextlib.suppress(SpoolError):
+                self._words.alone = not any(
+                    one.is_alive and not one.is_self for one in await self._board.nodes()
+                )
+            await asyncio.sleep(self._options.times.beat)
+
+    async def _stand(self) -> None:
+        """Become the sender whenever there is none, for ever."""
+        while True:
+            await asyncio.sleep(min(_STAND_EVERY, self._options.times.beat))
+            if self._node.term or not self._node.answers:
+                continue
+            with contextlib.suppress(SpoolError):
+                if await self._node.stand():
+                    self._words.tell(Word(Topic.SENDER), self._node.token)
 
     async def _watch_new(self) -> None:
         """Find what waits and is not known here, for ever."""
@@ -173,14 +192,37 @@ class PostgresSpool(OperatorHalf):
         """The database answers again, or does not; or the lease is lost."""
         if self._node.answers:
             self._database.look_after_all()
-        if self._node.is_lost:
-            self._words.tell(Word(Topic.LOST), self._node.token)
+        self._words.tell(Word(Topic.SENDER), self._node.token)
         if self._node.is_sender:
             self._turns.is_new = True
             self._words.tell(Word(Topic.NEW), self._node.token)
 
+    def _hear(self, word: Word) -> None:
+        """Another node's words come here, too."""
+        if word.topic is Topic.NEW:
+            self._turns.is_new = True
+
+    @property
+    @override
+    def term(self) -> int:
+        return self._node.term
+
+    @property
+    @override
+    def board(self) -> PostgresBoard:
+        return self._board
+
+    @override
+    async def hand_over(self) -> None:
+        if self._standing is not None:
+            self._standing.cancel()
+            await asyncio.gather(self._standing, return_exceptions=True)
+            self._standing = None
+        await self._node.hand_over()
+
     @override
     async def close(self) -> None:
+        await self.hand_over()
         if self._beating is not None:
             await self._incoming.writer.stop(_STOP_PATIENCE)
             self._beating.cancel()
@@ -240,7 +282,7 @@ class PostgresSpool(OperatorHalf):
     @override
     async def interrupted(self) -> Sequence[Interrupted]:
         # What another machine has under way ends with its read time-out at the latest.
-        everything = self._node.sends_since > self._options.longest_request
+        everything = self._node.sends_for > self._options.longest_request
         known = {"claimed": [*self._turns.claimed], "all": everything, "home": self._node.home}
         found: list[Interrupted] = []
         for queue_id, account in await self._database.read(statements.INTERRUPTED, known):

@@ -23,6 +23,7 @@ TABLES = (  # that the relay reads and writes
     "account_grant",
     "document",
     "sender_state",
+    "account_released",
 )
 _FACTS = (
     "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"

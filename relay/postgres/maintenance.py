@@ -63,10 +63,11 @@ class Maintenance:
         self._node = node
 
     async def run(self, keep_failed: float, keep_history: float) -> None:
-        """Remove what is older than these seconds, for ever."""
+        """Remove what is older than these seconds, for ever, while this node is the sender."""
         while True:
             try:
-                await self._forget(keep_failed, keep_history)
+                if self._node.is_sender:
+                    await self._forget(keep_failed, keep_history)
             except SpoolError as error:
                 log.warning("the spool cannot be tended now", reason=str(error))
                 await asyncio.sleep(_AGAIN)

@@ -48,7 +48,8 @@ class Holder:
 
     name: str
     epoch: int
-    is_free: bool
+    has_ended: bool  # it gave the lease back, or said that it ends
+    is_late: bool  # it has not renewed it in time
     is_predecessor: bool  # of this state directory: it is certainly dead
 
 
@@ -93,19 +94,20 @@ class Node:
         self._epoch: int | None = None
         self._valid_until = 0.0  # by the boot clock
         self._taken = 0.0  # when the lease was; by the boot clock
+        self._answers_since = 0.0  # by the boot clock
+
+    @property
+    def term(self) -> int:
+        """The epoch of the lease; 0: another node has it, as far as this one knows."""
+        return self._epoch or 0
 
     @property
     def epoch(self) -> int:
         """Of the lease; 0: this node does not have it, or must not rely on it now."""
-        return self._epoch if self._epoch is not None and self._boot() < self._valid_until else 0
+        return self.term if self._boot() < self._valid_until else 0
 
     @property
-    def is_lost(self) -> bool:
-        """Whether another node has taken the lease from this one."""
-        return self._taken > 0 and self._epoch is None
-
-    @property
-    def sends_since(self) -> float:
+    def sends_for(self) -> float:
         """Seconds since this node has taken the lease."""
         return self._boot() - self._taken
 
@@ -134,17 +136,22 @@ class Node:
             " RETURNING seen"
         )
         found = await self._database.write(query, (self.token, self.name, home, __version__))
-        self.answers = True
+        self._hear()
         behind = found[0][0] - self._wall()
         if abs(behind) > _MOST_SKEW:
             # When a message is due is planned by this clock, and looked up by it: late or early, never lost.
             log.warning("this machine's clock differs from the database's", seconds=round(behind, 1))
 
+    def _hear(self) -> None:
+        """The database answers."""
+        if not self.answers:
+            self.answers, self._answers_since = True, self._boot()
+
     async def find_holder(self) -> Holder:
         """Who has the lease now. Raises SpoolError."""
         query = (
-            f"SELECT coalesce(n.name, ''), l.epoch, l.holder IS NULL OR n.ended IS NOT NULL"
-            f" OR u.until < {NOW} OR u.until > {NOW} + %s, coalesce(n.home = %s, false)"
+            f"SELECT coalesce(n.name, ''), l.epoch, l.holder IS NULL OR n.ended IS NOT NULL,"
+            f" u.until < {NOW} OR u.until > {NOW} + %s, coalesce(n.home = %s, false)"
             " FROM relay.lease l JOIN relay.lease_until u USING (name)"
             " LEFT JOIN relay.node n ON n.token = l.holder WHERE l.name = 'sender'"
         )
@@ -153,13 +160,21 @@ class Node:
             raise SpoolError("the database has no lease row: run `relay spool migrate`")
         return Holder(*found[0])
 
+    async def stand(self) -> bool:
+        """Take the lease, if nobody has it who lives; whether it was taken. Raises SpoolError."""
+        holder = await self.find_holder()
+        # Who cannot reach the database renews nothing, and lives all the same: whoever has just begun to
+        # reach it waits for the others' next beat.
+        is_dead = holder.is_late and self._boot() - self._answers_since >= self.times.beat
+        return (holder.has_ended or holder.is_predecessor or is_dead) and await self.take(holder)
+
     async def take(self, holder: Holder) -> bool:
         """Take the lease from this holder, if nobody was faster. Raises SpoolError."""
         before, epoch = self._boot(), make_token()
         query = (
             "WITH taken AS (UPDATE relay.lease SET holder = %(node)s, epoch = %(epoch)s"
             " WHERE name = 'sender' AND epoch = %(before)s RETURNING 1)"
-            f" UPDATE relay.lease_until SET epoch = %(epoch)s, until = {NOW} + %(length)s"
+            f" UPDATE relay.lease_until SET epoch = %(epoch)s, until = {NOW} + %(length)s, since = {NOW}"
             " WHERE name = 'sender' AND EXISTS (SELECT FROM taken) RETURNING 1"
         )
         values = {
@@ -186,14 +201,14 @@ class Node:
         """Say that this node lives, and renew its lease. Raises SpoolError."""
         before = self._boot()
         renewed = await self._beat()
-        self.answers = True
+        self._hear()
         if self._epoch is None:
             return
         if renewed:
             self._believe(self._epoch, before)
         else:
             self._epoch = None
-            log.error("another node sends from now on", node=self.name)
+            log.warning("another node sends from now on", node=self.name)
 
     async def _beat(self) -> bool:
         """Both in one asynchronous commit: what is lost of it is only late."""
@@ -222,14 +237,20 @@ class Node:
                 on_change()
             await asyncio.sleep(self.times.beat if self.answers else self.times.beat / 5)
 
+    async def hand_over(self) -> None:
+        """Give the lease back; what cannot be said runs out by itself."""
+        if (epoch := self.term) == 0:
+            return
+        self._epoch = None
+        query = "UPDATE relay.lease SET holder = NULL WHERE name = 'sender' AND holder = %s AND epoch = %s"
+        await self._say(query, (self.token, epoch))
+
     async def leave(self) -> None:
-        """Give the lease back and say that this start has ended; what cannot be said runs out by itself."""
-        query = (
-            "WITH given AS (UPDATE relay.lease SET holder = NULL WHERE name = 'sender'"
-            " AND holder = %(node)s AND epoch = %(epoch)s)"
-            f" UPDATE relay.node SET ended = {NOW} WHERE token = %(node)s"
-        )
-        values, self._epoch = {"node": self.token, "epoch": self._epoch or 0}, None
+        """Say that this start has ended."""
+        await self.hand_over()
+        await self._say(f"UPDATE relay.node SET ended = {NOW} WHERE token = %s", (self.token,))
+
+    async def _say(self, query: str, values: tuple[int, ...]) -> None:
         with contextlib.suppress(SpoolError, TimeoutError):
             async with asyncio.timeout(self.times.beat):
                 await self._database.write(query, values)

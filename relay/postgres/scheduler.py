@@ -80,14 +80,19 @@ class Scheduler:
         self.claimed: dict[str, Claimed] = {}
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch
         self.is_new = True  # whether something may wait to be admitted
+        self._term = 0  # in which the ranks were learned
 
-    async def load(self) -> None:
+    async def _load(self) -> None:
         """Begin where the last sender ended. Raises SpoolError."""
-        self._ranks = Ranks()
+        term = self._node.term
+        if self._term == term:
+            return
+        self._ranks, self._shares = Ranks(), Shares()
         self.is_new = True
         for account, tag in await self._database.read(_FIRST_TAGS):
             self._ranks.serve(account, tag)
         await self._look_ahead()
+        self._term = term
 
     async def _look_ahead(self) -> None:
         self.due = (await self._database.read(_FIRST_DUE, (BEYOND_TIME,)))[0][0]
@@ -98,6 +103,7 @@ class Scheduler:
 
     async def next(self, accounts: Collection[str], now: float) -> str | None:
         """Claim the message whose turn it is; its queue id. Raises SpoolError."""
+        await self._load()
         if self.due is not None and self.due <= now:
             await self._promote(now)
         if self.is_new:

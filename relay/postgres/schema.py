@@ -130,8 +130,14 @@ MIGRATIONS: tuple[tuple[str, int], ...] = (
             name  text COLLATE "C" PRIMARY KEY,
             epoch bigint NOT NULL,                  -- of the lease under which it was written
             at    double precision NOT NULL,
-            state text NOT NULL                     -- JSON
+            state text NOT NULL,                    -- JSON
+            timeline text                           -- of the server's log, when it was written
         );
+        CREATE TABLE relay.account_released (       -- a person has dealt with it; the sender takes the row
+            account text COLLATE "C" PRIMARY KEY
+        );
+        ALTER TABLE relay.lease_until
+            ADD COLUMN since double precision;      -- when the lease was taken
         ALTER TABLE relay.node
             ADD COLUMN fingerprint text,            -- of its configuration; NULL: not said
             ADD COLUMN sessions    integer NOT NULL DEFAULT 0,

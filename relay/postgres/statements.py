@@ -18,7 +18,7 @@ from relay.spool.rows.codecs import ENTRY_COLUMNS, dump_json, dump_losses, dump_
 
 COLUMNS = f"{ENTRY_COLUMNS}, 0, seal"  # as `codecs.COLUMNS`: there are no files
 _OVER = (*GONE, State.FAILED)
-_ALIVE = 15.0  # seconds since its last beat, within which a node is believed to hear its verdicts
+ALIVE = 15.0  # seconds since its last beat, within which a node is believed to hear its verdicts
 
 # The claim's own row, or one that has not been touched since it was claimed.
 _CURRENT = (
@@ -121,7 +121,7 @@ def settle(settlement: Settlement, *, ended: bool, heard: bool, notice: bool) ->
     """
     condition = (
         " AND EXISTS (SELECT FROM relay.node n, target WHERE n.token = target.waiter AND (n.token = %(node)s"
-        f" OR n.ended IS NULL AND n.seen > {NOW} - {_ALIVE}))"
+        f" OR n.ended IS NULL AND n.seen > {NOW} - {ALIVE}))"
         if heard
         else ""
     )

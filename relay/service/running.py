@@ -16,7 +16,6 @@ from relay.host.allocator import limit_arenas
 from relay.outcome import TroubleKind
 from relay.service.service import Service
 from relay.smtp.server import ListenError
-from relay.spool import SpoolError, Topic, Word
 
 log = structlog.get_logger("service")
 _YOUNG = 10_000  # objects that are made before the collector looks at the youngest
@@ -34,22 +33,13 @@ async def serve(
         reread: gives the configuration as it is on the disk now; raises ConfigError.
 
     Raises:
-        SpoolError: as Service.start, or another machine sends from now on.
-        ListenError, OSError: as Service.start.
+        SpoolError, ListenError, OSError: as Service.start.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     service = Service(config, sockets=systemd.PassedSockets.take())
-    lost: list[Word] = []
-
-    def hear(word: Word) -> None:
-        if word.topic is Topic.LOST:
-            lost.append(word)
-            stopping.set()
-
-    service.spool.subscribe(hear)
     await service.start()
     # What is there by now stays: no collection needs to look at it again.
     gc.freeze()
@@ -77,9 +67,6 @@ async def serve(
         watchdog.cancel()
         await asyncio.gather(others.aclose(), service.stop())
     log.info("stopped")
-    if lost:
-        # What this process knows of budgets and troubles is old: another one is to begin anew.
-        raise SpoolError("another machine sends from now on; started again, this one stands ready")
 
 
 def _reload_soon(

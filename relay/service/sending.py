@@ -1,6 +1,7 @@
 """The half that sends: grants, budgets, judgement, the courier, and who is told of what fails.
 
-It meets the half that receives in the spool. On a machine that does not send it is built and not started.
+It meets the half that receives in the spool. Of several nodes one sends: on the others it is built, and waits
+until this node is the sender.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from relay.notices import OperatorMail, Senders
 from relay.operator.remedies import find_remedy
 from relay.operator.trouble import Troubles
 from relay.outcome import Scope
+from relay.service.leading import Leading, Step
 from relay.service.reports import Reports
 from relay.spool import Spool
 from relay.works.auth.authorizer import Authorizer
@@ -70,29 +72,40 @@ class Sending:
         self._care: asyncio.Task[None] | None = None  # for grants
         current.subscribe(self._configure)
         self._stopped = 0.0  # when; monotonic
+        self._leading = Leading(spool, self._begin, self._pause)
 
-    async def start(self) -> None:
-        """Become the sender.
+    async def start(self, take_over: Step | None = None) -> None:
+        """Send whenever this node is the sender; it does so when this returns, if it is.
+
+        Args:
+            take_over: makes known what the node knew that sent before; None: there are no others.
 
         Raises:
             SpoolError: the spool cannot be read.
         """
-        self._take_care()
-        await self.courier.start()
+        await self._leading.start(take_over)
         self.operator.resume()
 
+    async def _begin(self) -> None:
+        self._take_care()
+        await self.courier.start()
+
+    async def _pause(self) -> None:
+        """What is under way ends in its own time."""
+        self._drop_care()
+        await self.courier.pause()
+
     async def stop(self) -> None:
-        """Begin nothing more, and let what is in flight end."""
+        """Begin nothing more, and let what is in flight end. Another node may begin meanwhile."""
         self._stopped = time.monotonic()
+        await self._leading.stop()
         await self.courier.stop(_GRACE)
 
     async def close(self) -> None:
         """End what serves the courier; a refresh under way has a moment to be stored."""
         await self.operator.stop()
         await self._client.aclose()
-        if self._care is not None:
-            self._care.cancel()
-            self._care = None
+        self._drop_care()
         closing = asyncio.ensure_future(self.authorizer.aclose())
         left = self._stopped + _STOP_WITHIN - time.monotonic()
         await asyncio.wait({closing}, timeout=max(left, _REFRESH_GRACE))
@@ -100,11 +113,16 @@ class Sending:
     def _configure(self, config: Config) -> None:
         self.pacing.configure(config.works.requests_per_minute, _limits(config))
         if self._care is not None:
-            self._care.cancel()
             self._take_care()
+
+    def _drop_care(self) -> None:
+        if self._care is not None:
+            self._care.cancel()
+            self._care = None
 
     def _take_care(self) -> None:
         """Look after the grants of the configured accounts."""
+        self._drop_care()
         names = [account.name for account in self._current.config.account]
         self._care = asyncio.create_task(self.authorizer.keep_alive(names), name="grants")
 

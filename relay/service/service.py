@@ -31,6 +31,7 @@ from relay.operator.watch import Watch
 from relay.outcome import TroubleKind
 from relay.service.reports import Reports
 from relay.service.sending import Sending
+from relay.service.sharing import Parts, Sharing
 from relay.smtp.server import Server
 from relay.smtp.tls import Certificate
 from relay.spool import SpoolError
@@ -71,7 +72,6 @@ class Service:
     ) -> None:
         clock = clock or Clock()
         self.current = Current(config)
-        self.started = time.time()  # seconds since the epoch
         self.troubles = Troubles(clock.wall)
         self.reports = reports = Reports(self.troubles)
         self.spool = open_spool(config, report=reports.damaged, clock=clock)
@@ -81,8 +81,13 @@ class Service:
         self.sending = Sending(self.current, self.spool, keeping, self.troubles, reports, clock)
         intake = Intake(self.current, self.spool, self.courier, on_kept)
         self.server = Server(self.current, intake, sockets, documents)
-        live = Live(self.started, self.standing, self.pacing, self.authorizer, self.server, self.troubles)
+        live = Live(
+            *(time.time(), self.standing, self.pacing, self.authorizer, self.server, self.troubles),
+            elsewhere=lambda: self.sharing.sent if self.sharing else None,
+            nodes=lambda: self.sharing.nodes if self.sharing else (),
+        )
         self._reader = Reader(self.spool, keeping, clock, live)
+        self.sharing = self._share()
         rates = self.server.guard.rates
         self.watches = Watches(
             Accepting(self.spool, reports.accepting_changed),
@@ -95,6 +100,18 @@ class Service:
         self._listen = listen
         self._stack = AsyncExitStack()
         self._stack.push_async_callback(asyncio.to_thread, journal.close)
+
+    def _share(self) -> Sharing | None:
+        """What this node and the others know of each other, where there may be others."""
+        board = self.spool.board
+        if board is None:
+            return None
+        parts = Parts(
+            *(self.courier, self.standing, self.pacing, self.troubles, self._reader.read_accounts),
+            room=self.spool.room,
+            count_sessions=self.server.count_sessions,
+        )
+        return Sharing(board, self.current, parts)
 
     @property
     def config(self) -> Config:
@@ -125,13 +142,19 @@ class Service:
         """Watch a certificate that is shown beside the listeners', for as long as the context lasts."""
         return self._reader.certificates.showing(place, certificate)
 
+    @property
+    def sends(self) -> bool:
+        """Whether mail is sent, by this node or by another one."""
+        others = self.sharing.nodes if self.sharing else ()
+        return self.courier.working or any(one.sends and one.is_alive for one in others)
+
     async def read_state(self) -> RelayState:
         """How the relay is, for whoever shows it.
 
         Raises:
             SpoolError: the spool cannot be read.
         """
-        return await self._reader.read(self.config, sending=self.courier.working)
+        return await self._reader.read(self.config, sending=self.sends)
 
     def _other_verbs(
         self, keeping: Keeping, documents: Documents
@@ -177,7 +200,10 @@ class Service:
         self._stack.push_async_callback(self.watches.documents.close)
         await self.watches.documents.look()
         self._stack.push_async_callback(self.sending.close)
-        await self.sending.start()
+        await self.sending.start(self.sharing.take_over if self.sharing else None)
+        if self.sharing:
+            sharing = asyncio.create_task(self.sharing.run(lambda: self.spool.term), name="nodes")
+            self._stack.callback(sharing.cancel)
         self._stack.push_async_callback(self._stop_flow)
         if self._listen:
             await self._start_doors()

@@ -136,6 +136,10 @@ class Server:
             for one in every
         ]
 
+    def count_sessions(self) -> int:
+        """How many sessions are open on all listeners."""
+        return sum(len(one.sessions) for one in self._all())
+
     def _count_files(self, config: Config) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:

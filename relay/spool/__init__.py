@@ -11,8 +11,10 @@ A message's states, who changes them, and what a crash leaves:
     relayed, discarded                              the content is gone, the row is history for a while
 
 What is put is on stable storage when `put` returns: content (file and directory flushed) first, the
-row after it. A claim is a lease: one engine keeps it in memory because one process owns its spool,
-another would keep it in the row, fenced by the attempt's number. Only `start` makes an attempt real.
+row after it. Every node keeps what its sessions take; one node, the *sender*, claims and sends. Where there
+is one node only, it is always the sender. A claim is kept in the sender's memory: only `start` makes an
+attempt real, and it fails on a node that is not the sender any more. What has begun may always be ended:
+`record` and `settle` are bound to their claim alone.
 
 When there is no room the spool first refuses to `put`, then to `claim` and `start`; `record` and
 `settle` have a reserve of their own and are tried until they are written, because what happened
@@ -37,9 +39,11 @@ from relay.spool.model import (
     Entry,
     Event,
     Interrupted,
+    NodeFacts,
     NoSuchMessage,
     Notice,
     Past,
+    Published,
     Room,
     Settlement,
     SpoolDamaged,
@@ -58,14 +62,17 @@ __all__ = [
     "REPLIED",
     "WAITING",
     "Attempt",
+    "Board",
     "Claim",
     "Criteria",
     "Entry",
     "Event",
     "Interrupted",
     "NoSuchMessage",
+    "NodeFacts",
     "Notice",
     "Past",
+    "Published",
     "Room",
     "Settlement",
     "Spool",
@@ -80,18 +87,64 @@ __all__ = [
 ]
 
 
+class Board(Protocol):
+    """What nodes tell each other of themselves. All of it raises SpoolError when the storage will not."""
+
+    async def publish(self, state: str) -> None:
+        """The sender says how it stands, for the others and for the one after it. A crash may lose it."""
+
+    async def read(self) -> Published | None:
+        """What the sender said last; None: there was none yet."""
+
+    async def nodes(self) -> Sequence[NodeFacts]:
+        """Who takes part, or has ceased to without a word within the last day."""
+
+    async def say(self, sessions: int, *, accepting: bool, trouble: str, fingerprint: str) -> None:
+        """This node says how it is.
+
+        Args:
+            sessions: of clients, open now.
+            accepting: whether new mail is taken.
+            trouble: why not; a sentence.
+            fingerprint: of its configuration.
+        """
+
+    async def release(self, account: str) -> None:
+        """A person has dealt with an account: the sender is to try its mail again."""
+
+    async def take_released(self) -> Sequence[str]:
+        """The sender's: which accounts these are."""
+
+
 class Spool(Protocol):
     """What every engine can do. All of it raises SpoolError when the storage will not."""
 
     def exists(self) -> bool:
         """Whether there is one already."""
 
-    async def open(self) -> None:
-        """Take the spool and bring its tables up to date.
+    async def open(self, *, stands: bool = True) -> None:
+        """Take part, and see that the tables are up to date.
+
+        Args:
+            stands: become the sender now, and whenever there is none. `Topic.SENDER` tells of each change.
 
         Raises:
             SpoolLocked: another process has it.
             SpoolError: it cannot be opened or made.
+        """
+
+    @property
+    def term(self) -> int:
+        """Which term this process is in as the sender, a number that no other term has; 0: it is not."""
+
+    @property
+    def board(self) -> Board | None:
+        """Where nodes tell each other how they are; None: there is one node only."""
+
+    async def hand_over(self) -> None:
+        """Be the sender no more, and stand no more: another node may begin at once.
+
+        What was started goes on, and is recorded and settled here.
         """
 
     async def close(self) -> None:

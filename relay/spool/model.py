@@ -144,7 +144,7 @@ class Topic(StrEnum):
     NEW = "new"  # a message may be claimed: it was put, or a person let it go
     VERDICT = "verdict"  # what a session waits for is settled
     CHANGED = "changed"  # a person held, released, retried or discarded a message
-    LOST = "lost"  # another machine sends from now on: this process is to end
+    SENDER = "sender"  # this process sends from now on, or does no longer: `term` tells
     DOCUMENT = "document"  # a small text that every node goes by was changed
 
 
@@ -201,6 +201,35 @@ class Past:
     account: str
     recipients: int
     outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the sender has said of itself, for the others and for the one after it."""
+
+    term: int  # in which it was said
+    age: float  # seconds since then
+    state: str  # JSON
+    is_led: bool  # its lease has not run out
+    is_promoted: bool  # another server is the primary since: what was written last may be lost
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One node, as all of them see it. Times are seconds since the epoch."""
+
+    name: str
+    version: str
+    started: float
+    seen: float  # its last beat
+    is_alive: bool
+    is_self: bool
+    sends: bool
+    sends_since: float | None  # None: it does not send
+    sessions: int
+    accepting: bool | None  # None: it has not said
+    trouble: str  # why it accepts nothing, a sentence; "": nothing is wrong
+    fingerprint: str  # of its configuration; "": not said
 
 
 @dataclass(frozen=True, slots=True)

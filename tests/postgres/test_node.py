@@ -17,38 +17,66 @@ from tests.support.submissions import make_submission
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
 SHORT = Times(lease=3.0, beat=0.5)
+BRISK = Times(lease=30.0, beat=0.5)
+# A node that is not heard of any more, but whose lease has not run out.
+TO_ANOTHER = "UPDATE relay.lease SET epoch = epoch + 1, holder = 7"
 QUICK = Times(lease=30.0, beat=2.0)  # of which a busy machine makes no outage
 
 
-async def test_a_second_node_is_refused_while_the_first_one_lives(opened):
+async def leads(spool):
+    """Wait until this node sends."""
+    async with asyncio.timeout(30):
+        while not spool.room().sending:
+            await asyncio.sleep(0.02)
+
+
+async def test_every_node_takes_mail_and_one_sends(opened):
     """Two senders would exceed the budget of Works, and send mail twice."""
-    await opened("first")
-    with pytest.raises(SpoolError, match="the node first is using this database"):
-        await opened("second")
+    first, second = await opened("first"), await opened("second")
+    assert first.term
+    assert not second.term
+    queue_id = await second.put(make_submission(second), "scanner")
+    assert await second.claim(["scanner"], 0) is None
+    async with asyncio.timeout(30):
+        while (claim := await first.claim(["scanner"], 0)) is None:
+            await asyncio.sleep(0.02)
+    with claim:
+        assert claim.entry.queue_id == queue_id
+    assert [(one.name, one.sends) for one in await second.board.nodes()] == [
+        ("first", True),
+        ("second", False),
+    ]
 
 
-async def test_a_node_that_ended_is_followed_at_once(opened):
-    first = await opened("first")
+@pytest.mark.parametrize("ends", ["close", "hand_over"])
+async def test_a_node_that_ends_is_followed_at_once(opened, ends):
+    """A machine that is patched costs no half a minute."""
+    first, second = await opened("first"), await opened("second")
     queue_id = await first.put(make_submission(first), "scanner")
-    await first.close()
-    second = await opened("second")
+    await getattr(first, ends)()
+    await leads(second)
     with await second.claim(["scanner"], 0) as claim:
         assert claim.entry.queue_id == queue_id
 
 
-async def test_a_node_that_died_is_followed_when_its_lease_is_over(opened, database, tmp_path):
-    first = await opened("first", times=SHORT)
+async def test_a_node_that_died_is_followed_when_its_lease_is_over(opened):
+    first, second = await opened("first", times=SHORT), await opened("second", times=SHORT)
     first._beating.cancel()  # as if the machine had lost its power
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                second = await opened("second", times=SHORT)
-            except SpoolError:
-                await asyncio.sleep(0.05)
-            else:
-                break
-    assert second.room().sending
+    first._standing.cancel()
+    await leads(second)
     assert not first.room().sending
+
+
+async def test_a_sender_that_was_cut_off_is_not_followed_as_soon_as_the_database_is_back(opened, database):
+    """An outage of the database outlasts every lease: whoever reaches it first must not call others dead."""
+    first, second = await opened("first", times=SHORT), await opened("second", times=SHORT)
+    term = first.term
+    server = postgres.server()
+    server.stop()
+    await asyncio.sleep(SHORT.lease)
+    server.start()
+    await leads(first)
+    assert (first.term, second.term) == (term, 0)
 
 
 async def test_the_process_after_a_kill_takes_over_at_once(database, tmp_path):
@@ -75,22 +103,25 @@ async def test_an_old_sender_starts_nothing(opened, database):
     spool = await opened()
     await spool.put(make_submission(spool), "scanner")
     with await spool.claim(["scanner"], 0) as claim:
-        postgres.server().sql("UPDATE relay.lease SET epoch = epoch + 1", database)
+        postgres.server().sql(TO_ANOTHER, database)
         with pytest.raises(SpoolError):
             await spool.start(claim, 0, ["a@example.com"])
     assert postgres.server().sql("SELECT count(*) FROM relay.request", database) == [(0,)]
 
 
 async def test_a_lost_lease_is_noticed(opened, database):
+    """The node goes on to take mail."""
     spool = await opened(times=QUICK)
     words = []
     spool.subscribe(words.append)
-    postgres.server().sql("UPDATE relay.lease SET epoch = epoch + 1", database)
+    postgres.server().sql(TO_ANOTHER, database)
     async with asyncio.timeout(30):
-        while Word(Topic.LOST) not in words:
+        while spool.term:
             await asyncio.sleep(0.02)
+    assert Word(Topic.SENDER) in words
     assert not spool.room().sending
     assert await spool.claim(["scanner"], 0) is None
+    await spool.put(make_submission(spool), "scanner")
 
 
 async def test_a_machine_that_slept_begins_nothing_before_it_has_renewed_its_lease(database, tmp_path):
@@ -151,8 +182,9 @@ async def test_the_lease_is_renewed_although_the_fence_is_held(opened, database)
 async def die(spool, database):
     """As if the machine had lost its power a minute ago."""
     spool._beating.cancel()
-    # A renewal that is under way would come after.
-    await asyncio.gather(*spool.database._running, return_exceptions=True)
+    spool._standing.cancel()
+    while spool.database._running:  # a renewal that was sent
+        await asyncio.sleep(0.01)
     postgres.server().sql("UPDATE relay.lease_until SET until = until - 60", database)
     postgres.server().sql("UPDATE relay.node SET seen = seen - 60", database)
 
@@ -165,7 +197,8 @@ async def test_another_machines_request_is_judged_when_it_has_certainly_ended(op
     with await first.claim(["scanner"], 0) as claim:
         await first.start(claim, 0, ["a@example.com"])
         await die(first, database)
-        second = await opened("second", longest_request=longest)
+        second = await opened("second", longest_request=longest, times=BRISK)
+        await leads(second)
         found = await second.interrupted()
         assert [one.claim.entry.queue_id for one in found] == ([] if longest else [queue_id])
         assert await second.claim(["scanner"], 0) is None
@@ -184,7 +217,8 @@ async def test_what_a_former_sender_still_takes_is_sent_by_the_next_one(opened, 
     """It is told to end, and its sessions come to their end meanwhile."""
     first = await opened("first")
     await die(first, database)
-    second = await opened("second")
+    second = await opened("second", times=BRISK)
+    await leads(second)
     words = []
     second.subscribe(words.append)
     assert await second.claim(["scanner"], 0) is None

@@ -61,7 +61,8 @@ class Cut:
 
     async def _ask(self, reader, back, writer, deaf):
         while octets := await self._read(reader):
-            if self.times and self.lose and self.when in octets:
+            # What is committed without being waited for goes on beside it.
+            if self.times and self.lose and self.when in octets and b"synchronous_commit" not in octets:
                 self.times -= 1
                 self.done += 1
                 if self.lose == "request":

@@ -91,7 +91,8 @@ class SqliteSpool(Queries):
         return self._ownership.database.exists()
 
     @override
-    async def open(self) -> None:
+    async def open(self, *, stands: bool = True) -> None:
+        del stands  # whoever has the folder's lock is the only one
         await asyncio.to_thread(self._prepare_folder)
         try:
             await self._writer.start(self._load_all)
@@ -121,6 +122,20 @@ class SqliteSpool(Queries):
         self._turns.load(connection)
         begin_time(connection, self._turns)
         self._unheard.load(connection)
+
+    @property
+    @override
+    def term(self) -> int:
+        return 1
+
+    @property
+    @override
+    def board(self) -> None:
+        return None
+
+    @override
+    async def hand_over(self) -> None:
+        """There is nobody to hand it over to."""
 
     @override
     async def close(self) -> None:

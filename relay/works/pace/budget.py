@@ -66,6 +66,11 @@ class Window:
             amount += self._ends.pop()[1]
         self._ends.append((when, amount))
 
+    def forget(self) -> None:
+        """Forget what was answered; what is under way stays."""
+        self._ends.clear()
+        self.ended = 0
+
     def room_in(self, now: float, amount: int, limit: int) -> float:
         """Seconds until `amount` more fit under `limit`; 0 when they do."""
         excess = self.used(now) + min(amount, limit) - limit  # more than the limit goes alone
@@ -175,10 +180,24 @@ class Rate:
         """A request was answered, or given up."""
         self.window.end(now)
 
+    def forget(self) -> None:
+        """Forget what was answered before; what is under way, and what the API has said, stays."""
+        self.window.forget()
+        self._due, self._last, self._began, self._busy_since = 0.0, -MINUTE, 0.0, None
+
     def seed(self, when: float) -> None:
         """A request was made at `when`, before this process started; in the order of time."""
         self.window.add(when, 1)
         self._note_use(when)
+
+    @property
+    def said(self) -> tuple[int, float]:
+        """The API's own limit, and until when it holds; as it was said last."""
+        return self._learned, self._learned_until
+
+    def recall(self, limit: int, until: float) -> None:
+        """The API has said its own limit to somebody else."""
+        self._learned, self._learned_until = limit, until
 
     def pause(self, until: float) -> None:
         """Nothing may start before `until`."""

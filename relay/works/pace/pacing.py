@@ -86,6 +86,15 @@ class _Mailbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What Works has said of the domain's budget."""
+
+    pause: float  # seconds for which nothing may start
+    per_minute: int  # its own limit; 0: it has not said
+    holds_for: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """One request of the past, for `seed`."""
 
@@ -226,6 +235,31 @@ class Pacing:
                 mailbox.rate.seed(now - age)
                 mailbox.day.add(now - age, sent.recipients)
 
+    def forget(self) -> None:
+        """Forget what was answered before `seed`; what is under way stays."""
+        self.api.forget()
+        for mailbox in self._mailboxes.values():
+            mailbox.rate.forget()
+            mailbox.day.forget()
+
+    def inherit(self, account: str, recipients: int) -> Callable[[], None]:
+        """A request is under way that somebody else has begun; call what is returned when it has ended."""
+        mailbox = self._mailboxes.get(account)
+        self.api.window.take()
+        if mailbox is not None:
+            mailbox.rate.window.take()
+            mailbox.day.take(recipients)
+
+        def end() -> None:
+            now = self.now()
+            self.api.end(now)
+            if mailbox is not None:
+                mailbox.rate.end(now)
+                mailbox.day.end(now, recipients)
+            self.wake()
+
+        return end
+
     def use(self) -> tuple[int, int]:
         """Requests of the domain in this minute, and how many may be; 0: there is no limit."""
         now = self.now()
@@ -255,19 +289,32 @@ class Pacing:
         day = mailbox.room_in(now, recipients)
         return max(self.circuit.free_in(), day, self.api.free_in(now), mailbox.rate.free_in(now))
 
-    def has_room(self, account: str, ahead: int = 0) -> bool:
-        """Whether one more message could start at this moment without waiting for a budget.
+    def room(self, account: str) -> float:
+        """How many messages of an account could start at this moment without waiting for a budget.
 
-        Args:
-            account: the account's name.
-            ahead: how many messages of this account come first.
-
-        Raises:
-            KeyError: there is no such account.
+        Infinite where there is no limit; 0 where there is no such account.
         """
-        now, mailbox = self.now(), self._mailboxes[account]
-        at_once = min(self.api.at_once(now), mailbox.rate.at_once(now))
-        return at_once > ahead and not mailbox.room_in(now, 1)
+        now, mailbox = self.now(), self._mailboxes.get(account)
+        if mailbox is None or mailbox.room_in(now, 1):
+            return 0
+        return min(self.api.at_once(now), mailbox.rate.at_once(now))
+
+    @property
+    def limits(self) -> Limits:
+        """What Works has said of the domain's budget."""
+        now = self.now()
+        per_minute, until = self.api.said
+        return Limits(max(0.0, self.api.paused_until - now), per_minute, max(0.0, until - now))
+
+    def take_over(self, limits: Limits) -> None:
+        """Know what Works has said to another sender."""
+        now = self.now()
+        self.api.pause(now + limits.pause)
+        self.api.recall(limits.per_minute, now + limits.holds_for)
+
+    def wait(self, seconds: float) -> None:
+        """Begin no request for so long."""
+        self.api.pause(self.now() + seconds)
 
     def take(self, account: str) -> Slot | None:
         """A slot, if there is one now.

@@ -1,0 +1,156 @@
+"""Several whole relays on one PostgreSQL: every one takes mail, one sends, and all of them say the same."""
+
+import asyncio
+import smtplib
+from contextlib import AsyncExitStack
+
+import pytest
+
+from relay.config.load import build
+from relay.console.server import serving
+from relay.operator.state import as_json
+from relay.outcome import TroubleKind
+from relay.postgres import node
+from relay.sandbox import Sandbox
+from relay.service import Service
+from relay.spool import State
+from relay.stores import open_grants
+from tests.support import postgres
+from tests.support.whole_relay import grant_of, tree
+
+PATIENCE = 60.0  # seconds
+
+
+class Cluster:
+    """Nodes by name, one simulated Works."""
+
+    def __init__(self, sandbox, http, spool, folder, stack):
+        self.sandbox = sandbox
+        self._http, self._spool, self._folder, self._stack = http, spool, folder, stack
+
+    async def start(self, name, **sections):
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        config = tree(self._http, folder, spool=self._spool, **sections)
+        config = build({**config, "hostname": f"{name}.test"}, environ={})
+        keeping = open_grants(config)
+        for account in config.account:
+            if await keeping.store.load(account.name) is None:
+                await keeping.begin(account.name, grant_of(self.sandbox, account.address))
+        service = Service(config)
+        await service.start()
+        self._stack.push_async_callback(service.stop)
+        return service
+
+
+@pytest.fixture
+async def cluster(database, tmp_path, monkeypatch):
+    """A lease that outlasts a busy machine, and beats by which words are said soon."""
+    monkeypatch.setattr(node.Times.__init__, "__defaults__", (30.0, 0.5))
+    spool = {"url": postgres.server().url(database, "relay"), "key": postgres.KEY}
+    async with AsyncExitStack() as stack:
+        sandbox = Sandbox()
+        stack.callback(sandbox.close)
+        http = await stack.enter_async_context(serving(sandbox.app))
+        yield Cluster(sandbox, http, spool, tmp_path, stack)
+
+
+def send(service, number=1, to="b@example.com"):
+    """The reply to the final dot."""
+    with smtplib.SMTP(*service.server.addresses[0], timeout=PATIENCE) as client:
+        client.ehlo()
+        client.mail("a@example.com")
+        client.rcpt(to)
+        code, text = client.data(f"Subject: scan {number}\r\n\r\nbody\r\n")
+        return code, text.decode()
+
+
+async def until(condition):
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = condition()
+            if found if not asyncio.iscoroutine(found) else await found:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def wait_for_each_other(*services):
+    """Until every node knows of the others, and what the sender says."""
+    for one in services:
+        await until(lambda one=one: len(one.sharing.nodes) == len(services))
+        await until(lambda one=one: one.spool.term or one.sharing.sent is not None)
+        await until(lambda one=one: not one.spool._words.alone or len(services) == 1)
+
+
+async def test_a_session_hears_what_another_node_has_sent(cluster):
+    first, second = await cluster.start("first"), await cluster.start("second")
+    await wait_for_each_other(first, second)
+    assert not second.courier.working
+    code, text = await asyncio.to_thread(send, second)
+    assert (code, text.startswith("2.0.0")) == (250, True)
+    assert "relayed" in text
+    cluster.sandbox.add_fault("413")
+    code, text = await asyncio.to_thread(send, second, 2)
+    assert code == 552, text
+    assert [one.subject for one in cluster.sandbox.messages] == ["scan 1"]
+    counts = await second.spool.counts()
+    assert (counts[State.RELAYED], counts[State.REFUSED], counts[State.FAILED]) == (1, 1, 0)
+
+
+async def test_every_node_shows_the_same_and_every_verb_works_from_each(cluster):
+    """An account is in trouble: nobody may have to find out which node sends."""
+    first, second = await cluster.start("first"), await cluster.start("second")
+    await wait_for_each_other(first, second)
+    cluster.sandbox.add_fault("404", times=0)
+    code, text = await asyncio.to_thread(send, second)
+    assert (code, "queued" in text) == (250, True)
+    await until(lambda: "scanner" in second.standing.held)
+    await until(lambda: second.troubles.find(TroubleKind.ACCOUNT, "scanner"))
+
+    async def shown(service):
+        state = as_json(await service.read_state())
+        concerns = [{**one, "told": []} for one in state["concerns"]]
+        return {
+            **{key: state[key] for key in ("health", "queue", "accounts", "outage")},
+            "concerns": concerns,
+        }
+
+    async def is_same():
+        return await shown(first) == await shown(second)
+
+    await until(is_same)
+    names = [(one.name, one.sends_since is not None, one.this) for one in (await second.read_state()).nodes]
+    assert names == [("first.test", True, False), ("second.test", False, True)]
+    cluster.sandbox.faults.clear()
+    answer = await second.verbs.queue_retry(every=True)
+    assert answer["problems"] == []
+    await until(lambda: [one.subject for one in cluster.sandbox.messages] == ["scan 1"])
+    await until(lambda: not second.standing.held and not second.troubles.shared)
+
+
+async def test_when_the_sender_ends_another_node_goes_on_with_what_it_knew(cluster):
+    """Works is down when the machine is patched: the next sender must not hammer it with mail."""
+    first, second = await cluster.start("first"), await cluster.start("second")
+    await wait_for_each_other(first, second)
+    await asyncio.to_thread(send, first)
+    cluster.sandbox.add_fault("503", times=0)
+    for number in (2, 3):
+        await asyncio.to_thread(send, second, number)
+    await until(lambda: first.standing.api_is_down and second.standing.api_is_down)
+    await first.stop()
+    await until(lambda: second.courier.working)
+    assert second.standing.api_is_down
+    assert second.pacing.use()[0] >= 2  # what the first one has sent in this minute
+
+
+async def test_a_node_that_waits_begins_when_the_lease_is_taken_away(cluster, database):
+    """And the one that has lost it goes on to take mail, and sends again when its turn comes."""
+    first, second = await cluster.start("first"), await cluster.start("second")
+    await wait_for_each_other(first, second)
+    for sender, other in ((first, second), (second, first)):
+        postgres.server().sql("UPDATE relay.lease SET holder = NULL, epoch = epoch + 1", database)
+        await until(lambda other=other, sender=sender: other.courier.working or sender.courier.working)
+        await until(lambda other=other, sender=sender: other.courier.working != sender.courier.working)
+    for number, service in enumerate((first, second) * 2):
+        assert (await asyncio.to_thread(send, service, number))[0] == 250
+    await until(lambda: len(cluster.sandbox.messages) == 4)
