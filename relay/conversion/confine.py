@@ -62,7 +62,7 @@ _READING = 2
 _X86_64 = "0 1 3 5 262 8 9 10 11 25 28 12 13 14 15 44 45 46 47 72 202 228 318 60 231 257 217"
 _AARCH64 = "63 64 57 80 79 62 222 226 215 216 233 214 134 135 139 206 207 211 212 25 98 113 278 93 94 56 61"
 _MACHINES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
-# What fcntl may be asked (linux/fcntl.h): to copy a descriptor, to look at its flags. By F_SETOWN and F_SETSIG
+# What fcntl may be asked (linux/fcntl.h): to copy a descriptor, to look at its flags. By F_SETOWN, F_SETSIG
 # the kernel would send any signal to any process of the same user when something arrives on the socket.
 _FCNTL = _CALLS.index("fcntl")
 _COMMANDS = {"F_DUPFD_CLOEXEC": 1030, "F_GETFD": 1, "F_GETFL": 3}
