@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from relay.config.model import Config, Console, ConsoleUser
-from relay.console.texts import gettext as _
+from relay.host.texts import gettext as _
 
 
 class Role(StrEnum):
@@ -40,6 +40,12 @@ class Person:
 
 
 NOBODY = Person("", Role.VIEWER)
+ANYBODY = "anybody"  # by this name it is recorded what was done in a console without users
+
+
+def show_name(name: str) -> str:
+    """Who did something, for people; "" where it is not known."""
+    return _("anybody") if name == ANYBODY else name
 
 
 class Access(Protocol):

@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 from relay.console.pages import page
 from relay.console.site import Site, go_on, read_form
-from relay.console.texts import gettext as _
+from relay.host.texts import gettext as _
+from relay.host.texts import say
 from relay.operator.calling import Refused
 from relay.operator.state import Account
 from relay.works.auth.consent import ConsentError, read_redirect
@@ -163,10 +164,10 @@ class AccountPages:
                 redirect_url=question.redirect_url,
             )
         except (ConsentError, Refused) as error:
-            question.end = str(error)
-            return str(error)
+            question.end = say(error)
+            return question.end
         if done["again"]:
-            return str(done["again"])
+            return say(done["again"])
         question.good, question.end = True, _tell(question.account, done)
         return ""
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from relay.host.texts import say
+
 # In units of the picture's own, which is stretched to the room that it has.
 _WIDTH, _HEIGHT, _GAP = 24.0, 72.0, 6.0
 # From the bottom up; what is not named here went on its way, or will.
@@ -71,6 +73,6 @@ def _draw(number: int, hour: Hour, most: int) -> Column:
             y -= height
             bars.append(Bar(x, max(y, 0.0), height, kind))
     local = datetime.fromtimestamp(begin, UTC).astimezone()
-    said = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count) or "0"
+    said = ", ".join(f"{count:,} {say(state)}" for state, count in counts.items() if count) or "0"
     label = f"{local:%H}" if local.hour % 6 == 0 else ""
     return Column(x, f"{local:%H:%M}: {said}", tuple(bars), label)

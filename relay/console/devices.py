@@ -9,11 +9,13 @@ from starlette.routing import Route
 
 from relay.console.pages import read_iso
 from relay.console.site import Site, go_on, read_form
-from relay.console.texts import gettext as _
+from relay.host.texts import gettext as _
+from relay.host.texts import mark
 from relay.operator.calling import Refused
 
 _MOST = 100  # devices on the page: those that came last
-_SPANS = (("900", "15 min"), ("3600", "1 h"), ("28800", "8 h"))  # of learning, in seconds
+# Of learning, in seconds.
+_SPANS = (("900", mark("15 minutes")), ("3600", mark("1 hour")), ("28800", mark("8 hours")))
 _LONGEST_NOTE = 200  # characters
 Answer = dict[str, Any]
 

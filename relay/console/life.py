@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from relay.console.access import show_name
 from relay.console.pages import read_iso
-from relay.console.texts import gettext as _
+from relay.host.texts import gettext as _
+from relay.host.texts import mark, ngettext, say
 from relay.operator.audit import name_asker
 from relay.operator.trace import write_reply
 from relay.spool import NOT_HEARD, REPLIED
@@ -53,38 +55,39 @@ def _tell_arrival(life: Life) -> Step:
 
 def _tell_attempt(one: Life) -> Step:
     at, number = read_iso(one["started"]), len(one["recipients"])
-    what = _("Attempt {number} began, for {recipients} recipients").format(
-        number=one["attempt"], recipients=number
-    )
+    what = ngettext(
+        "Attempt {number} began, for {recipients} recipient",
+        "Attempt {number} began, for {recipients} recipients",
+        number,
+    ).format(number=one["attempt"], recipients=number)
     if "action" not in one:
         return Step(at, what, "sending", _("It is under way, or nobody knows how it ended."))
     said = [f"HTTP {one['http_status']}" if one["http_status"] else "", one["code"], one["diagnostic"]]
-    took = "" if one["seconds"] is None else f" ({one['seconds']} s)"
-    note = f"{one['status']} {one['reason']}{took}"
+    took = "" if one["seconds"] is None else _(" ({seconds} s)").format(seconds=one["seconds"])
+    note = f"{one['status']} {say(one['reason'])}{took}"
     return Step(at, what, one["action"], note, " ".join(filter(None, said)))
 
 
 # Events of the spool, in words. "asked" says who, and the verb's own event follows it.
 _EVENTS = {
-    "held": "It was held",
-    "released": "It was released",
-    "retried": "It was queued again",
-    "discarded": "It was thrown away",
-    "submitted again": "The client sent it once more, for it had not heard the reply",
-    REPLIED: "The client heard the reply",
-    NOT_HEARD: "The client was gone before it could hear the reply",
-    "notice": "Its sender was told",
+    "held": mark("It was held"),
+    "released": mark("It was released"),
+    "retried": mark("It was queued again"),
+    "discarded": mark("It was thrown away"),
+    "submitted again": mark("The client sent it once more, for it had not heard the reply"),
+    REPLIED: mark("The client heard the reply"),
+    NOT_HEARD: mark("The client was gone before it could hear the reply"),
+    "notice": mark("Its sender was told"),
 }
 
 
 def _tell_event(one: Life) -> Step:
     at, event, detail = read_iso(one["at"]), one["event"], one["detail"]
     if event == "asked":
-        who = name_asker(detail) or _("somebody")
-        return Step(at, _("{who} asked for it: {verb}").format(who=who, verb=detail.get("verb", "")))
+        who = show_name(name_asker(detail)) or _("somebody")
+        return Step(at, _("{who} asked for it: {verb}").format(who=who, verb=say(detail.get("verb", ""))))
     said = write_reply(detail) if event == REPLIED else ""
-    words: str = _EVENTS.get(event) or event
-    return Step(at, _(words), code=said)
+    return Step(at, say(_EVENTS.get(event, event)), code=said)
 
 
 def tell_reply(life: Life) -> str:

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from relay.console.pages import page
 from relay.console.sessions import LoginEnd
 from relay.console.site import BadForm, Site, is_way_back, read_form
-from relay.console.texts import gettext as _
+from relay.host.texts import gettext as _
 
 _LONGEST = 1_000  # characters of a name or a password
 _STATUS = {LoginEnd.WRONG: 401, LoginEnd.LOCKED: 429, LoginEnd.BUSY: 503}

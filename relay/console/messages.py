@@ -15,7 +15,8 @@ from starlette.routing import Route
 from relay.console.life import make_timeline, name_recipients, tell_reply
 from relay.console.pages import read_iso
 from relay.console.site import Site, go_on, read_form
-from relay.console.texts import gettext as _
+from relay.host.texts import gettext as _
+from relay.host.texts import mark, say
 from relay.mail import KINDS
 from relay.spool import NoSuchMessage, State
 
@@ -40,13 +41,13 @@ class _Act:
 
 _ACTS: Mapping[str, _Act] = MappingProxyType(
     {
-        "retry": _Act("queue_retry", frozenset({State.DELAYED, State.FAILED}), "Try now", doubles=True),
-        "release": _Act("queue_release", frozenset({State.HELD}), "Release", doubles=True),
-        "hold": _Act("queue_hold", frozenset({State.QUEUED, State.DELAYED}), "Hold"),
+        "retry": _Act("queue_retry", frozenset({State.DELAYED, State.FAILED}), mark("Try now"), doubles=True),
+        "release": _Act("queue_release", frozenset({State.HELD}), mark("Release"), doubles=True),
+        "hold": _Act("queue_hold", frozenset({State.QUEUED, State.DELAYED}), mark("Hold")),
         "discard": _Act(
             "queue_discard",
             frozenset({State.QUEUED, State.DELAYED, State.HELD, State.FAILED}),
-            "Discard",
+            mark("Discard"),
             asks=True,
         ),
     }
@@ -113,10 +114,16 @@ class MessagePages:
             recipients=name_recipients(life) if known else [],
             timeline=make_timeline(life),
             reply=tell_reply(life),
+            account_waits=state == State.HELD and await self._waits(life["account"]),
             losses=_explain_losses(life, known=known),
             acts=[(name, _(act.label)) for name, act in _ACTS.items() if state in act.states],
             now=time.time(),
         )
+
+    async def _waits(self, account: str) -> bool:
+        """Whether a person has to put this account in order first."""
+        accounts = (await self._site.status.state()).accounts
+        return any(one.name == account and one.hold is not None and one.hold.person for one in accounts)
 
     async def _act(self, request: Request) -> Response:
         queue_id, name = request.path_params["queue_id"], request.path_params["act"]
@@ -133,7 +140,8 @@ class MessagePages:
         more = {"unknown": True} if act.verb == "queue_retry" and sure else {}
         answer = await self._site.ask(request, act.verb, queue_ids=[queue_id], **more)
         if answer["problems"]:
-            return self._site.page(request, "problem.html", 409, problem="; ".join(answer["problems"]))
+            problem = "; ".join(map(say, answer["problems"]))
+            return self._site.page(request, "problem.html", 409, problem=problem)
         if answer.get("left_unknown"):
             # Its outcome became unknown since the page was made.
             return self._site.page(
@@ -191,7 +199,7 @@ def _explain_losses(life: Answer, *, known: bool) -> list[Answer]:
     found = [
         {
             "name": one["loss"],
-            "meaning": _(KINDS[one["loss"]].meaning) if one["loss"] in KINDS else one["loss"],
+            "meaning": say(KINDS[one["loss"]].meaning if one["loss"] in KINDS else one["loss"]),
             "detail": one["detail"] if known else "",
             "notable": one["weight"] == "notable",
         }

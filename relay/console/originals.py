@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from relay.console.texts import gettext as _
 from relay.envelope import Envelope
+from relay.host.texts import say
 from relay.mail import KINDS, Weight
 from relay.message import originators
 from relay.service import Service
@@ -81,7 +81,7 @@ class Originals:
         return Story(
             f"/messages/{queue_id}",
             tuple(
-                Lost(x.loss, _(KINDS[x.loss].meaning), x.detail, x.weight is Weight.NOTABLE) for x in losses
+                Lost(x.loss, say(KINDS[x.loss].meaning), x.detail, x.weight is Weight.NOTABLE) for x in losses
             ),
             self._octets.get(queue_id),
         )

@@ -9,8 +9,8 @@ from relay.console.chart import draw_hours
 from relay.console.pages import show_moment
 from relay.console.site import Site
 from relay.console.status import Status
-from relay.console.texts import gettext as _
-from relay.console.texts import ngettext
+from relay.host.texts import gettext as _
+from relay.host.texts import ngettext, say
 from relay.operator.state import Concern, Headline, RelayState
 from relay.outcome import TroubleKind
 
@@ -38,11 +38,13 @@ class OverviewPages:
         if seen is None:
             return self._site.page(request, "unavailable.html", 503)
         found = await self._site.ask(request, "queue_list", states=[], limit=_LISTED)
+        headline, facts = say_headline(seen.headline)
         return self._site.page(
             request,
             "overview.html",
             seen=seen,
-            headline=say_headline(seen.headline),
+            headline=headline,
+            facts=facts,
             problems=await find_problems(status),
             ways={one: way for one in seen.concerns if (way := find_way(one))},
             chart=draw_hours(await status.hours(_HOURS)),
@@ -69,17 +71,17 @@ async def find_problems(status: Status) -> tuple[str, ...]:
         return (_("the relay's state cannot be read; see its log"),)
 
 
-def say_headline(headline: Headline) -> str:
-    """What matters most, in one sentence."""
-    text = headline.text[:1].upper() + headline.text[1:]
+def say_headline(headline: Headline) -> tuple[str, list[str]]:
+    """What matters most, in one sentence; and what belongs to it."""
+    text, more = say(headline.text), []
     if headline.since is not None:
-        text += _(" since {moment}").format(moment=show_moment(headline.since))
+        more.append(_("since {moment}").format(moment=show_moment(headline.since)))
     if headline.next_try is not None:
-        text += _(", next try {moment}").format(moment=show_moment(headline.next_try))
+        more.append(_("next try {moment}").format(moment=show_moment(headline.next_try)))
     if headline.waiting:
-        words = ngettext("; {number} message waits", "; {number} messages wait", headline.waiting)
-        text += words.format(number=f"{headline.waiting:,}")
-    return text
+        words = ngettext("{number} message waits", "{number} messages wait", headline.waiting)
+        more.append(words.format(number=f"{headline.waiting:,}"))
+    return text[:1].upper() + text[1:], more
 
 
 def find_way(concern: Concern) -> tuple[str, str] | None:

@@ -15,13 +15,18 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from relay.console.texts import TRANSLATIONS
 from relay.host.clock import to_local
+from relay.host.texts import gettext, mark, ngettext, say
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KILOBYTE, _MEGABYTE, _GIGABYTE = 1024, 1024**2, 1024**3
 # Two of a unit are told in the smaller one: 90 minutes, 36 hours.
-_UNITS = ((2 * _DAY, _DAY, "d"), (2 * _HOUR, _HOUR, "h"), (2 * _MINUTE, _MINUTE, "min"), (0, 1, "s"))
+_UNITS = (
+    (2 * _DAY, _DAY, mark("{number} d")),
+    (2 * _HOUR, _HOUR, mark("{number} h")),
+    (2 * _MINUTE, _MINUTE, mark("{number} min")),
+    (0, 1, mark("{number} s")),
+)
 # The pages' own style and script; they stand in each page, and nothing else may run or style it.
 _STYLE, _SCRIPT = "console.css", "console.js"
 # One page at a time: the event loop then waits for one other thread at most, and not for as many as browsers
@@ -32,8 +37,8 @@ _RENDERING = ThreadPoolExecutor(1, thread_name_prefix="pages")
 def show_span(seconds: float) -> str:
     """A span of time for people: 47 s, 90 min, 36 h, 12 d."""
     seconds = max(0.0, seconds)
-    size, unit = next((size, unit) for least, size, unit in _UNITS if seconds >= least)
-    return f"{int(seconds / size)} {unit}"
+    size, text = next((size, text) for least, size, text in _UNITS if seconds >= least)
+    return gettext(text).format(number=int(seconds / size))
 
 
 def show_moment(seconds: float) -> str:
@@ -67,8 +72,10 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.install_gettext_translations(TRANSLATIONS, newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(span=show_span, moment=show_moment, octets=show_octets, iso=read_iso, zip=zip)
+    environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    environment.filters.update(
+        span=show_span, moment=show_moment, octets=show_octets, iso=read_iso, zip=zip, say=say
+    )
     return environment
 
 

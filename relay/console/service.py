@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from relay.config.fields import split_address
-from relay.console.access import ConfiguredAccess
+from relay.console.access import ANYBODY, ConfiguredAccess
 from relay.console.app import build
 from relay.console.server import FEW, Server
 from relay.operator.asking import ask
@@ -59,7 +59,7 @@ class ServiceStatus:
 
     async def ask(self, name: str, verb: str, **arguments: Any) -> dict[str, Any]:
         """Ask the relay, as by its control socket."""
-        return await ask(self._service.verbs, {"console_user": name or "anybody"}, verb, arguments)
+        return await ask(self._service.verbs, {"console_user": name or ANYBODY}, verb, arguments)
 
     async def problems(self) -> tuple[str, ...]:
         """Why mail would not be taken now."""

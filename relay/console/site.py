@@ -12,8 +12,9 @@ from relay.console.access import Access, Person
 from relay.console.pages import page
 from relay.console.sessions import Sessions
 from relay.console.status import Status
-from relay.console.texts import gettext as _
 from relay.host import browser
+from relay.host.texts import gettext as _
+from relay.host.texts import say
 from relay.operator.calling import Refused
 from relay.spool import SpoolError
 
@@ -57,7 +58,7 @@ class Site:
             except BadForm:
                 return self.page(request, "problem.html", 400, problem=_("This form cannot be read."))
             except (Refused, SpoolError, ValueError) as error:
-                return self.page(request, "problem.html", 409, problem=str(error))
+                return self.page(request, "problem.html", 409, problem=say(error))
 
         return answer
 

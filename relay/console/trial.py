@@ -8,7 +8,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.console.site import Site, go_on, read_form
-from relay.console.texts import gettext as _
+from relay.host.texts import gettext as _
+from relay.host.texts import say
 from relay.operator.calling import Refused
 from relay.operator.state import RelayState
 from relay.operator.test_mail import write_test
@@ -58,7 +59,7 @@ class TrialPages:
         try:
             done = await self._hand_over(request, content, account.address, to)
         except Refused as error:
-            return self._page(request, state, form, str(error), 409)
+            return self._page(request, state, form, say(error), 409)
         if not done["queue_id"]:
             return self._page(request, state, form, f"{done['code']} {done['status']} {done['text']}", 409)
         return go_on(request, f"/messages/{done['queue_id']}", f"{done['code']} {done['text']}")

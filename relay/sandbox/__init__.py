@@ -81,7 +81,7 @@ class Sandbox:
 
     def _build(self, teller: Teller | None) -> FaultyWay:
         auth = Auth(self.settings, self.grants, self.faults, self.bots)
-        inbox, faults = Inbox(self._kept, teller), FaultPages(self.faults)
+        inbox, faults = Inbox(self._kept, teller), FaultPages(self.faults, beside=teller is not None)
         parts = (self.bots, self._api, auth, self.control, faults, inbox)  # the API takes every path
         app = Starlette(routes=[route for part in parts for route in part.routes()])
         return FaultyWay(OwnSite(app), self.faults, self._account_of)

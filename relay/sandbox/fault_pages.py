@@ -8,37 +8,39 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from relay.host.browser import read_form
+from relay.host.texts import gettext as _
+from relay.host.texts import mark
 from relay.sandbox.faults import KINDS, PLACES, Faults, Wish
 from relay.sandbox.pages import page
 
 # What each looks like to a relay.
 _MEANINGS: Mapping[str, str] = MappingProxyType(
     {
-        "latency": "The answer comes late.",
-        "400": "Works refuses the message: a parameter is not valid.",
-        "403": "The app may not send for this mailbox.",
-        "404": "There is no such mailbox.",
-        "quota": "The mailbox is over its limit (403 LIMIT_EXCEEDED).",
-        "413": "The message is too large.",
-        "429": "Too many requests; the answer says when to come again.",
-        "500": "Works has an error of its own.",
-        "503": "Works is out of service.",
-        "cut-before": "The connection breaks before the body is read.",
-        "cut-in": "The connection breaks in the middle of the body.",
-        "cut-after": "Works takes the message, and the connection breaks without an answer.",
-        "no-answer": "Works takes the message, and then is silent.",
-        "wrong-content-type": "A page of HTML comes in place of an answer, as a proxy sends it.",
-        "token-death": "The grant dies: somebody has to consent again.",
+        "latency": mark("The answer comes late."),
+        "400": mark("Works refuses the message: a parameter is not valid."),
+        "403": mark("The app may not send for this mailbox."),
+        "404": mark("There is no such mailbox."),
+        "quota": mark("The mailbox is over its limit (403 LIMIT_EXCEEDED)."),
+        "413": mark("The message is too large."),
+        "429": mark("Too many requests; the answer says when to come again."),
+        "500": mark("Works has an error of its own."),
+        "503": mark("Works is out of service."),
+        "cut-before": mark("The connection breaks before the body is read."),
+        "cut-in": mark("The connection breaks in the middle of the body."),
+        "cut-after": mark("Works takes the message, and the connection breaks without an answer."),
+        "no-answer": mark("Works takes the message, and then is silent."),
+        "wrong-content-type": mark("A page of HTML comes in place of an answer, as a proxy sends it."),
+        "token-death": mark("The grant dies: somebody has to consent again."),
     }
 )
 _AT = MappingProxyType(
     {
-        "mail": "the mail API",
-        "send": "sending alone",
-        "unread-count": "asking for the unread count",
-        "token": "the token endpoint",
-        "bot": "the Bot",
-        "any": "all but the Bot",
+        "mail": mark("the mail API"),
+        "send": mark("sending alone"),
+        "unread-count": mark("asking for the unread count"),
+        "token": mark("the token endpoint"),
+        "bot": mark("the Bot"),
+        "any": mark("all but the Bot"),
     }
 )
 _MOST = 100_000
@@ -47,8 +49,13 @@ _MOST = 100_000
 class FaultPages:
     """`/inbox/faults`."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, *, beside: bool = False) -> None:
+        """Args:
+        faults: in force.
+        beside: whether a relay's console is on the same port.
+        """
         self._faults = faults
+        self._beside = beside
 
     def routes(self) -> list[Route]:
         """What is served."""
@@ -68,7 +75,7 @@ class FaultPages:
             places=[(place, _AT[place]) for place in PLACES],
             standing=[(one, _MEANINGS[one.kind], _AT[one.at]) for one in self._faults.standing()],
             problem=problem,
-            script="live.js",
+            beside=self._beside,
         )
 
     async def _change(self, request: Request) -> Response:
@@ -93,7 +100,9 @@ def _read_wish(form: Mapping[str, str]) -> Wish:
     for name in ("times", "seconds"):
         if text := form.get(name, "").strip():
             if not text.isascii() or not text.isdigit() or int(text) > _MOST:
-                raise ValueError(f"{name} must be a whole number up to {_MOST:,}")
+                raise ValueError(
+                    _("{name} must be a whole number up to {most}").format(name=name, most=f"{_MOST:,}")
+                )
             wish[name] = int(text)
     if form.get("at"):
         wish["at"] = form["at"]

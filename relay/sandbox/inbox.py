@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from relay.host.texts import gettext as _
 from relay.sandbox.messages import Message, Messages
 from relay.sandbox.pages import page, show_octets
 from relay.sandbox.rules import addresses, shown_subject
@@ -149,7 +150,8 @@ class Inbox:
         short = dict(request)
         body = short.get("body", "")
         if len(body) > _SHOWN_BODY:
-            short["body"] = f"{body[:_SHOWN_BODY]}… ({len(body):,} characters)"
+            more = _("{number} characters").format(number=f"{len(body):,}")
+            short["body"] = f"{body[:_SHOWN_BODY]}… ({more})"
         if "attachments" in short:
             short["attachments"] = [
                 {
@@ -163,7 +165,7 @@ class Inbox:
     def _beginning(self, message_id: int, number: int, attachment: Mapping[str, Any]) -> str:
         with self._messages.file(message_id, number).open("rb") as file:
             start = base64.b64encode(file.read(24)).decode()
-        return f"{start}… (Base64 of {show_octets(attachment['size'])})"
+        return f"{start}… ({_('Base64 of {size}').format(size=show_octets(attachment['size']))})"
 
     async def _body(self, request: Request) -> Response:
         message = self._messages.find(request.path_params["id"])
@@ -217,7 +219,7 @@ def _read_view(view: str, request: Mapping[str, Any], original: bytes | None) ->
     octets = original if view == "original" else _HEAD_END.split(original, maxsplit=1)[0]
     rest = len(octets) - _SHOWN_ORIGINAL
     text = octets[:_SHOWN_ORIGINAL].decode("utf-8", "replace")
-    return f"{text}\n… {show_octets(rest)} more" if rest > 0 else text
+    return f"{text}\n… {_('{size} more').format(size=show_octets(rest))}" if rest > 0 else text
 
 
 async def _to_inbox(_: Request) -> Response:

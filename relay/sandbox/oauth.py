@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from relay.host.texts import mark
 from relay.sandbox.answers import AuthError
 from relay.sandbox.bots import Bots
 from relay.sandbox.faults import Faults
@@ -18,10 +19,10 @@ from relay.sandbox.settings import Settings
 
 # What a consent gives, in the words of its page.
 SCOPE_MEANINGS = {
-    "mail": "Read your mailbox, send mail in your name, change forwarding",
-    "mail.read": "Read your mailbox",
-    "user.read": "See the members of your company",
-    "user.profile.read": "See your profile",
+    "mail": mark("Read your mailbox, send mail in your name, change forwarding"),
+    "mail.read": mark("Read your mailbox"),
+    "user.read": mark("See the members of your company"),
+    "user.profile.read": mark("See your profile"),
 }
 _LARGEST_FORM = 64 * 1024  # octets
 

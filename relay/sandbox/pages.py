@@ -11,6 +11,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from relay.host.clock import to_local
+from relay.host.texts import gettext, ngettext, say
 from relay.sandbox.settings import MEGABYTE
 
 KILOBYTE = 1024
@@ -19,8 +20,14 @@ KILOBYTE = 1024
 @cache
 def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("relay.sandbox"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("relay.sandbox"),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    environment.filters["say"] = say
     environment.filters["octets"] = show_octets
     environment.filters["moment"] = show_moment
     environment.filters["clock"] = show_clock

@@ -81,9 +81,9 @@ async def test_a_message_tells_its_life_and_its_losses_in_words(tmp_path):
             "b@example.net",
             "HELO device.test",
             "without TLS",
-            "Attempt 1 began, for 1 recipients",
+            "Attempt 1 began, for 1 recipient",
             "HTTP 202",
-            f"<dd>250 2.0.0 queued, id={queue_id}</dd>",
+            f"<dd><code>250 2.0.0 queued, id={queue_id}</code></dd>",
             "The client heard the reply",
             "yamada@example.com",
         ):

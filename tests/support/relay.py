@@ -153,10 +153,15 @@ def tree(url: str, state_dir: Path, **sections) -> dict:
 
 
 @asynccontextmanager
-async def relaying(state_dir: Path, settings: Settings | None = None, *, grants=None, at=None, **sections):
-    """A relay that runs, by the clock `at`; `grants` names the accounts that have consented, or all have."""
+async def relaying(
+    state_dir: Path, settings: Settings | None = None, *, grants=None, at=None, originals=None, **sections
+):
+    """A relay that runs, by the clock `at`; `grants` names the accounts that have consented, or all have.
+
+    `originals` tells the inbox of the simulated Works what it knows, as under `relay sandbox`.
+    """
     clock = SandboxClock()
-    sandbox = Sandbox(settings, clock=clock)
+    sandbox = Sandbox(settings, clock=clock, teller=originals)
     state_dir.mkdir(exist_ok=True)
     async with serving(sandbox.app) as http:
         config = build(tree(http.url, state_dir, **sections), environ={})
@@ -164,7 +169,10 @@ async def relaying(state_dir: Path, settings: Settings | None = None, *, grants=
         for account in config.account:
             if grants is None or account.name in grants:
                 store.write(account.name, grant_of(sandbox, account.address, clock.now()))
-        service = Service(config, clock=at or Clock.of(clock.now))
+        on_kept = originals.keep if originals else None
+        service = Service(config, clock=at or Clock.of(clock.now), on_kept=on_kept)
+        if originals:
+            originals.watch(service)
         await service.start()
         try:
             yield Relay(sandbox, service, clock)

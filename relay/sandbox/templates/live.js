@@ -8,7 +8,7 @@
   const look = async () => {
     if (document.hidden) return;
     const counts = await (await fetch("/sandbox/counts")).json();
-    state.textContent = "live";
+    state.textContent = state.dataset.live;
     if (counts.accepted === known) return;
     known = counts.accepted;
     const text = await (await fetch(location.href)).text();
@@ -33,7 +33,8 @@
     else if (event.key === "k") go(-1);
     else if (event.key === "/") { event.preventDefault(); document.querySelector(".search input").focus(); }
   });
-  const again = () => look().catch(() => { state.textContent = "not reachable"; });
+  const again = () => look().catch(() => { state.textContent = state.dataset.lost; });
+  state.dataset.live = state.textContent;
   state.hidden = false;
   show();
   setInterval(again, 2000);
