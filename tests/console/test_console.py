@@ -19,7 +19,7 @@ from relay.console.access import OpenAccess
 from relay.console.app import build
 from relay.console.server import serving
 from relay.mail import KINDS
-from tests.support.console import MESSAGE, STATE, Relay
+from tests.support.console import MESSAGE, NODES, STATE, Relay
 
 FIELDS = ("to", "from", "source", "state", "account", "since", "before", "skip", "first")
 NAMED = Config(console=Console(hosts=("relay.example.com",), url="https://console.example.com"))
@@ -60,6 +60,23 @@ async def test_the_page_says_it_in_the_designs_words():
         "23 relayed, 1 held",
     ):
         assert words in text, words
+
+
+async def test_nodes_are_told_where_there_are_several():
+    """Who sends and since when, who is silent, who takes nothing, who runs by another configuration."""
+    async with console(Relay(seen=replace(STATE, nodes=NODES))) as http:
+        page = (await http.get("/")).text
+    a, b, c = re.findall(r"<b>(relay-[abc]\.example)</b>(.*?)</tr>", page, re.DOTALL)
+    for (_name, row), words in (
+        (a, ("this one", "alive", "sends", "60 min", "taken", "1,203")),
+        (b, ("another release", "silent", "5 min</time> ago", "not known", "its configuration differs")),
+        (c, ("alive", "not taken", "the disk is full")),
+    ):
+        for word in words:
+            assert word in row, word
+    assert "sends</span>" not in b[1] + c[1]
+    async with console(Relay()) as http:
+        assert 'id="nodes"' not in (await http.get("/")).text
 
 
 async def test_everything_is_escaped():

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from gettext import NullTranslations
 from html.parser import HTMLParser
 
@@ -16,6 +17,7 @@ from relay.console.service import ServiceStatus
 from relay.host.texts import gettext, install, say
 from relay.operator.asking import ask
 from relay.spool import State
+from tests.support.console import NODES, STATE, Relay
 from tests.support.console_login import ADMIN, browsing, log_in, settings
 from tests.support.relay import relaying, until
 
@@ -173,7 +175,11 @@ def acts(ids):
     )
 
 
-async def test_the_login_is_translated_too(full):
+async def test_what_only_several_nodes_have_and_the_login_are_translated_too(full):
+    async with browsing(settings(), Relay(seen=replace(STATE, nodes=NODES))) as http:
+        page = (await http.get("/")).text
+        (section,) = re.findall(r'<section aria-labelledby="nodes">.*?</section>', page, re.DOTALL)
+        assert find_plain(section) == set()
     async with browsing(settings(ADMIN)) as http:
         assert find_plain((await http.get("/login")).text) == set()
         assert find_plain((await log_in(http, password="wrong")).text) == set()

@@ -13,6 +13,7 @@ from relay.operator.state import (
     Hold,
     Listener,
     Moment,
+    Node,
     Queue,
     RelayState,
     Use,
@@ -65,6 +66,39 @@ STATE = RelayState(
             Moment(NOW - 60),
             person=True,
         ),
+    ),
+)
+_HOUR = 3600.0
+NODES = (
+    Node(
+        *("relay-a.example", "0.1.0", Moment(NOW - 2 * _HOUR), Moment(NOW - 1)),
+        alive=True,
+        this=True,
+        sends_since=Moment(NOW - _HOUR),
+        sessions=1_203,
+        accepting=True,
+        reason="",
+        differs=False,
+    ),
+    Node(
+        *("relay-b.example", "0.2.0", Moment(NOW - 3 * _HOUR), Moment(NOW - 300)),
+        alive=False,
+        this=False,
+        sends_since=None,
+        sessions=0,
+        accepting=None,
+        reason="",
+        differs=True,
+    ),
+    Node(
+        *("relay-c.example", "0.1.0", Moment(NOW - _HOUR), Moment(NOW - 1)),
+        alive=True,
+        this=False,
+        sends_since=None,
+        sessions=2,
+        accepting=False,
+        reason="the disk is full",
+        differs=False,
     ),
 )
 MESSAGE = {
