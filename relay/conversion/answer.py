@@ -25,7 +25,7 @@ from relay.mail import (
     make_loss,
 )
 from relay.message.long import is_codec_of_rest
-from relay.message.names import make_one_line
+from relay.message.names import make_filename, make_one_line
 
 # Limits of one answer, beside what the size of its message allows.
 _MOST_JSON = 4 * 1024 * 1024  # octets
@@ -143,7 +143,7 @@ class _Reader:
     def read(self, told: Mapping[str, Any]) -> Mail:
         files, losses = _list(told["files"], _MOST_FILES), _list(told["losses"], _MOST_LOSSES)
         mail = Mail(
-            subject=_text(told["subject"]),
+            subject=make_one_line(_text(told["subject"])),
             body=self._take(told["body"]).decode(),
             content_type="html" if told["html"] is True else "text",
             user_name=_text(told["user_name"]),
@@ -165,11 +165,12 @@ class _Reader:
     def _read_file(
         self, name: Any, media_type: Any, source: Any, size: Any, cid: Any, inline: Any
     ) -> Attachment:
-        octets = self._read_source(source)
+        octets, media_type = self._read_source(source), make_one_line(_text(media_type))
         self._sizes += _number(size, self._asked.most)
         _require(self._sizes <= self._asked.most and len(_text(name)) > 0)
         _require(isinstance(octets, Leaf | tuple) or len(octets) == size)
-        return Attachment(_text(name), _text(media_type), octets, size, _text(cid), inline=inline is True)
+        name = make_filename(name, media_type)
+        return Attachment(name, media_type, octets, size, make_one_line(_text(cid)), inline=inline is True)
 
     def _read_source(self, source: Any) -> Leaf | tuple[Leaf, ...] | bytes:
         if isinstance(source, int):

@@ -22,7 +22,7 @@ from relay.conversion.process import ANSWER, CONFINED, GO, QUESTION, UNCONFINED,
 from relay.conversion.turns import Turns
 from relay.envelope import Content
 from relay.mail import Conversion, Mail, Unconvertible
-from relay.message import Converted, convert, make_requests
+from relay.message import Converted, convert, make_requests, name_again
 from relay.message.text import budget
 from relay.message.text.effort import costs_little
 
@@ -189,6 +189,7 @@ class Converter:
                 return convert(content.data, recipients, conversion)
         async with aside():
             mail = await self._make_mail(content, Asked(content.size, recipients), conversion, line)
+        mail = await _name(mail, content, conversion)
         if len(mail.body) > _LARGE or len(mail.attachments) > _MANY:
             return await asyncio.to_thread(make_requests, mail, recipients, conversion)
         return make_requests(mail, recipients, conversion)
@@ -283,6 +284,16 @@ async def _read(answer: tuple[bytes, bytes], asked: Asked) -> Mail:
     if sum(map(len, answer)) <= _LARGE:
         return read_answer(*answer, asked)
     return await asyncio.to_thread(read_answer, *answer, asked)
+
+
+async def _name(mail: Mail, content: Content, conversion: Conversion) -> Mail:
+    """The mail with the display name that the configuration allows it, whatever the process said."""
+
+    def name() -> Mail:
+        with content.map() as octets:
+            return name_again(mail, octets, conversion)
+
+    return await asyncio.to_thread(name) if conversion.own_name_only else name_again(mail, b"", conversion)
 
 
 def _write_question(asked: Asked, conversion: Conversion, *, unread: bool) -> bytes:

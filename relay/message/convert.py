@@ -100,7 +100,8 @@ def _check_losses(mail: Mail, unwanted: Collection[str]) -> None:
 
 def make_requests(mail: Mail, forward_paths: Sequence[str], conversion: Conversion) -> Converted:
     """The requests that send a mail to its envelope's recipients, and to nobody else."""
-    conversion = _apply(mail.options, conversion)
+    if conversion.options_by_field:
+        conversion = _apply(mail.options, conversion)
     body = dump(mail.body)
     requests = tuple(
         Request(
@@ -136,6 +137,19 @@ def _name_sender(mail: Mail, conversion: Conversion) -> Mail:
         if conversion.own_name_only and _names_another(name, mail.originator.addr_spec):
             name, losses = "", (*losses, make_loss("originator-name", "it holds another address"))
     return replace(mail, user_name=cut_units(make_one_line(name), _LONGEST_NAME), losses=losses)
+
+
+def name_again(mail: Mail, content: Buffer, conversion: Conversion) -> Mail:
+    """A mail that another process has made, with the display name that the configuration allows it.
+
+    Args:
+        mail: what it made; its `user_name` may be anything.
+        content: the message. Its fields are read, if an address in the name has to be judged by them.
+        conversion: how it is converted.
+    """
+    looks = conversion.own_name_only and _names_another(mail.user_name, "")
+    own = originator_address(content) if looks else ""
+    return _name_sender(replace(mail, originator=Address(mail.user_name, own)), conversion)
 
 
 def _names_another(name: str, own: str) -> bool:

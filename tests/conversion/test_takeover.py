@@ -15,10 +15,11 @@ import pytest
 from relay.conversion.answer import Asked, NoAnswerError, read_answer
 from relay.conversion.pool import ConversionError, Converter
 from relay.conversion.process import start
+from relay.envelope import Content
 from relay.host.content import ContentWriter
-from relay.mail import Unconvertible
+from relay.mail import Conversion, Unconvertible
 from relay.message import convert, make_requests
-from tests.support.converter import HOW, TO, make_scan
+from tests.support.converter import FIELDS, HOW, TO, make_scan
 
 SCAN = make_scan(100_000)
 
@@ -180,6 +181,48 @@ LIES = {
 def test_what_is_no_answer_is_not_believed(lie):
     with pytest.raises(NoAnswerError):
         read_answer(lie, b"", Asked(SIZE, TO))
+
+
+ANSWERS = """
+import sys; sys.path[:] = sys.argv[2:]
+import os
+from relay.conversion import child
+child.answer = lambda question, content: (sys.argv[1].encode(), [])
+os.read(0, 1)
+child.main()
+"""
+UNKNOWN = (
+    FIELDS.replace(b"From: ", b"From: Scanner ") + b"\r\n" + b"\xe9\r\n"
+)  # of no known charset: not inline
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        (Conversion(user_name="Reception"), "Reception"),
+        (Conversion(own_name_only=True), ""),
+        (Conversion(), "CEO <ceo@example.com>"),
+    ],
+    ids=["configured", "restricted", "free"],
+)
+async def test_what_the_configuration_decides_no_process_does(how, name):
+    """It named the sender as it liked, and chose options that no message of this listener may choose."""
+    lie = told(user_name="CEO <ceo@example.com>", options=["Confidential", False, True, True])
+    converter = Converter(lambda: start([sys.executable, "-I", "-c", ANSWERS, lie.decode(), *sys.path]))
+    try:
+        converted = await converter.convert(Content(len(UNKNOWN), "", data=UNKNOWN), TO, how)
+    finally:
+        await converter.stop()
+    body = json.loads(b"".join(converted.requests[0].payload.blocks(UNKNOWN)))
+    assert (body.get("userName", ""), body["isSaveSentMail"], body["isSendSeparately"]) == (name, True, False)
+    assert "securityLevel" not in body
+
+
+def test_names_are_cleaned_again():
+    """They stand in other people's mail programs: no folders, no controls."""
+    lie = told(subject="a\r\nb", files=file([[0, 1, "8bit", 0]], name="../../evil\u202egpj.exe"))
+    mail = read_answer(lie, b"", Asked(SIZE, TO))
+    assert (mail.subject, mail.attachments[0].filename) == ("a b", "evilgpj.exe")
 
 
 def test_octets_beyond_the_answer_are_none():
