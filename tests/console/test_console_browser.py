@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+from dataclasses import replace
 
 import httpx2 as httpx
 import pytest
@@ -9,6 +10,7 @@ from playwright.async_api import async_playwright
 
 from relay.console.app import build
 from relay.console.server import serving
+from relay.operator.state import Headline
 from relay.sandbox import Sandbox
 from tests.support.console import Relay
 
@@ -55,9 +57,16 @@ async def test_the_page_is_styled_and_follows_what_changes():
         await page.clock.install()
         await page.goto(server.url)
         assert await page.evaluate("getComputedStyle(document.querySelector('main')).display") == "grid"
+        status = await page.query_selector("#problems[role=status]")
+        headline = await page.query_selector("#headline")
         relay.troubles = ("the disk is full",)
+        relay.seen = replace(relay.seen, headline=Headline("the disk is full"), concerns=())
         await page.clock.run_for(10_500)
         await page.wait_for_selector(".alert:has-text('the disk is full')")
+        # What stands there was changed, and nothing put in its place: a screen reader says what is new.
+        assert await status.inner_text() == "Not ready for new mail\nthe disk is full"
+        assert await headline.inner_text() == "The disk is full"
+        assert not await page.query_selector("#concerns")
         assert await page.inner_text("#live") == "live"
         await browser.close()
     assert problems == []

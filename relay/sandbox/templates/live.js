@@ -8,7 +8,7 @@
   const look = async () => {
     if (document.hidden) return;
     const counts = await (await fetch("/sandbox/counts")).json();
-    state.textContent = state.dataset.live;
+    state.textContent = state.dataset.said;
     if (counts.accepted === known) return;
     known = counts.accepted;
     const text = await (await fetch(location.href)).text();
@@ -34,7 +34,7 @@
     else if (event.key === "/") { event.preventDefault(); document.querySelector(".search input").focus(); }
   });
   const again = () => look().catch(() => { state.textContent = state.dataset.lost; });
-  state.dataset.live = state.textContent;
+  state.dataset.said = state.textContent;
   state.hidden = false;
   show();
   setInterval(again, 2000);
