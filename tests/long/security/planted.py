@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import warm
 from tests.support.other_user import SOMEBODY, public_python
 
 SECRET = "SECRET-OF-ROOT-0123456789"
@@ -166,13 +167,14 @@ class Scene:
     def snapshot(self):
         return {str(path): _describe(path) for path in sorted(self.outside.rglob("*"))}
 
-    def run(self, words):
+    def run(self, words, program=None):
+        """A command's exit code and output; `program` stands in for `python -m relay`."""
         python, environment = public_python()
         given = [{"MESSAGE": str(self.message), "STATE": str(self.state)}.get(word, word) for word in words]
         if words[0] != "sandbox":
             given += ["--config", str(self.config)]
         process = subprocess.Popen(
-            [*python, "-m", "relay", *given],
+            [*(program or (*python, "-m", "relay")), *given],
             env=environment,
             cwd="/",
             stdin=subprocess.PIPE,
@@ -244,7 +246,8 @@ def attempt(kind, name, url, auth_url):
             scene.fill()
             scene.give_away()
             before = scene.snapshot()
-            code, output = scene.run(COMMANDS[name])
+            # A service is ended by a signal, which only a process of its own hears.
+            code, output = scene.run(COMMANDS[name], None if name == "serve" else warm.relay(public=True))
             after = scene.snapshot()
         finally:
             scene.close()

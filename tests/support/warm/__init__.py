@@ -14,18 +14,33 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.support.other_user import public_python
+
 _HERE = Path(__file__).parent
 
 
 @functools.cache
-def relay():
-    """The words to begin a command line with, where `relay` stands in a shell."""
+def relay(*, public=False):
+    """The words to begin a command line with, where `relay` stands in a shell.
+
+    Args:
+        public: by a Python that every user can run (`other_user`), for commands that give root's rights up.
+    """
+    if public:
+        python, environment = public_python()
+        words = [*python, _HERE / "server.py"]
+    else:
+        words, environment = [sys.executable, "-m", f"{__name__}.server"], None
     folder = tempfile.TemporaryDirectory(prefix="relay-warm-")
     address = Path(folder.name, "socket")
     nothing = subprocess.DEVNULL
-    words = [sys.executable, "-m", "tests.support.warm.server", address]
     server = subprocess.Popen(
-        words, cwd=_HERE.parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=nothing
+        [*words, address],
+        cwd=_HERE.parents[2],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=nothing,
     )
     assert server.stdout.readline(), "it did not come to listen"
     atexit.register(_stop, server, folder)

@@ -1,4 +1,4 @@
-"""`python -m tests.support.warm.server SOCKET`: becomes a command of the relay in a fork.
+"""`python server.py SOCKET`: becomes a command of the relay in a fork.
 
 Ends when its standard input does.
 """
