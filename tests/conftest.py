@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.support.watch import secrets_watch
 
@@ -31,6 +32,10 @@ else:
     _WATCH = Path(tempfile.mkdtemp(prefix="relay-suite-"))
     secrets_watch.begin(_WATCH)
 _LEAKS = pytest.StashKey()
+
+# What logs without being set up draws a traceback in frames and colours: a second of the processor for each.
+_PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 
 
 def pytest_addoption(parser):

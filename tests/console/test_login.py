@@ -16,9 +16,9 @@ from relay.console.access import ConfiguredAccess, OpenAccess
 from relay.console.app import build
 from relay.console.server import Server
 from relay.host.certificate import make, write
-from relay.host.passwords import hash_password
 from relay.operator.check import Level, find_console_problems
 from relay.smtp.tls import Certificate
+from tests.support.cheap import hash_password
 from tests.support.console import Relay
 from tests.support.console_login import ADMIN, GUEST, PASSWORD, browsing, log_in, settings
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.host.certificate import make, write
-from relay.host.passwords import hash_password
+from relay.host.certificate import write
+from tests.support.cheap import hash_password, make_certificate
 from tests.support.doctor import PASSWORD
 
 
@@ -11,7 +11,7 @@ from tests.support.doctor import PASSWORD
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     paths = folder / "cert.pem", folder / "key.pem"
-    write(make(["localhost", "127.0.0.1"], 30), *paths)
+    write(make_certificate(), *paths)
     return {"certificate_file": str(paths[0]), "private_key_file": str(paths[1])}
 
 

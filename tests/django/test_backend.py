@@ -20,7 +20,7 @@ from django.utils.log import AdminEmailHandler
 
 from relay.django import RelayError, Verdict
 from relay.django.testing import RelayOutboxMixin
-from relay.host.passwords import hash_password
+from tests.support.cheap import hash_password
 from tests.support.django_site import NEW, at, connect
 from tests.support.ports import free_port
 from tests.support.smtp_server import fake_server

@@ -5,7 +5,7 @@ import smtplib
 
 import pytest
 
-from relay.host.passwords import hash_password
+from tests.support.cheap import hash_password
 from tests.support.relay import relaying
 
 PASSWORD = "correct horse"

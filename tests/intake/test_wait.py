@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from relay.host.passwords import hash_password
+from tests.support.cheap import hash_password
 from tests.support.relay import relaying, until
 
 

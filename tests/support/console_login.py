@@ -7,7 +7,7 @@ import httpx2 as httpx
 from relay.config.model import Config, Console, ConsoleUser, Limits
 from relay.console.app import build
 from relay.console.server import serving
-from relay.host.passwords import hash_password
+from tests.support.cheap import hash_password
 from tests.support.console import Relay
 
 PASSWORD = "correct horse"

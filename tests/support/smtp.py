@@ -20,11 +20,10 @@ import uvloop
 from relay.config.load import build
 from relay.console.server import serving
 from relay.grants import Grant
-from relay.host import certificate
-from relay.host.passwords import hash_password
 from relay.sandbox import Sandbox, Settings
 from relay.service import Service
 from relay.works.auth.files import GrantFiles
+from tests.support.cheap import hash_password, make_certificate
 
 PASSWORD = "c0rrect horse"
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
@@ -117,7 +116,7 @@ class House:
         self._logs_before = {}
 
     def __enter__(self):
-        pair = certificate.make(["localhost", "127.0.0.1"], 365)
+        pair = make_certificate()
         (self.folder / "relay.crt").write_bytes(pair.certificate)
         (self.folder / "relay.key").write_bytes(pair.private_key)
         self._logs_before = structlog.get_config()

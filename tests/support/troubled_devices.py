@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from relay.config.units import parse_size
 from relay.host.certificate import make, write
-from relay.host.passwords import hash_password
+from tests.support.cheap import hash_password
 from tests.support.doctor import PASSWORD, client_context
 
 PATIENCE = 30.0  # seconds
