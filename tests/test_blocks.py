@@ -19,6 +19,7 @@ import pytest
 
 from relay.cli import group
 from relay.config.load import build
+from tests.support.at_once import at_once
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -117,6 +118,7 @@ def test_the_shell_understands_it(text):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@at_once
 @pytest.mark.parametrize("text", read_blocks("sh"))
 def test_the_files_of_the_project_that_it_names_are_there(text):
     for path in re.findall(r"(?<![\w./-])((?:systemd|tests|docs|relay)/[\w./-]*\w)", text):
@@ -126,6 +128,7 @@ def test_the_files_of_the_project_that_it_names_are_there(text):
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
+@at_once
 @pytest.mark.parametrize("words", find_commands())
 def test_every_command_is_one(words):
     """Its group, its name and its options; arguments stand for what the reader puts there."""

@@ -1,11 +1,14 @@
 """The rooms, held: imports run one way, and each foreign library has one door."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.at_once import at_once
 
 PACKAGE = Path(__file__).parents[1] / "relay"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -94,10 +97,16 @@ def lies_in(file: str, place: str) -> bool:
     return file == place or file.startswith(f"{place}/")
 
 
+@functools.cache
+def read_tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports(path: Path) -> set[str]:
     """The dotted names that a file imports, those for types and those inside functions included."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(read_tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -146,6 +155,7 @@ def is_wrong(file: str, other: str) -> bool:
     )
 
 
+@at_once
 @pytest.mark.parametrize("file", FILES)
 def test_imports_run_one_way(file):
     for other in own_files(file):
@@ -158,6 +168,7 @@ def test_every_exception_is_still_one():
     assert wrong == EXCEPTIONS.keys()
 
 
+@at_once
 @pytest.mark.parametrize("file", FILES)
 def test_a_foreign_library_has_one_door(file):
     for name in imports(FILES[file]):
@@ -200,7 +211,7 @@ def test_sizes():
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
         assert text.count("\n") <= 500, path
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(read_tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"
 
@@ -221,7 +232,7 @@ def read_classes():
     """Each class, by file and name: its bases' names, and the attributes that it assigns on self."""
     classes = {}
     for file, path in FILES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(read_tree(path)):
             if isinstance(node, ast.ClassDef):
                 bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
                 own = {part.attr for one in ast.walk(node) for part in assigned(one) if is_self(part.value)}
@@ -249,9 +260,7 @@ def test_no_class_holds_too_much():
 
 def test_the_service_is_built_and_not_patched():
     """Parts are complete when they are constructed: nothing is set on them from outside afterwards."""
-    trees = [
-        ast.parse(path.read_text(encoding="utf-8")) for file, path in FILES.items() if room(file) == "service"
-    ]
+    trees = [read_tree(path) for file, path in FILES.items() if room(file) == "service"]
     patched = [
         ast.unparse(part)
         for tree in trees

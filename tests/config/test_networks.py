@@ -6,6 +6,7 @@ import pytest
 
 from relay.config.load import ConfigError, build
 from relay.config.networks import is_link_local, is_loopback, is_private, read_address
+from tests.support.at_once import at_once
 
 PRIVATE = [
     "127.0.0.0/8", "127.0.0.1/32", "::1/128",
@@ -45,6 +46,7 @@ def test_private_networks_are_private(network):
     assert loads(networks=[network], auth="off")
 
 
+@at_once
 @pytest.mark.parametrize("network", PUBLIC)
 def test_all_other_networks_are_not(network):
     """Without a login such a listener is an open relay: 2001::/32 (Teredo) was one on every Python."""

@@ -9,6 +9,7 @@ from relay.config.load import build
 from relay.devices.doctor import BY_REPLY, BY_TROUBLE, diagnose
 from relay.devices.doctor.login import nearest
 from relay.devices.recorder import Recorder, Trouble
+from tests.support.at_once import at_once
 
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
 PLAIN, STARTTLS, IMPLICIT, LEGACY = "0.0.0.0:25", "0.0.0.0:587", "0.0.0.0:465", "0.0.0.0:5870"
@@ -298,6 +299,7 @@ REFUSALS = {
 }
 
 
+@at_once
 @pytest.mark.parametrize("name", REFUSALS)
 def test_every_refusal_has_a_rule(name):
     """A reply that is added gets its advice, or says by None that nothing has to change."""
@@ -308,6 +310,7 @@ def test_every_trouble_has_a_rule():
     assert set(BY_TROUBLE) == set(Trouble)
 
 
+@at_once
 @pytest.mark.parametrize("listener", [PLAIN, STARTTLS, "192.0.2.1:99"])
 @pytest.mark.parametrize("answer", REFUSALS.values(), ids=REFUSALS)
 def test_no_rule_fails_whatever_the_session_was(answer, listener):

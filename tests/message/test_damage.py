@@ -12,6 +12,7 @@ import pytest
 from relay.mail import Conversion
 from relay.message import convert
 from relay.message.parse import parse
+from tests.support.at_once import at_once
 
 PDF = b"%PDF-1.4\n" + bytes(range(256)) * 3
 SIZES = [777, 778, 779, 5000]
@@ -92,6 +93,7 @@ TAILS = [
 ]
 
 
+@at_once
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("lead", LEADS)
 def test_lines_in_front_of_base64_are_none_of_it(lead, size):
@@ -103,6 +105,7 @@ def test_lines_in_front_of_base64_are_none_of_it(lead, size):
         assert name == "b.pdf"
 
 
+@at_once
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("tail", TAILS)
 @pytest.mark.parametrize("encoding", ["base64", "base64 unpadded"])
@@ -112,6 +115,7 @@ def test_lines_behind_base64_are_none_of_it(encoding, tail, size):
     assert damages
 
 
+@at_once
 @pytest.mark.parametrize("text", [TEXT, TEXT + "x", TEXT + "xx"])
 @pytest.mark.parametrize("tail", TAILS)
 @pytest.mark.parametrize("encoding", ["base64", "base64 unpadded"])

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from relay.message.parse import parse
+from tests.support.at_once import at_once
 
 CHARSETS = [
     ("iso-8859-1", "Frösche"),
@@ -36,6 +37,7 @@ def name(*fields: bytes) -> str:
     return file.filename
 
 
+@at_once
 @pytest.mark.parametrize(("charset", "text"), CHARSETS)
 @pytest.mark.parametrize("around", [b"%s", b"Re: %s", "件名 %s".encode(), "件名 %s".encode("cp932")])
 def test_raw_octets_in_a_word_are_of_its_charset(charset, text, around):
@@ -90,6 +92,7 @@ def test_a_transfer_encoding_that_is_an_encoded_word():
 CUT = word("見積書2025.pdf")[:-2]
 
 
+@at_once
 @pytest.mark.parametrize("length", range(len(CUT), len(b"=?utf-8?B?6KaL") - 1, -1))
 @pytest.mark.parametrize("form", [b'filename="%s', b'filename="%s"', b"filename=%s"])
 def test_a_name_cut_within_its_word(length, form):

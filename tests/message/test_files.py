@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relay.mail import Conversion
 from relay.message import convert
+from tests.support.at_once import at_once
 
 TYPES = ["text/csv", "text/calendar", "text/plain", "message/rfc822", "application/octet-stream", "image/png"]
 
@@ -38,6 +39,7 @@ def encode_quoted(octets: bytes) -> bytes:
     return b"\r\n".join(line.replace(b"==0A", b"=\r\n") for line in whole)
 
 
+@at_once
 @pytest.mark.parametrize("media_type", TYPES)
 @pytest.mark.parametrize("encoding", ["7bit", "8bit", "binary", "quoted-printable", ""])
 def test_lines_end_as_on_the_wire(encoding, media_type):

@@ -10,6 +10,7 @@ import pytest
 from relay.mail import Conversion, Unconvertible
 from relay.message import convert, destinations
 from tests.support import ROOT
+from tests.support.at_once import at_once
 
 MESSAGES = sorted((ROOT / "tests" / "golden").glob("*.eml"))
 CONVERSION = Conversion(account_address="", attachment_limit=100_000)
@@ -41,6 +42,7 @@ def test_golden(path, request):
     assert found == json.loads(expected.read_text(encoding="utf-8"))
 
 
+@at_once
 @pytest.mark.parametrize("path", MESSAGES, ids=lambda path: path.stem)
 def test_line_ends_make_no_difference(path):
     """Lines of LF are understood as lines of CRLF are; only the octets of files differ."""

@@ -6,6 +6,7 @@ import pytest
 
 from relay.message import originators
 from relay.message.parse import parse
+from tests.support.at_once import at_once
 
 OWN = ["From: a@example.com", "To: b@example.com", "Subject: scan"]
 MIXED = [
@@ -45,6 +46,7 @@ def damages(mail) -> list[str]:
     return [loss.detail for loss in mail.losses if loss.loss == "damaged"]
 
 
+@at_once
 @pytest.mark.parametrize("blanks", [1, 2, 3])
 @pytest.mark.parametrize("above", [[], ["MIME-Version: 1.0"]])
 @pytest.mark.parametrize("below", [[], ["MIME-Version: 1.0"], ["X-Mailer: x", "MIME-Version: 1.0"]])

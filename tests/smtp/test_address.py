@@ -5,6 +5,7 @@ import pytest
 from relay.message import destinations
 from relay.reply import Rejected
 from relay.smtp.address import check_forward_path, check_reverse_path
+from tests.support.at_once import at_once
 
 LOCALS = [
     "user",
@@ -39,6 +40,7 @@ def check(path: str) -> str | None:
         return None
 
 
+@at_once
 @pytest.mark.parametrize("local", LOCALS)
 @pytest.mark.parametrize("domain", ["docomo.ne.jp", "例え.jp"])
 def test_quotes_change_nothing(local, domain):

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from relay.smtp.timeouts import Pace
+from tests.support.at_once import at_once
 from tests.support.smtp import LOOPBACK, House
 
 
@@ -51,6 +52,7 @@ def test_who_thinks_before_the_first_octet_is_not_slow():
     assert steady(500, 1, 7_200, first=200) is None
 
 
+@at_once
 @pytest.mark.parametrize(
     ("octets", "every"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 from relay.outcome import Action, Blame, Cause, Scope
 from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure, diagnose_probe
+from tests.support.at_once import at_once
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "outcomes.md"
 
@@ -59,6 +60,7 @@ def test_a_4xx_that_nobody_has_seen_before_is_delayed(status):
     assert (outcome.action, outcome.blame) == (Action.DELAYED, Blame.REMOTE)
 
 
+@at_once
 @pytest.mark.parametrize("says_when", [False, True], ids=["", "Retry-After"])
 @pytest.mark.parametrize("code", ["", "SOMETHING"])
 @pytest.mark.parametrize("status", range(500, 600))
@@ -146,6 +148,7 @@ FOREIGN = {
 }
 
 
+@at_once
 @pytest.mark.parametrize("body", FOREIGN.values(), ids=FOREIGN)
 @pytest.mark.parametrize("status", [400, 413])
 def test_only_works_itself_refuses_a_message(status, body):
@@ -258,6 +261,7 @@ def test_what_a_probe_finds_wrong(end, action, scope, cause):
     assert "took the message" not in outcome.reason
 
 
+@at_once
 @pytest.mark.parametrize("end", [*Failure, *map(answer, range(200, 600))])
 def test_a_probe_is_never_unknown_and_fails_nothing(end):
     outcome = diagnose_probe(end, "scanner")

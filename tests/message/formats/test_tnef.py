@@ -10,6 +10,7 @@ from relay.mail import Conversion
 from relay.message import convert
 from relay.message.formats.rtf import decompress
 from relay.message.formats.tnef import SIGNATURE, read_tnef
+from tests.support.at_once import at_once
 
 
 def attribute(level: int, identity: int, kind: int, data: bytes) -> bytes:
@@ -185,6 +186,7 @@ def test_cut_off_it_is_carried_as_it_is(cut):
     assert base64.b64decode(one["data"]) == WINMAIL[:cut]
 
 
+@at_once
 @pytest.mark.parametrize("at", range(0, len(WINMAIL), 7))
 def test_damage_never_raises(at):
     damaged = bytearray(WINMAIL)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from relay.message.parse import parse
 from relay.message.text.charsets import decode
+from tests.support.at_once import at_once
 from tests.support.charsets import CHARSETS, find_wrong, replace_octet
 
 JAPANESE = (
@@ -56,6 +57,7 @@ def test_whole(codec, text, own):
     assert decode(text.encode(codec), OWN[codec] if own else "").text == text
 
 
+@at_once
 @pytest.mark.parametrize("cut", [1, 2])
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize(("codec", "text"), ENCODINGS, ids=IDS)
@@ -65,6 +67,7 @@ def test_cut(codec, text, own, cut):
     assert is_nearly(decode(octets, OWN[codec] if own else "").text, text.strip(), 2)
 
 
+@at_once
 @pytest.mark.parametrize("stray", [b"\xff", b"\x80", b"\xfe", b"\xa0"])
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize(("codec", "text"), ENCODINGS, ids=IDS)
@@ -104,6 +107,7 @@ SINGLE = ["iso-8859-1", "windows-1252", "iso-8859-2", "koi8-r", "windows-1251", 
 UTF_8 = ["請求書 2026年", "お世話になっております。", "견적서", "Dzień dobry, łączna kwota", "Привет, мир"]
 
 
+@at_once
 @pytest.mark.parametrize("label", SINGLE)
 @pytest.mark.parametrize("text", UTF_8)
 def test_utf_8_under_a_label_that_takes_anything(text, label):
@@ -112,6 +116,7 @@ def test_utf_8_under_a_label_that_takes_anything(text, label):
     assert (found.text, found.guessed) == (text, True)
 
 
+@at_once
 @pytest.mark.parametrize("label", SINGLE)
 @pytest.mark.parametrize("text", UTF_8)
 def test_the_same_with_a_stray_octet(text, label):
@@ -187,6 +192,7 @@ def test_under_euc_jp_valid_euc_jp_is_believed(text):
 UTF_16 = ["utf-16", "utf-16le", "utf-16be", "ucs-2", "unicode", "iso-10646-ucs-2", "csunicode"]
 
 
+@at_once
 @pytest.mark.parametrize("label", UTF_16)
 @pytest.mark.parametrize(
     "text", ["Backup finished OK.\nDisk 95% full\n", "バックアップ完了", "완료", "完了", "Größe für alle"]

@@ -14,6 +14,7 @@ from relay.mail import Conversion, Unconvertible
 from relay.message import convert
 from relay.message.text import budget
 from relay.message.text.effort import costs_little
+from tests.support.at_once import at_once
 from tests.support.hostile import FIELDS, MIXED, WORST
 
 TO = ["b@example.com"]
@@ -57,6 +58,7 @@ def test_no_worst_message_takes_seconds(hostile):
     assert time.process_time() - began < 5
 
 
+@at_once
 @pytest.mark.parametrize("hostile", WORST, ids=NAMES)
 @pytest.mark.parametrize("size", [300, 1000, 2000, 4000, 8000, 16_000, 32_000])
 def test_what_the_event_loop_converts_is_little(hostile, size):
