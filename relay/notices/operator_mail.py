@@ -21,6 +21,7 @@ from relay.config.fields import split_address
 from relay.courier.standing import Standing
 from relay.grants import EXPIRY_MARKS
 from relay.host.clock import to_local
+from relay.host.documents import Documents
 from relay.notices.compose import Letterhead, list_some, write_plain
 from relay.notices.sender import choose_healthy, submit
 from relay.notices.texts import LANGUAGES, Words
@@ -61,6 +62,7 @@ class OperatorMail:
         now: Callable[[], float],
         note_told: Callable[[TroubleKind, str, str], None],
         explain: Callable[[Trouble], str],
+        documents: Documents,
     ) -> None:
         """Args:
         current: who is told, and how.
@@ -69,6 +71,7 @@ class OperatorMail:
         now: seconds since the epoch.
         note_told: told of what kind of trouble, and whose, somebody heard.
         explain: says what a person can do about a trouble.
+        documents: where it is kept what was told.
         """
         self._current = current
         self._spool = spool
@@ -76,11 +79,10 @@ class OperatorMail:
         self._now = now
         self._note_told = note_told
         self._explain = explain
-        self._told = Told(current.config.state_dir / "told.json")
+        self._told = Told(documents)
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[str] = set()  # what is on its way
         self._lasting: dict[tuple[TroubleKind, str], str] = {}  # the key of what is wrong now
-        self._saving: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
     def hear(self, trouble: Trouble) -> None:
@@ -203,15 +205,7 @@ class OperatorMail:
         language = self._current.config.delivery.notice_language
         return LANGUAGES["en" if language == "auto" else language]
 
-    def _save_soon(self) -> None:
-        """Have what is remembered written, by one task at a time."""
-        if self._told.is_changed and (self._saving is None or self._saving.done()):
-            self._saving = asyncio.create_task(self._told.save(), name="told")
-            self._tasks.add(self._saving)
-            self._saving.add_done_callback(self._tasks.discard)
-
     def _tell(self, news: _News) -> None:
-        self._save_soon()
         due_in = self._told.due_in(news.key, self._now(), news.every)
         if news.key in self._telling or (due_in and news.once):
             return
@@ -228,18 +222,27 @@ class OperatorMail:
         try:
             while await self._lasts_until_due(news):
                 told = await self._tell_now(news)
+                self._told.release(news.key)
                 if (told and news.once) or not (told or await self._lasts(news, _AGAIN)):
                     return
         finally:
+            self._told.release(news.key)
             self._telling.discard(news.key)
 
     async def _lasts_until_due(self, news: _News) -> bool:
-        """Wait until it is to be told; False: there is nothing to tell any more."""
-        while due_in := self._told.due_in(news.key, self._now(), news.every):
+        """Wait until it is to be told, and by this node; False: there is nothing to tell any more."""
+        told, key = self._told, news.key
+        while news.lasts():
+            due_in = told.due_in(key, self._now(), news.every)
+            if due_in and news.once:
+                return False  # another node has told it
+            wait = max(due_in, told.claimed_for(key, self._now()))
+            if not wait and await told.claim(key, self._now(), news.every):
+                return news.lasts()
             # In short sleeps: the clock may be set meanwhile.
-            if not await self._lasts(news, min(due_in, _AGAIN)):
+            if wait and not await self._lasts(news, min(wait, _AGAIN)):
                 return False
-        return news.lasts()
+        return False
 
     async def _lasts(self, news: _News, seconds: float) -> bool:
         """Whether there is something to tell still, after so many seconds."""
@@ -255,14 +258,12 @@ class OperatorMail:
         states = {State.FAILED, State.SENDING} if news.key == SILENCE else {State.HELD}
         names = {name: reason for name, reason in untold.items() if await self._is(name, states)}
         self._told.remove(news.key, untold.keys() - names.keys())
-        self._save_soon()
         if untold and not names:
             return True
         if not await self._deliver(news, news.write(names)):
             return False
         self._told.remove(news.key, names)
         self._told.note(news.key, self._now())
-        self._save_soon()
         named = [(kind, name) for kind, key in _NAMED.items() if key == news.key for name in names]
         for kind, name in (*news.about, *named):
             self._note_told(kind, name, self._current.config.delivery.notify)

@@ -1,76 +1,132 @@
-"""What the operator was told, kept on disk."""
+"""What the operator was told by mail, and what not yet: the document `told.json`.
 
-import asyncio
-import contextlib
+Where several nodes find the same trouble, the one that *claims* the telling tells: it writes down that it is
+about to, if nobody has told and nobody is about to. Then it tells, and writes that down in place of the
+claim. If it dies in between, its claim runs out and another one tells: at worst twice, never not at all.
+While the database does not answer each node tells by what it knows.
+"""
+
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass, field
 
-from relay.host.safeio import write_file
+from relay.host.documents import CLAIM, TOLD, DocumentError, Documents
+from relay.host.shared_value import Codec, SharedValue
 
 DAMAGE, HELD, SILENCE = "damage", "held", "silence"
 KINDS = (DAMAGE, HELD, SILENCE)  # what is told of by name
 FORGET = 120 * 86400.0  # seconds; longer than a grant lives
 _MOST_UNTOLD = 1000  # names of one kind, remembered for the next mail; the queue has all of them
-_UNTOLD = "untold"
+_UNTOLD, _CLAIMS = "untold", "claims"
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What the document says."""
+
+    when: dict[str, float] = field(default_factory=dict)  # told, by key
+    untold: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # by key: names, and what is wrong with each
+    claims: dict[str, float] = field(default_factory=dict)  # by key: until when somebody tells
+
+    def due_in(self, key: str, now: float, every: float) -> float:
+        passed = now - self.when.get(key, -every)
+        return every - passed if 0 <= passed < every else 0.0
+
+    def claimed_for(self, key: str, now: float) -> float:
+        left = self.claims.get(key, now) - now
+        return left if 0 < left <= CLAIM else 0.0
+
+    def note(self, key: str, now: float) -> None:
+        self.when = {one: when for one, when in self.when.items() if 0 <= now - when < FORGET} | {key: now}
+        self.claims.pop(key, None)
+
+    def add(self, key: str, name: str, reason: str) -> None:
+        names = self.untold.setdefault(key, {})
+        if len(names) < _MOST_UNTOLD:
+            names[name] = reason
+
+    def remove(self, key: str, names: Iterable[str]) -> None:
+        for name in names:
+            self.untold.get(key, {}).pop(name, None)
+
+    def claim(self, key: str, now: float, every: float) -> bool:
+        if self.due_in(key, now, every) or self.claimed_for(key, now):
+            return False
+        self.claims[key] = now + CLAIM
+        return True
 
 
 class Told:
-    """What the operator was told, and when, and what not yet: `state_dir/told.json`."""
+    """What the operator was told, and when, and what not yet.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._changed = False
-        self._when: dict[str, float] = {}
-        self._untold: dict[str, dict[str, str]] = {}  # by key: names, and what is wrong with each
-        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            found = json.loads(path.read_bytes())
-            untold = found.pop(_UNTOLD, {})
-            self._when = {str(key): float(when) for key, when in found.items()}
-            self._untold = {
-                key: {str(name): str(why) for name, why in untold[key].items()}
-                for key in KINDS
-                if untold.get(key)
-            }
+    Args:
+        documents: where that is kept; None: nowhere.
+    """
+
+    def __init__(self, documents: Documents | None = None) -> None:
+        self._documents = documents
+        self._notes = SharedValue(documents, TOLD, Codec(_read, _write))
 
     def due_in(self, key: str, now: float, every: float) -> float:
         """Seconds until it is to be told, at most once in `every`; a time in the future was a wrong clock."""
-        passed = now - self._when.get(key, -every)
-        return every - passed if 0 <= passed < every else 0.0
+        return self._notes.value.due_in(key, now, every)
+
+    def claimed_for(self, key: str, now: float) -> float:
+        """Seconds for which another node may be telling it."""
+        return self._notes.value.claimed_for(key, now)
+
+    async def claim(self, key: str, now: float, every: float) -> bool:
+        """Whether this node is to tell it now, and no other meanwhile."""
+        if self._documents is None or not self._documents.node:
+            return True
+        try:
+            return await self._notes.decide(lambda notes: notes.claim(key, now, every))
+        except DocumentError:
+            return True
+
+    def release(self, key: str) -> None:
+        """This node tells it no longer, whether it has told it or not."""
+        if key in self._notes.value.claims:
+            self._notes.change(lambda notes: notes.claims.pop(key, None))
 
     def note(self, key: str, now: float) -> None:
         """It is told now."""
-        self._when = {one: when for one, when in self._when.items() if 0 <= now - when < FORGET} | {key: now}
-        self._changed = True
+        self._notes.change(lambda notes: notes.note(key, now))
 
     def untold(self, key: str) -> dict[str, str]:
         """What the next mail of this kind is to name, and why."""
-        return dict(self._untold.get(key, {}))
+        return dict(self._notes.value.untold.get(key, {}))
 
     def add(self, key: str, name: str, reason: str) -> None:
         """Something is to be named in the next mail of this kind."""
-        names = self._untold.setdefault(key, {})
-        if len(names) < _MOST_UNTOLD:
-            names[name] = reason
-            self._changed = True
+        if self.untold(key).get(name) != reason:
+            self._notes.change(lambda notes: notes.add(key, name, reason))
 
     def remove(self, key: str, names: Iterable[str]) -> None:
         """These were named, or need not be any more."""
-        left = self.untold(key)
-        for name in names:
-            left.pop(name, None)
-        self._untold[key] = left
-        self._changed = True
+        gone = [*names]
+        if gone:
+            self._notes.change(lambda notes: notes.remove(key, gone))
 
-    @property
-    def is_changed(self) -> bool:
-        """Whether there is something to save."""
-        return self._changed
 
-    async def save(self) -> None:
-        """Write what changed; at worst, on a disk that will not, something is told twice."""
-        while self._changed:
-            self._changed = False
-            octets = json.dumps({**self._when, _UNTOLD: self._untold}).encode()
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(write_file, self._path, octets)
+def _read(text: str) -> _Notes:
+    notes = _Notes()
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        found = json.loads(text)
+        untold, claims = found.pop(_UNTOLD, {}), found.pop(_CLAIMS, {})
+        notes.when = {str(key): float(when) for key, when in found.items()}
+        notes.untold = {
+            key: {str(name): str(why) for name, why in untold[key].items()}
+            for key in KINDS
+            if untold.get(key)
+        }
+        notes.claims = {str(key): float(until) for key, until in claims.items()}
+    return notes
+
+
+def _write(notes: _Notes) -> str:
+    claims = {_CLAIMS: notes.claims} if notes.claims else {}
+    return json.dumps({**notes.when, _UNTOLD: notes.untold, **claims})

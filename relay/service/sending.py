@@ -12,6 +12,7 @@ from relay.config.model import Account, Config
 from relay.conversion.pool import Converter
 from relay.courier import Courier, Settling, Standing, Tools
 from relay.host.clock import Clock
+from relay.host.documents import Documents
 from relay.notices import OperatorMail, Senders
 from relay.operator.remedies import find_remedy
 from relay.operator.trouble import Troubles
@@ -40,6 +41,7 @@ class Sending:
         current: Current,
         spool: Spool,
         keeping: Keeping,
+        documents: Documents,
         troubles: Troubles,
         reports: Reports,
         clock: Clock,
@@ -48,6 +50,7 @@ class Sending:
         current: the configuration.
         spool: the messages.
         keeping: the grants.
+        documents: what the operator was told.
         troubles: of which the operator gets mail.
         reports: told of what is wrong.
         clock: the clocks.
@@ -61,7 +64,7 @@ class Sending:
         self.standing = Standing(current, self.pacing.circuit, clock)
         self.senders = Senders(current, spool, self.standing, clock.wall, reports.nobody_told)
         self.operator = OperatorMail(
-            current, spool, self.standing, clock.wall, troubles.note_told, find_remedy
+            current, spool, self.standing, clock.wall, troubles.note_told, find_remedy, documents
         )
         troubles.subscribe(self.operator.hear)
         self.standing.subscribe(reports)

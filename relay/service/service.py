@@ -78,7 +78,7 @@ class Service:
         self.spool.subscribe(reports.hear)
         documents = open_documents(config, self.spool)
         keeping = open_grants(config, self.spool)
-        self.sending = Sending(self.current, self.spool, keeping, self.troubles, reports, clock)
+        self.sending = Sending(self.current, self.spool, keeping, documents, self.troubles, reports, clock)
         intake = Intake(self.current, self.spool, self.courier, on_kept)
         self.server = Server(self.current, intake, sockets, documents)
         live = Live(
@@ -92,7 +92,7 @@ class Service:
         self.watches = Watches(
             Accepting(self.spool, reports.accepting_changed),
             Watch(self.read_state, self.spool, lambda: rates.deferred, self.troubles, clock),
-            Alerts(self.current, self.troubles, clock.wall),
+            Alerts(self.current, documents, self.troubles, clock.wall),
             documents,
         )
         journal = Audit(config.state_dir)

@@ -13,6 +13,7 @@ from email.policy import default
 import pytest
 from aiosmtpd.controller import Controller
 
+from relay.host.documents import FileDocuments
 from relay.notices.told import Told
 from relay.outcome import TroubleKind
 from relay.sandbox import Settings
@@ -297,7 +298,7 @@ async def test_a_warning_is_not_told_after_the_consent_that_it_asks_for(tmp_path
 def test_a_damaged_note_of_what_was_told_is_none(tmp_path, text):
     """At worst something is told twice; the relay starts all the same."""
     (tmp_path / "told.json").write_text(text)
-    note = Told(tmp_path / "told.json")
+    note = Told(FileDocuments(tmp_path))
     assert note.due_in("a", 1e9, 3600) == 0
     assert note.untold("held") == {}
 
@@ -314,8 +315,9 @@ async def test_one_trouble_is_told_once_in_a_while(tmp_path):
             assert relay.service.courier.held
         await asyncio.sleep(0.1)
         assert len(relay.sandbox.messages) == 1
-    again = Told(tmp_path / "state" / "told.json")
-    assert again.due_in(next(iter(again._when)), next(iter(again._when.values())) + 60, 3600) == 3540
+    again = Told(FileDocuments(tmp_path / "state"))
+    ((key, when),) = again._notes.value.when.items()
+    assert again.due_in(key, when + 60, 3600) == 3540
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -413,7 +415,8 @@ async def test_a_grant_that_will_die_is_announced(tmp_path):
                 aged = replace(grant, consented_at=1.0, refresh_issued_at=now - age * 86400)
                 relay.keep_grant("scanner", aged)
                 await relay.notice_grants()
-            seen = {key.split(": ")[1].split(",")[0] for key in relay.service.sending.operator._told._when}
+            told = relay.service.sending.operator._told._notes.value.when
+            seen = {key.split(": ")[1].split(",")[0] for key in told}
             await asyncio.sleep(0.1)
     assert seen == {"30 days", "14 days", "7 days", "1 days"}
     assert relay.sandbox.messages == []  # of the second relay

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from relay.config.load import build
 from relay.console.server import serving
+from relay.host.documents import FileDocuments
 from relay.operator.alerts import alerts as module
 from relay.operator.alerts.planning import QUIET, SETTLED, Due, Event, Said, plan
 from relay.operator.alerts.telling import find_untold
@@ -91,7 +92,7 @@ async def test_what_lasts_is_told_again_and_over_a_restart_nothing_twice(tmp_pat
         # The same registry as after a restart, with the same memory on the disk.
         await until((tmp_path / "state" / "alerts.json").exists)
         relay.service.watches.alerts._memory = type(relay.service.watches.alerts._memory)(
-            tmp_path / "state" / "alerts.json"
+            FileDocuments(tmp_path / "state")
         )
         relay.service.watches.alerts.look_soon()
         relay.clock.move(12 * HOUR + 1)

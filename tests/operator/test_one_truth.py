@@ -94,14 +94,13 @@ async def fill_quota(relay, _):
 
 
 async def take_account_out(relay, _):
-    relay.sandbox.add_fault("503", times=0)
+    relay.sandbox.add_fault("503")  # once: mail about the account must go
     queue_id = await relay.put(subject="m")
     await relay.reach(queue_id, State.DELAYED)
     config = relay.service.config
     left = config.account[1].model_copy(update={"default": True})
     await relay.service.reload(config.model_copy(update={"account": (left,)}))
     await until(lambda: "scanner" in relay.service.standing.held, PATIENCE)
-    relay.sandbox.faults.clear()
 
 
 async def fill_disk(relay, _):

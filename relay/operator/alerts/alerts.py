@@ -10,6 +10,7 @@ from relay import metrics
 from relay.config.current import Current
 from relay.config.model import Config
 from relay.host.clock import to_iso, to_local
+from relay.host.documents import Documents
 from relay.operator.alerts.memory import Memory
 from relay.operator.alerts.planning import SETTLED, Due, Event, Said, plan
 from relay.operator.alerts.ways import Alert, Way, WayError, find_ways
@@ -25,16 +26,19 @@ _LONGEST_SLEEP = 30.0  # the clock may be set meanwhile
 class Alerts:
     """Follows the registry of troubles."""
 
-    def __init__(self, current: Current, troubles: Troubles, now: Callable[[], float]) -> None:
+    def __init__(
+        self, current: Current, documents: Documents, troubles: Troubles, now: Callable[[], float]
+    ) -> None:
         """Args:
         current: the configuration: which ways there are, and how often is told.
+        documents: where it is kept what was told.
         troubles: the registry; what is told is noted there.
         now: seconds since the epoch.
         """
         self._current = current
         self._troubles = troubles
         self._now = now
-        self._memory = Memory(current.config.state_dir / "alerts.json")
+        self._memory = Memory(documents)
         self._settled_at = float("inf")
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, asyncio.Event] = {}
@@ -102,8 +106,20 @@ class Alerts:
         )
         return planned[0] if planned else None
 
+    def _is_due(self, way: Way, due: Due) -> bool:
+        following = self._next(way)
+        return following is not None and following.key == due.key and following.at <= self._now()
+
     async def _try(self, way: Way, due: Due) -> bool:
-        """Tell one thing; whether it was told."""
+        """Tell one thing; whether it was told, by this node or another one."""
+        if not await self._memory.claim(way.name, due.key, self._now(), lambda: self._is_due(way, due)):
+            return True
+        try:
+            return await self._tell(way, due)
+        finally:
+            self._memory.release(way.name, due.key)
+
+    async def _tell(self, way: Way, due: Due) -> bool:
         alert = self._compose(due)
         kind, name = due.key
         try:

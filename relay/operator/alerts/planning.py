@@ -1,9 +1,10 @@
 """What is to be told one way now: a pure function of the troubles and of what was told."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from relay.host.documents import CLAIM
 from relay.outcome import Trouble, TroubleKind
 
 # A trouble that passes by itself is told of when it has lasted so long, in seconds.
@@ -34,6 +35,18 @@ class Said:
     at: float  # seconds since the epoch
     sort: str | None  # of the trouble; None: an older release told it, and did not write that down
     over: bool = False  # that it is over
+    claimed: float = 0.0  # until when a node is about to tell of it, in seconds since the epoch
+
+    def is_forgotten(self, now: float) -> bool:
+        """Whether it says nothing any more: over, and old."""
+        return self.over and not 0 <= now - self.at < QUIET and not self.is_claimed(now)
+
+    def is_claimed(self, now: float) -> bool:
+        """Whether a node is about to tell of it; a time far in the future was a wrong clock."""
+        return 0 < self.claimed - now <= CLAIM
+
+
+NEVER = Said(0.0, None, over=True)  # nothing was told
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,13 @@ def plan(
         for key, one in said.items()
         if not one.over and not _goes_on(key, current) and (key[0] not in _NEWS or _is_over(key, ended))
     ]
-    return sorted((one for one in found if one is not None), key=lambda due: due.at)
+    due = [_wait_for_others(one, said.get(one.key, NEVER), now) for one in found if one is not None]
+    return sorted(due, key=lambda one: one.at)
+
+
+def _wait_for_others(due: Due, said: Said, now: float) -> Due:
+    """Later, if a node is about to tell of it."""
+    return replace(due, at=max(due.at, said.claimed)) if said.is_claimed(now) else due
 
 
 def _is_over(key: Key, ended: Container[Key]) -> bool:
