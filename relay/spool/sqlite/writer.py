@@ -67,7 +67,9 @@ class Writer:
     def __init__(self, database: Database, space: Space) -> None:
         self._database = database
         self._space = space
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._held: list[_Item] = []  # asked for, and not handed to the thread yet
+        self._is_turning = False  # whether they are handed over at the end of this turn of the event loop
+        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
         self._backlog: list[_Item] = []  # what must be written and could not be
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,6 +93,7 @@ class Writer:
     async def stop(self) -> None:
         """Let what was asked for finish, then close."""
         if self._thread is not None:
+            self._hand_over()
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
             self._thread = None
@@ -150,9 +153,22 @@ class Writer:
         return future
 
     def _put(self, item: _Item) -> None:
-        if self._thread is None:
+        """Hand it to the thread: with all that this turn of the event loop asks for, as waking it is dear."""
+        if self._thread is None or self._loop is None:
             raise SpoolError("the spool is not open")
-        self._queue.put(item)
+        self._held.append(item)
+        if item.kind is _Kind.FOLLOW:
+            if len(self._held) == 1:
+                self._loop.call_later(_SOON, self._hand_over)
+        elif not self._is_turning:
+            self._is_turning = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._is_turning = False
+        if self._held:
+            self._queue.put(self._held)
+            self._held = []
 
     # From here on, in the thread.
 
@@ -200,13 +216,12 @@ class Writer:
             return batch, False
         while len(batch) < _MOST_AT_ONCE:
             try:
-                item = self._queue.get(timeout=patience) if patience != 0 else self._queue.get_nowait()
+                items = self._queue.get_nowait() if batch else self._queue.get(timeout=patience)
             except queue.Empty:
                 break
-            if item is None:
+            if items is None:
                 return batch, True
-            batch.append(item)
-            patience = 0 if patience == 0 or item.kind is not _Kind.FOLLOW else _SOON
+            batch += items
         return batch, False
 
     def _serve(self, connection: sqlite3.Connection, batch: list[_Item]) -> sqlite3.Connection:
