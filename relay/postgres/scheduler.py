@@ -5,6 +5,7 @@ Claims are kept in the sender's memory: only `start` makes an attempt real, and 
 tag is never the lower bound of a scan: a row that got a lower one later would not be found again.
 """
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -77,6 +78,7 @@ class Scheduler:
         self._shares = Shares()
         self._prefix = str(node.token)  # tells whose claim it is, also to the next sender
         self._number = 0
+        self._turn = asyncio.Lock()
         self.claimed: dict[str, Claimed] = {}
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch
         self.is_new = True  # whether something may wait to be admitted
@@ -103,6 +105,11 @@ class Scheduler:
 
     async def next(self, accounts: Collection[str], now: float) -> str | None:
         """Claim the message whose turn it is; its queue id. Raises SpoolError."""
+        # Two who looked at once would see the same message, and both would claim it.
+        async with self._turn:
+            return await self._next(accounts, now)
+
+    async def _next(self, accounts: Collection[str], now: float) -> str | None:
         await self._load()
         if self.due is not None and self.due <= now:
             await self._promote(now)
