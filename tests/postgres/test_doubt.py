@@ -1,6 +1,7 @@
 """Commits whose end nobody hears: the reply is true all the same, and no mail is sent twice for it."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -89,41 +90,64 @@ async def test_a_session_in_doubt_gets_no_reply_and_its_next_try_is_the_same_mai
     """250 might be a lie, and 451 a second mail. What was kept is recognised when it comes again."""
     spool = await opened(patience=0.5)
     first = make_submission(spool)
-    server = postgres.server()
-    try:
-        server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        server.sql("SELECT pg_reload_conf()")
+    with hanging_replica():
         put = asyncio.create_task(spool.put(first, "scanner"))
         await _until(lambda: _waiting(database))
-        _cancel(database)
+        _end("pg_cancel_backend", database)
         with pytest.raises(SpoolInDoubt):
             await _keep_cancelling(put, database)
-    finally:
-        server.sql("ALTER SYSTEM RESET synchronous_standby_names")
-        server.sql("SELECT pg_reload_conf()")
     again = make_submission(spool)
     known = await asyncio.wait_for(spool.recall(again), 30)
-    rows = server.sql("SELECT queue_id FROM relay.message", database)
+    rows = postgres.server().sql("SELECT queue_id FROM relay.message", database)
     assert [(known.queue_id,)] == rows
 
 
-async def test_a_cancelled_wait_for_the_replica_is_no_success(opened, database):
-    """The server calls such a commit done, with a warning: it is here, and not on the replica."""
-    spool = await opened(patience=PATIENCE)
+@contextlib.contextmanager
+def hanging_replica():
+    """Commits wait for a replica that never answers."""
     server = postgres.server()
+    server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    server.sql("SELECT pg_reload_conf()")
     try:
-        server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        server.sql("SELECT pg_reload_conf()")
-        put = asyncio.create_task(spool.put(make_submission(spool), "scanner"))
-        await _until(lambda: _waiting(database))
-        _cancel(database)
-        await _until(lambda: _waiting(database))  # the write that finds out waits as well
-        assert not put.done()
+        yield
     finally:
         server.sql("ALTER SYSTEM RESET synchronous_standby_names")
         server.sql("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize("end", ["pg_cancel_backend", "pg_terminate_backend"])
+async def test_a_wait_for_the_replica_that_somebody_ends_is_no_success(opened, database, end):
+    """The server calls a cancelled one done, with a warning; one whose session it ends, broken.
+
+    Either is here, and not on the replica. A statement_timeout, which is over long before, ends none.
+    """
+    server = postgres.server()
+    server.sql(f"ALTER DATABASE {database} SET statement_timeout = '3s'")
+    spool = await opened(patience=PATIENCE)
+    with hanging_replica():
+        put = asyncio.create_task(spool.put(make_submission(spool), "scanner"))
+        await _until(lambda: _waiting_for(4, database))
+        assert not put.done()
+        _end(end, database)
+        await _until(lambda: _waiting(database))  # the write that finds out waits as well
+        assert not put.done()
     queue_id = await asyncio.wait_for(put, 30)
     assert server.sql("SELECT queue_id FROM relay.message", database) == [(queue_id,)]
+
+
+async def test_a_start_whose_wait_was_cancelled_is_not_sent(opened, database):
+    """On the replica it is not there: after a failover the request would be sent again, unrecorded."""
+    spool = await opened(patience=PATIENCE)
+    await spool.put(make_submission(spool), "scanner")
+    with await spool.claim(["scanner"], 0) as claim:
+        with hanging_replica():
+            start = asyncio.create_task(spool.start(claim, 0, ["a@example.com"]))
+            await _until(lambda: _waiting(database))
+            _end("pg_cancel_backend", database)
+            with pytest.raises(SpoolError):
+                await asyncio.wait_for(start, 30)
+        await spool.abandon(claim)
+    assert postgres.server().sql("SELECT count(*) FROM relay.request", database) == [(0,)]
 
 
 def _waiting(database):
@@ -132,9 +156,16 @@ def _waiting(database):
     )
 
 
-def _cancel(database):
+def _waiting_for(seconds, database):
+    return postgres.server().sql(
+        f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND wait_event = 'SyncRep'"
+        f" AND query_start < clock_timestamp() - interval '{seconds} s'"
+    )
+
+
+def _end(how, database):
     for (pid,) in _waiting(database):
-        postgres.server().sql(f"SELECT pg_cancel_backend({pid})")
+        postgres.server().sql(f"SELECT {how}({pid})")
 
 
 async def _until(condition):
@@ -145,6 +176,6 @@ async def _until(condition):
 
 async def _keep_cancelling(put, database):
     while not put.done():
-        _cancel(database)
+        _end("pg_cancel_backend", database)
         await asyncio.sleep(0.05)
     return await put
