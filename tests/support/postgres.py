@@ -13,8 +13,10 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,9 +49,14 @@ def _debian():
 
 
 class Server:
-    """A server of its own, in a folder of its own, that listens on a socket there."""
+    """A server of its own, in a folder of its own, that listens on a socket there.
 
-    def __init__(self, **settings):
+    `follows` is the server whose replica it is to be.
+    """
+
+    _NEW = ("--locale=C", "-A", "trust", "-N")
+
+    def __init__(self, follows=None, **settings):
         self._programs = find_programs()
         if self._programs is None:
             pytest.skip(MISSING)
@@ -62,8 +69,16 @@ class Server:
         self._settings = {**_SETTINGS, **settings}
         self._numbers = itertools.count(1)
         atexit.register(self.remove)
-        self._run("initdb", "-D", self._data, "-U", "owner", "-E", "UTF8", "--locale=C", "-A", "trust", "-N")
+        self._make(follows)
         self.start()
+
+    def _make(self, primary):
+        """Its files: new ones, or a copy of another server's, whose replica it is then."""
+        if primary is None:
+            self._run("initdb", "-D", self._data, "-U", "owner", "-E", "UTF8", *self._NEW)
+        else:
+            words = ("-h", primary.folder, "-U", "owner", "-R", "-X", "stream", "-c", "fast", "-N")
+            self._run("pg_basebackup", "-D", self._data, *words)
 
     def _run(self, program, *words, check=True):
         rights = {}
@@ -89,6 +104,32 @@ class Server:
         """As after a power cut."""
         self.stop()
         self.start()
+
+    def kill(self):
+        """As if its machine were gone."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+
+    def follow(self, primary):
+        """Begin anew, as the replica of another server."""
+        self.stop()
+        shutil.rmtree(self._data)
+        self._make(primary)
+        self.start()
+
+    def promote(self):
+        """Make a primary of the replica."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-t", "60", "promote")
+
+    def wait_for_replica(self, *, strictly):
+        """Have commits wait for a replica from now on, once there is one that follows; or not any more."""
+        self.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{'*' if strictly else ''}'")
+        self.sql("SELECT pg_reload_conf()")
+        query = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
+        end = time.monotonic() + 60
+        while strictly and not self.sql(query)[0][0]:
+            assert time.monotonic() < end, "no replica follows"
+            time.sleep(0.02)
 
     def remove(self):
         if self.folder.exists():
