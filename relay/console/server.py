@@ -16,8 +16,8 @@ from pathlib import Path
 import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from relay.console.patience import limit
 from relay.console.tls import secure
 from relay.smtp.limits import Notes
 from relay.smtp.tls import Certificate
@@ -26,7 +26,6 @@ from relay.smtp.tls import Certificate
 GRACE = 2.0
 # Connections of a server that tests and benches ask, and of the console: people and what collects metrics.
 MANY, FEW = 1_000, 50
-_HEAD_PATIENCE = 10.0  # seconds for a request's head
 log = structlog.get_logger("console")
 
 
@@ -60,7 +59,7 @@ class Server:
         # Whoever waits in the queue is accepted all at once: no more than may be open.
         self.socket = _bind(host, port, connections)
         _take_over_log()
-        http = _limited(connections)
+        http = limit(connections)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -110,42 +109,6 @@ class Server:
         if not self._task.done():
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-
-
-def _limited(most: int) -> type[H11Protocol]:
-    """Uvicorn's HTTP/1.1 with at most so many connections at once, and a time for each request's head.
-
-    uvicorn gives the first request, and a later one that has begun, as long as it likes.
-    """
-
-    class Limited(H11Protocol):
-        _deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > most:
-                transport.abort()
-                return
-            self._deadline = self.loop.call_later(_HEAD_PATIENCE, transport.abort)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            is_between = self.cycle is None or self.cycle.response_complete
-            if not is_between:
-                self._end_wait()
-            elif self._deadline is None:
-                self._deadline = self.loop.call_later(_HEAD_PATIENCE, self.transport.abort)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._end_wait()
-            super().connection_lost(exc)
-
-        def _end_wait(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-    return Limited
 
 
 class _OneLine(logging.Handler):

@@ -1,20 +1,22 @@
 """The console's and the control socket's own limits: who holds their connections open costs SMTP nothing."""
 
+import asyncio
 import contextlib
 import logging
 import socket
 import subprocess
 import sys
 
+import pytest
 from structlog.testing import capture_logs
 
-from relay.console import server as console_server
+from relay.console import patience
 from relay.console.app import build
 from relay.console.server import FEW, serving
 from relay.operator import calling, control
 from tests.support.console import Relay
 from tests.support.ports import free_port
-from tests.support.relay import relaying
+from tests.support.relay import relaying, until
 from tests.support.smtp import Client
 
 # A relay with 1,024 descriptors, its console and a listener, without an account.
@@ -66,26 +68,40 @@ def test_half_requests_at_the_console_leave_smtp_its_descriptors(tmp_path):
         assert child.wait(30) == 0
 
 
-async def test_a_head_that_does_not_come_in_time_ends_the_connection(monkeypatch):
-    monkeypatch.setattr(console_server, "_HEAD_PATIENCE", 0.2)
+BODY = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
+ASKED = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [b""],
+        [HALF],
+        [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", HALF],
+        [BODY + b"a", b"b"],
+        [ASKED * 5000],
+    ],
+    ids=["nothing", "half a head", "half a second head", "half a body", "an answer that is not read"],
+)
+async def test_who_owes_something_for_long_is_cut(monkeypatch, said):
+    """Fifty that sent half a form, or read no answer, kept the operator out for as long as they liked."""
+    monkeypatch.setattr(patience, "_REQUEST_PATIENCE", 0.2)
+    monkeypatch.setattr(patience, "_ANSWER_PATIENCE", 0.2)
     async with serving(build(Relay())) as server:
-        for before in (b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-            reader, writer = await console_server.asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(before)
-            if before:
-                assert b" 200 " in await reader.readline()
-            writer.write(HALF)
-            with contextlib.suppress(ConnectionError):
-                await reader.read(-1)
-            writer.close()
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+        for octets in said:
+            writer.write(octets)
+            await asyncio.sleep(0.05)
+        await until(lambda: not server._server.server_state.connections)
+        writer.transport.abort()
 
 
 async def test_a_connection_too_many_is_closed(monkeypatch):
     async with serving(build(Relay()), connections=2) as server:
-        held = [await console_server.asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
         while len(server._server.server_state.connections) < 2:
-            await console_server.asyncio.sleep(0.01)
-        reader, writer = await console_server.asyncio.open_connection("127.0.0.1", server.port)
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         for _, one in [*held, (reader, writer)]:
@@ -97,7 +113,7 @@ async def test_a_broken_request_is_one_line_of_the_log(capfd):
     with capture_logs() as lines:
         async with serving(build(Relay())) as server:
             for _ in range(5):
-                reader, writer = await console_server.asyncio.open_connection("127.0.0.1", server.port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 writer.write(
                     b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0;a=\nb\r\n\r\n"
                 )
