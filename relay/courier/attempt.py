@@ -5,7 +5,7 @@ its end is recorded before anything else is done; the 202 as soon as its status 
 off in between is unknown.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +20,7 @@ from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import Claim, Settlement, Spool
-from relay.works.client import Client
+from relay.works.client import Client, Steps
 from relay.works.diagnosis import Failure, diagnose_failure
 from relay.works.pace.pacing import Pacing, Slot
 
@@ -64,7 +64,10 @@ class Attempt:
     losses: tuple[Loss, ...] = ()
     _requests: int = 1
     _served: list[str] = field(default_factory=list)
+    _started: int = 0  # requests
     _open: int | None = None  # the request that has started and not ended
+    _may_end: bool = True  # its last octet may leave, or has left
+    _repeats: bool = False  # it has ended, and is to be made again
     _taken: bool = False  # its 202 was seen and recorded
 
     async def run(self, slot: Slot, on_pause: Callable[[], None] = lambda: None) -> None:
@@ -78,6 +81,11 @@ class Attempt:
             SpoolError: the spool could not record a start; nothing was sent for it.
             Exception: a fault of ours.
         """
+        if not self._left:
+            # What nobody knew is known after all: everybody has got it.
+            slot.cancel()
+            self._judge(_TAKEN)
+            return
         try:
             converted = await self._convert()
         except Unconvertible as error:
@@ -91,7 +99,7 @@ class Attempt:
                     on_pause()
                 slot = await self.tools.pacing.slot(self.account.name)
             with slot:
-                outcome = self._judge(await self._send(number, request, slot))
+                outcome = self._judge(await self._send(request, slot))
             if not self._goes_on(outcome):
                 return
 
@@ -134,62 +142,77 @@ class Attempt:
     @property
     def recipients(self) -> list[str]:
         """Who is still to be served."""
-        entry = self.claim.entry
-        left = [path for path in entry.envelope.forward_paths if path not in entry.relayed]
         # When nobody else is left, a person has asked to try those again who were refused.
-        return [path for path in left if path not in entry.refused] or left
+        left = self._left
+        return [path for path in left if path not in self.claim.entry.refused] or left
+
+    @property
+    def _left(self) -> list[str]:
+        """Who has not got it, as far as is known."""
+        entry = self.claim.entry
+        return [path for path in entry.envelope.forward_paths if path not in entry.relayed]
 
     @property
     def taken_recipients(self) -> frozenset[str]:
         """Whose request was taken in this attempt."""
         return frozenset(self._served)
 
-    async def _send(self, number: int, request: Request, slot: Slot) -> Outcome:
-        spool, claim = self.tools.spool, self.claim
+    async def _send(self, request: Request, slot: Slot) -> Outcome:
+        claim = self.claim
         if wait := slot.bind(request.mailboxes, claim.entry.queue_id):
             return replace(DAY_IS_FULL, retry_after=wait)
-
-        async def start() -> None:
-            await spool.start(claim, number, request.recipients)
-            self._open = number
-
-        # It starts when there is a token and a connection: who is killed before it has sent nothing.
+        steps = Steps(lambda: self._start(request), self._end, self._note, self._repeat)
         outcome = await self.tools.client.send(
-            self.account,
-            request.payload,
-            claim.content,
-            self._recorder(number),
-            slot,
-            start,
-            claim.entry.queue_id,
+            self.account, request.payload, claim.content, steps, slot, claim.entry.queue_id
         )
-        if self._open is None and not self._taken:
-            await start()  # it came to nothing; the trace has it all the same
         if self._open is not None:
-            await spool.record(claim, number, outcome)
-        self._open, self._taken = None, False
+            await self._record(outcome)
+        elif not self._taken:
+            await self._start(request, outcome)  # it came to nothing; the trace has it all the same
+        self._open, self._repeats, self._taken = None, False, False
         if outcome.action is Action.RELAYED:
             self._served += request.recipients
         return outcome
 
-    def _recorder(self, number: int) -> Callable[[int], Awaitable[None]]:
-        async def record(status: int) -> None:
-            if status == _ACCEPTED:
-                await self.tools.spool.record(self.claim, number, _TAKEN)
-                # Whatever cuts this attempt off from here on, Works has the message.
-                self._open, self._taken = None, True
+    # How far a request has come. One that is made again is another one: it begins only while this node is the
+    # sender, and counts in the budgets.
 
-        return record
+    async def _start(self, request: Request, ended: Outcome | None = None) -> None:
+        # There is a token and a connection: who is killed before has sent nothing.
+        number, self._started = self._started, self._started + 1
+        await self.tools.spool.start(self.claim, number, request.recipients, ended)
+        self._open, self._repeats = number if ended is None else None, False
+
+    def _end(self) -> None:
+        self._may_end = False
+        self.tools.spool.check_term()
+        self._may_end = True
+
+    async def _record(self, outcome: Outcome) -> None:
+        if self._open is not None:
+            await self.tools.spool.record(self.claim, self._open, outcome)
+            self._open = None
+
+    async def _repeat(self, outcome: Outcome) -> None:
+        self._repeats = self._open is not None
+        await self._record(outcome)
+
+    async def _note(self, status: int) -> None:
+        if status == _ACCEPTED:
+            await self._record(_TAKEN)
+            self._taken = True  # whatever cuts this attempt off from here on, Works has the message
 
     async def cut_off(self) -> None:
         """Write down what an interruption leaves."""
         if self._taken:
             self._judge(_TAKEN)
         elif self._open is not None:
-            outcome = diagnose_failure(Failure.INTERRUPTED)
-            await self.tools.spool.record(self.claim, self._open, outcome)
+            outcome = diagnose_failure(Failure.INTERRUPTED if self._may_end else Failure.CUT_BEFORE)
+            await self._record(outcome)
             self._judge(outcome)
-        self._open, self._taken = None, False
+        elif self._repeats:
+            self._judge(diagnose_failure(Failure.CUT_BEFORE))
+        self._open, self._repeats, self._taken = None, False, False
 
 
 def conversion(config: Config, account: Account | None, rules: Rules) -> Conversion:

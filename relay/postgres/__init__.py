@@ -15,7 +15,8 @@
     maintenance  old things removed
     queries      the operator's half of the contract
     search       messages by what a person knows of them
-    engine       the courier's half, and the contract as a whole
+    outgoing     the courier's half of the contract
+    engine       the contract as a whole: opened, elected, closed
     words        LISTEN and NOTIFY: shortcuts, and polling where they are not heard
     grants       the accounts' grants, sealed
     examine      what a server is like, for `relay check`; facts: what was found

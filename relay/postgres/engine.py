@@ -1,13 +1,11 @@
 """The spool of several nodes: PostgreSQL.
 
 The courier's half runs only on the node that has the lease. What a crash must not forget is in the table when
-`put`, `start`, `record` and `settle` return. A commit in doubt is resolved by a write to its row whose own
-commit is waited for, because the server's log is in order: what this write finds is kept.
+`put`, `start`, `record` and `settle` return.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,50 +15,33 @@ from typing_extensions import override
 from relay.envelope import Submission
 from relay.host.clock import Clock
 from relay.host.content import ContentWriter
-from relay.outcome import Outcome
-from relay.postgres import schema, statements
+from relay.postgres import schema
 from relay.postgres.board import PostgresBoard
 from relay.postgres.database import Database, opened
 from relay.postgres.incoming import Incoming
 from relay.postgres.maintenance import Maintenance, purge
 from relay.postgres.node import Node, Times
-from relay.postgres.queries import OperatorHalf
+from relay.postgres.outgoing import CourierHalf, Report
 from relay.postgres.room import LocalRoom
-from relay.postgres.server import Address, InDoubt
+from relay.postgres.server import Address
 from relay.postgres.words import Words
-from relay.postgres.writer import Put
 from relay.reply import Reply
 from relay.spool import (
-    Claim,
-    Interrupted,
-    Notice,
     Room,
     Settlement,
     SpoolError,
     SpoolFull,
-    State,
     Topic,
     Word,
 )
-from relay.spool.rows.arrival import make_entry
 from relay.spool.rows.codecs import (
-    Damaged,
-    dump_json,
-    dump_outcome,
     make_fingerprint,
-    read_entry,
 )
-from relay.spool.rows.interrupted import outcome_of
 
 log = structlog.get_logger("spool")
 _LOOK_EVERY = 1.0  # seconds between looks at what waits
 _STAND_EVERY = 1.0  # seconds between looks for whether somebody sends
 _STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
-_CLAIMED = (
-    f"SELECT claim, {statements.COLUMNS} FROM relay.message"
-    " WHERE queue_id = %s AND state IN ('queued', 'sending')"
-)
-_ENDED = "SELECT recipients, outcome, started FROM relay.request WHERE queue_id = %s AND outcome IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +59,7 @@ class Options:
     times: Times = field(default_factory=Times)
 
 
-class PostgresSpool(OperatorHalf):
+class PostgresSpool(CourierHalf):
     """The contract of `relay.spool`, on PostgreSQL.
 
     Args:
@@ -91,7 +72,7 @@ class PostgresSpool(OperatorHalf):
         self,
         options: Options,
         *,
-        report: Callable[[str, str], None] | None = None,
+        report: Report | None = None,
         clock: Clock | None = None,
     ) -> None:
         clock = clock or Clock()
@@ -99,12 +80,11 @@ class PostgresSpool(OperatorHalf):
         node = Node(database, options.name, clock, options.times)
         words = Words(database, options.listen or options.address, node.token)
         incoming = Incoming(database, node, words, options.patience)
-        super().__init__(database, node, incoming, words)
+        super().__init__(database, node, incoming, words, options.longest_request, report)
         words.subscribe(self._hear)
         self._options = options
         self._board = PostgresBoard(database, node)
         self._local = LocalRoom(options.state_dir, options.keep_free, options.most)
-        self._report = report or (lambda *_: None)
         self._beating: asyncio.Task[None] | None = None
         self._standing: asyncio.Task[None] | None = None
 
@@ -276,214 +256,6 @@ class PostgresSpool(OperatorHalf):
     @override
     async def stop_waiting(self, queue_id: str) -> Settlement | None:
         return await self._incoming.stop_waiting(queue_id)
-
-    # The courier's half.
-
-    @override
-    async def interrupted(self) -> Sequence[Interrupted]:
-        # What another machine has under way ends with its read time-out at the latest.
-        everything = self._node.sends_for > self._options.longest_request
-        known = {"claimed": [*self._turns.claimed], "all": everything, "home": self._node.home}
-        found: list[Interrupted] = []
-        for queue_id, account in await self._database.read(statements.INTERRUPTED, known):
-            if queue_id in self._turns.claimed:
-                continue
-            token = self._turns.claim(queue_id, account).token
-            values = {**self._node.fence, "queue_id": queue_id, "claim": token}
-            await self._database.write(statements.TAKE_OVER, values)
-            if (claim := await self._lease(queue_id)) is not None:
-                attempts = await self.attempts(queue_id)
-                found.append(Interrupted(claim, outcome_of(claim.entry, attempts)))
-        return found
-
-    @override
-    async def claim(self, accounts: Collection[str], now: float) -> Claim | None:
-        if not self.room().sending:
-            return None
-        while (queue_id := await self._turns.next(accounts, now)) is not None:
-            if (claim := await self._lease(queue_id)) is not None:
-                return claim
-        return None
-
-    async def _lease(self, queue_id: str) -> Claim | None:
-        """The claim of a claimed message; None if it is damaged and now set aside, or not there any more."""
-        try:
-            return await self._load(queue_id)
-        except Damaged as damage:
-            await self._set_aside(queue_id, str(damage))
-        except BaseException:
-            self._turns.claimed.pop(queue_id, None)
-            raise
-        return None
-
-    async def _load(self, queue_id: str) -> Claim | None:
-        claimed = self._turns.claimed[queue_id]
-        rows = await self._database.read(_CLAIMED, (queue_id,))
-        if not rows:
-            self._turns.claimed.pop(queue_id, None)
-            return None
-        claimed.before, row = rows[0][0], rows[0][1:]
-        entry = read_entry(row, await self._database.read(_ENDED, (queue_id,)))
-        content = await self._fetch(entry)
-        return Claim(entry, content, entry.attempts + 1, claimed.token, content.discard)
-
-    async def _set_aside(self, queue_id: str, reason: str) -> None:
-        values = {
-            "queue_id": queue_id,
-            "reason": f"damaged: {reason}",
-            "detail": dump_json({"reason": reason}),
-        }
-        try:
-            await self._database.write(statements.SET_ASIDE, values)
-        except SpoolError as error:
-            # It stays claimed, so nobody waits behind it, and the next start finds it again.
-            log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
-        else:
-            self._turns.claimed.pop(queue_id, None)
-        log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
-        self._report(queue_id, reason)
-
-    @override
-    async def next_due(self, accounts: Collection[str]) -> float | None:
-        del accounts  # due is made queued, and only then the accounts matter
-        return self._turns.due
-
-    @override
-    async def start(self, claim: Claim, request: int, recipients: Sequence[str]) -> None:
-        queue_id = claim.entry.queue_id
-        claimed = self._turns.find(queue_id, claim.token)
-        if claimed is None:
-            raise SpoolError(f"{queue_id} is not there to be sent any more")
-        values = {
-            **self._node.fence,
-            **statements.claim_values(claim, claimed.before),
-            "number": request,
-            "attempt": claim.attempt,
-            "recipients": dump_json(list(recipients)),
-            "how_many": len(recipients),
-        }
-        try:
-            begun = await self._database.write(statements.START, values)
-        except InDoubt:
-            claimed.doubtful.append(request)
-            raise
-        if not begun:
-            raise SpoolError(f"{queue_id} is not there to be sent any more")
-        claimed.started.append(request)
-        if not self._node.is_sender:
-            # The commit took longer than the lease: another node may have judged it already.
-            claimed.doubtful.append(request)
-            raise SpoolError("this node is not the sender any more")
-
-    @override
-    async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
-        values = {
-            **statements.claim_values(claim, ""),
-            "number": request,
-            "outcome": dump_outcome(outcome),
-        }
-        work = self._database.insist(lambda: self._database.write(statements.RECORD, values))
-        await self._database.finish(work)
-
-    @override
-    async def settle(
-        self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None
-    ) -> bool:
-        return await self._end(claim, settlement, ended=ended)
-
-    @override
-    async def settle_heard(self, claim: Claim, settlement: Settlement) -> bool:
-        return await self._end(claim, settlement, heard=True)
-
-    @override
-    async def settle_and_tell(self, claim: Claim, settlement: Settlement, notice: Notice) -> str:
-        entry = make_entry(self._incoming.ids.make(), notice.submission, notice.account)
-        put = Put(entry, notice.submission.content, self._node.token)
-        with notice.submission.content.map() as mapped:
-            octets = bytes(mapped)  # small: the configuration limits what is attached to a notice
-        told = statements.notice_values(put, octets, notice.to)
-        written = await self._end(claim, settlement, notice=told)
-        notice.submission.content.discard()
-        if not written:
-            return ""
-        self._tell_new(Word(Topic.NEW, entry.queue_id, notice.account, entry.envelope.line))
-        return entry.queue_id
-
-    async def _end(
-        self,
-        claim: Claim,
-        settlement: Settlement,
-        *,
-        ended: tuple[int, Outcome] | None = None,
-        heard: bool = False,
-        notice: dict[str, object] | None = None,
-    ) -> bool:
-        """Write how a claim ends, even if whoever asks is cancelled; whether it was still the message's."""
-        claimed = self._turns.find(claim.entry.queue_id, claim.token)
-        if claimed is None:
-            return False
-        query = statements.settle(settlement, ended=ended is not None, heard=heard, notice=notice is not None)
-        values = {
-            **statements.claim_values(claim, claimed.before),
-            **statements.settle_values(settlement, ended),
-            "node": self._node.token,
-            **(notice or {}),
-        }
-        return await self._database.finish(self._settle(claim, settlement, query, values))
-
-    async def _settle(
-        self, claim: Claim, settlement: Settlement, query: str, values: dict[str, object]
-    ) -> bool:
-        await self._undo_doubtful_starts(claim)
-        queue_id, doubtful = claim.entry.queue_id, False
-
-        async def write() -> list[tuple[int | None]] | None:
-            nonlocal doubtful
-            if doubtful:
-                found = await self._database.write(statements.CONFIRM, (queue_id,))
-                doubtful = False
-                if found and found[0][2] == claim.token and found[0][1] != State.SENDING:
-                    return [(self._node.token,)]  # it was written; whoever waits finds it by looking
-            try:
-                return await self._database.write(query, values)
-            except InDoubt:
-                doubtful = True
-                raise
-
-        written = await self._database.insist(write)
-        if not written:
-            return False
-        self._over(claim, settlement)
-        if (waiter := written[0][0]) is not None:
-            self._incoming.waiters.tell(queue_id, waiter)
-        return True
-
-    async def _undo_doubtful_starts(self, claim: Claim) -> None:
-        """What was never sent was never started, also where nobody knows what the table says."""
-        claimed = self._turns.find(claim.entry.queue_id, claim.token)
-        if claimed is None or not claimed.doubtful:
-            return
-        values = {
-            **statements.claim_values(claim, claimed.before),
-            "numbers": claimed.doubtful,
-            "reset": not set(claimed.started) - set(claimed.doubtful),
-        }
-        await self._database.insist(lambda: self._database.write(statements.UNDO_START, values))
-        claimed.doubtful, claimed.before = [], claim.token
-
-    def _over(self, claim: Claim, settlement: Settlement) -> None:
-        if settlement.state is State.DELAYED:
-            self._turns.plan(settlement.next_attempt)
-        self._turns.claimed.pop(claim.entry.queue_id, None)
-
-    @override
-    async def abandon(self, claim: Claim) -> None:
-        await self._database.finish(self._abandon(claim))
-
-    async def _abandon(self, claim: Claim) -> None:
-        await self._undo_doubtful_starts(claim)
-        if self._turns.find(claim.entry.queue_id, claim.token) is not None:
-            self._turns.claimed.pop(claim.entry.queue_id, None)
 
     # Looking after it.
 

@@ -28,8 +28,10 @@ _CURRENT = (
 START = (
     f"{FENCE}, begun AS (UPDATE relay.message SET state = 'sending', claim = %(claim)s WHERE {_CURRENT}"
     " AND EXISTS (SELECT FROM fence) RETURNING queue_id)"
-    " INSERT INTO relay.request (queue_id, number, attempt, recipients, how_many, started, claim)"
-    f" SELECT queue_id, %(number)s, %(attempt)s, %(recipients)s, %(how_many)s, {NOW}, %(claim)s FROM begun"
+    " INSERT INTO relay.request"
+    " (queue_id, number, attempt, recipients, how_many, started, claim, ended, outcome)"
+    f" SELECT queue_id, %(number)s, %(attempt)s, %(recipients)s, %(how_many)s, {NOW}, %(claim)s,"
+    f" CASE WHEN %(ended)s::text IS NOT NULL THEN {NOW} END, %(ended)s FROM begun"
     " RETURNING serial"
 )
 # A start that is in doubt, and whose request was certainly not sent, never was.
@@ -44,7 +46,20 @@ UNDO_START = (
 RECORD = (
     f"UPDATE relay.request SET ended = coalesce(ended, {NOW}), outcome = %(outcome)s"
     " WHERE queue_id = %(queue_id)s AND number = %(number)s AND claim = %(claim)s"
-    " AND (ended IS NULL OR outcome = %(outcome)s)"
+    " AND (ended IS NULL OR outcome = %(outcome)s) RETURNING 1"
+)
+# What is known after all improves what another node has judged unknown. The message gets another claim, so
+# that a start that is prepared for it fails: whoever claims it next sees who has it. If it waits only because
+# nobody knew, it waits no longer.
+RECORD_LATE = (
+    "WITH m AS MATERIALIZED (SELECT queue_id FROM relay.message WHERE queue_id = %(queue_id)s FOR UPDATE),"
+    " better AS (UPDATE relay.request r SET outcome = %(outcome)s FROM m WHERE r.queue_id = m.queue_id"
+    " AND r.number = %(number)s AND r.claim = %(claim)s AND r.outcome::json ->> 'action' = 'unknown'"
+    " RETURNING r.queue_id)"
+    " UPDATE relay.message SET claim = %(late)s, tag = NULL, next_attempt = 0,"
+    " state = CASE WHEN state = 'held' AND hold <> 'outcome' THEN state ELSE 'queued' END"
+    " WHERE queue_id IN (SELECT queue_id FROM better) AND state IN ('queued', 'delayed', 'held')"
+    " RETURNING queue_id"
 )
 # A write that changes nothing: its commit stands behind every earlier one, and is waited for as they are.
 CONFIRM = "UPDATE relay.message SET seal = seal WHERE queue_id = %s RETURNING seal, state, claim, heard"

@@ -225,16 +225,34 @@ class Spool(Protocol):
     async def next_due(self, accounts: Collection[str]) -> float | None:
         """When a delayed message of these accounts is due, or earlier; seconds since the epoch."""
 
-    async def start(self, claim: Claim, request: int, recipients: Sequence[str]) -> None:
+    async def start(
+        self, claim: Claim, request: int, recipients: Sequence[str], ended: Outcome | None = None
+    ) -> None:
         """Record durably that this request is about to be sent.
+
+        Args:
+            claim: under which.
+            request: its number within the attempt.
+            recipients: whom it serves.
+            ended: it came to nothing before it began, and ended so: both in one record.
 
         Raises:
             SpoolFull: there is no room to write down how it ends; do not send it.
             SpoolError: it is not recorded, or the claim is over; do not send it.
         """
 
+    def check_term(self) -> None:
+        """Look whether this process is still the sender, and may end what it sends; at once, from memory.
+
+        Raises:
+            SpoolError: it is not.
+        """
+
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
-        """Record durably how this request ended; waits for room rather than fail."""
+        """Record durably how this request ended; waits for room rather than fail.
+
+        Also after another sender has judged it unknown: what is known after all is better.
+        """
 
     async def settle(
         self, claim: Claim, settlement: Settlement, ended: tuple[int, Outcome] | None = None

@@ -22,7 +22,7 @@ from relay.message.payload import Payload
 from relay.outcome import Outcome
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.errors import TokenError
-from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure, diagnose_probe
+from relay.works.diagnosis import Answer, Failure, diagnose, diagnose_failure, diagnose_probe, diagnose_repeat
 from relay.works.http.body import stream_blocks
 from relay.works.http.exchange import Exchanges, Request, Timeouts
 from relay.works.http.progress import OnStatus
@@ -44,12 +44,35 @@ class Budget(Protocol):
         """Learn from an answer."""
 
 
+async def _ignore(*_: object) -> None:
+    """Nobody keeps a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is told of one message's requests, in this order. What these raise ends the call.
+
+    Attributes:
+        start: awaited before each request, also one that is made again, when there is a fresh token and an
+            open connection, and nothing has left. Where it does not come to that, Works has nothing.
+        last: called just before the last octet of a request leaves: until then Works certainly has nothing.
+        status: awaited with the HTTP status as soon as its line is there, before anything else is done: a 202
+            is to be recorded first. Not of a 401 or a 307 that is followed.
+        repeat: awaited when a request came to nothing and is made again: how it ended.
+    """
+
+    start: Callable[[], Awaitable[None]] = _ignore
+    last: Callable[[], None] = lambda: None
+    status: OnStatus | None = None
+    repeat: Callable[[Outcome], Awaitable[None]] = _ignore
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """One message's request, as often as it is made."""
 
     request: Request
-    on_status: OnStatus | None
+    steps: Steps
     budget: Budget | None
 
 
@@ -77,9 +100,8 @@ class Client:
         account: Account,
         payload: Payload,
         content: Content,
-        on_status: Callable[[int], Awaitable[None]] | None = None,
+        steps: Steps | None = None,
         budget: Budget | None = None,
-        on_start: Callable[[], Awaitable[None]] | None = None,
         queue_id: str = "",
     ) -> Outcome:
         """Make the call for one message.
@@ -88,35 +110,31 @@ class Client:
             account: whose mailbox sends.
             payload: the JSON body.
             content: the octets that the payload's attachments are ranges of.
-            on_status: awaited with the HTTP status as soon as its line is there, before anything else is
-                done: a 202 is to be recorded first. A 401 or a 307 that is followed is not reported.
+            steps: told how far it has come.
             budget: the slot that was taken for this message.
-            on_start: awaited once, when there is a fresh token and an open connection, and nothing has left.
-                It is not awaited where it does not come to that: Works certainly has nothing.
             queue_id: of the message, as a header field: whoever looks at the requests on their way, a proxy
                 or the simulated Works, can tell which message each is.
 
         Raises:
             OSError: the content's file is gone or cannot be read.
-            Exception: what the payload, `on_start` or `on_status` raised.
+            Exception: what the payload or one of `steps` raised.
         """
-        url = self._url(account, "mail")
+        url, steps = self._url(account, "mail"), steps or Steps()
 
         def make(token: str) -> _Call:
             head = _head(url, token, payload.length, queue_id)
             request = Request(url, head, payload.length, body)
-            return _Call(request, _final_only(on_status), budget)
-
-        has_started = on_start is None
+            return _Call(request, steps, budget)
 
         # Asked for its first block when the connection is there, and before the head has left.
         async def body() -> AsyncGenerator[bytes]:
-            nonlocal has_started
-            if not has_started and on_start is not None:
-                await on_start()
-                has_started = True
+            await steps.start()
+            left = payload.length
             async with contextlib.aclosing(stream_blocks(payload, content)) as blocks:
                 async for block in blocks:
+                    left -= len(block)
+                    if left <= 0:
+                        steps.last()
                     yield block
 
         try:
@@ -137,7 +155,7 @@ class Client:
         url = self._url(account, "mail/unread-count")
 
         def make(token: str) -> _Call:
-            return _Call(Request(url, _head(url, token), 0, _nothing, b"GET"), None, None)
+            return _Call(Request(url, _head(url, token), 0, _nothing, b"GET"), Steps(), None)
 
         try:
             async with asyncio.timeout(_PROBE_PATIENCE):
@@ -158,10 +176,12 @@ class Client:
             TokenError: there is no token.
         """
         token = await self._tokens.token(account.name)
-        end = await self._follow(make(token))
+        call = make(token)
+        end = await self._follow(call)
         if isinstance(end, Answer) and end.status == _UNAUTHORIZED:
+            await call.steps.repeat(diagnose_repeat(end))
             call = make(await self._tokens.token(account.name, rejected=token))
-            await _again(call.budget)
+            await _take_share(call.budget)
             end = await self._follow(call)
         return end
 
@@ -173,14 +193,14 @@ class Client:
         target = _other_instance(call.request.url, end.headers.get("location", ""))
         if target is None:
             return end
-        await _again(call.budget)
+        await _again(call, end)
         return await self._try(replace(call, request=_redirect(call.request, target)))
 
     async def _try(self, call: _Call) -> Answer | Failure:
         """The end of one request, sent once more if it never left this machine."""
         end = await self._exchange(call)
         if end is Failure.CUT_BEFORE:
-            await _again(call.budget)
+            await _again(call, end)
             end = await self._exchange(call)
         if call.budget is not None and isinstance(end, Answer):
             call.budget.answered(end)
@@ -188,7 +208,7 @@ class Client:
 
     async def _exchange(self, call: _Call) -> Answer | Failure:
         began = time.monotonic()
-        end = await self._exchanges.exchange(call.request, call.on_status)
+        end = await self._exchanges.exchange(call.request, _final_only(call.steps.status))
         status = end.status if isinstance(end, Answer) else None
         if call.request.method == b"POST":
             metrics.API_SECONDS.labels(metrics.answer_class(status)).observe(time.monotonic() - began)
@@ -199,7 +219,12 @@ class Client:
         await self._exchanges.aclose()
 
 
-async def _again(budget: Budget | None) -> None:
+async def _again(call: _Call, end: Answer | Failure) -> None:
+    await call.steps.repeat(diagnose_repeat(end))
+    await _take_share(call.budget)
+
+
+async def _take_share(budget: Budget | None) -> None:
     if budget is not None:
         await budget.again()
 

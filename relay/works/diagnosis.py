@@ -84,6 +84,10 @@ def _delayed(
     return Outcome(Action.DELAYED, status, Blame.REMOTE, reason, scope, if_repeated=again, cause=cause)
 
 
+def _repeated(status: str, reason: str) -> Outcome:
+    return _delayed(status, reason, cause=Cause.OTHER)
+
+
 def _held(status: str, cause: Cause, reason: str) -> Outcome:
     return Outcome(Action.HELD, status, Blame.GATEWAY, reason, Scope.ACCOUNT, cause=cause)
 
@@ -240,6 +244,20 @@ def _by_class(status: int) -> Outcome:
         return _FOREIGN
     by_class = {2: _UNDOCUMENTED, 3: _REDIRECTED, 4: _NOT_TAKEN}
     return _NOT_TAKEN if status in _NOT_UNDERSTOOD else by_class.get(status // 100, _PERHAPS_TAKEN)
+
+
+_REPEATED: Mapping[int | Failure, Outcome] = {
+    401: _repeated("4.7.0", "Works did not accept the access token; asked again with a fresh one"),
+    307: _repeated("4.4.4", "Works named another instance; asked there"),
+    Failure.CUT_BEFORE: _repeated("4.4.2", "the connection broke before the message had left; asked again"),
+}
+
+
+def diagnose_repeat(end: Answer | Failure) -> Outcome:
+    """How a request ended that came to nothing and is made again at once."""
+    if isinstance(end, Failure):
+        return _REPEATED[end]
+    return replace(_REPEATED[end.status], http_status=end.status)
 
 
 def diagnose_probe(end: Answer | Failure, account: str) -> Outcome | None:

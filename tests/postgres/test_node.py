@@ -8,7 +8,7 @@ import pytest
 
 from relay import reply
 from relay.host.clock import Clock
-from relay.outcome import Action, Blame, Outcome
+from relay.outcome import Action, Blame, Hold, Outcome
 from relay.postgres.engine import PostgresSpool
 from relay.postgres.node import Times
 from relay.spool import Settlement, SpoolError, SpoolLocked, State, Topic, Word
@@ -16,8 +16,8 @@ from tests.support import postgres
 from tests.support.submissions import make_submission
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken")
+UNKNOWN = Outcome(Action.UNKNOWN, "4.4.2", Blame.REMOTE, "no answer")
 SHORT = Times(lease=3.0, beat=0.5)
-BRISK = Times(lease=30.0, beat=0.5)
 # A node that is not heard of any more, but whose lease has not run out.
 TO_ANOTHER = "UPDATE relay.lease SET epoch = epoch + 1, holder = 7"
 QUICK = Times(lease=30.0, beat=2.0)  # of which a busy machine makes no outage
@@ -197,7 +197,7 @@ async def test_another_machines_request_is_judged_when_it_has_certainly_ended(op
     with await first.claim(["scanner"], 0) as claim:
         await first.start(claim, 0, ["a@example.com"])
         await die(first, database)
-        second = await opened("second", longest_request=longest, times=BRISK)
+        second = await opened("second", longest_request=longest, times=QUICK)
         await leads(second)
         found = await second.interrupted()
         assert [one.claim.entry.queue_id for one in found] == ([] if longest else [queue_id])
@@ -213,11 +213,60 @@ async def test_another_machines_request_is_judged_when_it_has_certainly_ended(op
             assert (await second.show(queue_id)).state is State.HELD
 
 
+@pytest.mark.parametrize(
+    ("held", "word", "state"),
+    [
+        (False, TAKEN, State.QUEUED),
+        (True, TAKEN, State.QUEUED),
+        (False, UNKNOWN, State.DELAYED),
+        (True, UNKNOWN, State.HELD),
+    ],
+)
+async def test_a_late_word_improves_what_was_unknown(opened, database, held, word, state):
+    """A machine that stopped goes on, and the answer was there all the time: it is not sent again."""
+    first = await opened("first")
+    queue_id = await first.put(make_submission(first), "scanner")
+    with await first.claim(["scanner"], 0) as claim:
+        await first.start(claim, 0, ["a@example.com"])
+        await die(first, database)
+        second = await opened("second", longest_request=0.0, times=QUICK)
+        await leads(second)
+        (found,) = await second.interrupted()
+        end = State.HELD if held else State.DELAYED
+        hold = Hold.OUTCOME if held else Hold.NONE
+        settled = Settlement(end, found.outcome, next_attempt=1e10, hold=hold)
+        assert await second.settle(found.claim, settled)
+        await first.record(claim, 0, word)
+    entry = await second.show(queue_id)
+    assert entry.state is state
+    assert entry.relayed == ({"a@example.com"} if word is TAKEN else frozenset())
+    if word is TAKEN:
+        with await second.claim(["scanner"], 0) as again:
+            assert again.entry.relayed == {"a@example.com"}
+
+
+async def test_a_late_word_stops_a_start_that_is_prepared(opened, database):
+    """Otherwise the message would leave once more in the moment in which it is known that it was taken."""
+    first = await opened("first")
+    await first.put(make_submission(first), "scanner")
+    with await first.claim(["scanner"], 0) as claim:
+        await first.start(claim, 0, ["a@example.com"])
+        await die(first, database)
+        second = await opened("second", longest_request=0.0, times=QUICK)
+        await leads(second)
+        (found,) = await second.interrupted()
+        await second.settle(found.claim, Settlement(State.QUEUED, found.outcome))
+        with await second.claim(["scanner"], 0) as again:
+            await first.record(claim, 0, TAKEN)
+            with pytest.raises(SpoolError, match="not there to be sent"):
+                await second.start(again, 0, ["a@example.com"])
+
+
 async def test_what_a_former_sender_still_takes_is_sent_by_the_next_one(opened, database):
     """It is told to end, and its sessions come to their end meanwhile."""
     first = await opened("first")
     await die(first, database)
-    second = await opened("second", times=BRISK)
+    second = await opened("second", times=QUICK)
     await leads(second)
     words = []
     second.subscribe(words.append)

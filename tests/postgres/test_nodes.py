@@ -1,6 +1,7 @@
 """Several whole relays on one PostgreSQL: every one takes mail, one sends, and all of them say the same."""
 
 import asyncio
+import json
 import smtplib
 from contextlib import AsyncExitStack
 
@@ -9,11 +10,12 @@ import pytest
 from relay.config.load import build
 from relay.console.server import serving
 from relay.operator.state import as_json
-from relay.outcome import TroubleKind
+from relay.outcome import Action, Blame, Outcome, TroubleKind
 from relay.postgres import node
 from relay.sandbox import Sandbox
 from relay.service import Service
-from relay.spool import State
+from relay.spool import SpoolError, State
+from relay.spool.rows.codecs import dump_outcome
 from relay.stores import open_grants
 from tests.support import postgres
 from tests.support.whole_relay import grant_of, tree
@@ -45,8 +47,8 @@ class Cluster:
 
 @pytest.fixture
 async def cluster(database, tmp_path, monkeypatch):
-    """A lease that outlasts a busy machine, and beats by which words are said soon."""
-    monkeypatch.setattr(node.Times.__init__, "__defaults__", (30.0, 0.5))
+    """Beats of which a busy machine makes no outage, and by which words are said soon."""
+    monkeypatch.setattr(node.Times.__init__, "__defaults__", (30.0, 2.0))
     spool = {"url": postgres.server().url(database, "relay"), "key": postgres.KEY}
     async with AsyncExitStack() as stack:
         sandbox = Sandbox()
@@ -55,13 +57,13 @@ async def cluster(database, tmp_path, monkeypatch):
         yield Cluster(sandbox, http, spool, tmp_path, stack)
 
 
-def send(service, number=1, to="b@example.com"):
+def send(service, number=1, to="b@example.com", body="body"):
     """The reply to the final dot."""
     with smtplib.SMTP(*service.server.addresses[0], timeout=PATIENCE) as client:
         client.ehlo()
         client.mail("a@example.com")
         client.rcpt(to)
-        code, text = client.data(f"Subject: scan {number}\r\n\r\nbody\r\n")
+        code, text = client.data(f"Subject: scan {number}\r\n\r\n{body}\r\n")
         return code, text.decode()
 
 
@@ -154,3 +156,42 @@ async def test_a_node_that_waits_begins_when_the_lease_is_taken_away(cluster, da
     for number, service in enumerate((first, second) * 2):
         assert (await asyncio.to_thread(send, service, number))[0] == 250
     await until(lambda: len(cluster.sandbox.messages) == 4)
+
+
+async def test_what_was_known_late_is_relayed_without_another_request(cluster, database):
+    """Its recipients have it: the next attempt finds nobody left to serve."""
+    first = await cluster.start("first")
+    await wait_for_each_other(first)
+    cluster.sandbox.add_fault("cut-after")
+    await asyncio.to_thread(send, first)
+    taken = dump_outcome(Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken"))
+    await until(lambda: postgres.server().sql("SELECT FROM relay.message WHERE state = 'delayed'", database))
+    postgres.server().sql(f"UPDATE relay.request SET outcome = '{taken}'", database)
+    await first.verbs.queue_retry(every=True, unknown=True)
+    await until(lambda: postgres.server().sql("SELECT FROM relay.message WHERE state = 'relayed'", database))
+    assert postgres.server().sql("SELECT count(*) FROM relay.request", database) == [(1,)]
+    assert len(cluster.sandbox.messages) == 1
+
+
+@pytest.mark.parametrize("size", [10, 400_000])
+async def test_the_last_octet_leaves_only_while_this_node_is_the_sender(cluster, database, size):
+    """The lease ran out while the request was on its way: it is broken off, and certainly was not taken."""
+    first = await cluster.start("first")
+    await wait_for_each_other(first)
+
+    check, looks = first.spool.check_term, []
+
+    def look():
+        looks.append(1)
+        if len(looks) > 1:  # the first look is at the start
+            raise SpoolError("this node is not the sender any more")
+
+    first.spool.check_term = look
+    code, _ = await asyncio.to_thread(send, first, body="x" * size)
+    assert code == 250
+    ended = "SELECT outcome FROM relay.request WHERE ended IS NOT NULL"
+    await until(lambda: postgres.server().sql(ended, database))
+    first.spool.check_term = check
+    outcomes = [json.loads(outcome)["action"] for (outcome,) in postgres.server().sql(ended, database)]
+    assert set(outcomes) == {"delayed"}
+    assert cluster.sandbox.messages == []

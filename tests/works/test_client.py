@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from relay.outcome import Action, Blame, Scope
-from relay.works.client import Client
+from relay.works.client import Client, Steps
 from tests.support.works import (
     ACCEPTED,
     ACCOUNT,
@@ -29,10 +29,11 @@ LARGE = b"x" * 4_000_000
 LARGE_BODY = Body(LARGE)
 
 
-async def attempt(peer, payload=None, timeouts=FAST, **options):
+async def attempt(peer, payload=None, timeouts=FAST, on_start=None, on_status=None, **options):
+    steps = Steps(status=on_status, **({"start": on_start} if on_start else {}))
     client = Client(works_at(peer.port), FixedTokens(), timeouts=timeouts)
     try:
-        return await client.send(ACCOUNT, payload or mail(), content_of(), **options)
+        return await client.send(ACCOUNT, payload or mail(), content_of(), steps, **options)
     finally:
         await client.aclose()
 
@@ -74,8 +75,8 @@ async def test_a_start_is_told_with_a_connection_and_before_the_first_octet():
     assert (peer.connections, peer.requests) == (1, [])
 
 
-async def test_a_start_is_told_once_and_not_without_a_connection():
-    """A request that is made again, on another connection, is the same one."""
+async def test_a_start_is_told_of_each_request_and_not_without_a_connection():
+    """One that is made again begins anew: meanwhile another node may send, and each counts at Works."""
     told = []
 
     async def start():
@@ -87,9 +88,9 @@ async def test_a_start_is_told_once_and_not_without_a_connection():
 
     async with Peer(cut_once).running() as peer:
         outcome = await attempt(peer, LARGE_BODY, on_start=start)
-        assert (outcome.action, peer.connections, told) == (Action.RELAYED, 2, ["start"])
+        assert (outcome.action, peer.connections, told) == (Action.RELAYED, 2, ["start"] * 2)
     assert (await attempt(peer, on_start=start)).action is Action.DELAYED
-    assert told == ["start"]
+    assert told == ["start"] * 2
 
 
 async def test_the_user_id_cannot_leave_its_place_in_the_path():

@@ -332,7 +332,9 @@ class SqliteSpool(Queries):
         return self._turns.due
 
     @override
-    async def start(self, claim: Claim, request: int, recipients: Sequence[str]) -> None:
+    async def start(
+        self, claim: Claim, request: int, recipients: Sequence[str], ended: Outcome | None = None
+    ) -> None:
         if not self._space.look().sending:
             raise SpoolFull("no room to write down how it ends")
         queue_id, told = claim.entry.queue_id, dump_json(list(recipients))
@@ -341,8 +343,14 @@ class SqliteSpool(Queries):
             if not self._is_current(claim) or not statements.begin(c, claim):
                 raise SpoolError(f"{queue_id} is not there to be sent any more")
             statements.start_request(c, claim, request, told, self._clock.wall())
+            if ended is not None:
+                statements.end_request(c, claim, request, ended, self._clock.wall())
 
         await self._commit(write)
+
+    @override
+    def check_term(self) -> None:
+        """Nobody else can be."""
 
     @override
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
