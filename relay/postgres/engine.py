@@ -82,7 +82,6 @@ class PostgresSpool(CourierHalf):
         incoming = Incoming(database, node, words, options.patience)
         super().__init__(database, node, incoming, words, options.longest_request, report)
         words.subscribe(self._hear)
-        self._options = options
         self._board = PostgresBoard(database, node)
         self._local = LocalRoom(options.state_dir, options.keep_free, options.most)
         self._beating: asyncio.Task[None] | None = None
@@ -118,7 +117,7 @@ class PostgresSpool(CourierHalf):
             raise
 
     async def _open(self, *, stands: bool) -> None:
-        async with opened(self._options.address) as connection:
+        async with opened(self._database.address) as connection:
             await schema.require(connection)
         await self._database.open()
         await self._node.join(self._local.home)
@@ -146,12 +145,12 @@ class PostgresSpool(CourierHalf):
                 self._words.alone = not any(
                     one.is_alive and not one.is_self for one in await self._board.nodes()
                 )
-            await asyncio.sleep(self._options.times.beat)
+            await asyncio.sleep(self._node.times.beat)
 
     async def _stand(self) -> None:
         """Become the sender whenever there is none, for ever."""
         while True:
-            await asyncio.sleep(min(_STAND_EVERY, self._options.times.beat))
+            await asyncio.sleep(min(_STAND_EVERY, self._node.times.beat))
             if self._node.term or not self._node.answers:
                 continue
             with contextlib.suppress(SpoolError):

@@ -9,7 +9,6 @@ import pytest
 from relay import reply
 from relay.host.clock import Clock
 from relay.outcome import Action, Blame, Hold, Outcome
-from relay.postgres.engine import PostgresSpool
 from relay.postgres.node import Times
 from relay.spool import Settlement, SpoolError, SpoolLocked, State, Topic, Word
 from tests.support import postgres
@@ -128,8 +127,7 @@ async def test_a_machine_that_slept_begins_nothing_before_it_has_renewed_its_lea
     """The database is the judge, but it is asked only now and then: the node counts by its own boot clock."""
     slept = 0.0
     clock = replace(Clock(), boot=lambda: time.monotonic() + slept)
-    spool = postgres.open_spool_on(database, tmp_path)
-    spool = PostgresSpool(spool._options, clock=clock)
+    spool = postgres.open_spool_on(database, tmp_path, clock=clock)
     await spool.open()
     await spool.put(make_submission(spool), "scanner")
     with await spool.claim(["scanner"], 0) as claim:

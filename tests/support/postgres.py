@@ -205,5 +205,7 @@ def open_spool_on(database, folder, **options):
     from relay.postgres.server import Address
 
     address = Address(server().url(database, "relay"))
-    report = options.pop("report", None)
-    return PostgresSpool(Options(folder, options.pop("name", "node"), address, **options), report=report)
+    report, clock = options.pop("report", None), options.pop("clock", None)
+    return PostgresSpool(
+        Options(folder, options.pop("name", "node"), address, **options), report=report, clock=clock
+    )
