@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from typing import Any
 
 import structlog
@@ -35,10 +36,13 @@ async def serve(
     Raises:
         SpoolError, ListenError, OSError: as Service.start.
     """
-    stopping = asyncio.Event()
+    stopping, reload_asked = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    if reread is not None:
+        # Until there is something to reload, too: a SIGHUP that nobody handles ends the process.
+        loop.add_signal_handler(signal.SIGHUP, reload_asked.set)
     service = Service(config, sockets=systemd.PassedSockets.take())
     await service.start()
     # What is there by now stays: no collection needs to look at it again.
@@ -54,7 +58,10 @@ async def serve(
         for other in beside:
             await others.enter_async_context(other(service))
         if reread is not None:
-            loop.add_signal_handler(signal.SIGHUP, _reload_soon, service, reread, set(), asyncio.Lock())
+            reload = partial(_reload_soon, service, reread, set(), asyncio.Lock())
+            loop.add_signal_handler(signal.SIGHUP, reload)
+            if reload_asked.is_set():
+                reload()
         # What is there now stays: looked at by every full collection, it held the event loop for 60 ms.
         gc.collect()
         gc.freeze()

@@ -37,7 +37,10 @@ async def served(tmp_path):
             [sys.executable, "-m", "relay", "serve", "--config", config], stderr=log
         )
         try:
-            await until(lambda: find(tmp_path, "serving"), 20)
+            await until(lambda: find(tmp_path, "listening"))
+            # In the midst of the start it ended the process.
+            process.send_signal(signal.SIGHUP)
+            await until(lambda: find(tmp_path, "serving") and find(tmp_path, "reloaded"))
             yield config, base, process
         finally:
             process.kill()
@@ -71,7 +74,7 @@ async def test_sighup_takes_what_is_right_and_refuses_what_is_wrong(served, tmp_
     assert "hostname" in str(refused[0]["problems"])
     config.write_text(to_toml(base | {"delivery": {"wait": "1s"}}))
     process.send_signal(signal.SIGHUP)
-    await until(lambda: find(tmp_path, "reloaded"))
+    await until(lambda: len(find(tmp_path, "reloaded")) > 1)
     config.write_text(to_toml(base | {"console": {"address": "127.0.0.1:0"}}))
     process.send_signal(signal.SIGHUP)
     again = await until(lambda: find(tmp_path, "restart needed"))
