@@ -12,7 +12,7 @@ import structlog
 from relay.config.current import Current
 from relay.courier.standing import Standing
 from relay.outcome import Action, Blame, Cause, Outcome, Scope
-from relay.spool import Spool, SpoolError
+from relay.spool import Spool, SpoolError, Topic, Word
 
 log = structlog.get_logger("accounts")
 # A message under way when its account left comes back later, and the last one may have been discarded.
@@ -20,7 +20,7 @@ _LOOK_EVERY = 300.0  # seconds
 
 
 class Unconfigured:
-    """Looks for them at the start, after each reload, and once in a while."""
+    """Looks for them at the start, after each reload, when a person dealt with mail, and once in a while."""
 
     def __init__(self, spool: Spool, standing: Standing, current: Current) -> None:
         """Args:
@@ -34,6 +34,11 @@ class Unconfigured:
         self._known: set[str] = set()
         self._soon = asyncio.Event()
         current.subscribe(lambda _: self._soon.set())
+        spool.subscribe(self._hear)
+
+    def _hear(self, word: Word) -> None:
+        if word.topic is Topic.CHANGED and self._known:
+            self._soon.set()  # a person may have discarded the last of it
 
     async def run(self) -> None:
         """Look for ever."""

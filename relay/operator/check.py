@@ -24,7 +24,7 @@ from relay.operator.concerns import explain_redirection
 from relay.operator.database import check_database
 from relay.operator.findings import Finding, Level
 from relay.operator.ports import find_port_problems
-from relay.operator.running import check_running
+from relay.operator.running import ask_concerns, check_running, find_held
 from relay.operator.suspicions import find_suspicions
 from relay.smtp.server import ListenError, tls_context
 from relay.smtp.tls import as_listener
@@ -62,13 +62,15 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
         path: the file that it was read from, to look who else can read and write it.
     """
     files = [] if path is None else [path, *find_files(config.include, path, [])]
-    used, held, running = await _spool(config)
+    used, running = await _spool(config)
+    concerns = await ask_concerns(config)
+    held = find_held(concerns)
     for finding in (*_configuration(files), *find_suspicions(config, files), *_state_dir(config)):
         yield finding
     unusable = {} if running else {one.subject: one for one in find_port_problems(config)}
     for finding in (*await _listeners(config), *await _console(config)):
         yield unusable.get(finding.subject, finding)
-    for finding in (*_copies(config.delivery), *used, *await check_running(config)):
+    for finding in (*_copies(config.delivery), *used, *check_running(config, concerns)):
         yield finding
     yield _app(config)
     for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
@@ -81,7 +83,7 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
             "add one to relay.toml",
         )
     for account in config.account:
-        yield replace(await _account(config, account, held.get(account.name, "")), account=account.name)
+        yield replace(await _account(config, account, held.get(account.name)), account=account.name)
     yield _alerts(config)
     yield _python()
 
@@ -247,20 +249,20 @@ def find_console_problems(config: Config) -> Iterator[Finding]:
         yield Finding(subject, Level.OK, f"https, {len(config.console_user)} users")
 
 
-async def _spool(config: Config) -> tuple[list[Finding], dict[str, str], bool]:
-    """What the spool is like; which accounts the running relay holds, and why; whether one runs."""
+async def _spool(config: Config) -> tuple[list[Finding], bool]:
+    """What the spool is like, and whether a relay runs."""
     embedded = config.spool.is_embedded
     try:
         answer = await calling.call(
             config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1
         )
     except calling.NotRunning:
-        return [await _own_spool(config)] if embedded else await check_database(config), {}, False
+        return [await _own_spool(config)] if embedded else await check_database(config), False
     except calling.Refused as error:
-        return [Finding("spool", Level.PROBLEM, str(error))], {}, True
+        return [Finding("spool", Level.PROBLEM, str(error))], True
     used = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
     found = [used] if embedded else await check_database(config)
-    return found, answer["held_accounts"], True
+    return found, True
 
 
 async def _own_spool(config: Config) -> Finding:
@@ -311,8 +313,8 @@ async def _reach(name: str, url: str, proxy: Proxy | None) -> Finding:
     return Finding(name, Level.PROBLEM, f"{place}: {wrong.problem}", wrong.remedy)
 
 
-async def _account(config: Config, account: Account, held: str) -> Finding:
-    subject, login = f"account {account.name}", f"relay login {account.name}"
+async def _account(config: Config, account: Account, held: Finding | None) -> Finding:
+    subject, login = f"account {account.name}", f"sudo relay login {account.name}"
     grants = open_grants(config)
     try:
         grant = (await grants.load(account.name)).grant
@@ -323,9 +325,8 @@ async def _account(config: Config, account: Account, held: str) -> Finding:
     if grant is None:
         return Finding(subject, Level.PROBLEM, f"nobody has consented for {account.address} yet", login)
     level, text, remedy = await _try_grant(config, account, grants)
-    if not level and held and "relay login" not in held:
-        level, text = Level.PROBLEM, f"the running relay holds its mail: {held}"
-        remedy = "relay help outcomes"
+    if not level and held is not None:
+        return held
     if level:
         return Finding(subject, level, text, remedy or login)
     return _age(subject, account, (await grants.load(account.name)).grant or grant, login)

@@ -30,7 +30,9 @@ _BY_KIND: Mapping[TroubleKind, str] = {
     TroubleKind.GRANT_EXPIRES: _LOGIN,
     TroubleKind.UNVERIFIED: "send a test and see that it comes from the account's address, "
     "then: sudo relay accounts --confirm {name}",
-    TroubleKind.DAMAGE: "sudo relay trace {name}",
+    # A file without a row, and the database itself, cannot be traced.
+    TroubleKind.DAMAGE: "sudo relay queue list --state held, and of what has no row: "
+    "sudo relay help durability",
     TroubleKind.MESSAGE_HELD: "sudo relay trace {name}, then: sudo relay queue release {name}",
     TroubleKind.NOT_TOLD: "sudo relay trace {name}, and tell its sender",
     TroubleKind.NO_ROOM: "make room on the disk of state_dir",

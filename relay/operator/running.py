@@ -22,20 +22,36 @@ _CHECKED = frozenset(
     }
 )
 
+Concerns = tuple[dict[str, Any], ...]
 
-async def check_running(config: Config) -> Iterable[Finding]:
-    """What is wrong with it beside what is checked anyway; nothing where none runs, or may be asked."""
+
+async def ask_concerns(config: Config) -> Concerns:
+    """What is wrong with it; nothing where none runs, or may be asked."""
     try:
         state = await calling.call(config.state_dir / "control.sock", "state")
     except (calling.NotRunning, calling.Refused):
         return ()
+    return tuple(state["concerns"])
+
+
+def check_running(config: Config, concerns: Concerns) -> Iterable[Finding]:
+    """What is wrong beside what is checked anyway."""
     names = {account.name for account in config.account}
     # An account that has left the configuration is checked by nobody else.
     return [
         _describe(one)
-        for one in state["concerns"]
+        for one in concerns
         if one["kind"] not in _CHECKED or (one["kind"] == TroubleKind.ACCOUNT and one["name"] not in names)
     ]
+
+
+def find_held(concerns: Concerns) -> dict[str, Finding]:
+    """Whose mail waits for a person, by the account's name."""
+    return {
+        one["name"]: _describe({**one, "reason": f"the running relay holds its mail: {one['reason']}"})
+        for one in concerns
+        if one["kind"] == TroubleKind.ACCOUNT and one["person"]
+    }
 
 
 def _describe(concern: dict[str, Any]) -> Finding:

@@ -1,4 +1,8 @@
-"""Every command that any text prints is one: at three in the morning it is typed as it is printed."""
+"""Every command that any text prints is one: at three in the morning it is typed as it is printed.
+
+Here click takes them all, those of the documents too. Those that the relay prints are carried out by
+tests/operator/test_remedies_work.py.
+"""
 
 import ast
 import re
