@@ -257,6 +257,7 @@ async def test_the_page_lets_nothing_of_elsewhere_in():
         policy = (await http.get("/")).headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
+    assert policy.endswith("form-action 'self'; frame-ancestors 'none'")  # clickjacking
 
 
 async def test_a_stop_with_an_idle_client_ends():
