@@ -49,7 +49,11 @@ class Cut:
         if self.is_away:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_unix_connection(self._server.folder / ".s.PGSQL.5432")
+        try:
+            there, back = await asyncio.open_unix_connection(self._server.folder / ".s.PGSQL.5432")
+        except OSError:  # the server itself is away
+            writer.transport.abort()
+            return
         self._writers |= {writer, back}
         deaf = asyncio.Event()
         try:

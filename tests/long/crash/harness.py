@@ -234,10 +234,11 @@ class Relay:
 
 
 @asynccontextmanager
-async def works(settings=NO_LIMITS, **options):
+async def works(settings=NO_LIMITS, *, before=lambda app: app, **options):
+    """The simulation and its URL; `before` makes of its application the one that is served."""
     sandbox = Sandbox(settings, **options)
     try:
-        async with serving(sandbox.app) as http:
+        async with serving(before(sandbox.app)) as http:
             # Set, so that the kernel does not grow it to many megabytes that nobody has read.
             http.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
             yield sandbox, http.url
@@ -262,8 +263,9 @@ def compose(number, kind="small"):
 class Client:
     """One device: it sends a message until somebody says yes or no."""
 
-    def __init__(self, relay):
+    def __init__(self, relay, patience=30.0):
         self._relay = relay
+        self._patience = patience  # seconds for all of a message
         self._streams = None
 
     async def submit(self, number, octets):
@@ -285,7 +287,7 @@ class Client:
             await asyncio.sleep(0.1)  # twenty that knock without pause cost more than the relay's start
 
     async def _try(self, number, octets):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(self._patience):
             if self._streams is None:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._relay.port)
                 await self._streams[0].readuntil(b"\n")
@@ -317,12 +319,17 @@ def kind_of(number):
 async def make_trouble(sandbox, chance, pause=1.0):
     """One fault after another, until cancelled."""
     while True:
-        kind = chance.choice(BAD_TIMES)
-        wish = {"429": {"seconds": 1}, "latency": {"seconds": 0.2, "times": 3}}.get(kind, {"times": 1})
-        if kind == "500":
-            wish["accepted"] = chance.random() < 0.5
-        sandbox.add_fault(kind, **wish)
+        add_trouble(sandbox, chance)
         await asyncio.sleep(pause * chance.uniform(0.5, 1.5))
+
+
+def add_trouble(sandbox, chance):
+    """Put one of the faults of bad times in force."""
+    kind = chance.choice(BAD_TIMES)
+    wish = {"429": {"seconds": 1}, "latency": {"seconds": 0.2, "times": 3}}.get(kind, {"times": 1})
+    if kind == "500":
+        wish["accepted"] = chance.random() < 0.5
+    sandbox.add_fault(kind, **wish)
 
 
 @dataclass
