@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from relay.console.site import Site, go_on, read_form
 from relay.host.texts import gettext as _
 from relay.host.texts import mark, say
 from relay.mail import KINDS
+from relay.outcome import Hold
 from relay.spool import NoSuchMessage, State
 
 _ON_A_PAGE = 50
@@ -114,16 +115,22 @@ class MessagePages:
             recipients=name_recipients(life) if known else [],
             timeline=make_timeline(life),
             reply=tell_reply(life),
-            account_waits=state == State.HELD and await self._waits(life["account"]),
+            first=await self._find_first(life),
             losses=_explain_losses(life, known=known),
             acts=[(name, _(act.label)) for name, act in _ACTS.items() if state in act.states],
             now=time.time(),
         )
 
-    async def _waits(self, account: str) -> bool:
-        """Whether a person has to put this account in order first."""
+    async def _find_first(self, life: Answer) -> tuple[str, str] | None:
+        """The page where a person has to do something before the message goes, and what its button says."""
+        if life["outcome"]["state"] != State.HELD:
+            return None
+        if life["outcome"]["hold"] == Hold.DEVICE:
+            return f"/devices/{quote(life['session']['client'])}", _("Open the device")
         accounts = (await self._site.status.state()).accounts
-        return any(one.name == account and one.hold is not None and one.hold.person for one in accounts)
+        if any(one.name == life["account"] and one.hold and one.hold.person for one in accounts):
+            return f"/accounts#{quote(life['account'])}", _("Open the account")
+        return None
 
     async def _act(self, request: Request) -> Response:
         queue_id, name = request.path_params["queue_id"], request.path_params["act"]

@@ -104,6 +104,7 @@ def describe_life(
             "reason": reason,
             "attempts": entry.attempts,
             "unknowns": entry.unknowns,
+            "hold": entry.hold.value,
             "next_attempt": to_iso(entry.next_attempt) if entry.next_attempt else None,
             "ended": to_iso(entry.ended) if entry.ended else None,
             "relayed": sorted(entry.relayed),

@@ -229,6 +229,7 @@ async def test_a_message_is_discarded_without_a_mouse(place):
     queue_id = await place.relay.put("nobody@example.com", sender="spare@example.com")
     page = await place.window()
     await page.goto(f"{place.url}/messages/{queue_id}")
+    await expect(page.get_by_role("link", name="Open the account")).to_be_visible()  # it waits for a consent
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.className") == "skip"
     await page.keyboard.press("Enter")

@@ -29,6 +29,7 @@ async def test_a_device_is_learned_adopted_by_a_name_and_named_again(tmp_path):
             "plain",
         ):
             assert words in page, words
+        assert 'href="/devices/127.0.0.1">Open the device<' in await text_of(http, f"/messages/{queue_id}")
         answer = await http.post("/devices/127.0.0.1/adopt", data={"note": 'MFP "3F" \u8907\u5408\u6a5f'})
         assert "127.0.0.1 is adopted" in answer.text
         await relay.reach(queue_id, State.RELAYED)
