@@ -112,7 +112,7 @@ async def place(tmp_path_factory):
     async with AsyncExitStack() as stack:
         state = tmp_path_factory.mktemp("browser") / "state"
         relay = await stack.enter_async_context(relaying(state, grants=["scanner"], **sections))
-        app = build(ServiceStatus(relay.service), relay.service.config)
+        app = build(ServiceStatus(relay.service), relay.service.config, beside=relay.sandbox.app)
         server: Server = await stack.enter_async_context(serving(app, port=port))
         playwright = await stack.enter_async_context(async_playwright())
         # A container's root has no user namespaces for Chromium's own sandbox.
@@ -278,7 +278,7 @@ async def test_every_page_fits_and_breaks_no_rule_of_accessibility(place):
     await stranger.goto(f"{place.url}/login")
     await look_at(stranger)
     pages = ["/", "/messages", f"/messages/{done}", f"/messages/{held}", "/messages/none", "/devices"]
-    for path in (*pages, "/devices/127.0.0.1", "/accounts", "/test", "/activity"):
+    for path in (*pages, "/devices/127.0.0.1", "/accounts", "/test", "/activity", *INBOX):
         await page.goto(f"{place.url}{path}")
         await look_at(page)
     await page.goto(f"{place.url}/accounts")
@@ -296,6 +296,7 @@ LONG = b"From: nas@example.com\r\nReply-To: c@example.net\r\nSubject: " + b"x" *
 _EDGES = "Math.max(...[...document.querySelectorAll('body *')].map(one => one.getBoundingClientRect().right))"
 
 
+INBOX = ("/inbox", "/inbox?q=nobody", "/inbox/1?view=source", "/inbox/faults")
 VIEWS = ((1100, "light", EVERY), (390, "dark", CONTRAST))
 
 
