@@ -7,7 +7,7 @@ commit would hold a lock of the whole database while the commit waits for its re
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import structlog
@@ -21,6 +21,7 @@ _CHANNEL = "relay"
 _SAY = f"SELECT pg_notify('{_CHANNEL}', word) FROM unnest(%s::text[]) AS w (word)"
 _AGAIN = 5.0  # seconds until the listener connects anew
 _MOST_AT_ONCE = 200
+_MOST_OCTETS = 7000  # of a notification's text; the server takes less than 8,000
 
 
 class Words:
@@ -64,7 +65,7 @@ class Words:
         if node in (None, self._node):
             self._hear(word)
         if node != self._node and not self.alone:
-            said = [self._node, node, word.topic, word.queue_id, word.account, word.flow]
+            said = [node, word.topic, word.queue_id, word.account, word.flow]
             self._unsaid.append(json.dumps(said))
             self._wake.set()
 
@@ -79,7 +80,18 @@ class Words:
             while self._unsaid:
                 words, self._unsaid = self._unsaid[:_MOST_AT_ONCE], self._unsaid[_MOST_AT_ONCE:]
                 with contextlib.suppress(SpoolError):  # whoever misses a word finds out by looking
-                    await self._database.write_soon(_SAY, (words,))
+                    await self._database.write_soon(_SAY, (list(self._pack(words)),))
+
+    def _pack(self, words: list[str]) -> Iterator[str]:
+        """What is notified of: each costs every node as much as many words in one."""
+        packed, octets = [words[0]], len(words[0])
+        for word in words[1:]:
+            octets += len(word) + 1
+            if octets > _MOST_OCTETS:
+                yield f"[{self._node}, [{','.join(packed)}]]"
+                packed, octets = [], len(word)
+            packed.append(word)
+        yield f"[{self._node}, [{','.join(packed)}]]"
 
     async def _listen(self) -> None:
         while True:
@@ -94,6 +106,7 @@ class Words:
         await connection.execute(f"LISTEN {_CHANNEL}".encode())
         async for said in connection.notifies():
             with contextlib.suppress(ValueError, TypeError):
-                sender, node, topic, queue_id, account, flow = json.loads(said.payload)
-                if sender != self._node and node in (None, self._node):
-                    self._hear(Word(Topic(topic), str(queue_id), str(account), str(flow)))
+                sender, words = json.loads(said.payload)
+                for node, topic, queue_id, account, flow in words if sender != self._node else ():
+                    if node in (None, self._node):
+                        self._hear(Word(Topic(topic), str(queue_id), str(account), str(flow)))
