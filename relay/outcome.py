@@ -166,3 +166,11 @@ class Trouble:
     def sort(self) -> str:
         """By what news is known, which a sentence with another number in it is not."""
         return "/".join((self.cause.value, self.stage, "person" if self.person else ""))
+
+    def name_among(self, node: str) -> str:
+        """Its name among those of all nodes: what is wrong with one node alone begins with that node's name.
+
+        Args:
+            node: that has found it; "" where there is only one.
+        """
+        return self.name if not node or self.kind in SHARED else f"{node} {self.name}".rstrip()

@@ -12,6 +12,7 @@ import smtplib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -26,7 +27,7 @@ from relay.notices.compose import Letterhead, list_some, write_plain
 from relay.notices.sender import choose_healthy, submit
 from relay.notices.texts import LANGUAGES, Words
 from relay.notices.told import DAMAGE, FORGET, HELD, KINDS, SILENCE, Told
-from relay.outcome import Trouble, TroubleKind
+from relay.outcome import SHARED, Trouble, TroubleKind
 from relay.spool import Spool, SpoolError, State
 
 log = structlog.get_logger("notices")
@@ -51,6 +52,16 @@ class _News:
     about: tuple[tuple[TroubleKind, str], ...] = ()  # of which troubles it tells
 
 
+class Registry(Protocol):
+    """Who knows what is wrong."""
+
+    def note_told(self, kind: TroubleKind, name: str, to: str) -> None:
+        """Somebody was told."""
+
+    def is_told_here(self, kind: TroubleKind, name: str) -> bool:
+        """Whether this trouble goes on, and people hear of it from this node."""
+
+
 class OperatorMail:
     """Writes to the operator what the registry of troubles tells."""
 
@@ -60,7 +71,7 @@ class OperatorMail:
         spool: Spool,
         standing: Standing,
         now: Callable[[], float],
-        note_told: Callable[[TroubleKind, str, str], None],
+        troubles: Registry,
         explain: Callable[[Trouble], str],
         documents: Documents,
     ) -> None:
@@ -69,7 +80,7 @@ class OperatorMail:
         spool: where mail to the operator goes.
         standing: which accounts can send.
         now: seconds since the epoch.
-        note_told: told of what kind of trouble, and whose, somebody heard.
+        troubles: the registry.
         explain: says what a person can do about a trouble.
         documents: where it is kept what was told.
         """
@@ -77,8 +88,9 @@ class OperatorMail:
         self._spool = spool
         self._standing = standing
         self._now = now
-        self._note_told = note_told
+        self._troubles = troubles
         self._explain = explain
+        self._documents = documents
         self._told = Told(documents)
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[str] = set()  # what is on its way
@@ -88,7 +100,7 @@ class OperatorMail:
     def hear(self, trouble: Trouble) -> None:
         """Something is wrong, is so for another reason, or is over."""
         if trouble.kind in _NAMED:
-            if trouble.ended is None:
+            if trouble.ended is None and not self._was_told_elsewhere(trouble):
                 self._told.add(_NAMED[trouble.kind], trouble.name, trouble.reason)
                 self._tell_of(_NAMED[trouble.kind])
         elif trouble.ended is not None or not trouble.person:
@@ -101,6 +113,11 @@ class OperatorMail:
             self._tell_no_room(trouble)
         elif trouble.kind is not TroubleKind.WAITING_LONG:  # mail about that would wait behind it
             self._tell_other(trouble)
+
+    def _was_told_elsewhere(self, trouble: Trouble) -> bool:
+        """Whether the node that sent before this one has told of it."""
+        notify = self._current.config.delivery.notify
+        return bool(self._documents.node) and any(to == notify for to, _ in trouble.told)
 
     def _tell_account(self, trouble: Trouble) -> None:
         name, config, words = trouble.name, self._current.config, self._words()
@@ -128,14 +145,24 @@ class OperatorMail:
         self._tell_lasting(trouble, key, FORGET, subject, text, once=True)
 
     def _tell_no_room(self, trouble: Trouble) -> None:
-        config, words = self._current.config, self._words()
-        subject = words.no_room.format(hostname=config.hostname)
+        words, every = self._words(), self._current.config.delivery.notify_every
+        subject = words.no_room.format(hostname=self._find_place(trouble))
         text = words.no_room_text.format(reason=trouble.reason, since=self._say_now())
-        every = config.delivery.notify_every
-        self._tell_lasting(trouble, trouble.kind.value, every, subject, text, once=not every)
+        key = self._name_key(trouble, trouble.kind.value)
+        self._tell_lasting(trouble, key, every, subject, text, once=not every)
+
+    def _find_place(self, trouble: Trouble) -> str:
+        """What is in trouble, for people: the relay, or this node alone."""
+        alone = trouble.kind not in SHARED and self._documents.node
+        return alone or self._current.config.hostname
+
+    def _name_key(self, trouble: Trouble, key: str) -> str:
+        """The key among those of all nodes: of two disks that are full both are told of."""
+        alone = trouble.kind not in SHARED and self._documents.node
+        return f"{alone} {key}" if alone else key
 
     def _tell_other(self, trouble: Trouble) -> None:
-        words, hostname = self._words(), self._current.config.hostname
+        words, hostname = self._words(), self._find_place(trouble)
         title = words.titles.get(trouble.kind, trouble.kind.value).format(name=trouble.name)
         remedy, since = self._explain(trouble), self._say_now()
         subject = words.other.format(hostname=hostname, title=title)
@@ -144,6 +171,7 @@ class OperatorMail:
         # Of twenty sources over their limit there is one mail; `relay status` names them all.
         one = trouble.kind is TroubleKind.OVER_LIMIT
         key = trouble.kind.value if one else f"{trouble.kind.value} {trouble.name}: {trouble.sort}"
+        key = self._name_key(trouble, key)
         self._tell_lasting(trouble, key, every, subject, text, once=not every)
 
     def _tell_lasting(
@@ -159,7 +187,7 @@ class OperatorMail:
                 every,
                 subject,
                 lambda _: text,
-                lambda: self._lasting.get(what) == key,
+                lambda: self._lasting.get(what) == key and self._troubles.is_told_here(*what),
                 avoid,
                 once=once,
                 about=(what,),
@@ -266,7 +294,7 @@ class OperatorMail:
         self._told.note(news.key, self._now())
         named = [(kind, name) for kind, key in _NAMED.items() if key == news.key for name in names]
         for kind, name in (*news.about, *named):
-            self._note_told(kind, name, self._current.config.delivery.notify)
+            self._troubles.note_told(kind, name, self._current.config.delivery.notify)
         return True
 
     async def _is(self, name: str, states: Container[State]) -> bool:

@@ -122,6 +122,15 @@ class Troubles:
             for one in self.shared:
                 self._tell(one)
 
+    @property
+    def leads(self) -> bool:
+        """Whether this node finds and tells what is wrong with the whole relay."""
+        return self._leads
+
+    def is_told_here(self, kind: TroubleKind, name: str) -> bool:
+        """Whether this trouble goes on, and people hear of it from this node."""
+        return self.is_ours(kind) and (kind, name) in self._current
+
     def is_ours(self, kind: TroubleKind) -> bool:
         """Whether such a trouble is found here, and people hear of it from this node."""
         return self._leads or kind not in SHARED

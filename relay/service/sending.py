@@ -64,7 +64,7 @@ class Sending:
         self.standing = Standing(current, self.pacing.circuit, clock)
         self.senders = Senders(current, spool, self.standing, clock.wall, reports.nobody_told)
         self.operator = OperatorMail(
-            current, spool, self.standing, clock.wall, troubles.note_told, find_remedy, documents
+            current, spool, self.standing, clock.wall, troubles, find_remedy, documents
         )
         troubles.subscribe(self.operator.hear)
         self.standing.subscribe(reports)

@@ -130,3 +130,20 @@ async def test_the_last_octet_leaves_only_while_this_node_is_the_sender(cluster,
     outcomes = [json.loads(outcome)["action"] for (outcome,) in postgres.server().sql(ended, database)]
     assert set(outcomes) == {"delayed"}
     assert cluster.sandbox.messages == []
+
+
+async def test_a_trouble_of_the_relay_is_told_once_and_not_again_by_the_next_sender(cluster):
+    """The next one finds it, too, and knows what the last one has told."""
+    notify = {"delivery": {"notify": "postmaster@example.com"}}
+    first, second = [await cluster.start(name, **notify) for name in ("first", "second")]
+    await wait_for_each_other(first, second)
+    first.reports.damaged("1LOST", "a file without a row")
+    await until(lambda: (one := second.troubles.find(TroubleKind.DAMAGE, "1LOST")) and one.told)
+    await first.stop()
+    await until(lambda: second.courier.working and second.troubles.leads)
+    assert (await asyncio.to_thread(send, second))[0] == 250
+    await until(lambda: "scan 1" in [one.subject for one in cluster.sandbox.messages])
+    assert [one.subject for one in cluster.sandbox.messages] == [
+        "first.test: something damaged was set aside",
+        "scan 1",
+    ]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -12,14 +13,15 @@ from relay.config.model import Config
 from relay.host.clock import to_iso, to_local
 from relay.host.documents import Documents
 from relay.operator.alerts.memory import Memory
-from relay.operator.alerts.planning import SETTLED, Due, Event, Said, plan
+from relay.operator.alerts.planning import SETTLED, Due, Event, Key, Said, plan
 from relay.operator.alerts.ways import Alert, Way, WayError, find_ways
 from relay.operator.remedies import find_remedy, judge
 from relay.operator.trouble import Health, Troubles
-from relay.outcome import Trouble, TroubleKind
+from relay.outcome import SHARED, Trouble, TroubleKind
 
 log = structlog.get_logger("alerts")
 _AGAIN, _LONGEST_AGAIN = 30.0, 900.0  # seconds after a way that failed, doubled each time
+_SHARED = frozenset(kind.value for kind in SHARED)
 _LONGEST_SLEEP = 30.0  # the clock may be set meanwhile
 
 
@@ -38,7 +40,9 @@ class Alerts:
         self._current = current
         self._troubles = troubles
         self._now = now
+        self._documents = documents
         self._memory = Memory(documents)
+        self._leads = True
         self._settled_at = float("inf")
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, asyncio.Event] = {}
@@ -94,17 +98,33 @@ class Alerts:
                 await asyncio.sleep(pause)
 
     def _next(self, way: Way) -> Due | None:
-        """What is to be told next this way."""
+        """What is to be told next this way, by this node."""
+        troubles = self._troubles
+        if troubles.leads and not self._leads:
+            self._settled_at = self._now() + SETTLED  # what the last sender had found is found again by then
+        self._leads = troubles.leads
+        said = self._memory.said(way.name)
         planned = plan(
-            self._troubles.current,
-            {(one.kind.value, one.name) for one in self._troubles.ended},
-            self._memory.said(way.name),
+            [self._name(one) for one in troubles.current if troubles.is_ours(one.kind)],
+            {_key(self._name(one)) for one in troubles.ended},
+            {key: one for key, one in said.items() if self._is_ours(key)},
             now=self._now(),
             every=self._current.config.delivery.notify_every,
             settled_at=self._settled_at,
             way=way.name,
         )
         return planned[0] if planned else None
+
+    def _name(self, trouble: Trouble) -> Trouble:
+        return replace(trouble, name=trouble.name_among(self._documents.node))
+
+    def _is_ours(self, key: Key) -> bool:
+        """Whether this node tells of it, and that it is over."""
+        kind, name = key
+        if kind in _SHARED:
+            return self._troubles.leads
+        node = self._documents.node
+        return not node or name == node or name.startswith(f"{node} ")
 
     def _is_due(self, way: Way, due: Due) -> bool:
         following = self._next(way)
@@ -134,8 +154,9 @@ class Alerts:
         metrics.ALERTS.labels("told").inc()
         over, sort = due.event is Event.OVER, due.trouble.sort if due.trouble else None
         await self._memory.note(way.name, due.key, Said(self._now(), sort, over))
-        if due.trouble is not None:
-            self._troubles.note_told(due.trouble.kind, due.trouble.name, f"alert {way.name}")
+        for one in self._troubles.current:
+            if _key(self._name(one)) == due.key:
+                self._troubles.note_told(one.kind, one.name, f"alert {way.name}")
         self._troubles.end(TroubleKind.ALERT, way.name)
         return True
 
@@ -156,8 +177,12 @@ class Alerts:
         return compose(config, trouble, due.event, now)
 
     def _find_ended(self, due: Due) -> Trouble | None:
-        ended = (one for one in reversed(self._troubles.ended) if (one.kind.value, one.name) == due.key)
-        return next(ended, None)
+        ended = map(self._name, reversed(self._troubles.ended))
+        return next((one for one in ended if _key(one) == due.key), None)
+
+
+def _key(trouble: Trouble) -> Key:
+    return trouble.kind.value, trouble.name
 
 
 def compose(config: Config, trouble: Trouble, event: Event, now: float) -> Alert:
