@@ -8,6 +8,7 @@ _PIECE = 64 * 1024  # characters
 # Line ends that JSON leaves as they are: an object of `relay explain` is one line, to a reader that goes by
 # Unicode's line ends too. And lone surrogates, none of which should have got here.
 _LINE_ENDS = "\x85\u2028\u2029"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps makes one anew
 _UNSAFE = re.compile(f"[{_LINE_ENDS}\ud800-\udfff]")
 
 
@@ -17,7 +18,7 @@ def dump(value: dict[str, str | bool] | str) -> bytes:
         # In pieces, between which other threads get their turn.
         pieces = (value[at : at + _PIECE] for at in range(0, len(value), _PIECE))
         return b"".join((b'"', *(dump(piece)[1:-1] for piece in pieces), b'"'))
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _encode(value)
     if not any(end in text for end in _LINE_ENDS):
         with suppress(UnicodeEncodeError):  # of a surrogate
             return text.encode()

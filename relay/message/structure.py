@@ -18,7 +18,7 @@ from relay.message.late_fields import find_late_fields
 from relay.message.parameters import Structured, open_words, read_structured
 
 _BLOCK = 1024 * 1024
-_DENSE = 4096  # candidates in one block, from which on the regular expression is faster
+_DENSE = 4096  # candidates in one block, behind which the regular expression goes on, as it is faster then
 _USUAL_TYPES = {
     "text": "text/plain",
     "html": "text/html",
@@ -292,19 +292,19 @@ def _find_candidates(
         if b"-" not in block:
             # Base64 has no hyphens, and looking for one octet costs next to nothing.
             continue
-        if block.count(b"\n--") > _DENSE:
-            block = bytes(content[at : min(end, at + _BLOCK + _LONGEST_DELIMITER)])
-            yield from (at + found for found in _find_dense(block, boundaries))
-            continue
-        found = block.find(b"\n--")
-        while found >= 0:
+        found, left = block.find(b"\n--"), _DENSE
+        while found >= 0 and left:
             yield at + found + 1
-            found = block.find(b"\n--", found + 1)
+            found, left = block.find(b"\n--", found + 1), left - 1
+        if found >= 0:
+            block = bytes(content[at : min(end, at + _BLOCK + _LONGEST_DELIMITER)])
+            yield from (at + one for one in _find_dense(block, found, boundaries))
 
 
-def _find_dense(block: bytes, boundaries: Mapping[bytes, list[int]]) -> Iterator[int]:
-    """The same within one block, by a regular expression made anew when the open boundaries change."""
-    found = 0
+def _find_dense(block: bytes, found: int, boundaries: Mapping[bytes, list[int]]) -> Iterator[int]:
+    """The same within one block from `found` on, by a regular expression made anew when the open boundaries
+    change.
+    """
     while boundaries:
         names = tuple(boundaries)
         pattern = re.compile(rb"\n--(?:" + b"|".join(map(re.escape, names)) + rb")(?:--)?[ \t]*\r?(?:\n|\Z)")

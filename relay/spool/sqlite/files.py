@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Files:
         self._content = folder / "content"
         self._orphaned = folder / "orphaned"
         self.keeping: set[str] = set()  # queue ids whose row is on its way: their files are no orphans
+        self._needless: list[Content] = []  # will be removed at the end of this turn of the event loop
         self._leaving: set[asyncio.Future[None]] = set()
 
     def prepare(self) -> None:
@@ -86,13 +87,15 @@ class Files:
             raise OSError(errno.ENOSPC, "less than keep_free would be left on the disk", str(path))
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
         try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-                file.write(octets)
-                file.flush()
-                os.fsync(descriptor)
+            rest = memoryview(octets)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
         except OSError:
             path.unlink(missing_ok=True)
             raise
+        finally:
+            os.close(descriptor)
 
     def is_there(self, content: Content) -> bool:
         """Whether its file, if it has one, still has its size: a cheap look that proves no more."""
@@ -129,13 +132,21 @@ class Files:
         self.path(queue_id).unlink(missing_ok=True)
 
     def discard_soon(self, content: Content) -> None:
-        """Remove content that is needed no more, off the event loop."""
-        leaving = asyncio.get_running_loop().run_in_executor(None, content.discard)
+        """Remove content that is needed no more, off the event loop: all that one commit ended at a time."""
+        self._needless.append(content)
+        if len(self._needless) == 1:
+            asyncio.get_running_loop().call_soon(self._discard_all)
+
+    def _discard_all(self) -> None:
+        needless, self._needless = self._needless, []
+        leaving = asyncio.get_running_loop().run_in_executor(None, _discard, needless)
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
     async def settle(self) -> None:
         """Wait for what is being removed."""
+        if self._needless:
+            self._discard_all()
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def kept(self) -> Iterator[str]:
@@ -195,6 +206,11 @@ def _opened(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _discard(contents: Iterable[Content]) -> None:
+    for one in contents:
+        one.discard()
 
 
 def flush(path: Path) -> None:
