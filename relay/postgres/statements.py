@@ -79,7 +79,11 @@ START_WAITING = (
     "UPDATE relay.message SET waiter = %s, heard = NULL"
     " WHERE queue_id = %s AND state IN ('queued', 'sending') RETURNING 1"
 )
-STOP_WAITING = "UPDATE relay.message SET waiter = NULL WHERE queue_id = %s RETURNING heard"
+# A session of another node may wait by now: its client came again there.
+STOP_WAITING = (
+    "UPDATE relay.message SET waiter = NULL"
+    " WHERE queue_id = %s AND (waiter IS NULL OR waiter = %s) RETURNING heard"
+)
 SETTLED = "SELECT queue_id FROM relay.message WHERE queue_id = ANY(%s) AND waiter IS NULL"
 NOTE = f"INSERT INTO relay.event (queue_id, at, event, detail) SELECT %s, {NOW}, %s, %s"
 END_SESSION = f"WITH heard AS (DELETE FROM relay.unheard WHERE queue_id = %s) {NOTE}"

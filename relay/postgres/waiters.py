@@ -35,7 +35,8 @@ class Waiters:
     async def stop(self, queue_id: str) -> Settlement | None:
         """Nobody waits any more, durably; what was written for whoever did. Tried until it is written."""
         self._open.discard(queue_id)
-        stop = self._database.insist(lambda: self._database.write(statements.STOP_WAITING, (queue_id,)))
+        values = (queue_id, self._node.token)
+        stop = self._database.insist(lambda: self._database.write(statements.STOP_WAITING, values))
         found = await stop
         return statements.load_settlement(found[0][0]) if found and found[0][0] else None
 

@@ -303,3 +303,19 @@ async def test_a_session_of_another_machine_is_waited_for(opened, database):
     first.replied(heard, reply.queued(heard))
     assert (await asyncio.wait_for(asked, 30)).queue_id == queue_id
     assert await asyncio.wait_for(asked_too, 30) is None
+
+
+async def test_who_came_again_at_another_node_hears_the_verdict(opened):
+    """The first session ends later than the second one begins: it ended the second one's waiting, too."""
+    first, second = await opened("first"), await opened("second")
+    queue_id = await second.put(make_submission(second), "scanner", waits=True)
+    second.unheard(queue_id)
+    assert (await first.recall(make_submission(first))).queue_id == queue_id
+    assert await first.start_waiting(queue_id)
+    assert await second.stop_waiting(queue_id) is None
+    async with asyncio.timeout(30):
+        while (claim := await first.claim(["scanner"], 0)) is None:
+            await asyncio.sleep(0.02)
+    refused = Settlement(State.REFUSED, Outcome(Action.FAILED, "5.6.0", Blame.MESSAGE, "no"))
+    assert await first.settle_heard(claim, refused)
+    assert (await first.stop_waiting(queue_id)).state is State.REFUSED
