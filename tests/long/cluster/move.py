@@ -15,7 +15,7 @@ import time
 from itertools import pairwise
 
 from relay.spool.sqlite.engine import SqliteSpool
-from tests.long.cluster.kill import Machine
+from tests.long.cluster.machines import Forks, Machine
 from tests.long.crash.harness import chance_of, compose, finish, make_parser, say, start, works
 from tests.support import postgres
 from tests.support.submissions import make_submission
@@ -111,10 +111,9 @@ async def run(options, folder):
     chance, server = chance_of(options.seed), postgres.Server(fsync="on")
     name = server.make()
     async with works() as (sandbox, url):
-        machine = Machine(folder, url, server.url(name, "relay"), 30.0)
-        text = machine.config.read_text()
-        text = text.replace("[works]\n", "[works]\nconcurrency = 1\n")
-        machine.config.write_text(text.replace('attachment_limit = "100KB"', 'attachment_limit = "10MB"'))
+        nursery, changes = Forks(), [("[works]\n", "[works]\nconcurrency = 1\n")]
+        database = server.url(name, "relay")
+        machine = Machine(folder / "n", url, database, nursery, changes=changes, attachment_limit="10MB")
         machine.grant(sandbox)
         say("filling")
         await fill(machine.state / "spool", options.messages)
@@ -125,6 +124,7 @@ async def run(options, folder):
         rows = move.count()
         say("sending")
         await send_all(machine, sandbox, options.messages, 60.0)
+        nursery.close()
         order = [int(one.subject[1:]) for one in sandbox.messages]
         small = [one for one in order if one % _HUNDRED]
         result = {
