@@ -54,6 +54,7 @@ class Cause(StrEnum):
     INTERRUPTED = "interrupted"  # the relay ended while it was sending
     FAULT = "fault"  # a fault of the relay's own
     UNCONFIGURED = "unconfigured"  # the account is not in the configuration
+    SPOOL = "spool"  # the spool itself cannot be used: its database, or its files
 
     @classmethod
     def _missing_(cls, value: object) -> "Cause":  # noqa: ARG003 - enum's signature

@@ -110,8 +110,9 @@ async def move_spool(config: Config) -> Move:
     folder = config.state_dir / "spool"
     if not (folder / "spool.db").exists():
         raise SpoolError(f"there is no embedded spool in {folder}")
-    if holder := (await examine_spool(config)).holder:
-        raise SpoolError(f"the node {holder} is using the database: stop it for the move")
+    if nodes := (await examine_spool(config)).nodes:
+        names = ", ".join(name for name, _, _ in nodes)
+        raise SpoolError(f"the database is in use, by {names}: stop all nodes for the move")
     export = Export(folder)
     if not export.is_begun:
         spool = SqliteSpool(folder)

@@ -111,7 +111,7 @@ def _explain(account: Account, stands: dict[str, Any]) -> str | None:
         return f"nobody has consented; run: relay login {account.name}"
     if health == GrantHealth.DEAD:
         return f"the grant is dead ({problem}); run: relay login {account.name}"
-    if health == GrantHealth.UNREADABLE:
+    if health in (GrantHealth.UNREADABLE, GrantHealth.UNKNOWN):
         return f"{problem}"
     if (hold := stands["hold"]) and hold["person"]:
         return f"its mail is held since {show_time(hold['since'])}: {hold['reason']}"

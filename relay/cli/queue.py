@@ -231,12 +231,15 @@ def _print(answer: dict[str, Any], done: str, *, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
+        accounts = answer.get("accounts", [])
+        for name in accounts:
+            echo(f"account {name}: its mail is tried again")
         for queue_id in answer["done"]:
             echo(f"{queue_id} {done}")
         for problem in answer["problems"]:
             echo(f"relay: {problem}", err=True)
         left = answer.get("left_unknown") or answer.get("left_failed")
-        if not answer["done"] and not answer["problems"] and not left:
+        if not any((answer["done"], answer["problems"], left, accounts)):
             echo("there is no such message", err=True)
     if answer["problems"]:
         raise click.exceptions.Exit(EX_DATAERR)

@@ -108,12 +108,13 @@ def _print(state: _Tree) -> None:
     _print_concerns(state["concerns"])
     echo()
     for title, lines in (
-        ("queue", _queue(state["queue"])),
+        ("queue", _queue(state["queue"], state["disk"])),
         ("disk", _disk(state["disk"])),
         ("requests", _requests(state["requests"])),
         ("accounts", map(_account, state["accounts"])),
         ("copies", [f"unseen, of every message: {', '.join(state['archive'])}"] * bool(state["archive"])),
         ("listeners", map(_listener, state["listeners"])),
+        ("nodes", map(_node, state["nodes"])),
     ):
         for number, line in enumerate(lines):
             echo(f"{'' if number else title:>11}  {line}")
@@ -156,9 +157,10 @@ def _print_concern(concern: _Tree) -> None:
         echo(f"{'':>6}   told {told['to']} at {show_time(told['at'])}")
 
 
-def _queue(queue: _Tree | None) -> Iterator[str]:
+def _queue(queue: _Tree | None, disk: _Tree | None) -> Iterator[str]:
     if queue is None:
-        yield "there is no spool yet, or it cannot be opened"
+        known = disk and disk["reason"]
+        yield f"not known: {known}" if known else "there is no spool yet, or it cannot be opened"
         return
     yield ", ".join(f"{n:,} {state}" for state, n in queue["states"].items() if n) or "empty"
     if queue["oldest"]:
@@ -202,6 +204,22 @@ def say_grant(grant: _Tree) -> str:
         return f"grant alive, {renews}"
     until = f"; mail goes until {show_time(grant['sends_until'])}" if grant["sends_until"] else ""
     return f"grant {grant['health']}: {grant['problem']}{until}"
+
+
+def _node(node: _Tree) -> str:
+    this = " (this one)" if node["this"] else ""
+    parts = [f"{node['name']}{this}, relay {node['version']}"]
+    if not node["alive"]:
+        parts.append(f"silent since {show_time(node['seen'])}")
+    else:
+        parts.append(f"{node['sessions']:,} sessions")
+        if node["accepting"] is False:
+            parts.append(f"new mail is refused: {node['reason']}")
+    if node["sends_since"]:
+        parts.append(f"sends since {show_time(node['sends_since'])}")
+    if node["differs"]:
+        parts.append("its configuration is another one than here")
+    return "; ".join(parts)
 
 
 def _listener(listener: _Tree) -> str:

@@ -31,6 +31,7 @@ class _Gauges(Collector):
         yield from _whole(state)
         if state.queue is not None:
             yield from _queue(state.queue, state.now)
+        yield from _nodes(state)
         yield from _accounts([account for account in state.accounts if account.address], state.now)
         yield from _certificates(state.certificates, state.now)
 
@@ -73,6 +74,21 @@ def _whole(state: RelayState) -> Iterable[GaugeMetricFamily]:
         yield GaugeMetricFamily(
             "relay_requests_limit", "Requests that a minute may have; 0: no limit", state.requests.limit
         )
+
+
+def _nodes(state: RelayState) -> Iterable[GaugeMetricFamily]:
+    """Of several; each node counts all of them."""
+    if not state.nodes:
+        return
+    nodes = GaugeMetricFamily(
+        "relay_nodes", "Nodes on the same database, by whether they were heard of lately", labels=["state"]
+    )
+    alive = sum(node.alive for node in state.nodes)
+    nodes.add_metric(["alive"], alive)
+    nodes.add_metric(["silent"], len(state.nodes) - alive)
+    yield nodes
+    sends = any(node.this and node.sends_since is not None for node in state.nodes)
+    yield GaugeMetricFamily("relay_sender", "1 on the node that sends, 0 on the others", sends)
 
 
 def _queue(queue: Queue, now: float) -> Iterable[GaugeMetricFamily]:

@@ -5,7 +5,7 @@ While it is not, every client hears 452 or 451 at RCPT, and nothing in the queue
 
 import asyncio
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -17,15 +17,22 @@ log = structlog.get_logger("spool")
 _EVERY = 1.0  # seconds between looks
 
 
+class OnChange(Protocol):
+    """Hears that accepting ends or begins."""
+
+    def __call__(self, reason: str, *, broken: bool) -> None:
+        """It ends for this reason, or begins ("")."""
+
+
 class Accepting:
     """Looks at the spool's room, and tells when accepting ends and when it begins again.
 
     Args:
         spool: whose room it is.
-        on_change: told why accepting ends; "" when it begins again.
+        on_change: told why accepting ends, and whether the spool cannot be used; "" when it begins again.
     """
 
-    def __init__(self, spool: Spool, on_change: Callable[[str], None]) -> None:
+    def __init__(self, spool: Spool, on_change: OnChange) -> None:
         self._spool = spool
         self._ended: float | None = None  # when; monotonic
         self._on_change = on_change
@@ -46,7 +53,7 @@ class Accepting:
             self._ended = time.monotonic()
             reason = explain_room(room)
             log.error("new mail is refused", free=room.free, reason=reason)
-        self._on_change(reason)
+        self._on_change(reason, broken=bool(room.trouble))
 
     async def watch(self) -> None:
         """Look for ever."""

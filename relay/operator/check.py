@@ -319,6 +319,8 @@ async def _account(config: Config, account: Account, held: Finding | None) -> Fi
     try:
         grant = (await grants.load(account.name)).grant
     except GrantError as error:
+        if isinstance(error.__cause__, SpoolError):
+            return Finding(subject, Level.PROBLEM, f"not known: {error}", "see the database above")
         forbidden = isinstance(error.__context__, PermissionError)
         remedy = "run this as the relay's own user or as root" if forbidden else login
         return Finding(subject, Level.PROBLEM, str(error), remedy)

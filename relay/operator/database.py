@@ -30,7 +30,19 @@ async def check_database(config: Config) -> list[Finding]:
     except SpoolError as error:
         remedy = "see spool.url and password_file, the network, and the server's pg_hba.conf"
         return [Finding("database", Level.PROBLEM, str(error), remedy)]
-    return [*_server(facts), *_durability(facts), _tables(facts)]
+    return [*_server(facts), *_durability(facts), _tables(facts), *_nodes(facts)]
+
+
+def _nodes(facts: Facts) -> Iterator[Finding]:
+    if not facts.nodes:
+        return
+    told = ", ".join(f"{name}{' (sends)' if sends else ''}" for name, _, sends in facts.nodes)
+    releases = sorted({release for _, release, _ in facts.nodes})
+    if len(releases) > 1:
+        text = f"{told}: of different releases ({', '.join(releases)})"
+        yield Finding("nodes", Level.WARNING, text, "bring all of them to the newest")
+    else:
+        yield Finding("nodes", Level.OK, told)
 
 
 def _server(facts: Facts) -> Iterator[Finding]:
@@ -83,9 +95,8 @@ def _tables(facts: Facts) -> Finding:
     if facts.missing_rights:
         text = f"the relay's role may not read and write {', '.join(facts.missing_rights)}"
         return Finding("spool", Level.PROBLEM, text, "let the owner run `relay spool migrate`")
-    used = f"in use by the node {facts.holder}; " if facts.holder else ""
     counts = ", ".join(f"{number} {state}" for state, number in facts.counts) or "empty"
     if facts.may_alter:
         remedy = "better a role of its own with plain rights: relay help cluster"
-        return Finding("spool", Level.WARNING, f"{used}{counts}; the relay's role owns the tables", remedy)
-    return Finding("spool", Level.OK, f"{used}{counts}")
+        return Finding("spool", Level.WARNING, f"{counts}; the relay's role owns the tables", remedy)
+    return Finding("spool", Level.OK, counts)

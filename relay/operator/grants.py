@@ -6,6 +6,7 @@ from relay.grants import EXPIRY_MARKS, GrantError
 from relay.grants import Grant as Kept
 from relay.operator.state import Grant, GrantHealth, Moment
 from relay.outcome import Cause
+from relay.spool import SpoolError
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.keeping import Keeping
 from relay.works.diagnosis import Failure, diagnose_failure
@@ -37,6 +38,8 @@ async def read(keeping: Keeping, account: Account, now: Moment) -> Grant:
     try:
         kept = (await keeping.load(account.name)).grant
     except GrantError as error:
+        if isinstance(error.__cause__, SpoolError):
+            return Grant(GrantHealth.UNKNOWN, str(error))
         forbidden = isinstance(error.__context__, PermissionError)
         advice = "; run this as the relay's own user or as root" if forbidden else ""
         return Grant(GrantHealth.UNREADABLE, f"{error}{advice}")

@@ -29,7 +29,7 @@ from relay.operator.trace import count_states
 from relay.operator.trouble import Troubles
 from relay.outcome import Outcome
 from relay.smtp.server import Server
-from relay.spool import WAITING, NodeFacts, Room, Spool
+from relay.spool import WAITING, NodeFacts, Room, Spool, SpoolError
 from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.keeping import Keeping
 from relay.works.pace.pacing import Pacing
@@ -87,7 +87,7 @@ class Reader:
         held = live.standing.held if live else {}
         sent = live.elsewhere() if live else None
         accounts = sent.accounts if sent else await self.read_accounts(config)
-        queue = await self._queue(held) if self._spool else None
+        queue = await self._queue(held)
         certificates = await self.certificates.read(config)
         listeners = self._listeners(config, {one.place: one for one in certificates}, now)
         outage = self._outage()
@@ -136,11 +136,17 @@ class Reader:
         own = next((one.fingerprint for one in found if one.is_self), "")
         return tuple(_node(one, own) for one in found)
 
-    async def _queue(self, held: Mapping[str, Outcome]) -> Queue:
-        assert self._spool is not None  # noqa: S101 - asked by the only caller
-        counts = await count_states(self._spool, held)
-        # By state: each is the first of an index, and all four together would be sorted.
-        firsts = [await self._spool.list((state,), 1) for state in WAITING if counts[state] or held]
+    async def _queue(self, held: Mapping[str, Outcome]) -> Queue | None:
+        if self._spool is None:
+            return None
+        try:
+            counts = await count_states(self._spool, held)
+            # By state: each is the first of an index, and all four together would be sorted.
+            firsts = [await self._spool.list((state,), 1) for state in WAITING if counts[state] or held]
+        except SpoolError:
+            if self._spool.room().trouble:
+                return None  # the room says why
+            raise
         oldest = min((one[0].arrival for one in firsts if one), default=None)
         return Queue(
             counts, sum(counts[state] for state in WAITING), None if oldest is None else Moment(oldest)

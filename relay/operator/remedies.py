@@ -79,6 +79,8 @@ def find_remedy(trouble: Trouble) -> str:
     if not trouble.person:
         return ""
     remedy = _BY_KIND[trouble.kind]
+    if trouble.kind is TroubleKind.NO_ROOM and trouble.cause is Cause.SPOOL:
+        remedy = "look at what keeps the spool, its database or its files: sudo relay check"
     if trouble.kind is TroubleKind.ACCOUNT:
         remedy = _BY_CAUSE.get(trouble.cause, remedy)
     return remedy.format(name=trouble.name)

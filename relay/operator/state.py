@@ -32,6 +32,7 @@ class GrantHealth(StrEnum):
     DEAD = "dead"  # the authorization server, or the API, does not take it any more
     MISSING = "missing"  # nobody has consented
     UNREADABLE = "unreadable"  # its file cannot be read
+    UNKNOWN = "unknown"  # the database that has it does not answer
 
 
 @dataclass(frozen=True, slots=True)

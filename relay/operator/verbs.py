@@ -263,10 +263,12 @@ class Verbs:
         self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str], account: str, *, every: bool
     ) -> Answer:
         """Do it to these messages, and try their accounts in trouble again."""
+        released = []
         for name in self._held:
             if self._standing is not None and (every or name == account or await self._any_of(chosen, name)):
                 await self._release(name)
-        return await self._each(verb, chosen)
+                released.append(name)
+        return await self._each(verb, chosen) | {"accounts": released}
 
     async def _release(self, account: str) -> None:
         """Have an account in trouble tried again, by whichever node sends."""

@@ -93,6 +93,8 @@ class Watch:
             )
         known = {(one.kind, one.name) for one in found}
         for one in self._troubles.current:
+            if one.kind is TroubleKind.WAITING_LONG and state.queue is None:
+                continue  # nobody knows now
             if one.kind in _KINDS and (one.kind, one.name) not in known:
                 self._troubles.end(one.kind, one.name)
 

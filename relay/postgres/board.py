@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from relay.postgres.database import NOW, Database
-from relay.postgres.node import FENCE, Node
-from relay.postgres.statements import ALIVE
+from relay.postgres.node import ALIVE, FENCE, Node
 from relay.spool import Board, NodeFacts, Published
 
 # Of the server's log: another one after a replica was promoted.

@@ -15,6 +15,7 @@ from relay.postgres.server import (
     Address,
     Connection,
     InDoubt,
+    NoConnection,
     Pool,
     Repeatable,
     Unreachable,
@@ -162,6 +163,8 @@ class Database:
         for _ in range(_TRIES):
             try:
                 return await work()
+            except NoConnection:
+                raise  # it was waited for already
             except (InDoubt, Unreachable):
                 continue
         return await work()

@@ -8,6 +8,7 @@ import psycopg
 from relay.postgres import schema
 from relay.postgres.database import NOW, opened
 from relay.postgres.facts import Facts
+from relay.postgres.node import ALIVE
 from relay.postgres.server import Address, Connection, translate
 from relay.spool import SpoolError
 
@@ -43,9 +44,11 @@ _RIGHTS = (
 )
 _MAY_ALTER = "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'relay'"
 _COUNTS = "SELECT state, count(*) FROM relay.message GROUP BY state"
-_HOLDER = (
-    "SELECT n.name FROM relay.lease l JOIN relay.lease_until u USING (name)"
-    f" JOIN relay.node n ON n.token = l.holder WHERE u.until >= {NOW} AND n.ended IS NULL"
+_NODES = (
+    f"SELECT n.name, n.program, l.holder = n.token AND u.until >= {NOW} FROM relay.node n"
+    " JOIN relay.lease l ON l.name = 'sender' JOIN relay.lease_until u ON u.name = 'sender'"
+    f" WHERE n.ended IS NULL AND (n.seen > {NOW} - {ALIVE} OR l.holder = n.token AND u.until >= {NOW})"
+    " ORDER BY n.name"
 )
 
 
@@ -76,10 +79,10 @@ async def _examine(connection: Connection) -> Facts:
         return replace(found, missing_rights=tuple(name for (name,) in lacking))
     owner = await (await connection.execute(_MAY_ALTER.encode())).fetchone()
     counts = await (await connection.execute(_COUNTS.encode())).fetchall()
-    holder = await (await connection.execute(_HOLDER.encode())).fetchone()
+    nodes = await (await connection.execute(_NODES.encode())).fetchall()
     return replace(
         found,
         may_alter=bool(owner and owner[0]),
         counts=tuple((str(state), int(number)) for state, number in counts),
-        holder=str(holder[0]) if holder else "",
+        nodes=tuple((str(name), str(release), bool(sends)) for name, release, sends in nodes),
     )

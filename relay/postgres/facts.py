@@ -22,4 +22,4 @@ class Facts:
     missing_rights: tuple[str, ...] = ()  # tables
     may_alter: bool = False  # the relay's role owns the tables
     counts: tuple[tuple[str, int], ...] = ()  # messages in each state
-    holder: str = ""  # the node that uses it now
+    nodes: tuple[tuple[str, str, bool], ...] = ()  # those that live: name, release, whether it sends

@@ -27,6 +27,7 @@ log = structlog.get_logger("spool")
 _MARGIN = 6  # a sixth of the lease's length
 _MOST_SKEW = 5.0  # seconds between the clocks of a node and of the database
 _EXPIRED = 2  # an end more than two lengths ahead was written by a clock that was set
+ALIVE = 15.0  # seconds since its last beat, within which a node is believed to live and to hear its verdicts
 # Begins every statement that only the sender may run; EXISTS (SELECT FROM fence) is its condition.
 FENCE = (
     "WITH fence AS MATERIALIZED (SELECT 1 FROM relay.lease WHERE name = 'sender'"

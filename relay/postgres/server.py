@@ -41,6 +41,10 @@ class Unreachable(SpoolError):  # noqa: N818
     """The server does not answer, or the connection broke before anything was to be kept."""
 
 
+class NoConnection(Unreachable):
+    """There is no connection, and none can be made."""
+
+
 class Repeatable(SpoolError):  # noqa: N818
     """It was rolled back because of another's change: the same may be tried again at once."""
 
@@ -191,7 +195,7 @@ def translate(error: BaseException, *, sent: bool = False) -> SpoolError:
     state = getattr(error, "sqlstate", None) or ""
     text = _describe(error, state)
     if isinstance(error, PoolTimeout | PoolClosed):
-        return Unreachable(text)
+        return NoConnection(text)
     if is_broken(error):
         return InDoubt(text) if sent else Unreachable(text)
     if state in _REPEATABLE:

@@ -11,14 +11,13 @@ from typing import Any
 from relay.outcome import Action, Outcome
 from relay.postgres.content import cut
 from relay.postgres.database import NOW
-from relay.postgres.node import FENCE
+from relay.postgres.node import ALIVE, FENCE
 from relay.postgres.writer import MESSAGE_COLUMNS, Put
 from relay.spool import GONE, Claim, Settlement, State
 from relay.spool.rows.codecs import ENTRY_COLUMNS, dump_json, dump_losses, dump_outcome, load_outcome
 
 COLUMNS = f"{ENTRY_COLUMNS}, 0, seal"  # as `codecs.COLUMNS`: there are no files
 _OVER = (*GONE, State.FAILED)
-ALIVE = 15.0  # seconds since its last beat, within which a node is believed to hear its verdicts
 
 # The claim's own row, or one that has not been touched since it was claimed.
 _CURRENT = (

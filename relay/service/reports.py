@@ -6,7 +6,7 @@ from relay import metrics
 from relay.courier.judgement import AccountHold
 from relay.envelope import Origin
 from relay.operator.trouble import Troubles
-from relay.outcome import Action, Outcome, TroubleKind
+from relay.outcome import Action, Cause, Outcome, TroubleKind
 from relay.spool import Entry, Topic, Word
 
 log = structlog.get_logger("service")
@@ -33,20 +33,20 @@ class Reports:
             for kind in (TroubleKind.MESSAGE_HELD, TroubleKind.NOT_TOLD, TroubleKind.DAMAGE):
                 self._troubles.end(kind, word.queue_id)
 
-    def accepting_changed(self, reason: str) -> None:
-        """New mail is refused for this reason, or taken again ("")."""
-        self.report(TroubleKind.NO_ROOM, reason)
+    def accepting_changed(self, reason: str, *, broken: bool) -> None:
+        """New mail is refused for this reason, or taken again (""); `broken`: the spool cannot be used."""
+        self.report(TroubleKind.NO_ROOM, reason, Cause.SPOOL if broken else Cause.OTHER)
 
     def converter_changed(self, reason: str) -> None:
         """Large messages cannot be converted for this reason, or can be again ("")."""
         self.report(TroubleKind.CONVERTER, reason)
 
-    def report(self, kind: TroubleKind, reason: str) -> None:
+    def report(self, kind: TroubleKind, reason: str, cause: Cause = Cause.OTHER) -> None:
         """Something of which there is one in the relay is wrong for this reason, or is over ("")."""
         if reason:
             if self._troubles.find(kind) is None:
                 log.error("trouble", kind=kind.value, reason=reason)
-            self._troubles.begin(kind, "", reason)
+            self._troubles.begin(kind, "", reason, cause=cause)
         else:
             self._troubles.end(kind)
 

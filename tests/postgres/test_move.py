@@ -140,5 +140,5 @@ async def test_nothing_is_moved_beside_a_running_relay(config, tmp_path, opened)
         await move_spool(config)
     await running.close()
     await opened("other")
-    with pytest.raises(SpoolError, match="the node other is using the database"):
+    with pytest.raises(SpoolError, match="the database is in use, by other"):
         await move_spool(config)

@@ -60,7 +60,7 @@ async def test_every_node_shows_the_same_and_every_verb_works_from_each(cluster)
     assert names == [("first.test", True, False), ("second.test", False, True)]
     cluster.sandbox.faults.clear()
     answer = await second.verbs.queue_retry(every=True)
-    assert answer["problems"] == []
+    assert (answer["problems"], answer["accounts"]) == ([], ["scanner"])
     await until(lambda: [one.subject for one in cluster.sandbox.messages] == ["scan 1"])
     await until(lambda: not second.standing.held and not second.troubles.shared)
 
@@ -147,3 +147,20 @@ async def test_a_trouble_of_the_relay_is_told_once_and_not_again_by_the_next_sen
         "first.test: something damaged was set aside",
         "scan 1",
     ]
+
+
+async def test_a_node_says_how_it_is_while_the_database_is_away(cluster):
+    """Only the queue is not known then; and what helps is not room on this machine's disk."""
+    first = await cluster.start("first")
+    await asyncio.to_thread(send, first)
+    server = postgres.server()
+    await asyncio.to_thread(server.stop)
+    try:
+        await until(lambda: first.troubles.find(TroubleKind.NO_ROOM))
+        state = await first.read_state()
+    finally:
+        await asyncio.to_thread(server.start)
+    assert (state.queue, state.disk.reason) == (None, "the database does not answer")
+    assert [(one.kind, "database" in one.remedy) for one in state.concerns] == [("no room", True)]
+    assert [one.name for one in state.accounts] == ["scanner"]
+    await until(lambda: not first.troubles.current)
