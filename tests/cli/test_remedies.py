@@ -5,6 +5,7 @@ tests/operator/test_remedies_work.py.
 """
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -31,8 +32,13 @@ DATA = {"relay/spool/sqlite/schema.py"}
 _DOCUMENT = re.compile(r"\bREADME\b|\bdocs/\w+|[A-Z]+\.md\b")
 
 
+@functools.cache
 def texts(path):
     """The texts of a module that somebody may read: no docstrings; what is put in becomes a word."""
+    return list(find_texts(path))
+
+
+def find_texts(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = {
         id(node.value)
@@ -94,18 +100,22 @@ def parses(words):
     return not left and (named_alone or not missing)
 
 
-CALLS = sorted({(path.relative_to(ROOT).as_posix(), " ".join(call.split())) for path, call in find_calls()})
+@functools.cache
+def calls():
+    return sorted(
+        {(path.relative_to(ROOT).as_posix(), " ".join(call.split())) for path, call in find_calls()}
+    )
 
 
 def test_there_are_many():
     """Nothing is proved by a search that finds nothing."""
-    assert len(CALLS) > 100
-    assert ("relay/operator/remedies.py", "login X") in CALLS
+    assert len(calls()) > 100
+    assert ("relay/operator/remedies.py", "login X") in calls()
 
 
 def test_every_command_that_a_text_prints_can_be_called():
     """`relay login` without its account, an option of an earlier release, a verb of another group."""
-    wrong = [(path, call) for path, call in CALLS if path not in DATA and not resolves(call.split())]
+    wrong = [(path, call) for path, call in calls() if path not in DATA and not resolves(call.split())]
     assert wrong == []
 
 
@@ -117,7 +127,7 @@ def test_no_text_names_a_document_that_is_not_on_the_server():
 
 def test_every_topic_that_is_named_is_there():
     pages, known = find_pages(), set(group.list_commands(None))
-    for _, call in CALLS:
+    for _, call in calls():
         words = call.split()
         if words[0] == "help" and len(words) > 1 and words[1] != "TOPIC":
             assert words[1] in pages or words[1] in known, call
