@@ -13,6 +13,7 @@ from relay.cli.startup import ask, read_config
 from relay.cli.status import find_heading
 from relay.cli.terminal import confirm, echo, print_json, show_time
 from relay.cli.trace import tell_reply
+from relay.config.model import Config
 
 _More = dict[str, Any]  # what a verb is asked for
 _TIMES = ("arrival", "next_attempt")
@@ -73,35 +74,27 @@ def show(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
         echo(f"{key.replace('_', ' '):>14}  {value if value not in (None, '') else '-'}")
 
 
-def _verb(name: str, done: str) -> Callable[[Callable[..., _More]], Callable[..., None]]:
-    """Make a command of a verb that is done to each of the messages that its options name.
+def _of_messages(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of what is done to the messages that its options name.
 
-    Args:
-        name: of the verb, as a service is asked for it.
-        done: what a message is afterwards.
-
-    The decorated function is given the command's own options, and gives what else the verb is asked for.
+    The decorated function is given the configuration, what a verb is asked for, and the other options.
     """
 
-    def decorate(function: Callable[..., _More]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def run(
-            queue_ids: tuple[str, ...],
-            account: str,
-            config_path: str | None,
-            *,
-            every: bool,
-            as_json: bool,
-            **own: Any,
-        ) -> None:
-            meant = _read_meant(queue_ids, account, every=every) | function(**own)
-            _print(ask(read_config(config_path), name, **meant), done, as_json=as_json)
+    @functools.wraps(function)
+    def run(
+        queue_ids: tuple[str, ...],
+        account: str,
+        config_path: str | None,
+        *,
+        every: bool,
+        **own: Any,
+    ) -> None:
+        meant = _read_meant(queue_ids, account, every=every)
+        function(read_config(config_path), meant, **own)
 
-        for option in (json_option, config_option, _account, _every, _ids):
-            option(run)
-        return run
-
-    return decorate
+    for option in (json_option, config_option, _account, _every, _ids):
+        option(run)
+    return run
 
 
 _ids = click.argument("queue_ids", nargs=-1)
@@ -123,9 +116,7 @@ def _read_meant(queue_ids: tuple[str, ...], account: str, *, every: bool) -> _Mo
 
 
 @command.command()
-@_ids
-@_every
-@_account
+@_of_messages
 @_unknown_devices
 @click.option(
     "--state",
@@ -135,25 +126,13 @@ def _read_meant(queue_ids: tuple[str, ...], account: str, *, every: bool) -> _Mo
     help="With --all or --account: only these; may be repeated. By default delayed and held ones.",
 )
 @click.option("--unknown", is_flag=True, help="Also what may have been taken already, without asking.")
-@config_option
-@json_option
-def retry(
-    queue_ids: tuple[str, ...],
-    account: str,
-    config_path: str | None,
-    *,
-    every: bool,
-    as_json: bool,
-    **own: Any,
-) -> None:
+def retry(config: Config, meant: _More, *, as_json: bool, **own: Any) -> None:
     """Try messages now: delayed, held or failed ones.
 
     With --all or --account failed ones are left alone, whose senders were told that they were not sent. A
     message of which nobody knows whether Works took it is sent again only when you say so.
     """
-    meant = _read_meant(queue_ids, account, every=every) | own
-    config = read_config(config_path)
-    answer = ask(config, "queue_retry", **meant)
+    answer = ask(config, "queue_retry", **meant, **own)
     doubtful = answer["left_unknown"]
     if doubtful and not as_json and _confirm_doubtful(doubtful):
         more = ask(config, "queue_retry", queue_ids=doubtful, unknown=True)
@@ -182,46 +161,30 @@ def _tell_left(answer: dict[str, Any]) -> None:
 
 
 @command.command()
-@_verb("queue_hold", "held")
-def hold() -> _More:
+@_of_messages
+def hold(config: Config, meant: _More, *, as_json: bool) -> None:
     """Let messages wait until they are released."""
-    return {}
+    _print(ask(config, "queue_hold", **meant), "held", as_json=as_json)
 
 
 @command.command()
-@_verb("queue_release", "queued again")
+@_of_messages
 @_unknown_devices
-def release(*, unknown_devices: bool) -> _More:
+def release(config: Config, meant: _More, *, as_json: bool, unknown_devices: bool) -> None:
     """Let held messages go. Tries their account again at once, if it is in trouble."""
-    return {"unknown_devices": unknown_devices}
+    answer = ask(config, "queue_release", **meant, unknown_devices=unknown_devices)
+    _print(answer, "queued again", as_json=as_json)
 
 
 @command.command()
-@_ids
-@_every
-@_account
+@_of_messages
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@config_option
-@json_option
-def discard(
-    queue_ids: tuple[str, ...],
-    account: str,
-    config_path: str | None,
-    *,
-    every: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
+def discard(config: Config, meant: _More, *, as_json: bool, yes: bool) -> None:
     """Throw messages away for good."""
-    meant = _read_meant(queue_ids, account, every=every)
-    config = read_config(config_path)
+    queue_ids = meant["queue_ids"]
     for queue_id in queue_ids:
         ask(config, "queue_show", queue_id=queue_id)  # one that there is not is no question
-    count = (
-        "all these messages"
-        if every or account
-        else f"{len(queue_ids):,} message{'s' * (len(queue_ids) > 1)}"
-    )
+    count = f"{len(queue_ids):,} message{'s' * (len(queue_ids) > 1)}" if queue_ids else "all these messages"
     if not yes and not confirm(f"Throw {count} away for good?", "nothing was thrown away", "--yes"):
         raise click.exceptions.Exit(EX_USAGE)
     _print(ask(config, "queue_discard", **meant), "discarded", as_json=as_json)
