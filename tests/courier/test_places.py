@@ -55,9 +55,8 @@ async def test_a_process_that_takes_long_keeps_nobody_from_being_sent(tmp_path):
             await relay.reach(one, State.RELAYED)
 
 
-async def test_a_place_is_waited_for_before_the_message_is_sent():
-    some = slots(1, "a", "b")
-    place = await take(some, "a")
+async def convert_meanwhile(place):
+    """A task for which the place is lent, and the event that ends it."""
     entered, go = asyncio.Event(), asyncio.Event()
 
     async def convert():
@@ -67,6 +66,13 @@ async def test_a_place_is_waited_for_before_the_message_is_sent():
 
     converting = asyncio.create_task(convert())
     await entered.wait()
+    return converting, go
+
+
+async def test_a_place_is_waited_for_before_the_message_is_sent():
+    some = slots(1, "a", "b")
+    place = await take(some, "a")
+    converting, go = await convert_meanwhile(place)
     other = await take(some, "b")
     go.set()
     await asyncio.sleep(0)
@@ -84,15 +90,7 @@ async def test_an_account_that_has_its_share_gets_no_place_back_beyond_it():
     """Its calls hang: what was converted meanwhile must not take the others' places."""
     some = slots(3, "a", "b", "c")
     place = await take(some, "a")
-    entered, go = asyncio.Event(), asyncio.Event()
-
-    async def convert():
-        async with place.lent():
-            entered.set()
-            await go.wait()
-
-    converting = asyncio.create_task(convert())
-    await entered.wait()
+    converting, go = await convert_meanwhile(place)
     hanging = await take(some, "a")
     go.set()
     for other in ("b", "c"):
