@@ -5,9 +5,11 @@ device, to be learned, or a stranger? Nothing of this sends anything: mail of a 
 learned waits, held, until the operator adopts the device.
 """
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_network
 
@@ -16,6 +18,8 @@ import structlog
 from relay.config.model import Config, Listener
 from relay.config.networks import Address, Network, is_private, read_address
 from relay.config.rules import find_device
+from relay.host.documents import LEARNING, Documents
+from relay.host.shared_value import Codec, SharedValue
 
 log = structlog.get_logger("learn")
 LONGEST = 24 * 3600.0  # seconds; a window that nobody closes is a hole
@@ -49,15 +53,24 @@ class Window:
     network: Network
     listener: str  # the address of one listener, or "" for every one
     until: float  # seconds since the epoch
-    devices: dict[str, int] = field(default_factory=dict)  # address → messages that were held
+    devices: dict[str, int]  # address → messages that were held, by this node
+
+
+_Open = dict[tuple[str, str], float]  # network and listener → until when
 
 
 class Learning:
-    """The open windows; in memory only, so that a restart closes them."""
+    """The open windows.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        clock: seconds since the epoch.
+        documents: where all nodes see the windows; None: in memory only, so that a restart closes them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, documents: Documents | None = None) -> None:
         self._clock = clock
-        self._windows: list[Window] = []
+        self._open: SharedValue[_Open] = SharedValue(documents, LEARNING, Codec(_read, _write))
+        self._devices: dict[tuple[str, str, float], dict[str, int]] = {}  # of each window
 
     def open(self, network: str, seconds: float, listener: str = "") -> Window:
         """Learn this network for so long.
@@ -65,27 +78,34 @@ class Learning:
         Raises:
             LearningRefused: it is no private network, the time is too long, or too many are open.
         """
-        window = Window(_private(network), listener, self._clock() + seconds)
+        window = Window(_private(network), listener, self._clock() + seconds, {})
         if not 0 < seconds <= LONGEST:
             raise LearningRefused(
                 "expected a time from 1s to 24h: a network that is learned for ever is open"
             )
-        self._windows = [w for w in self.windows() if (w.network, w.listener) != (window.network, listener)]
-        if len(self._windows) >= _MOST_WINDOWS:
+        key = str(window.network), listener
+        if len([w for w in self.windows() if (str(w.network), w.listener) != key]) >= _MOST_WINDOWS:
             raise LearningRefused(
                 f"{_MOST_WINDOWS} networks are being learned already; end one: relay learn --stop"
             )
-        self._windows.append(window)
+        now = self._clock()
+        self._open.change(lambda windows: _add(windows, key, window.until, now))
         log.warning("learning", network=str(window.network), listener=listener or None, seconds=seconds)
         return window
 
     def stop(self) -> None:
         """Learn nothing any more."""
-        self._windows = []
+        if self._open.value:
+            self._open.change(dict.clear)
 
     def windows(self) -> list[Window]:
         """Those that are open."""
-        return [w for w in self._windows if w.until > self._clock()]
+        if not self._open.value:
+            return []
+        now = self._clock()
+        keys = [(*key, until) for key, until in self._open.value.items() if until > now]
+        self._devices = {key: self._devices.get(key, {}) for key in keys}
+        return [Window(ip_network(key[0]), *key[1:], self._devices[key]) for key in keys]
 
     def judge(self, config: Config, listener: Listener, client: str) -> Standing:
         """How this client stands with this listener."""
@@ -136,6 +156,25 @@ class Learning:
             ),
             None,
         )
+
+
+def _add(windows: _Open, key: tuple[str, str], until: float, now: float) -> None:
+    for other in [one for one, end in windows.items() if end <= now]:
+        del windows[other]
+    windows[key] = until
+
+
+def _read(text: str) -> _Open:
+    windows: _Open = {}
+    with suppress(ValueError, TypeError):  # what is no window ends the list
+        for network, listener, until in json.loads(text or "[]"):
+            if is_private(ip_network(network)):
+                windows[network, str(listener)] = float(until)
+    return windows
+
+
+def _write(windows: _Open) -> str:
+    return json.dumps([[*key, until] for key, until in windows.items()])
 
 
 def _private(text: str) -> Network:

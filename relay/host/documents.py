@@ -20,7 +20,8 @@ from relay.host.safeio import write_file
 
 log = structlog.get_logger("documents")
 TOLD, ALERTS, LOGINS = "told.json", "alerts.json", "logins.json"
-NAMES = (LEARNED, TOLD, ALERTS, LOGINS)  # all that there are
+NAMES = (LEARNED, TOLD, ALERTS, LOGINS)  # those that are files on one node
+LEARNING = "learning.json"  # in the database only: on one node a restart ends what is being learned
 # A node that says it will tell of a trouble is believed to do so for so many seconds: no way takes longer.
 CLAIM = 120.0
 Follower = Callable[[str], None]

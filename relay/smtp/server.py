@@ -82,8 +82,8 @@ class Looked(NamedTuple):
 class Server:
     """All listeners of the configuration.
 
-    `sockets` were opened by systemd; a listener without one opens its own. Known logins are kept among the
-    `documents`.
+    `sockets` were opened by systemd; a listener without one opens its own. Known logins, and
+    on several nodes what is being learned, are `documents`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Server:
         self._sockets = sockets or PassedSockets([])
         self.recorder = Recorder()
         self._dead_ports = DeadPorts(self.recorder)
-        self.learning = Learning()
+        self.learning = Learning(documents=None if config.spool.is_embedded else documents)
         self.guard = Guard(config.limits, KnownLogins(documents))
         self._listening: dict[str, Listening] = {}
         self._closed: list[Listening] = []  # no longer configured, with sessions that go on

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import smtplib
 
 import pytest
 
@@ -164,3 +165,32 @@ async def test_a_node_says_how_it_is_while_the_database_is_away(cluster):
     assert [(one.kind, "database" in one.remedy) for one in state.concerns] == [("no room", True)]
     assert [one.name for one in state.accounts] == ["scanner"]
     await until(lambda: not first.troubles.current)
+
+
+def knock(service):
+    """Whether a device that is no stranger comes to MAIL, and the reply to its message."""
+    try:
+        return send(service)
+    except smtplib.SMTPConnectError as error:
+        return error.smtp_code, ""
+
+
+async def test_a_device_is_learned_adopted_and_forgotten_at_every_node(cluster):
+    """It comes to whichever node its address leads to, and a person acts where he is."""
+    outside = {"listener": [{"address": "127.0.0.1:0", "networks": ["192.168.1.0/24"]}]}
+    first, second = [await cluster.start(name, **outside) for name in ("first", "second")]
+    await wait_for_each_other(first, second)
+
+    async def hears(service, text):
+        code, said = await asyncio.to_thread(knock, service)
+        return (code, text) == (554, "") or (code == 250 and text and text in said)
+
+    assert await hears(second, "")
+    await first.verbs.find("learn")("127.0.0.0/8", 60)
+    await until(lambda: hears(second, "held until this device is adopted"))
+    await first.verbs.find("learn_adopt")("127.0.0.1")
+    await first.verbs.find("learn_stop")()
+    await until(lambda: hears(second, "relayed"))
+    await second.verbs.find("learn_forget")("127.0.0.1")
+    await until(lambda: hears(first, ""))
+    assert await hears(second, "")
