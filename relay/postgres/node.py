@@ -200,18 +200,18 @@ class Node:
 
     async def beat(self) -> None:
         """Say that this node lives, and renew its lease. Raises SpoolError."""
-        before = self._boot()
-        renewed = await self._beat()
+        before, epoch = self._boot(), self._epoch
+        renewed = await self._beat(epoch or 0)
         self._hear()
-        if self._epoch is None:
-            return
+        if epoch is None or epoch != self._epoch:
+            return  # what this beat says is not of a lease that was taken since
         if renewed:
-            self._believe(self._epoch, before)
+            self._believe(epoch, before)
         else:
             self._epoch = None
             log.warning("another node sends from now on", node=self.name)
 
-    async def _beat(self) -> bool:
+    async def _beat(self, epoch: int) -> bool:
         """Both in one asynchronous commit: what is lost of it is only late."""
         query = (
             f"WITH alive AS (UPDATE relay.node SET seen = {NOW}, ended = NULL WHERE token = %s)"
@@ -219,7 +219,6 @@ class Node:
             " WHERE name = 'sender' AND epoch = %s AND EXISTS (SELECT FROM relay.lease"
             " WHERE name = 'sender' AND holder = %s AND epoch = %s) RETURNING 1"
         )
-        epoch = self._epoch or 0
         values = (self.token, self.times.lease, epoch, self.token, epoch)
         return bool(await self._database.write_soon(query, values, pool=self._database.beat))
 

@@ -123,6 +123,22 @@ async def test_a_lost_lease_is_noticed(opened, database):
     await spool.put(make_submission(spool), "scanner")
 
 
+async def test_a_lease_is_not_lost_by_a_beat_that_began_before_it_was_taken(opened, monkeypatch):
+    """The beat had found nothing to renew: the node gave up the lease that it had got meanwhile."""
+    spool = await opened()
+    await spool.hand_over()
+    node, beat = spool._node, spool._node._beat
+
+    async def late(epoch):
+        renewed = await beat(epoch)
+        assert node.term or await node.take(await node.find_holder())
+        return renewed
+
+    monkeypatch.setattr(node, "_beat", late)
+    await node.beat()
+    assert spool.room().sending
+
+
 async def test_a_machine_that_slept_begins_nothing_before_it_has_renewed_its_lease(database, tmp_path):
     """The database is the judge, but it is asked only now and then: the node counts by its own boot clock."""
     slept = 0.0
