@@ -19,8 +19,10 @@ from relay.spool.sqlite.engine import SqliteSpool
 from relay.works.auth.escrow import Escrow
 from relay.works.auth.files import FileGrants
 from relay.works.auth.keeping import Keeping
+from relay.works.http.exchange import Timeouts
 
-_TO_SEND = 60.0  # seconds to connect and to send a request's body, beside the read time-out
+_MARGIN = 60.0  # seconds, beyond the answer's time-out, to write down what came
+_ENCODED = 1.5  # octets of a request for each of its message, at most
 
 
 def open_spool(
@@ -46,10 +48,12 @@ def open_spool(
 def _open_postgres(config: Config, report: Callable[[str, str], None] | None, clock: Clock | None) -> Spool:
     _require_cluster()
     from relay.postgres.engine import Options, PostgresSpool
+    from relay.postgres.outgoing import Ends
     from relay.postgres.server import Address
 
     spool = config.spool
     password = spool.password.get_secret_value()
+    timeouts = Timeouts(read=config.works.read_timeout)
     options = Options(
         state_dir=config.state_dir,
         name=config.hostname,
@@ -58,7 +62,9 @@ def _open_postgres(config: Config, report: Callable[[str, str], None] | None, cl
         keep_free=spool.keep_free,
         most=spool.most,
         patience=spool.patience,
-        longest_request=config.works.read_timeout + _TO_SEND,
+        ends=Ends(
+            timeouts.answer_within(0) + _MARGIN, by_octet=timeouts.read_per_megabyte * _ENCODED / 2**20
+        ),
     )
     return PostgresSpool(options, report=report, clock=clock)
 

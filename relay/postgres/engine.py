@@ -21,7 +21,7 @@ from relay.postgres.database import Database, opened
 from relay.postgres.incoming import Incoming
 from relay.postgres.maintenance import Maintenance, purge
 from relay.postgres.node import Node, Times
-from relay.postgres.outgoing import CourierHalf, Report
+from relay.postgres.outgoing import CourierHalf, Ends, Report
 from relay.postgres.room import LocalRoom
 from relay.postgres.server import Address
 from relay.postgres.words import Words
@@ -55,7 +55,7 @@ class Options:
     keep_free: int = 0  # octets; with less on the local disk nothing new is accepted
     most: int = 0  # octets of the contents that wait; 0: no limit
     patience: float = 20.0  # seconds for a put whose commit is in doubt
-    longest_request: float = 240.0  # seconds from the start of a request to its certain end
+    ends: Ends = field(default_factory=Ends)
     times: Times = field(default_factory=Times)
 
 
@@ -80,7 +80,7 @@ class PostgresSpool(CourierHalf):
         node = Node(database, options.name, clock, options.times)
         words = Words(database, options.listen or options.address, node.token)
         incoming = Incoming(database, node, words, options.patience)
-        super().__init__(database, node, incoming, words, options.longest_request, report)
+        super().__init__(database, node, incoming, words, options.ends, report)
         words.subscribe(self._hear)
         self._board = PostgresBoard(database, node)
         self._local = LocalRoom(options.state_dir, options.keep_free, options.most)

@@ -27,6 +27,7 @@ log = structlog.get_logger("spool")
 _MARGIN = 6  # a sixth of the lease's length
 _MOST_SKEW = 5.0  # seconds between the clocks of a node and of the database
 _EXPIRED = 2  # an end more than two lengths ahead was written by a clock that was set
+_LAST_WORDS = 1.5  # seconds for what an ending node says; the stop of a service has ten in all
 ALIVE = 15.0  # seconds since its last beat, within which a node is believed to live and to hear its verdicts
 # Begins every statement that only the sender may run; EXISTS (SELECT FROM fence) is its condition.
 FENCE = (
@@ -252,5 +253,5 @@ class Node:
 
     async def _say(self, query: str, values: tuple[int, ...]) -> None:
         with contextlib.suppress(SpoolError, TimeoutError):
-            async with asyncio.timeout(self.times.beat):
+            async with asyncio.timeout(min(self.times.beat, _LAST_WORDS)):
                 await self._database.write(query, values)

@@ -5,6 +5,7 @@ is in order: what this write finds is kept.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import structlog
 from typing_extensions import override
@@ -32,6 +33,17 @@ _CLAIMED = (
 _ENDED = "SELECT recipients, outcome, started FROM relay.request WHERE queue_id = %s AND outcome IS NOT NULL"
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """When a request has certainly ended whose node is not the sender any more, in seconds.
+
+    Its last octet has left before the lease was over, or never does: see `check_term`.
+    """
+
+    within: float = 240.0  # after the lease was taken from its node
+    by_octet: float = 0.0  # more, for each octet of the message
+
+
 class CourierHalf(OperatorHalf):
     """Gives out messages, and takes back how they ended.
 
@@ -40,7 +52,7 @@ class CourierHalf(OperatorHalf):
         node: this one.
         incoming: the door's half: it puts notices, and knows who waits for verdicts.
         words: by which others hear of it.
-        longest_request: seconds from the start of a request to its certain end.
+        ends: when another node's requests have certainly ended.
         report: told of a message that was set aside: its queue id, and a sentence.
     """
 
@@ -50,26 +62,31 @@ class CourierHalf(OperatorHalf):
         node: Node,
         incoming: Incoming,
         words: Words,
-        longest_request: float,
+        ends: Ends,
         report: Report | None,
     ) -> None:
         super().__init__(database, node, incoming, words)
-        self._longest_request = longest_request
+        self._ends = ends
         self._report = report or (lambda *_: None)
 
     @override
     async def interrupted(self) -> Sequence[Interrupted]:
-        # What another machine has under way ends with its read time-out at the latest.
-        everything = self._node.sends_for > self._longest_request
-        known = {"claimed": [*self._turns.claimed], "all": everything, "home": self._node.home}
+        known = {
+            "claimed": [*self._turns.claimed],
+            "sends_for": self._node.sends_for,
+            "within": self._ends.within,
+            "by_octet": self._ends.by_octet,
+            "home": self._node.home,
+        }
         found: list[Interrupted] = []
         for queue_id, account in await self._database.read(statements.INTERRUPTED, known):
             if queue_id in self._turns.claimed:
                 continue
             token = self._turns.claim(queue_id, account).token
             values = {**self._node.fence, "queue_id": queue_id, "claim": token}
-            await self._database.write(statements.TAKE_OVER, values)
-            if (claim := await self._lease(queue_id)) is not None:
+            if not await self._database.write(statements.TAKE_OVER, values):
+                self._turns.claimed.pop(queue_id, None)  # it has been settled just now
+            elif (claim := await self._lease(queue_id)) is not None:
                 attempts = await self.attempts(queue_id)
                 found.append(Interrupted(claim, outcome_of(claim.entry, attempts)))
         return found

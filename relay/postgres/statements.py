@@ -67,7 +67,8 @@ CONFIRM = "UPDATE relay.message SET seal = seal WHERE queue_id = %s RETURNING se
 INTERRUPTED = (
     "SELECT m.queue_id, m.account FROM relay.message m"
     " LEFT JOIN relay.node n ON n.token::text = split_part(m.claim, '-', 1)"
-    " WHERE m.state = 'sending' AND m.queue_id <> ALL (%(claimed)s::text[]) AND (%(all)s"
+    " WHERE m.state = 'sending' AND m.queue_id <> ALL (%(claimed)s::text[]) AND ("
+    " %(sends_for)s > %(within)s + m.size * %(by_octet)s"
     " OR n.token IS NULL OR n.ended IS NOT NULL OR n.home = %(home)s) ORDER BY m.queue_id"
 )
 TAKE_OVER = (

@@ -10,6 +10,7 @@ from relay import reply
 from relay.host.clock import Clock
 from relay.outcome import Action, Blame, Hold, Outcome
 from relay.postgres.node import Times
+from relay.postgres.outgoing import Ends
 from relay.spool import Settlement, SpoolError, SpoolLocked, State, Topic, Word
 from tests.support import postgres
 from tests.support.submissions import make_submission
@@ -211,7 +212,7 @@ async def test_another_machines_request_is_judged_when_it_has_certainly_ended(op
     with await first.claim(["scanner"], 0) as claim:
         await first.start(claim, 0, ["a@example.com"])
         await die(first, database)
-        second = await opened("second", longest_request=longest, times=QUICK)
+        second = await opened("second", ends=Ends(longest), times=QUICK)
         await leads(second)
         found = await second.interrupted()
         assert [one.claim.entry.queue_id for one in found] == ([] if longest else [queue_id])
@@ -243,7 +244,7 @@ async def test_a_late_word_improves_what_was_unknown(opened, database, held, wor
     with await first.claim(["scanner"], 0) as claim:
         await first.start(claim, 0, ["a@example.com"])
         await die(first, database)
-        second = await opened("second", longest_request=0.0, times=QUICK)
+        second = await opened("second", ends=Ends(0.0), times=QUICK)
         await leads(second)
         (found,) = await second.interrupted()
         end = State.HELD if held else State.DELAYED
@@ -266,7 +267,7 @@ async def test_a_late_word_stops_a_start_that_is_prepared(opened, database):
     with await first.claim(["scanner"], 0) as claim:
         await first.start(claim, 0, ["a@example.com"])
         await die(first, database)
-        second = await opened("second", longest_request=0.0, times=QUICK)
+        second = await opened("second", ends=Ends(0.0), times=QUICK)
         await leads(second)
         (found,) = await second.interrupted()
         await second.settle(found.claim, Settlement(State.QUEUED, found.outcome))
