@@ -1,6 +1,7 @@
 """One node at a time sends: the lease, its fence, and what a node believes of itself."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from relay.host.clock import Clock
 from relay.outcome import Action, Blame, Hold, Outcome
 from relay.postgres.node import Times
 from relay.postgres.outgoing import Ends
-from relay.spool import Settlement, SpoolError, SpoolLocked, State, Topic, Word
+from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, Topic, Word
 from tests.support import postgres
 from tests.support.submissions import make_submission
 
@@ -46,6 +47,45 @@ async def test_every_node_takes_mail_and_one_sends(opened):
         ("first", True),
         ("second", False),
     ]
+
+
+async def test_of_nodes_that_stand_at_once_one_is_the_sender(opened, database):
+    """Without a comparison in the write several took the lease in nearly every round."""
+    nodes = [await opened(f"node{number}", times=QUICK) for number in range(5)]
+    for _ in range(10):
+        for one in nodes:
+            one._node._epoch = None
+        postgres.server().sql("UPDATE relay.lease SET holder = NULL, epoch = epoch + 1", database)
+        taken = await asyncio.gather(*(one._node.stand() for one in nodes))
+        assert sum(taken) == 1
+        assert sum(bool(one.term) for one in nodes) == 1
+
+
+async def test_a_message_is_discarded_or_started_and_never_both(opened, database):
+    """A look that is followed by a write is no decision: the person was told that it is gone, and it went."""
+    first, second = await opened("first"), await opened("second")
+    ids = [await first.put(make_submission(first), "scanner") for _ in range(60)]
+    started = []
+
+    async def send_all():
+        while (claim := await first.claim(["scanner"], 0)) is not None:
+            with claim, contextlib.suppress(SpoolError):
+                await first.start(claim, 0, ["a@example.com"])
+                started.append(claim.entry.queue_id)
+
+    async def discard(queue_id):
+        try:
+            await second.discard(queue_id)
+        except NoSuchMessage:
+            return None
+        return queue_id
+
+    *gone, _ = await asyncio.gather(*(discard(one) for one in reversed(ids)), send_all())
+    discarded = {one for one in gone if one}
+    assert not discarded & set(started)
+    assert discarded | set(started) == set(ids)
+    counts = await second.counts()
+    assert (counts[State.DISCARDED], counts[State.SENDING]) == (len(discarded), len(started))
 
 
 @pytest.mark.parametrize("ends", ["close", "hand_over"])
