@@ -77,6 +77,15 @@ class Sender:
         await self._spool.settle(claim, Settlement(State.RELAYED, TAKEN))
 
 
+async def drain(count, patience=60.0):
+    """Wait until nothing is left, or none of it goes for so long."""
+    least, end = count() + 1, time.monotonic()
+    while (left := count()) and (left < least or time.monotonic() < end):
+        if left < least:
+            least, end = left, time.monotonic() + patience
+        await asyncio.sleep(0.2)
+
+
 async def run(options, folder):
     from relay.postgres.engine import Options, PostgresSpool
     from relay.postgres.server import Address
@@ -100,10 +109,7 @@ async def run(options, folder):
         await one.end()
     kept = [queue_id for one in putters for queue_id in one.kept]
     say("draining")
-    end = time.monotonic() + 120
-    query = "SELECT count(*) FROM relay.message WHERE state <> 'relayed'"
-    while server.sql(query, name)[0][0] and time.monotonic() < end:
-        await asyncio.sleep(0.2)
+    await drain(lambda: server.sql("SELECT count(*) FROM relay.message WHERE state <> 'relayed'", name)[0][0])
     for task in sender.tasks:
         task.cancel()
     await asyncio.gather(*sender.tasks, return_exceptions=True)
