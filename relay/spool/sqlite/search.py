@@ -29,7 +29,8 @@ def find(c: sqlite3.Connection, criteria: Criteria, limit: int) -> tuple[list[En
         # Counted and sorted by the database, and not row by row here, which would hold up the event loop.
         (total,) = c.execute(f"SELECT COUNT(*) FROM message WHERE {where}", values).fetchone()  # noqa: S608
         query = f"SELECT queue_id FROM message WHERE {where} {_ORDER} LIMIT ?"  # noqa: S608 - marks
-        found = [queue_id for (queue_id,) in c.execute(query, [*values, limit])]
+        # Where there are none, looking for the newest would read all of them again.
+        found = [queue_id for (queue_id,) in c.execute(query, [*values, limit])] if total else []
     read = f"SELECT {COLUMNS} FROM message WHERE queue_id = ?"  # noqa: S608 - constants
     return [show_row(c, c.execute(read, (queue_id,)).fetchone()) for queue_id in found], total
 
