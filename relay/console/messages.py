@@ -79,7 +79,9 @@ class MessagePages:
         if before:
             criteria["until"] = before + _TO_THE_END_OF_THE_SECOND
         limit = _ON_A_PAGE + skipped
-        found = await self._site.ask(request, "queue_list", limit=limit, queue_id=queue_id, **criteria)
+        found = await self._site.ask(
+            request, "queue_list", limit=limit, counted=False, queue_id=queue_id, **criteria
+        )
         messages = found["messages"][skipped:]
         total = first + found["total"] - skipped
         return self._site.page(
@@ -90,7 +92,7 @@ class MessagePages:
             total=total,
             older=_write_place(query, messages, first) if first + len(messages) < total else "",
             states=[state.value for state in State],
-            accounts=[account.name for account in (await self._site.status.state()).accounts],
+            accounts=self._site.status.account_names(),
             spans=_SPANS,
             query=query,
             now=time.time(),

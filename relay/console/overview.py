@@ -37,7 +37,7 @@ class OverviewPages:
         seen = await look(status)
         if seen is None:
             return self._site.page(request, "unavailable.html", 503)
-        found = await self._site.ask(request, "queue_list", states=[], limit=_LISTED)
+        found = await self._site.ask(request, "queue_list", states=[], limit=_LISTED, counted=False)
         headline, facts = say_headline(seen.headline)
         return self._site.page(
             request,

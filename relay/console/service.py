@@ -31,6 +31,11 @@ class ServiceStatus:
         self._service = service
         self._counted: tuple[float, int, Sequence[tuple[float, dict[str, int]]]] = (0.0, 0, ())
 
+    def account_names(self) -> tuple[str, ...]:
+        """The accounts, those that are left of an earlier configuration too."""
+        configured = [one.name for one in self._service.config.account]
+        return (*configured, *sorted(self._service.standing.holds.keys() - {*configured}))
+
     async def state(self) -> RelayState:
         """How the relay is.
 

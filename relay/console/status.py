@@ -12,6 +12,9 @@ from relay.operator.state import RelayState
 class Status(Protocol):
     """Whom the console asks."""
 
+    def account_names(self) -> tuple[str, ...]:
+        """The accounts, those that are left of an earlier configuration too."""
+
     async def state(self) -> RelayState:
         """How the relay is. May raise: the page then says so."""
 

@@ -105,19 +105,22 @@ class Verbs:
         """Accounts whose mail waits for a person, and why."""
         return self._standing.held if self._standing is not None else {}
 
-    async def queue_list(self, states: list[str], limit: int, **criteria: Any) -> Answer:
+    async def queue_list(
+        self, states: list[str], limit: int, *, counted: bool = True, **criteria: Any
+    ) -> Answer:
         """Messages in these states, newest first, how many there are of them, and how many in each state.
 
         Args:
             states: which; none: every one.
             limit: at most so many; 0: all.
+            counted: whether it is told how many there are in each state.
             criteria: more fields of `spool.Criteria`.
         """
         held = self._held
         # What waits for its account is held in the operator's eyes, and queued in the spool's.
         wanted = Criteria(frozenset(map(State, states)), frozenset(held), **criteria)
         entries, total = await self._spool.find(wanted, min(limit, _MOST_AT_ONCE) or _MOST_AT_ONCE)
-        counts = await count_states(self._spool, held)
+        counts = await count_states(self._spool, held) if counted else {}
         return {
             "messages": [describe(entry, held) for entry in entries],
             "total": total,

@@ -69,6 +69,9 @@ class Poisoned(ServiceStatus):
             one["last"] = one["troubled"] = one["last"] | SAID
         return poison(found)
 
+    def account_names(self):
+        return (EVIL,)
+
     async def problems(self):
         return (EVIL,)
 

@@ -136,6 +136,9 @@ class Relay:
     living: bool = True
     broken: bool = False
 
+    def account_names(self):
+        return tuple(one.name for one in self.seen.accounts)
+
     async def state(self):
         if self.broken:
             raise OSError("secret-detail")
