@@ -98,6 +98,10 @@ class Learning:
         if self._open.value:
             self._open.change(dict.clear)
 
+    async def settle(self) -> None:
+        """Wait until the other nodes can see it, if the database answers."""
+        await self._open.settle()
+
     def windows(self) -> list[Window]:
         """Those that are open."""
         if not self._open.value:

@@ -57,11 +57,13 @@ class Learned:
             self._learning.open(network, seconds, listener)
         except LearningRefused as error:
             raise Refused(str(error)) from None
+        await self._learning.settle()
         return await self.learning()
 
     async def learn_stop(self) -> dict[str, Any]:
         """Close all windows."""
         self._learning.stop()
+        await self._learning.settle()
         return await self.learning()
 
     async def learning(self) -> dict[str, Any]:
