@@ -102,7 +102,9 @@ def from_values(values: object) -> Grant | None:
 def _is_sound(grant: Grant) -> bool:
     texts = (grant.access_token, grant.refresh_token, grant.scope, grant.whose)
     times = (grant.expires_at, grant.consented_at, grant.issued_at, grant.refresh_issued_at)
-    return all(isinstance(text, str) for text in texts) and all(isinstance(t, int | float) for t in times)
+    # A line break in one of them would be a line of its own at a terminal.
+    is_text = all(isinstance(text, str) and text.isprintable() for text in texts)
+    return is_text and all(isinstance(t, int | float) for t in times)
 
 
 class GrantStore(Protocol):

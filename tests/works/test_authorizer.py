@@ -775,6 +775,14 @@ def test_a_grant_file_is_private_and_whole(tmp_path):
     assert sorted(p.name for p in path.parent.iterdir()) == ["scanner.json"]
 
 
+def test_a_mailbox_of_two_lines_is_no_grants(tmp_path):
+    """A planted one printed "relay: all is well" below the table of `relay accounts`."""
+    store = GrantFiles(tmp_path)
+    store.write("scanner", replace(some_grant(), whose="x\nrelay: all is well"))
+    with pytest.raises(GrantError, match="relay login scanner"):
+        store.read("scanner")
+
+
 def test_a_later_version_of_the_file_can_have_more_keys(tmp_path):
     store = GrantFiles(tmp_path)
     store.write("scanner", some_grant())
