@@ -6,6 +6,7 @@ is conditional: a text is read, changed, and written if nobody was faster; else 
 """
 
 import asyncio
+import contextlib
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ NAMES = (LEARNED, TOLD, ALERTS, LOGINS)  # those that are files on one node
 LEARNING = "learning.json"  # in the database only: on one node a restart ends what is being learned
 # A node that says it will tell of a trouble is believed to do so for so many seconds: no way takes longer.
 CLAIM = 120.0
+_LAST_PATIENCE = 2.0  # seconds; all of a stop has ten
 Follower = Callable[[str], None]
 
 
@@ -61,9 +63,10 @@ class Documents(ABC):
         """Look for ever, as soon as there is something."""
 
     async def close(self) -> None:
-        """Let everybody write what is not written yet."""
-        for end in self._endings:
-            await end()
+        """Let everybody write what is not written yet, for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_PATIENCE):
+                await asyncio.gather(*(end() for end in self._endings))
 
     @abstractmethod
     def describe(self, name: str) -> str:

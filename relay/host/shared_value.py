@@ -109,9 +109,11 @@ class SharedValue(Generic[T]):
                         return
 
     async def _end(self) -> None:
-        await self.settle()
-        if self._work is not None:
-            self._work.cancel()
+        try:
+            await self.settle()
+        finally:
+            if self._work is not None:
+                self._work.cancel()
 
     async def _write_all(self, documents: Documents) -> None:
         """Write until everything is written."""

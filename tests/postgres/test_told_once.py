@@ -135,7 +135,7 @@ async def test_without_the_database_a_node_tells_by_what_it_knows(join, out, dat
     one = await join("a")
     postgres.server().sql("REVOKE ALL ON relay.document FROM relay", database)
     one.troubles.begin(*DISK)
-    await until(lambda: out.exists() and read(out))
+    await until(lambda: one.troubles.find(*DISK[:2]).told)  # and the command has ended
     assert read(out) == [("begun", "no room", "a/aaaaaa")]
 
 
