@@ -105,7 +105,7 @@ def measure(*, short=False):
         for uvloop in (True,) if short else (True, False):
             name = f"KiB each, {tls}, {'uvloop' if uvloop else 'asyncio'}"
             result[name] = round(memory(tls, count, uvloop=uvloop) / _KIB, 1)
-    alone, among = alternate(count, *((1, 1) if short else (5, 6)))
+    alone, among = alternate(count, *((1, 0.3) if short else (5, 6)))
     result["ms p50 with none idle"] = [round(x, 1) for x in alone]
     result["ms p50 with all idle"] = [round(x, 1) for x in among]
     times = [b / a for a, b in zip(alone, among, strict=True)]
