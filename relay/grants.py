@@ -76,7 +76,7 @@ def explain_unverified(account: str, address: str) -> str:
     """What to say of a grant for which it is not known whose mailbox it is, and what to do."""
     return (
         f"unverified whose mailbox consented for {account}: send a test, see that it comes from {address}, "
-        f"then run: relay accounts --confirm {account}"
+        f"then run: sudo relay accounts --confirm {account}"
     )
 
 

@@ -108,9 +108,9 @@ def _explain(account: Account, stands: dict[str, Any]) -> str | None:
     """What a person has to do about an account, and why."""
     health, problem = stands["grant"]["health"], stands["grant"]["problem"]
     if health == GrantHealth.MISSING:
-        return f"nobody has consented; run: relay login {account.name}"
+        return f"nobody has consented; run: sudo relay login {account.name}"
     if health == GrantHealth.DEAD:
-        return f"the grant is dead ({problem}); run: relay login {account.name}"
+        return f"the grant is dead ({problem}); run: sudo relay login {account.name}"
     if health in (GrantHealth.UNREADABLE, GrantHealth.UNKNOWN):
         return f"{problem}"
     if (hold := stands["hold"]) and hold["person"]:

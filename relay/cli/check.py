@@ -72,7 +72,9 @@ def _try_alerts(config: Config, *, as_json: bool) -> None:
 
     answers = asyncio.run(try_ways(config))
     if not answers:
-        raise Failure("[alert] names no way to tell anybody; relay.toml's comments show four", EX_UNAVAILABLE)
+        raise Failure(
+            "[alert] names no way to tell anybody; relay help relay.toml shows four", EX_UNAVAILABLE
+        )
     if as_json:
         print_json([asdict(answer) for answer in answers])
     else:
@@ -88,10 +90,12 @@ def _conclude(findings: "list[Finding]", accounts: list[str]) -> str:
     problems = [one for one in findings if one.level == "problem"]
     if not problems:
         return "Ready: mail can be relayed."
-    broken = {one.account for one in problems}
+    if all(one.mail_goes for one in problems):
+        return "Mail can be relayed, and a person is needed: see PROBLEM above."
+    broken = {one.account for one in problems if not one.mail_goes}
     good = [name for name in accounts if name not in broken]
     if "" in broken or not good:
-        return "Mail cannot be relayed yet."
+        return "Mail cannot be relayed now."
     return f"Mail of {', '.join(good)} can be relayed, that of {', '.join(sorted(broken))} not yet."
 
 

@@ -15,6 +15,7 @@ STATES = ("queued", "sending", "delayed", "held", "failed", "relayed", "refused"
 WAITING = STATES[:5]
 Answer = dict[str, Any]
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_DAYS = {"today": 0, "yesterday": 1}
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
@@ -27,7 +28,9 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # not generic in click
         found = value if isinstance(value, float) else read_moment(str(value), time.time())
         if found is None:
             self.fail(
-                f'{value!r}: expected a time such as "14:00", "2026-11-29 14:00" or "2h" (ago)', param, ctx
+                f'{value!r}: expected a time such as "14:00", "yesterday", "2026-11-29 14:00" or "2h" (ago)',
+                param,
+                ctx,
             )
         return found
 
@@ -36,13 +39,16 @@ def read_moment(text: str, now: float) -> float | None:
     """Seconds since the epoch; None if it is no time.
 
     Args:
-        text: "14:00" is the last time that it was two o'clock, "2h" two hours ago.
+        text: "14:00" is the last time that it was two o'clock, "2h" two hours ago, "yesterday" its midnight.
         now: seconds since the epoch.
     """
     try:
         return now - parse_duration(text)
     except ValueError:
         pass
+    day = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)  # noqa: DTZ006 - as below
+    if (back := _DAYS.get(text.strip().lower())) is not None:
+        return (day - timedelta(days=back)).timestamp()
     if clock := _CLOCK.fullmatch(text.strip()):
         return _last(int(clock[1]), int(clock[2]), int(clock[3] or 0), now)
     try:
@@ -66,7 +72,10 @@ _OPTIONS = (
     click.option("--account", default="", metavar="NAME", help="Of this account."),
     click.option("--source", default="", metavar="NAME", help="From this client address, or this SMTP user."),
     click.option(
-        "--since", type=Moment(), default=0.0, help='Arrived since then: "14:00", "2026-11-29", "2h".'
+        "--since",
+        type=Moment(),
+        default=0.0,
+        help='Arrived since then: "14:00", "yesterday", "2026-11-29", "2h".',
     ),
     click.option("--until", type=Moment(), default=0.0, help="Arrived until then."),
     click.option(

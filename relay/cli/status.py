@@ -103,6 +103,8 @@ async def _read_stopped(config: Config) -> _Tree:
 
 def _print(state: _Tree) -> None:
     echo(say_headline(state["headline"]), head=click.style("● ", fg=_COLOURS[state["health"]]))
+    if not state["started"]:
+        echo(f"{'':>6} → sudo systemctl start relay, and look why it ended: sudo journalctl -u relay -e")
     started = f", since {show_time(state['started'])}" if state["started"] else ""
     echo(f"  {state['hostname']}, relay {state['version']}{started}")
     _print_concerns(state["concerns"])
@@ -122,8 +124,8 @@ def _print(state: _Tree) -> None:
 
 def say_headline(headline: _Tree) -> str:
     """What matters most, with times as people read them."""
-    comma = "" if headline["next_try"] else ","  # "Works is down since …" is one clause
-    since = f"{comma} since {show_time(headline['since'])}" if headline["since"] else ""
+    mark = "" if headline["next_try"] else ";"  # "Works is down since …" is one clause
+    since = f"{mark} since {show_time(headline['since'])}" if headline["since"] else ""
     tried = f", next try {show_time(headline['next_try'])}" if headline["next_try"] else ""
     waiting = headline["waiting"]
     waits = f"; {waiting:,} {'message waits' if waiting == 1 else 'messages wait'}" if waiting else ""

@@ -18,7 +18,13 @@ Answer = dict[str, Any]
 @click.command()
 @click.argument("queue_id", required=False)
 @criteria_options
-@click.option("--subject-id", "part_of_id", default="", metavar="PART", help="With this in its id.")
+@click.option(
+    "--subject-id",
+    "part_of_id",
+    default="",
+    metavar="PART",
+    help="With this in its id. Subjects are not kept.",
+)
 @config_option
 @json_option
 def command(
@@ -33,7 +39,8 @@ def command(
     """Tell what happened to a message, from the connection that brought it to the last answer.
 
     QUEUE_ID stands in the reply that the client got, and in every line of the log. Without it messages are
-    found by the options, whatever became of them; one alone is told whole.
+    found by the options, whatever became of them; one alone is told whole. A subject is not among them: none
+    is kept, so that nobody reads other people's mail here. The account's Sent folder has it.
 
     \b
       relay trace 1M8KQZ4T7XW0R2B5C

@@ -5,6 +5,7 @@ that is not TOML: `reading` and `slips`.
 """
 
 import difflib
+import errno
 import os
 import re
 import socket
@@ -129,6 +130,12 @@ def build(tree: dict[str, Any], environ: Mapping[str, str] = os.environ) -> Conf
     return _build(tree, problems, read_secrets(tree, environ), sources)
 
 
+def _find_remedy(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "`relay setup` writes one, or name another with --config"
+    return "name another with --config"
+
+
 def _read(path: Path, sources: Sources) -> tuple[dict[str, Any], list[str]]:
     """What the main file holds, and what in it is not TOML.
 
@@ -138,9 +145,7 @@ def _read(path: Path, sources: Sources) -> tuple[dict[str, Any], list[str]]:
     try:
         document = read(path)
     except OSError as error:
-        raise ConfigError(
-            [f"{path}: cannot be read ({error.strerror}); name another with --config"]
-        ) from None
+        raise ConfigError([f"{path}: cannot be read ({error.strerror}); {_find_remedy(error)}"]) from None
     problems = [tell_slip(path, slip) for slip in document.slips]
     if document.tree is None:
         raise ConfigError(problems)

@@ -66,6 +66,6 @@ class Unconfigured:
 def _judge(name: str) -> Outcome:
     reason = (
         "mail waits for this account, and it is not in the configuration; "
-        f"put it back, or run: relay queue discard --account {name}"
+        f"put it back, or run: sudo relay queue discard --account {name}"
     )
     return Outcome(Action.HELD, "4.3.5", Blame.GATEWAY, reason, Scope.ACCOUNT, cause=Cause.UNCONFIGURED)

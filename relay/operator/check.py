@@ -200,7 +200,7 @@ def _listener(listener: Listener, expires: float | None) -> Finding:
         days = int((expires - time.time()) / _DAY)
         if expires <= time.time():
             text = f"its certificate {listener.certificate_file} has expired: clients that look at it go away"
-            return Finding(subject, Level.PROBLEM, text, _NEW_CERTIFICATE)
+            return Finding(subject, Level.PROBLEM, text, _NEW_CERTIFICATE, mail_goes=True)
         text += f"; its certificate is good for {days} days"
         if days <= _WARN_DAYS:
             return Finding(subject, Level.WARNING, text, _NEW_CERTIFICATE)
@@ -237,6 +237,7 @@ def find_console_problems(config: Config) -> Iterator[Finding]:
             Level.PROBLEM,
             "other machines reach it, so its pages are closed: there is neither a user nor TLS",
             "add a [[console_user]] (and a certificate_file, or an https url), or listen on 127.0.0.1",
+            mail_goes=True,
         )
     elif not console.is_encrypted:
         text = "other machines reach it, and its passwords cross the network in plain text"

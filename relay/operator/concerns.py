@@ -1,6 +1,7 @@
 """What a person should know of: from the registry of troubles, and from what can be seen at this moment."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from relay.grants import EXPIRY_MARKS
 from relay.operator.remedies import find_remedy, judge
@@ -22,6 +23,8 @@ from relay.outcome import Cause, Trouble, TroubleKind
 _DAY, LONG = 86400.0, 3600.0  # seconds; so long may the oldest message wait
 # Of what is bad, this first: it concerns all mail.
 _FIRST = (TroubleKind.API.value, TroubleKind.NO_ROOM.value)
+# Whoever looks sees whether these are so.
+_VISIBLE = (TroubleKind.UNVERIFIED, TroubleKind.CERTIFICATE, TroubleKind.WAITING_LONG, TroubleKind.REDIRECTED)
 
 
 def find_concerns(
@@ -51,13 +54,22 @@ def find_concerns(
     if known is None:
         # Nobody else says it.
         seen += find_unreported(now, accounts, disk)
-    registered = {(one.kind, one.name) for one in known or ()}
-    # Since the registry was told last, something may have begun.
-    every = [*(known or ()), *(one for one in seen if (one.kind, one.name) not in registered)]
-    found = [_describe(one, now) for one in every]
+    found = [_describe(one, now) for one in _join(known or (), seen)]
     return tuple(
         sorted(found, key=lambda one: (one.health is not Health.BAD, one.kind not in _FIRST, one.since))
     )
+
+
+def _join(known: Iterable[Trouble], seen: Iterable[Trouble]) -> Iterable[Trouble]:
+    """What the registry knows, as it is now: since it was told last something may have begun, or be over."""
+    visible = {(one.kind, one.name): one for one in seen}
+    for one in known:
+        now = visible.pop((one.kind, one.name), None)
+        if now is not None:
+            yield replace(one, reason=now.reason, deadline=now.deadline, stage=now.stage)
+        elif one.kind not in _VISIBLE:
+            yield one
+    yield from visible.values()
 
 
 def find_visible(

@@ -19,9 +19,20 @@ Answer = dict[str, Any]
 class Consents:
     """Begins and ends the consent of an account, by the configuration of the moment."""
 
-    def __init__(self, config: Callable[[], Config], keeping: Keeping) -> None:
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        keeping: Keeping,
+        notice: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """Args:
+        config: gives the configuration.
+        keeping: the grants.
+        notice: has the service know an account's new grant before the person is told that it is there.
+        """
         self._config = config
         self._keeping = keeping
+        self._notice = notice
         self.verbs: dict[str, Callable[..., Awaitable[Answer]]] = {
             "login_begin": self.login_begin,
             "login": self.login,
@@ -79,7 +90,12 @@ class Consents:
             return {"again": str(error)}
         except (ConsentError, GrantError) as error:
             raise Refused(str(error)) from error
+        await self._tell(account)
         return {"again": "", "whose": grant.whose, "verified": grant.is_verified}
+
+    async def _tell(self, account: str) -> None:
+        if self._notice is not None:
+            await self._notice(account)
 
     async def logout(self, account: str, *, force: bool = False) -> Answer:
         """Revoke a grant at Works and forget it here: whether there was one, and whether it was revoked.
@@ -98,6 +114,7 @@ class Consents:
             await self._keeping.forget(account)
         except GrantError as error:
             raise Refused(str(error)) from error
+        await self._tell(account)
         return {"found": grant is not None or force, "revoked": revoked}
 
     async def confirm(self, account: str) -> Answer:
@@ -113,6 +130,7 @@ class Consents:
             await confirm(self._keeping.store, account)
         except GrantError as error:
             raise Refused(str(error)) from error
+        await self._tell(account)
         return {"confirmed": account}
 
     def _works(self, redirect_url: str) -> Works:

@@ -21,3 +21,4 @@ class Finding:
     text: str
     remedy: str = ""
     account: str = ""  # whose mail it is about; "": everybody's
+    mail_goes: bool = False  # whether mail goes on all the same

@@ -22,6 +22,9 @@ _CHECKED = frozenset(
     }
 )
 
+# Bad as they are, mail goes on beside them.
+_BESIDE = frozenset({TroubleKind.DAMAGE, TroubleKind.NOT_TOLD})
+
 Concerns = tuple[dict[str, Any], ...]
 
 
@@ -58,4 +61,5 @@ def _describe(concern: dict[str, Any]) -> Finding:
     level = Level.PROBLEM if concern["health"] == Health.BAD else Level.WARNING
     since = to_local(datetime.fromisoformat(concern["since"]).timestamp())
     subject = f"{concern['kind']} {concern['name']}".rstrip()
-    return Finding(subject, level, f"{concern['reason']}; since {since}", concern["remedy"])
+    text, goes = f"{concern['reason']}; since {since}", concern["kind"] in _BESIDE
+    return Finding(subject, level, text, concern["remedy"], mail_goes=goes)

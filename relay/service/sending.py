@@ -5,6 +5,7 @@ until this node is the sender.
 """
 
 import asyncio
+import contextlib
 import time
 
 from relay.config.current import Current
@@ -21,6 +22,7 @@ from relay.service.leading import Leading, Step
 from relay.service.reports import Reports
 from relay.spool import Spool
 from relay.works.auth.authorizer import Authorizer
+from relay.works.auth.errors import TokenError
 from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer
 from relay.works.client import Client
@@ -112,6 +114,12 @@ class Sending:
         closing = asyncio.ensure_future(self.authorizer.aclose())
         left = self._stopped + _STOP_WITHIN - time.monotonic()
         await asyncio.wait({closing}, timeout=max(left, _REFRESH_GRACE))
+
+    async def notice(self, account: str) -> None:
+        """A person consented, or took that back: here, where mail is sent, what is asked next goes by it."""
+        if self._care is not None:
+            with contextlib.suppress(TokenError):  # told already
+                await self.authorizer.check(account)
 
     def _configure(self, config: Config) -> None:
         self.pacing.configure(config.works.requests_per_minute, _limits(config))

@@ -163,7 +163,7 @@ class Service:
         desk = Desk(lambda: self.config, self.server.recorder, self._look)
         adopted = Adopted(documents, self.current)
         learned = Learned(lambda: self.config, self.server.learning, self.spool, adopted)
-        consents = Consents(lambda: self.config, keeping)
+        consents = Consents(lambda: self.config, keeping, self.sending.notice)
         own = {"troubles": self._list_troubles, "state": self._tell_state}
         return desk.verbs | learned.verbs | consents.verbs | own
 

@@ -191,10 +191,12 @@ _BY_FAILURE: Mapping[Failure, Outcome] = {
         if_repeated=None,
     ),
     Failure.NO_GRANT: _held(
-        "4.7.0", Cause.NO_GRANT, "nobody has consented for this account yet; run: relay login ACCOUNT"
+        "4.7.0", Cause.NO_GRANT, "nobody has consented for this account yet; run: sudo relay login ACCOUNT"
     ),
     Failure.TOKEN_REFUSED: _held(
-        "4.7.0", Cause.GRANT_REFUSED, "the account's consent is no longer valid; run: relay login ACCOUNT"
+        "4.7.0",
+        Cause.GRANT_REFUSED,
+        "the account's consent is no longer valid; run: sudo relay login ACCOUNT",
     ),
     Failure.APP_REFUSED: _held(
         "4.7.0", Cause.APP_REFUSED, "Works refuses client_id or client_secret; correct them"
@@ -210,7 +212,7 @@ _BY_FAILURE: Mapping[Failure, Outcome] = {
         "4.7.0",
         Cause.AUTH_UNAVAILABLE,
         "the account's grant could not be renewed for an hour, and is tried on; "
-        "if the authorization server of Works is well, run: relay login ACCOUNT",
+        "if the authorization server of Works is well, run: sudo relay login ACCOUNT",
     ),
 }
 

@@ -18,8 +18,8 @@ async def test_an_account_in_trouble_says_the_whole_command_that_helps(tmp_path,
         listed = await find_trouble(tmp_path, grants)
     for text in (listed, str(lines)):
         assert why in text
-        assert "run: relay login scanner" in text
-        assert text.count("run: relay login") == text.count("run: relay login scanner")
+        assert "run: sudo relay login scanner" in text
+        assert text.count("run: sudo relay login") == text.count("run: sudo relay login scanner")
 
 
 async def find_trouble(tmp_path, grants):

@@ -22,6 +22,8 @@ NOW = NOON.timestamp()
         ("9:05:07", NOON - timedelta(hours=2, minutes=54, seconds=53)),
         ("2h", NOON - timedelta(hours=2)),
         ("1d", NOON - timedelta(days=1)),
+        ("today", NOON.replace(hour=0)),
+        ("Yesterday", NOON.replace(hour=0) - timedelta(days=1)),
         ("2026-03-04", NOON.replace(hour=0)),
         ("2026-03-04 11:00", NOON.replace(hour=11)),
         ("2026-03-04T11:00:00+00:00", datetime.fromisoformat("2026-03-04T11:00:00+00:00")),

@@ -227,10 +227,14 @@ async def test_the_running_relay_makes_the_exchange(tmp_path):
             status, _, err = await one.consent()
             assert status == 0, err
             assert one.grant is not None
+            # "may send now" was said, and for two seconds status and check said that nobody had consented.
+            assert service.authorizer.can_send("scanner")
+            assert "scanner" not in service.standing.held
             assert (await one.consent(login_id="erp@example.com"))[0] == 0
             code, _, err = await ended(await one.relay("logout", "scanner"))
             assert (code, one.grant) == (0, None), err
             assert "revoked and forgotten" in err
+            assert not service.authorizer.can_send("scanner")
             code, _, err = await ended(await one.relay("logout", "scanner"))
             assert code == 66
         finally:

@@ -154,7 +154,7 @@ async def test_a_grant_that_the_auth_server_only_fails_on_is_told_after_an_hour(
         letter = await told(relay)
         assert letter["subject"] == "relay.test: account scanner cannot send"
         assert "could not be renewed for an hour" in letter["body"]
-        assert "run: relay login scanner" in letter["body"]
+        assert "run: sudo relay login scanner" in letter["body"]
         relay.sandbox.faults.clear()
         relay.pass_time(100)
         await relay.notice_grants()

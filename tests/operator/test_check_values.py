@@ -147,6 +147,18 @@ def sandbox_grant():
     sandbox.close()
 
 
+def test_what_a_check_ends_with():
+    """ "Mail cannot be relayed yet" was said of an expired certificate, too."""
+    from relay.cli.check import _conclude
+    from relay.operator.findings import Finding
+
+    beside = Finding("damage 1LOST", Level.PROBLEM, "x", mail_goes=True)
+    everybody = Finding("api_url", Level.PROBLEM, "x")
+    assert _conclude([], ["scanner"]).startswith("Ready")
+    assert _conclude([beside], ["scanner"]).startswith("Mail can be relayed, and a person is needed")
+    assert _conclude([beside, everybody], ["scanner"]) == "Mail cannot be relayed now."
+
+
 def test_one_of_two_accounts_works(tmp_path, monkeypatch):
     """ "Mail cannot be relayed yet" was said of both."""
     from relay.operator.findings import Finding

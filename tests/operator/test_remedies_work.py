@@ -424,6 +424,10 @@ async def looking(folder):
         await shell.type(f"sudo systemctl enable --now {both}")
         await shell.type(f"systemctl enable {both} && systemctl stop {both} && systemctl start {both}")
         await shell.type("systemctl edit")
+        await relay.service.stop()
+        for line in [*commands((await shell.type("relay status", code=69)).out)][:2]:
+            await shell.type(line)  # the relay does not run
+        await shell.type("sudo systemctl restart relay")
         for kind in TroubleKind:  # what is for the machine alone: timedatectl, journalctl
             for line in commands(find_remedy(Trouble(kind, "", "", 0.0))):
                 if not is_ours(line) and "systemctl" not in line:

@@ -167,7 +167,7 @@ async def confirm(store: GrantStore, account: str) -> None:
     for _ in range(_CONFIRM_TRIES):
         grant = await store.load(account)
         if grant is None:
-            raise GrantError(f"nobody has consented for {account} yet; run: relay login {account}")
+            raise GrantError(f"nobody has consented for {account} yet; run: sudo relay login {account}")
         with contextlib.suppress(GrantReplacedError):
             await store.confirm(account, grant.fingerprint, time.time())
             return
