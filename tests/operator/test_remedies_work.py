@@ -27,7 +27,7 @@ from relay.spool import State
 from relay.works.auth.files import GrantFiles
 from tests.cli import test_install, test_sandbox, test_setup
 from tests.cli.test_login import click, ended, follow
-from tests.cli.test_remedies import CALLS, COMMANDS, DATA, ROOT, SOURCES, parses, texts
+from tests.cli.test_remedies import COMMANDS, DATA, ROOT, SOURCES, calls, parses, texts
 from tests.postgres import test_move, test_schema
 from tests.service import test_life
 from tests.support.ports import free_port
@@ -143,7 +143,7 @@ def commands(text):
 def find_printed():
     """The shape of every command that a text of the relay prints, and where."""
     found = {}
-    for path, call in CALLS:
+    for path, call in calls():
         if path.startswith("relay/") and path not in DATA:
             for line in commands(f"relay {call}"):
                 found.setdefault(shape(line.split()), path)
