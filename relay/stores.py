@@ -197,9 +197,11 @@ def open_grants(config: Config, spool: Spool | None = None) -> Keeping:
 
     password = config.spool.password.get_secret_value()
     seal = AesSeal(config.spool.key.get_secret_value())
-    shared = spool.database if isinstance(spool, PostgresSpool) else None
-    statements = shared or Connecting(Address(config.spool.url, password))
-    return Keeping(PostgresGrants(statements, seal), Escrow(config.state_dir, seal))
+    if isinstance(spool, PostgresSpool):
+        grants = PostgresGrants(spool.database, seal, spool.node.token)
+    else:
+        grants = PostgresGrants(Connecting(Address(config.spool.url, password)), seal)
+    return Keeping(grants, Escrow(config.state_dir, seal))
 
 
 def open_documents(config: Config, spool: Spool | None = None) -> Documents:

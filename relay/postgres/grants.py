@@ -60,9 +60,15 @@ _CONFIRM = (
 )
 _REMOVE = "DELETE FROM relay.account_grant WHERE account = %s"
 _VERSIONS = "SELECT account, version FROM relay.account_grant"
+# Another start of the same state directory, whose lock this one has: it is certainly dead.
+_PREDECESSOR = (
+    "EXISTS (SELECT FROM relay.node dead JOIN relay.node mine USING (home) WHERE mine.token = %(me)s"
+    " AND dead.token = refresher AND dead.token <> mine.token)"
+)
 _TAKE = (
     f"WITH taken AS (UPDATE relay.account_grant SET refresher = %(me)s, refresh_until = {NOW} + %(length)s"
-    f" WHERE account = %(account)s AND (refresher IS NULL OR refresh_until < {NOW}) RETURNING 1)"
+    f" WHERE account = %(account)s AND (refresher IS NULL OR refresh_until < {NOW} OR {_PREDECESSOR})"
+    " RETURNING 1)"
     " SELECT EXISTS (SELECT FROM taken)"
     " OR NOT EXISTS (SELECT FROM relay.account_grant WHERE account = %(account)s)"
 )
@@ -137,11 +143,18 @@ class AesSeal(Seal):
 
 
 class PostgresGrants(GrantStore):
-    """The store of all nodes."""
+    """The store of all nodes.
 
-    def __init__(self, database: Statements, seal: Seal) -> None:
+    Args:
+        database: where it is.
+        seal: closes and opens the tokens.
+        node: this process's token among the nodes; None: it is none, but a command.
+    """
+
+    def __init__(self, database: Statements, seal: Seal, node: int | None = None) -> None:
         self._database = database
         self._seal = seal
+        self._node = node
         self._versions: dict[str, int] = {}
         self._looked = float("-inf")  # monotonic
         self._turn = asyncio.Lock()
@@ -231,7 +244,7 @@ class PostgresGrants(GrantStore):
     @override
     @asynccontextmanager
     async def refreshing(self, account: str) -> AsyncIterator[bool]:
-        me = _make_version()
+        me = _make_version() if self._node is None else self._node
         taken = await self._write(_TAKE, {"account": account, "me": me, "length": _REFRESH})
         ours = bool(taken[0][0])
         try:

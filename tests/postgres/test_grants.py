@@ -16,8 +16,8 @@ GRANT = Grant("AAA-secret", 2e9, "RRR-secret", 1e9, 1e9, 1e9, scope="mail")
 RENEWED = replace(GRANT, access_token="BBB-secret", refresh_token="SSS-secret", issued_at=1.1e9)
 
 
-def on(url, key=postgres.KEY):
-    return PostgresGrants(Connecting(Address(url)), AesSeal(key))
+def on(url, key=postgres.KEY, node=None):
+    return PostgresGrants(Connecting(Address(url)), AesSeal(key), node)
 
 
 @pytest.fixture(params=["files", "postgresql"])
@@ -79,6 +79,25 @@ async def test_one_process_refreshes_at_a_time(make):
         assert (ours, theirs) == (True, False)
     async with second.refreshing("scanner") as theirs:
         assert theirs
+
+
+async def test_the_next_start_of_a_node_takes_over_the_refresh_that_the_last_one_died_in(database, url):
+    """It need not wait until the dead one's time is over; any other node must."""
+    await on(url).store("scanner", GRANT)
+    for token, home in ((1, "one"), (2, "one"), (3, "other")):
+        postgres.server().sql(
+            "INSERT INTO relay.node (token, name, home, program, started, seen)"
+            f" VALUES ({token}, 'node', '{home}', '', 0, 0)",
+            database,
+        )
+    dead, again, other = (on(url, node=token) for token in (1, 2, 3))
+    async with dead.refreshing("scanner") as ours:
+        assert ours
+        for one in (other, on(url), dead):
+            async with one.refreshing("scanner") as theirs:
+                assert not theirs
+        async with again.refreshing("scanner") as theirs:
+            assert theirs
 
 
 @pytest.fixture
