@@ -36,6 +36,7 @@ class DevicePages:
             Route("/devices/{address}", look(self._show), methods=["GET"]),
             Route("/devices/{address}/adopt", act(self._adopt), methods=["POST"]),
             Route("/devices/{address}/refuse", act(self._refuse), methods=["POST"]),
+            Route("/devices/{address}/forget", act(self._forget), methods=["POST"]),
             Route("/devices/{address}/name", act(self._name), methods=["POST"]),
         ]
 
@@ -103,6 +104,15 @@ class DevicePages:
         done = await self._site.ask(request, "learn_refuse", address=address)
         said = _("What {address} sent is thrown away: {number}.")
         return go_on(request, "/devices", said.format(address=address, number=len(done["discarded"])))
+
+    async def _forget(self, request: Request) -> Response:
+        address = request.path_params["address"]
+        if "sure" not in await read_form(request):
+            return self._site.page(request, "forget_device.html", address=address)
+        await self._site.ask(request, "learn_forget", address=address)
+        return go_on(
+            request, f"/devices/{address}", _("It is adopted no longer, and has to log in from now on.")
+        )
 
     async def _name(self, request: Request) -> Response:
         address, note = request.path_params["address"], await _read_note(request)

@@ -131,16 +131,22 @@ def rename(text: str, address: str, note: str) -> str:
 
 
 def remove(text: str, address: str) -> str:
-    """The document without the [[device]] of this address.
+    """The document without the [[device]] of this address; comments stay.
 
     Raises:
         CannotAdopt: it is not there.
     """
     head, *tables = _TABLE.split(text)
-    left = [table for table in tables if not _is_of(table, address)]
-    if left == tables:
+    left = [head]
+    for table in tables:
+        if _is_of(table, address):
+            lines = table.splitlines(keepends=True)
+            left[-1] += "".join(line for line in lines if line.lstrip().startswith("#"))
+        else:
+            left.append(table)
+    if len(left) > len(tables):
         raise CannotAdopt(f"{address} was not adopted here; take it out of relay.toml")
-    return "[[device]]".join([head, *left])
+    return "[[device]]".join(left)
 
 
 def _is_of(table: str, address: str) -> bool:

@@ -49,6 +49,10 @@ async def test_a_device_is_learned_adopted_by_a_name_and_named_again(tmp_path):
         assert answer.status_code == 409
         await http.post("/devices/learn/stop")
         assert "left, until" not in await text_of(http, "/devices")
+        assert "Forget 127.0.0.1?" in (await http.post("/devices/127.0.0.1/forget")).text
+        answer = await http.post("/devices/127.0.0.1/forget", data={"sure": "1"})
+        assert "It is adopted no longer" in answer.text
+        assert (relay.service.config.device, "# a note of mine" in file.read_text()) == ((), True)
 
 
 async def test_a_device_is_refused_after_a_question(tmp_path):

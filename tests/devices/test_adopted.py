@@ -5,7 +5,7 @@ import pytest
 from relay.config.current import Current
 from relay.config.load import build
 from relay.config.model import Device
-from relay.devices.adopted import Adopted, CannotAdopt
+from relay.devices.adopted import Adopted, CannotAdopt, remove
 from relay.host.documents import FileDocuments
 
 DEVICE = Device(address="192.168.1.50", note="MFP")
@@ -58,3 +58,12 @@ async def test_a_device_of_relay_toml_is_not_forgotten(tmp_path):
     with pytest.raises(CannotAdopt, match=r"take it out of relay\.toml"):
         await adopted.forget(OTHER.address)
     assert current.config.device == (OTHER, DEVICE)
+
+
+def test_a_comment_outlives_the_device_that_stands_before_it():
+    """It may be about the next one."""
+    first, second = (
+        "[[device]]\naddress = '192.168.1.50'\n",
+        "# the hall's\n[[device]]\naddress = '192.168.1.51'\n",
+    )
+    assert remove(first + second, "192.168.1.50") == second
