@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import fields
 
 import structlog
 
@@ -297,11 +297,12 @@ async def _name(mail: Mail, content: Content, conversion: Conversion) -> Mail:
 
 
 def _write_question(asked: Asked, conversion: Conversion, *, unread: bool) -> bytes:
-    conversion = replace(conversion, losses=dict(conversion.losses))  # a proxy of one is no JSON
+    how = {one.name: getattr(conversion, one.name) for one in fields(conversion)}
+    how["losses"] = dict(conversion.losses)  # a proxy of one is no JSON
     told = {
         "size": asked.size,
         "recipients": list(asked.forward_paths),
-        "conversion": asdict(conversion),
+        "conversion": how,
         "unread": unread,
     }
     return json.dumps(told).encode()
