@@ -7,6 +7,7 @@ answer.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, get_args
@@ -38,6 +39,8 @@ _LONGEST = 1000  # characters of a name, a subject or a detail
 _LONGEST_ADDED = 1024 * 1024  # of what a loss has put into the body
 _LONGEST_REASON = 300
 _SWITCHES = 3  # options that are yes or no
+# Most names; what `make_filename` would do with them is nothing.
+_FINE_NAME = re.compile(r"[^\W_][\w .()-]{0,99}(?<! )")
 _ENCODINGS = {"base64", "quoted-printable", "7bit", "8bit", "binary"}
 
 
@@ -143,7 +146,7 @@ class _Reader:
     def read(self, told: Mapping[str, Any]) -> Mail:
         files, losses = _list(told["files"], _MOST_FILES), _list(told["losses"], _MOST_LOSSES)
         mail = Mail(
-            subject=make_one_line(_text(told["subject"])),
+            subject=_line(told["subject"]),
             body=self._take(told["body"]).decode(),
             content_type="html" if told["html"] is True else "text",
             user_name=_text(told["user_name"]),
@@ -165,12 +168,12 @@ class _Reader:
     def _read_file(
         self, name: Any, media_type: Any, source: Any, size: Any, cid: Any, inline: Any
     ) -> Attachment:
-        octets, media_type = self._read_source(source), make_one_line(_text(media_type))
+        octets, media_type = self._read_source(source), _line(media_type)
         self._sizes += _number(size, self._asked.most)
         _require(self._sizes <= self._asked.most and len(_text(name)) > 0)
         _require(isinstance(octets, Leaf | tuple) or len(octets) == size)
-        name = make_filename(name, media_type)
-        return Attachment(name, media_type, octets, size, make_one_line(_text(cid)), inline=inline is True)
+        name = name if _FINE_NAME.fullmatch(name) else make_filename(name, media_type)
+        return Attachment(name, media_type, octets, size, _line(cid), inline=inline is True)
 
     def _read_source(self, source: Any) -> Leaf | tuple[Leaf, ...] | bytes:
         if isinstance(source, int):
@@ -228,6 +231,12 @@ def _text(value: Any, most: int = _LONGEST) -> str:
     """Text that is none too long, without surrogates."""
     _require(isinstance(value, str) and len(value) <= most)
     return str(value).encode("utf-8", "replace").decode()
+
+
+def _line(value: Any) -> str:
+    """Text of one line, without controls."""
+    text = _text(value)
+    return text if text.isprintable() else make_one_line(text)
 
 
 def _list(value: Any, most: int) -> list[Any]:

@@ -33,8 +33,9 @@ log = structlog.get_logger("converter")
 _PATIENCE = 60.0  # seconds
 # A second process that was needed once is ended when it was not needed for so long.
 _IDLE = 60.0  # seconds
-# An answer of so many octets, or files, becomes requests in a thread.
-_LARGE, _MANY = 192 * 1024, 50
+# An answer of so many octets, or of so many in its JSON (a file's take some 70), is read in a thread, and so
+# many files become requests in one.
+_LARGE, _LARGE_JSON, _MANY = 192 * 1024, 4 * 1024, 50
 
 
 class ConversionError(Exception):
@@ -281,7 +282,7 @@ async def _read(answer: tuple[bytes, bytes], asked: Asked) -> Mail:
         Unconvertible: the message cannot be sent.
         NoAnswerError: it is no answer.
     """
-    if sum(map(len, answer)) <= _LARGE:
+    if len(answer[0]) <= _LARGE_JSON and len(answer[1]) <= _LARGE:
         return read_answer(*answer, asked)
     return await asyncio.to_thread(read_answer, *answer, asked)
 
