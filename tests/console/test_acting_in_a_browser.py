@@ -14,7 +14,7 @@ from pathlib import Path
 import axe_playwright_python
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Error, Page, async_playwright, expect
 
 from relay.console.app import build
 from relay.console.server import Server, serving
@@ -80,10 +80,10 @@ async def follow(page: Page, *facts) -> None:
 
 
 async def _come_back(page: Page, fact) -> bool:
-    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     try:
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         await fact(timeout=300)
-    except AssertionError:
+    except (AssertionError, Error):  # not yet; or the browser is on its way to another page
         return False
     return True
 

@@ -60,6 +60,7 @@ async def test_who_hung_up_before_the_reply_and_sends_again_makes_no_second_mail
     async with relay(tmp_path) as one:
         one.sandbox.add_fault("latency", seconds=1.0)
         await dialogue(one.port, content(1), end=end)
+        await until_told(one, "")
         again = await dialogue(one.port, content(1))
         assert again.startswith("250 2.0.0 relayed")
         assert len(one.sandbox.messages) == 1
@@ -89,7 +90,6 @@ async def test_a_refusal_that_was_not_heard_is_said_again(tmp_path):
         large = b"Subject: x\r\n" + parts + b"x" * 1_100_000
         # Its end follows the dot: nothing but the converting of the message lies before the reply.
         await dialogue(one.port, large, end="at once")
-        await until_told(one, "")
         again = await dialogue(one.port, large)
         assert again.startswith("552 5.3.4")
         await until_told(one, again)
