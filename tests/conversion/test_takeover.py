@@ -45,6 +45,15 @@ child.answer = answer
 os.read(0, 1)
 child.main()
 """
+# The kernel sends a signal to whoever owns the socket when something arrives. None of the three succeeds.
+BY_INPUT = """
+import fcntl
+for asked in ((fcntl.F_SETOWN, PARENT), (fcntl.F_SETSIG, 9), (fcntl.F_SETFL, fcntl.FASYNC)):
+    try: fcntl.fcntl(0, *asked)
+    except PermissionError as error: refused = error
+    else: break
+else: raise refused
+"""
 ATTEMPTS = {
     "fork": "os.fork()",
     "fork-raw": "check(call.syscall(57))",
@@ -64,9 +73,7 @@ ATTEMPTS = {
     "connect": "socket.socket().connect(('127.0.0.1', 9))",
     "listen": "socket.create_server(('127.0.0.1', 0))",
     "signal": "os.kill(PARENT, 0)",
-    "signal-by-input": "import fcntl; fcntl.fcntl(0, fcntl.F_SETOWN, PARENT)",
-    "choose-signal": "import fcntl; fcntl.fcntl(0, fcntl.F_SETSIG, 9)",
-    "ask-for-signals": "import fcntl; fcntl.fcntl(0, fcntl.F_SETFL, fcntl.FASYNC)",
+    "signal-by-input": BY_INPUT,
     "trace": "check(call.ptrace(16, PARENT, 0, 0))",
     "peek": "check(call.process_vm_readv(PARENT, None, 0, None, 0, 0))",
     "limits": "resource.prlimit(PARENT, resource.RLIMIT_NOFILE, (3, 3))",
@@ -196,26 +203,23 @@ UNKNOWN = (
 )  # of no known charset: not inline
 
 
-@pytest.mark.parametrize(
-    ("how", "name"),
-    [
-        (Conversion(user_name="Reception"), "Reception"),
-        (Conversion(own_name_only=True), ""),
-        (Conversion(), "CEO <ceo@example.com>"),
-    ],
-    ids=["configured", "restricted", "free"],
-)
-async def test_what_the_configuration_decides_no_process_does(how, name):
+async def test_what_the_configuration_decides_no_process_does():
     """It named the sender as it liked, and chose options that no message of this listener may choose."""
     lie = told(user_name="CEO <ceo@example.com>", options=["Confidential", False, True, True])
     converter = Converter(lambda: start([sys.executable, "-I", "-c", ANSWERS, lie.decode(), *sys.path]))
     try:
-        converted = await converter.convert(Content(len(UNKNOWN), "", data=UNKNOWN), TO, how)
+        for how, name in (
+            (Conversion(user_name="Reception"), "Reception"),
+            (Conversion(own_name_only=True), ""),
+            (Conversion(), "CEO <ceo@example.com>"),
+        ):
+            converted = await converter.convert(Content(len(UNKNOWN), "", data=UNKNOWN), TO, how)
+            body = json.loads(b"".join(converted.requests[0].payload.blocks(UNKNOWN)))
+            assert body.get("userName", "") == name
+            assert (body["isSaveSentMail"], body["isSendSeparately"]) == (True, False)
+            assert "securityLevel" not in body
     finally:
         await converter.stop()
-    body = json.loads(b"".join(converted.requests[0].payload.blocks(UNKNOWN)))
-    assert (body.get("userName", ""), body["isSaveSentMail"], body["isSendSeparately"]) == (name, True, False)
-    assert "securityLevel" not in body
 
 
 def test_names_are_cleaned_again():
