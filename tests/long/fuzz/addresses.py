@@ -8,6 +8,7 @@ API splits it, by whatever semicolon or comma Unicode knows, names that path and
 """
 
 import argparse
+import functools
 import random
 import sys
 import time
@@ -36,7 +37,12 @@ PIECES = [
     "xn--", "xn--r8jz45g", "\udcff", "\udc80", "\U000e0001", "\u0301", "NOTIFY=NEVER", "ORCPT=rfc822;x@y",
     "postmaster", "x" * 64, "y" * 190, "&#59;", "\\u003b", "\u2000", "\u00a0", "\u3000", "\ufe63", "\u0660",
 ]  # fmt: skip
-SEPARATORS = {c for c in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", c) in {";", ","}}
+
+
+@functools.cache
+def find_separators():
+    """The characters that become one which the API splits at."""
+    return {c for c in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", c) in {";", ","}}
 
 
 def make(chance):
@@ -73,7 +79,7 @@ def check(argument):
 def named_by_the_api(paths):
     """Who the API sends to, splitting `to` at everything that could be meant as a separator."""
     to = "; ".join(assign((), (), paths, Conversion(recipients_per_mail=0))[0].to)
-    for separator in SEPARATORS:
+    for separator in find_separators():
         to = to.replace(separator, ";")
     return [word.strip() for word in to.split(";")]
 
