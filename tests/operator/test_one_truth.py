@@ -190,6 +190,25 @@ async def answer_by_a_proxy(relay, _):
     await until(lambda: relay.service.standing.held, PATIENCE)
 
 
+async def wait_long(relay, _):
+    relay.sandbox.add_fault("503", times=0)
+    (queue_id,) = await put(relay)
+    await relay.reach(queue_id, State.DELAYED)
+    relay.clock.move(3700)
+    await look(relay)
+
+
+async def lose_way(relay, _):
+    await age_grant(relay, _)  # something to tell
+    await until(lambda: relay.service.troubles.find(TroubleKind.ALERT, "command"), PATIENCE)
+
+
+async def tell_nobody(relay, _):
+    relay.sandbox.add_fault("400")
+    queue_id = await relay.put(sender="somebody@example.net")
+    await relay.reach(queue_id, State.FAILED)
+
+
 async def take_console_port(relay, _):
     pass  # `console_of` does
 
@@ -264,6 +283,21 @@ TROUBLES = {
     "console": Trouble(
         TroubleKind.CONSOLE, take_console_port, "", Health.WARN, check=Level.WARNING, sections={"console": {}}
     ),
+    "waiting long": Trouble(
+        TroubleKind.WAITING_LONG, wait_long, "", Health.WARN, check=Level.WARNING, mail=False
+    ),
+    "no way to tell": Trouble(
+        TroubleKind.ALERT,
+        lose_way,
+        "command",
+        Health.WARN,
+        check=Level.WARNING,
+        grant=GrantHealth.DUE,
+        sections={"alert": {"command": ["/nonexistent/program"]}},
+    ),
+    "sender not told": Trouble(
+        TroubleKind.NOT_TOLD, tell_nobody, mail=False, sections={"delivery": {"notify": ""}}
+    ),
     "proxy": Trouble(ACCOUNT, answer_by_a_proxy, "scanner", held=6),
 }
 
@@ -283,7 +317,7 @@ def fill_in(trouble, folder, hook_url, taken):
     given = dict(trouble.sections)
     sections = {
         "account": TWO,
-        "alert": {"url": hook_url},
+        "alert": {"url": hook_url, **given.pop("alert", {})},
         "delivery": {"wait": "0s", "notify": OPERATOR, **given.pop("delivery", {})},
     }
     if days := given.pop("certificate_days", 0):
@@ -427,6 +461,8 @@ def is_about(line, concern):
         TroubleKind.OVER_LIMIT: "source over its limit",
         TroubleKind.ACCOUNT: "account in trouble",
         TroubleKind.DAMAGE: "put aside",
+        TroubleKind.ALERT: "operator not told this way",
+        TroubleKind.NOT_TOLD: "nobody could be told",
     }
     return concern.reason in text or (concern.name in text and own.get(concern.kind, "-") in line["event"])
 
