@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from relay.cli import Failure
 from relay.cli.terminal import echo
 from relay.host.passwords import hash_password
 
@@ -16,7 +17,10 @@ def command() -> None:
     Prints the value for password_hash.
     """
     if sys.stdin.isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        try:
+            password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        except click.Abort:
+            raise Failure("no password was given, and nothing was hashed", 130) from None
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:

@@ -184,10 +184,21 @@ def discard(config: Config, meant: _More, *, as_json: bool, yes: bool) -> None:
     queue_ids = meant["queue_ids"]
     for queue_id in queue_ids:
         ask(config, "queue_show", queue_id=queue_id)  # one that there is not is no question
-    count = f"{len(queue_ids):,} message{'s' * (len(queue_ids) > 1)}" if queue_ids else "all these messages"
-    if not yes and not confirm(f"Throw {count} away for good?", "nothing was thrown away", "--yes"):
-        raise click.exceptions.Exit(EX_USAGE)
+    if not yes and (count := len(queue_ids) or _count_all(config, meant["account"])):
+        what = f"{count:,} message{'s' * (count > 1)}" + (
+            f" of account {meant['account']}" * bool(meant["account"])
+        )
+        if not confirm(f"Throw {what} away for good?", "nothing was thrown away", "--yes"):
+            raise click.exceptions.Exit(EX_USAGE)
     _print(ask(config, "queue_discard", **meant), "discarded", as_json=as_json)
+
+
+def _count_all(config: Config, account: str) -> int:
+    """How many messages can be thrown away, of this account or of all ("")."""
+    states = [state for state in WAITING if state != "sending"]
+    found = ask(config, "queue_list", states=states, limit=1, counted=False, account=account)
+    number: int = found["total"]
+    return number
 
 
 def _print(answer: dict[str, Any], done: str, *, as_json: bool) -> None:

@@ -29,8 +29,12 @@ async def test_nobody_to_answer_throws_nothing_away(tmp_path):
         unknown = await command(config, "queue", "discard", "NOPE")
         assert (unknown.returncode, "no message has the id NOPE" in unknown.stderr) == (65, True)
         assert "for good?" not in unknown.stderr
+        # "all these messages" said neither how many nor whose.
+        every = await command(config, "queue", "discard", "--account", "scanner")
+        assert "Throw 1 message of account scanner away for good?" in every.stderr
         thrown = await command(config, "queue", "discard", "--all", "--yes")
         assert (thrown.returncode, thrown.stdout) == (0, f"{queue_id} discarded\n")
+        assert "for good?" not in (await command(config, "queue", "discard", "--all")).stderr
 
 
 def test_explain_shows_the_notable_first_and_crops_nothing(tmp_path):
