@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 - one for each option
     answer = ask_service(config, "learn", network=network, seconds=seconds, listener=listener)
     _show(answer, as_json=as_json)
     if sys.stdin.isatty() and not as_json:
-        echo("waiting for devices; Ctrl-C ends this, and relay learn --stop the learning", err=True)
+        echo("waiting for devices; Ctrl-C ends this, and the learning goes on: relay learn --stop", err=True)
         _follow(config, time.monotonic() + seconds)
 
 
