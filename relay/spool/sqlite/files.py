@@ -139,14 +139,15 @@ class Files:
 
     def _discard_all(self) -> None:
         needless, self._needless = self._needless, []
+        if not needless:  # they were settled at a stop
+            return
         leaving = asyncio.get_running_loop().run_in_executor(None, _discard, needless)
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
     async def settle(self) -> None:
         """Wait for what is being removed."""
-        if self._needless:
-            self._discard_all()
+        self._discard_all()
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def kept(self) -> Iterator[str]:
