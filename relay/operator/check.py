@@ -49,7 +49,8 @@ _SECRET_KEYS = re.compile(
     r"^[ \t]*(password_hash|client_secret|password|proxy)[ \t]*=(?!.*://[^@\n]*$)", re.MULTILINE
 )
 _NEW_CERTIFICATE = (
-    "put a new one in its place, which is read without a restart; or: relay certificate --force"
+    "put a new certificate and its own key in its place, which are read without a restart; "
+    "or: sudo relay certificate --force"
 )
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -193,7 +194,7 @@ def _listener(listener: Listener, expires: float | None) -> Finding:
     try:
         tls_context(listener)
     except ListenError as error:
-        remedy = error.remedy or "see certificate_file and private_key_file"
+        remedy = error.remedy or _NEW_CERTIFICATE
         return Finding(subject, Level.PROBLEM, error.problem, remedy)
     text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
     if listener.tls != "none" and expires is not None:
