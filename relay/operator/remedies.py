@@ -17,7 +17,10 @@ _BY_CAUSE: Mapping[Cause, str] = {
     Cause.UNAUTHORIZED: _LOGIN,
     Cause.APP_REFUSED: "compare client_id and client_secret with the Works Developer Console, "
     "then: sudo systemctl restart relay",
-    Cause.NO_MAILBOX: "compare the account's user_id and works.api_url with relay.toml's comments, "
+    # Held for it is only a grant that could not be renewed for an hour: it may be dead.
+    Cause.AUTH_UNAVAILABLE: "see that the authorization server can be reached (sudo relay check), "
+    "and if it can: sudo relay login {name}",
+    Cause.NO_MAILBOX: "compare the account's user_id and works.api_url with: sudo relay help relay.toml, "
     "then: sudo systemctl reload relay",
     Cause.FORBIDDEN: f"let the account's owner and the app send mail in Works, then: {_RELEASE}",
     Cause.FOREIGN: f"find what answers in place of Works (sudo relay check), then: {_RELEASE}",
