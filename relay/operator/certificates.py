@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from relay.config.model import Config
 from relay.operator.state import Certificate, Moment
 from relay.smtp import tls
-from relay.smtp.server import Server
+
+if TYPE_CHECKING:  # a command beside no service begins without them
+    from relay.smtp.server import Server
 
 _MOST_KNOWN = 100
 
@@ -16,7 +19,7 @@ _MOST_KNOWN = 100
 class Certificates:
     """Those of a service that runs, or those that one would show."""
 
-    def __init__(self, server: Server | None) -> None:
+    def __init__(self, server: "Server | None") -> None:
         """Args:
         server: has the listeners; None: it does not run.
         """

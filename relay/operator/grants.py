@@ -1,15 +1,19 @@
 """How an account's grant is: as the running service knows it, or as its file says."""
 
+from typing import TYPE_CHECKING
+
 from relay.config.model import Account
-from relay.courier.standing import Standing
 from relay.grants import EXPIRY_MARKS, GrantError
 from relay.grants import Grant as Kept
 from relay.operator.state import Grant, GrantHealth, Moment
 from relay.outcome import Cause
 from relay.spool import SpoolError
-from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.keeping import Keeping
 from relay.works.diagnosis import Failure, diagnose_failure
+
+if TYPE_CHECKING:  # a command beside no service begins without them
+    from relay.courier.standing import Standing
+    from relay.works.auth.authorizer import Authorizer
 
 NONE = Grant(GrantHealth.MISSING, "it is not in the configuration")
 _DAY = 86400.0
@@ -17,7 +21,7 @@ _DAY = 86400.0
 _DEAD = (Cause.GRANT_REFUSED, Cause.UNAUTHORIZED)
 
 
-def look(authorizer: Authorizer, standing: Standing, account: Account, now: Moment) -> Grant | None:
+def look(authorizer: "Authorizer", standing: "Standing", account: Account, now: Moment) -> Grant | None:
     """As the service that runs knows it; None: it has not looked at it yet."""
     kept, failure = authorizer.grant(account.name), authorizer.trouble(account.name)
     if kept is None:

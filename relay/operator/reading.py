@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from relay import __version__
 from relay.config import model
 from relay.config.model import Config
-from relay.courier.standing import Standing
 from relay.host.clock import Clock
 from relay.operator import grants
 from relay.operator.certificates import Certificates
@@ -28,11 +28,14 @@ from relay.operator.state import (
 from relay.operator.trace import count_states
 from relay.operator.trouble import Troubles
 from relay.outcome import Outcome
-from relay.smtp.server import Server
 from relay.spool import WAITING, NodeFacts, Room, Spool, SpoolError
-from relay.works.auth.authorizer import Authorizer
 from relay.works.auth.keeping import Keeping
-from relay.works.pace.pacing import Pacing
+
+if TYPE_CHECKING:  # a command that reads what a stopped service has left begins without them
+    from relay.courier.standing import Standing
+    from relay.smtp.server import Server
+    from relay.works.auth.authorizer import Authorizer
+    from relay.works.pace.pacing import Pacing
 
 _DAY = 86400.0
 _NO_ROOM = "less is free on the spool's disk than keep_free, or it cannot be used"
@@ -43,10 +46,10 @@ class Live:
     """What a service that runs knows beside its spool."""
 
     started: float  # seconds since the epoch
-    standing: Standing
-    pacing: Pacing
-    authorizer: Authorizer
-    server: Server
+    standing: "Standing"
+    pacing: "Pacing"
+    authorizer: "Authorizer"
+    server: "Server"
     troubles: Troubles
     elsewhere: Callable[[], Sent | None] = lambda: None  # what the node says that sends, if it is another one
     nodes: Callable[[], Sequence[NodeFacts]] = tuple
@@ -182,7 +185,7 @@ class Reader:
         return Account(name, "", default=False, grant=grants.NONE, hold=hold)
 
     @staticmethod
-    def _hold(standing: Standing, name: str) -> Hold | None:
+    def _hold(standing: "Standing", name: str) -> Hold | None:
         hold = standing.holds.get(name)
         if hold is None:
             return None
