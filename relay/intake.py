@@ -21,7 +21,7 @@ from relay.host.content import ContentWriter
 from relay.mail import Unconvertible
 from relay.message import are_fields_plain, check_options, originator_address
 from relay.reply import Reply, Unanswered, Verdict
-from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, SpoolInDoubt, State
+from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, SpoolInDoubt, State, TakenElsewhere
 
 log = structlog.get_logger("intake")
 
@@ -117,18 +117,21 @@ class Intake:
         earlier = self._arriving.get(same)
         if earlier is not None and earlier[0] in self._hung_up:
             await asyncio.wait({earlier[1]})
-        try:
-            known = await self._spool.recall(submission)
-        except SpoolError as error:
-            return self._refuse(submission, error)
-        if known is not None and not await self._was_taken(known.queue_id):
-            return await self._repeat(submission, known)
-        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._arriving[same] = (session, arrived)
-        try:
-            return await self._keep(submission, arrived)
-        finally:
-            self._arrive(same, arrived)
+        while True:
+            try:
+                known = await self._spool.recall(submission)
+            except SpoolError as error:
+                return self._refuse(submission, error)
+            if known is not None and not await self._was_taken(known.queue_id):
+                return await self._repeat(submission, known)
+            arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._arriving[same] = (session, arrived)
+            try:
+                return await self._keep(submission, arrived)
+            except TakenElsewhere:
+                log.info("an equal message came to another node meanwhile", session=session)
+            finally:
+                self._arrive(same, arrived)
 
     def _arrive(self, same: "_Same", arrived: asyncio.Future[None]) -> None:
         if not arrived.done():
@@ -149,10 +152,16 @@ class Intake:
         try:
             wait = 0.0 if submission.hold else self._patience(envelope, account.name)
             octets = _copy(content) if self._on_kept else b""
+            if self._has_left(envelope.session) and await self._spool.is_elsewhere(submission):
+                content.discard()
+                log.info("not kept again for a client that has left", session=envelope.session)
+                return reply.SPOOL_UNAVAILABLE  # which nobody hears
             with self._courier.expecting(account.name):
                 queue_id = await self._spool.put(submission, account.name, waits=wait > 0)
         except SpoolInDoubt:
             submission.content.discard()
+            raise
+        except TakenElsewhere:
             raise
         except SpoolError as error:
             return self._refuse(submission, error)
@@ -191,9 +200,13 @@ class Intake:
     def _answer_for(self, session: str, queue_id: str) -> None:
         if session in self._unanswered:
             self._unanswered[session] = queue_id
-        if session in self._hung_up or session not in self._unanswered:
+        if self._has_left(session):
             # It did so while the message was on its way to the spool.
             self._spool.unheard(queue_id)
+
+    def _has_left(self, session: str) -> bool:
+        """Whether the client sends no more, and most likely listens no more."""
+        return session in self._hung_up or session not in self._unanswered
 
     async def _was_taken(self, queue_id: str) -> bool:
         """Whether the reply that is on its way to a client that sends no more is taken after all."""

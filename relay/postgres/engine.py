@@ -234,6 +234,10 @@ class PostgresSpool(CourierHalf):
         return queue_id
 
     @override
+    async def is_elsewhere(self, submission: Submission) -> bool:
+        return await self._incoming.is_elsewhere(submission)
+
+    @override
     async def _find_submitted(self, submission: Submission) -> str | None:
         return await self._incoming.recall.find(make_fingerprint(submission))
 

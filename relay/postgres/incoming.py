@@ -14,11 +14,19 @@ from relay.postgres.waiters import Waiters
 from relay.postgres.words import Words
 from relay.postgres.writer import Conflict, Put, Writer
 from relay.reply import Reply
-from relay.spool import NOT_HEARD, REPLIED, Settlement, SpoolError, SpoolInDoubt
+from relay.spool import NOT_HEARD, REPLIED, Settlement, SpoolError, SpoolInDoubt, State
 from relay.spool.ids import Ids
 from relay.spool.rows.arrival import make_entry
-from relay.spool.rows.codecs import dump_envelope, dump_json, make_fingerprint, make_seal, tell_reply
+from relay.spool.rows.codecs import (
+    dump_envelope,
+    dump_json,
+    load_envelope,
+    make_fingerprint,
+    make_seal,
+    tell_reply,
+)
 
+_LATELY = 900.0  # seconds: of a client that gives up after ten minutes (RFC 5321 §4.5.3.2.6), and more
 _AGAIN = 0.25  # seconds between tries of a put
 
 
@@ -37,7 +45,8 @@ class Incoming:
         self._node = node
         self._patience = patience
         self.ids = Ids()
-        self.writer = Writer(database)
+        self._words = words
+        self.writer = Writer(database, lambda: words.alone)
         self.waiters = Waiters(database, node, words)
         self.recall = Recall(database, node)
 
@@ -46,6 +55,7 @@ class Incoming:
 
         Raises:
             SpoolInDoubt: the patience is over, and nobody knows.
+            TakenElsewhere: another node has an equal message whose reply is not known to be heard.
             SpoolError: it is certainly not kept.
         """
         fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
@@ -53,7 +63,11 @@ class Incoming:
         put = Put(entry, submission.content, self._node.token, fingerprint=fingerprint)
         if waits:
             put.waiter = self._node.token
-        await self._insist_on(put)
+        try:
+            await self._insist_on(put)
+        except BaseException:
+            self.recall.close(put.entry.queue_id)
+            raise
         if waits:
             self.waiters.open(put.entry.queue_id)
         return put.entry.queue_id
@@ -63,12 +77,14 @@ class Incoming:
         doubtful, loop = False, asyncio.get_running_loop()
         give_up_at = loop.time() + self._patience
         while True:
+            self.recall.open(put.entry.queue_id)
             try:
                 if not (doubtful and await self._is_kept(put)):
                     await self.writer.put(put)
             except Conflict:
                 if await self._database.insist(lambda: self._is_kept(put)):
                     return
+                self.recall.close(put.entry.queue_id)
                 put.entry, doubtful = replace(put.entry, queue_id=self.ids.make()), False
             except (InDoubt, Unreachable) as error:
                 doubtful = doubtful or isinstance(error, InDoubt)
@@ -94,14 +110,30 @@ class Incoming:
         seal = make_seal(entry.queue_id, entry.account, envelope, entry.sha256, entry.size)
         return bool(found) and found[0][0] == seal
 
+    async def is_elsewhere(self, submission: Submission) -> bool:
+        """Whether an equal message has come in the last minutes. Raises SpoolError."""
+        if self._words.alone:
+            return False
+        content = submission.content
+        values = {
+            "states": [state.value for state in State],
+            "seconds": _LATELY,
+            "sha256": content.sha256,
+            "size": content.size,
+        }
+        found = await self._database.read(statements.LATELY, values)
+        others = (Submission(load_envelope(envelope), content) for (envelope,) in found)
+        return make_fingerprint(submission) in map(make_fingerprint, others)
+
     def replied(self, queue_id: str, answer: Reply) -> None:
         """This reply was written: an equal submission is new mail."""
+        self.recall.close(queue_id)
         values = (queue_id, queue_id, REPLIED, dump_json(tell_reply(answer)))
         self.writer.follow(statements.END_SESSION, values)
 
     def forget_session(self, queue_id: str) -> None:
         """The session ended without our reply: an equal submission repeats this one."""
-        self.recall.end(self.writer.follow(statements.END_UNHEARD, (queue_id,)))
+        self.recall.end(queue_id, self.writer.follow(statements.END_UNHEARD, (queue_id,)))
         self.note(queue_id, NOT_HEARD)
 
     def note(self, queue_id: str, event: str, **detail: object) -> None:

@@ -20,9 +20,19 @@ class Recall:
         self._asked: dict[str, asyncio.Future[bool]] = {}  # by fingerprint; looked up in one statement
         self._looking: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Future[None]] = set()  # sessions whose end is being written
+        self._open: set[str] = set()  # messages that sessions of this node are to answer for
 
-    def end(self, written: "asyncio.Future[None]") -> None:
+    def open(self, queue_id: str) -> None:
+        """A session of this node answers for this message."""
+        self._open.add(queue_id)
+
+    def close(self, queue_id: str) -> None:
+        """None does any more."""
+        self._open.discard(queue_id)
+
+    def end(self, queue_id: str, written: "asyncio.Future[None]") -> None:
         """A session has ended without its reply; `written`: the table says so."""
+        self.close(queue_id)
         self._ending.add(written)
         written.add_done_callback(self._ending.discard)
 
@@ -45,8 +55,10 @@ class Recall:
             "silent": self._node.times.lease / 3,
         }
         while True:
-            if found := await self._database.write(statements.RECALL, values):
+            found = await self._database.write(statements.RECALL, {**values, "open": [*self._open]})
+            if found:
                 queue_id: str = found[0][0]
+                self.open(queue_id)
                 return queue_id
             ((is_open,),) = await self._database.read(statements.IS_OPEN, values)
             if not is_open:

@@ -95,20 +95,27 @@ SET_ASIDE = (
     " INSERT INTO relay.event (queue_id, at, event, detail)"
     f" SELECT queue_id, {NOW}, 'set aside', %(detail)s FROM aside RETURNING queue_id"
 )
-# Its session ended, or its node is not there any more: an equal submission repeats this one.
+# Its session ended, or its node is not there any more, or this node took it over and never heard that it did:
+# an equal submission repeats this one.
 RECALL = (
     "UPDATE relay.unheard SET over = false, node = %(node)s WHERE queue_id = ("
     " SELECT u.queue_id FROM relay.unheard u LEFT JOIN relay.node n ON n.token = u.node"
     f" WHERE u.fingerprint = %(fingerprint)s AND abs({NOW} - u.arrival) <= %(life)s AND (u.over"
     f" OR n.token IS NULL OR n.ended IS NOT NULL OR n.seen < {NOW} - %(silent)s"
-    " OR n.home = %(home)s AND n.token <> %(node)s)"
+    " OR n.home = %(home)s AND n.token <> %(node)s"
+    " OR u.node = %(node)s AND u.queue_id <> ALL(%(open)s::text[]))"
     " ORDER BY u.arrival, u.queue_id LIMIT 1 FOR UPDATE OF u SKIP LOCKED)"
-    " AND (over OR node <> %(node)s) RETURNING queue_id"
+    " AND (over OR node <> %(node)s OR queue_id <> ALL(%(open)s::text[])) RETURNING queue_id"
 )
 # A session of another node may have it yet: whether it is heard or not, nobody knows.
 IS_OPEN = (
     "SELECT EXISTS (SELECT FROM relay.unheard WHERE fingerprint = %(fingerprint)s AND node <> %(node)s"
     f" AND abs({NOW} - arrival) <= %(life)s)"
+)
+# For a client that has left: what it may have sent again meanwhile.
+LATELY = (
+    "SELECT envelope FROM relay.message WHERE state = ANY(%(states)s)"
+    f" AND arrival > {NOW} - %(seconds)s AND sha256 = %(sha256)s AND size = %(size)s"
 )
 KNOWN = "SELECT DISTINCT fingerprint FROM relay.unheard WHERE fingerprint = ANY(%s)"
 

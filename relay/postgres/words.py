@@ -41,7 +41,7 @@ class Words:
         self._unsaid: list[str] = []
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self.alone = True  # no other node lives: nobody to say it to
+        self.alone = False  # no other node lives, as far as is known: nobody to say it to
 
     def subscribe(self, listener: Callable[[Word], None]) -> None:
         """Have words told to this listener, in the event loop."""

@@ -6,7 +6,7 @@ tried alone. Large content has a transaction of its own beside the groups, and g
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from types import MappingProxyType
@@ -17,10 +17,11 @@ import structlog
 
 from relay.envelope import Content
 from relay.postgres import content as contents
-from relay.postgres.database import Database
+from relay.postgres.database import NOW, Database
 from relay.postgres.server import InDoubt, Pool, Repeatable, Unreachable, translate
-from relay.spool import Entry, SpoolError
+from relay.spool import Entry, SpoolError, TakenElsewhere
 from relay.spool.rows.codecs import dump_envelope, make_seal
+from relay.spool.rows.unacknowledged import LIFE
 
 log = structlog.get_logger("spool")
 _MOST_AT_ONCE = 500
@@ -80,6 +81,20 @@ def _insert(table: str, columns: dict[str, str], fresh: Mapping[str, str] = Mapp
 _INSERT_MESSAGES = _insert("message", MESSAGE, _FRESH)
 _INSERT_UNHEARD = _insert("unheard", _UNHEARD)
 _INSERT_PIECES = _insert("content", _PIECE)
+# Equal messages of several nodes take turns, so that the later one finds the earlier one. An error is the one
+# way to end a group within its single round trip.
+_TAKE_TURNS = (
+    b"SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended(f, 0) AS key"
+    b" FROM unnest(%b::text[]) AS f ORDER BY 1) AS keys"
+)
+_INSERT_UNHEARD_ONCE = (
+    _INSERT_UNHEARD
+    + (
+        " RETURNING 1 / CASE WHEN EXISTS (SELECT FROM relay.unheard AS other WHERE other.fingerprint ="
+        f" unheard.fingerprint AND other.node <> unheard.node AND abs({NOW} - other.arrival) <= {LIFE})"
+        " THEN 0 ELSE 1 END"
+    ).encode()
+)
 
 
 class Conflict(SpoolError):  # noqa: N818 - what it is
@@ -129,8 +144,13 @@ class _Group:
 class Writer:
     """The door's writer. Used in the event loop only."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, is_alone: Callable[[], bool]) -> None:
+        """Args:
+        database: where it is written.
+        is_alone: whether there is no other node, to which an equal message may come meanwhile.
+        """
         self._database = database
+        self._is_alone = is_alone
         self._group = _Group()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -157,6 +177,7 @@ class Writer:
         Raises:
             Conflict: there is one of this queue id.
             InDoubt: nobody knows whether it is kept.
+            TakenElsewhere: another node has an equal message whose reply is not known to be heard.
             SpoolError: it is not kept.
         """
         if put.content.path is not None:
@@ -240,7 +261,7 @@ class Writer:
         """Write a group; or why not."""
         while True:
             try:
-                await write(self._database.door, group.puts, group.follows)
+                await write(self._database.door, group.puts, group.follows, is_alone=self._is_alone())
             except Repeatable:
                 continue
             except SpoolError as error:
@@ -254,7 +275,7 @@ class Writer:
     async def _write_alone(self, put: Put) -> None:
         while True:
             try:
-                await write(self._database.door, [put], [])
+                await write(self._database.door, [put], [], is_alone=self._is_alone())
             except Repeatable:
                 continue
             return
@@ -281,10 +302,11 @@ def _is_of_the_storage(error: SpoolError) -> bool:
     return isinstance(error, InDoubt | Unreachable)
 
 
-async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow]) -> None:
+async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow], *, is_alone: bool = True) -> None:
     """Write messages and what follows in one transaction.
 
     Raises:
+        TakenElsewhere: another node has an equal message whose reply is not known to be heard.
         SpoolError: it is not kept; InDoubt: nobody knows; Repeatable: the same may be tried at once.
     """
     sent = False
@@ -298,7 +320,9 @@ async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow]) -> None
             async with connection.pipeline():
                 if not large:
                     await connection.execute("BEGIN")
-                for query, rows in _statements(puts):
+                if not is_alone and (prints := [put.fingerprint for put in puts if put.fingerprint]):
+                    await connection.execute(_TAKE_TURNS, (prints,))
+                for query, rows in _statements(puts, is_alone=is_alone):
                     await connection.execute(query, [*map(list, zip(*rows, strict=True))])
                 for one in follows:
                     await connection.execute(one.query.encode(), one.values)
@@ -307,16 +331,21 @@ async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow]) -> None
             connection.be_certain()
     except psycopg.errors.UniqueViolation as error:
         raise Conflict("there is a message of this queue id") from error
+    except psycopg.errors.DivisionByZero as error:
+        raise TakenElsewhere("an equal message has come to another node") from error
     except _ERRORS as error:
         raise translate(error, sent=sent) from error
 
 
-def _statements(puts: list[Put]) -> Iterator[tuple[bytes, Sequence[Sequence[Any]]]]:
+def _statements(puts: list[Put], *, is_alone: bool) -> Iterator[tuple[bytes, Sequence[Sequence[Any]]]]:
     """The statements of a group, each with its rows."""
     found = (
         (_INSERT_MESSAGES, [[*compress(put.row(), _GIVEN)] for put in puts]),
         (_INSERT_PIECES, [row for put in puts if put.content.path is None for row in _cut(put)]),
-        (_INSERT_UNHEARD, [put.unheard() for put in puts if put.fingerprint]),
+        (
+            _INSERT_UNHEARD if is_alone else _INSERT_UNHEARD_ONCE,
+            [put.unheard() for put in puts if put.fingerprint],
+        ),
     )
     return (one for one in found if one[1])
 

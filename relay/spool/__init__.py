@@ -52,6 +52,7 @@ from relay.spool.model import (
     SpoolInDoubt,
     SpoolLocked,
     State,
+    TakenElsewhere,
     Topic,
     Word,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "SpoolInDoubt",
     "SpoolLocked",
     "State",
+    "TakenElsewhere",
     "Topic",
     "Word",
 ]
@@ -169,7 +171,18 @@ class Spool(Protocol):
         Raises:
             SpoolFull: there is no room for it.
             SpoolInDoubt: nobody knows whether it is kept.
+            TakenElsewhere: nothing is kept here; ask `recall` again.
             SpoolError: nothing is kept.
+        """
+
+    async def is_elsewhere(self, submission: Submission) -> bool:
+        """Whether an equal message has come to another node, or to this one, in the last minutes.
+
+        For a client that has left without a reply: it sends again, and may have done so at another node while
+        this one was stopped.
+
+        Raises:
+            SpoolError: nobody knows.
         """
 
     async def recall(self, submission: Submission) -> Entry | None:

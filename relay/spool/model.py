@@ -29,6 +29,10 @@ class SpoolInDoubt(SpoolError):  # noqa: N818
         self.queue_id = queue_id
 
 
+class TakenElsewhere(SpoolError):  # noqa: N818
+    """An equal message has come to another node meanwhile: look again whether this one repeats it."""
+
+
 class SpoolDamaged(SpoolError):  # noqa: N818
     """Its database cannot be read as what it is."""
 

@@ -30,10 +30,16 @@ class Client:
 
     def hand_over(self, number=1):
         """All up to the final dot; no reply to that is waited for."""
+        self.begin()
+        self.end(number)
+
+    def begin(self):
         for line in ("EHLO x", "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "DATA"):
             self._socket.sendall(line.encode() + b"\r\n")
             while self._file.readline()[3:4] == b"-":
                 pass
+
+    def end(self, number=1):
         self._socket.sendall(f"Subject: scan {number}\r\n\r\nbody\r\n.\r\n".encode())
 
     def leave(self):
@@ -95,6 +101,28 @@ async def test_the_other_node_is_killed(cluster, database, tmp_path):
     code, text = await asyncio.to_thread(send, first)
     assert code == 250, text
     await assert_sent_once(cluster, database)
+
+
+async def test_the_other_node_slept_with_the_message_in_its_socket(cluster, database, tmp_path):
+    """Its client had lost its patience, and was served by this node: two mails once it woke."""
+    first = await cluster.start("first")
+    url = postgres.server().url(database, "relay")
+    log = [('level = "warning"', 'level = "info"')]
+    machine = Machine(tmp_path / "asleep", cluster.http.url, url, None, changes=log)
+    machine.start()
+    await machine.listening(60)
+    await until(lambda: len(first.sharing.nodes) == 2)
+    client = await asyncio.to_thread(Client, ("127.0.0.1", machine.port))
+    await asyncio.to_thread(client.begin)
+    machine.signal(signal.SIGSTOP)
+    client.end()
+    client.leave()
+    code, text = await asyncio.to_thread(send, first)
+    assert (code, "relayed" in text) == (250, True)
+    machine.signal(signal.SIGCONT)
+    await until(lambda: "not kept again" in machine.log.read_text())
+    await assert_sent_once(cluster, database)
+    await machine.stop()
 
 
 async def test_the_other_nodes_put_is_in_doubt(cluster, database, tmp_path):

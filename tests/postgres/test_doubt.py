@@ -179,3 +179,17 @@ async def _keep_cancelling(put, database):
         _end("pg_cancel_backend", database)
         await asyncio.sleep(0.05)
     return await put
+
+
+async def test_a_message_that_was_taken_over_unheard_is_recognised_the_next_time(spool, cut, opened):
+    """The table said that this node answers for it, and no session did: the next try was new mail."""
+    other = await opened("other")
+    queue_id = await other.put(make_submission(other), "scanner")
+    other.unheard(queue_id)
+    assert await other.recall(make_submission(other, b"another")) is None  # waits until that is written
+    cut.arm("answer", b"UPDATE relay.unheard SET over = false")
+    with pytest.raises(SpoolError):
+        await spool.recall(make_submission(spool))
+    assert cut.done == 1
+    assert (await spool.recall(make_submission(spool))).queue_id == queue_id
+    assert await spool.recall(make_submission(spool)) is None

@@ -12,7 +12,7 @@ from relay.host.clock import Clock
 from relay.outcome import Action, Blame, Hold, Outcome
 from relay.postgres.node import Times
 from relay.postgres.outgoing import Ends
-from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, Topic, Word
+from relay.spool import NoSuchMessage, Settlement, SpoolError, SpoolLocked, State, TakenElsewhere, Topic, Word
 from tests.support import postgres
 from tests.support.submissions import make_submission
 
@@ -360,6 +360,25 @@ async def test_a_session_of_another_machine_is_waited_for(opened, database):
     first.replied(heard, reply.queued(heard))
     assert (await asyncio.wait_for(asked, 30)).queue_id == queue_id
     assert await asyncio.wait_for(asked_too, 30) is None
+
+
+@pytest.mark.parametrize("size", [20, 300_000])
+async def test_an_equal_message_that_came_to_another_node_meanwhile_is_not_kept(opened, size):
+    """Both had looked before either was kept: two mails, and no record that there might be."""
+    first, second = await opened("first"), await opened("second")
+    async with asyncio.timeout(30):
+        while second.words.alone or first.words.alone:
+            await asyncio.sleep(0.02)
+    content = b"x" * size
+    ones = [make_submission(spool, content) for spool in (first, second)]
+    assert [await spool.recall(one) for spool, one in zip((first, second), ones, strict=True)] == [None, None]
+    puts = [spool.put(one, "scanner") for spool, one in zip((first, second), ones, strict=True)]
+    results = await asyncio.gather(*puts, return_exceptions=True)
+    assert sorted(isinstance(one, TakenElsewhere) for one in results) == [False, True]
+    # From another source, and the same once more at the same node: mail of their own.
+    await first.put(make_submission(first, content, source="192.0.2.2"), "scanner")
+    node = first if isinstance(results[1], TakenElsewhere) else second
+    await node.put(make_submission(node, content), "scanner")
 
 
 async def test_who_came_again_at_another_node_hears_the_verdict(opened):
