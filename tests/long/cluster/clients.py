@@ -91,16 +91,20 @@ class Load:
     def __init__(self, machines, book, chance, connections, *, leaves=0.0, every=0.0, first=0):
         self._book, self._every, self.next = book, every, first
         self._doors = [Door(machines, chance) for _ in range(connections)]
+        self.is_enough_waiting = lambda: False  # then the clients rest
         self.enough = asyncio.Event()
         callers = [
-            # Every fifth loses its patience with a machine that is stopped.
-            Caller(door, book, chance, leaves=leaves, patience=5.0 if at % 5 == 0 else 30.0)
+            # Of clients that leave every fifth loses its patience with a machine that is stopped.
+            Caller(door, book, chance, leaves=leaves, patience=5.0 if leaves and at % 5 == 0 else 60.0)
             for at, door in enumerate(self._doors)
         ]
         self._tasks = [asyncio.create_task(self._work(one)) for one in callers]
 
     async def _work(self, caller):
         while not self.enough.is_set():
+            if self.is_enough_waiting():
+                await asyncio.sleep(0.1)
+                continue
             self.next += 1
             number = self.next
             octets = compose(number, kind_of(number))

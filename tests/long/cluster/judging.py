@@ -99,7 +99,8 @@ class Verdict:
 
     def _notices_sent_twice(self):
         """Notices that Works took more than once without an unknown outcome on record."""
-        taken = Counter(one.queue_id for one in self._sandbox.messages if one.queue_id not in self._numbers)
+        others = (one.queue_id for one in self._sandbox.messages if one.queue_id not in self._numbers)
+        taken = Counter(queue_id for queue_id in others if queue_id)
         unknown = Counter(
             queue_id
             for queue_id, outcome in self._sql("SELECT queue_id, outcome FROM relay.request")

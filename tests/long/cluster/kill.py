@@ -51,6 +51,7 @@ ROUNDS = {
 HITS = ("kill sender", "kill receiver", "stop sender", "stop receiver", "long stop")
 # Works is asked every so many seconds whether an outage is over, not every 30: a fault may look like one.
 PROBES = "import relay.courier.judgement.outage\nrelay.courier.judgement.outage.PROBE_EVERY = 2.0\n"
+BACKLOG = 300  # messages
 LONG_STOP = 85.0  # seconds: longer than a request may last (works.read_timeout and a minute)
 LOSSES = (b"COMMIT", b"relay.request", b"UPDATE relay.message", b"relay.lease", b"relay.unheard")
 
@@ -173,6 +174,10 @@ async def run(options, folder):
     async with AsyncExitStack() as stack:
         server, name = await stack.enter_async_context(database_server())
         sandbox, url = await stack.enter_async_context(works(before=before))
+
+        def count_sent():
+            return sandbox.counts()["accepted"]
+
         machines, cut = await make_machines(options, folder, url, server, name, stack)
         site = Site(machines, server, name)
         await store_grant(machines[0], sandbox)
@@ -180,7 +185,9 @@ async def run(options, folder):
             one.keep()
             stack.push_async_callback(one.end)
         await site.all_listen()
-        load = Load(machines, book, chance, options.connections, leaves=0.0 if options.calm else 0.03)
+        leaves, every = (0.0, 0.1) if options.calm else (0.03, 0.0)
+        load = Load(machines, book, chance, options.connections, leaves=leaves, every=every)
+        load.is_enough_waiting = lambda: len(book.accepted) - count_sent() > BACKLOG
         tasks = []
         if not options.calm:
             tasks = [

@@ -51,9 +51,12 @@ class Witness:
             seen.ended = time.monotonic()
 
     def by_message(self, numbers):
-        """The requests of each message, by the number that `numbers` has for its queue id."""
+        """The requests of each message, by the number that `numbers` has for its queue id.
+
+        Older releases do not name the message in their requests.
+        """
         found = defaultdict(list)
-        for one in self.requests:
+        for one in filter(lambda one: one.queue_id, self.requests):
             found[numbers.get(one.queue_id, one.queue_id)].append(one)
         return found
 
