@@ -31,6 +31,7 @@ Aside = Callable[[], AbstractAsyncContextManager[None]]
 log = structlog.get_logger("converter")
 # The worst message that is known to be within the limits takes some seconds; the CPU may be busy with others.
 _PATIENCE = 60.0  # seconds
+_START_PATIENCE = 60.0  # seconds, for a process to be ready
 # A second process that was needed once is ended when it was not needed for so long.
 _IDLE = 60.0  # seconds
 # An answer of so many octets, or of so many in its JSON (a file's take some 70), is read in a thread, and so
@@ -66,7 +67,7 @@ class _Child:
         """
         child = cls(await asyncio.to_thread(begin))
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_START_PATIENCE):
                 await child._send(GO)
                 await child._be_ready()
         except BaseException:
