@@ -1,6 +1,7 @@
 """The door's half of the contract: what is put, what comes again, and who waits for a verdict."""
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import NoReturn
 
@@ -46,7 +47,7 @@ class Incoming:
         self._patience = patience
         self.ids = Ids()
         self._words = words
-        self.writer = Writer(database, lambda: words.alone)
+        self.writer = Writer(database, lambda: math.inf if words.alone else node.silence)
         self.waiters = Waiters(database, node, words)
         self.recall = Recall(database, node)
 
@@ -55,7 +56,7 @@ class Incoming:
 
         Raises:
             SpoolInDoubt: the patience is over, and nobody knows.
-            TakenElsewhere: another node has an equal message whose reply is not known to be heard.
+            TakenElsewhere: another node has an equal message, or may have had one: it took too long.
             SpoolError: it is certainly not kept.
         """
         fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""

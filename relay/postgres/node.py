@@ -114,6 +114,14 @@ class Node:
         return self._boot() - self._taken
 
     @property
+    def silence(self) -> float:
+        """Seconds without a beat, after which the sessions of a node are taken for over.
+
+        Before its lease is over, so that whoever follows a node knows it.
+        """
+        return self.times.lease / 3
+
+    @property
     def is_sender(self) -> bool:
         """Whether this node may begin to send."""
         return self.epoch != 0

@@ -51,8 +51,7 @@ class Recall:
             "node": self._node.token,
             "home": self._node.home,
             "life": LIFE,
-            # Before its lease is over, so that whoever follows a node knows its sessions for over.
-            "silent": self._node.times.lease / 3,
+            "silent": self._node.silence,
         }
         while True:
             found = await self._database.write(statements.RECALL, {**values, "open": [*self._open]})

@@ -6,6 +6,8 @@ tried alone. Large content has a transaction of its own beside the groups, and g
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -111,6 +113,7 @@ class Put:
     waiter: int | None = None  # the node on which a session waits for its verdict
     fingerprint: str = ""  # "": it is not recognised when it comes again
     done: "asyncio.Future[None] | None" = None
+    asked: float = field(default_factory=time.monotonic)  # when it was not known to repeat another one
 
     def row(self) -> tuple[Any, ...]:
         """Its values, as MESSAGE_COLUMNS names them."""
@@ -144,13 +147,14 @@ class _Group:
 class Writer:
     """The door's writer. Used in the event loop only."""
 
-    def __init__(self, database: Database, is_alone: Callable[[], bool]) -> None:
+    def __init__(self, database: Database, holds: Callable[[], float]) -> None:
         """Args:
         database: where it is written.
-        is_alone: whether there is no other node, to which an equal message may come meanwhile.
+        holds: seconds for which a message is new that was new; infinite: there is no other node to which an
+            equal one may come meanwhile.
         """
         self._database = database
-        self._is_alone = is_alone
+        self._holds = holds
         self._group = _Group()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -177,7 +181,7 @@ class Writer:
         Raises:
             Conflict: there is one of this queue id.
             InDoubt: nobody knows whether it is kept.
-            TakenElsewhere: another node has an equal message whose reply is not known to be heard.
+            TakenElsewhere: another node has an equal message, or may have had one: it took too long.
             SpoolError: it is not kept.
         """
         if put.content.path is not None:
@@ -261,7 +265,7 @@ class Writer:
         """Write a group; or why not."""
         while True:
             try:
-                await write(self._database.door, group.puts, group.follows, is_alone=self._is_alone())
+                await write(self._database.door, group.puts, group.follows, self._holds())
             except Repeatable:
                 continue
             except SpoolError as error:
@@ -275,7 +279,7 @@ class Writer:
     async def _write_alone(self, put: Put) -> None:
         while True:
             try:
-                await write(self._database.door, [put], [], is_alone=self._is_alone())
+                await write(self._database.door, [put], [], self._holds())
             except Repeatable:
                 continue
             return
@@ -302,17 +306,18 @@ def _is_of_the_storage(error: SpoolError) -> bool:
     return isinstance(error, InDoubt | Unreachable)
 
 
-async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow], *, is_alone: bool = True) -> None:
+async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow], holds: float = math.inf) -> None:
     """Write messages and what follows in one transaction.
 
     Raises:
-        TakenElsewhere: another node has an equal message whose reply is not known to be heard.
+        TakenElsewhere: another node has an equal message, or may have had one: it took too long.
         SpoolError: it is not kept; InDoubt: nobody knows; Repeatable: the same may be tried at once.
     """
     sent = False
     large = [(put.entry.queue_id, put.content) for put in puts if put.content.path is not None]
     try:
         async with pool.connection() as connection:
+            _check_age(puts, holds)
             if large:
                 # In a transaction that is open before the pipeline: COPY cannot be part of one.
                 await connection.execute("BEGIN")
@@ -320,6 +325,7 @@ async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow], *, is_a
             async with connection.pipeline():
                 if not large:
                     await connection.execute("BEGIN")
+                is_alone = math.isinf(holds)
                 if not is_alone and (prints := [put.fingerprint for put in puts if put.fingerprint]):
                     await connection.execute(_TAKE_TURNS, (prints,))
                 for query, rows in _statements(puts, is_alone=is_alone):
@@ -335,6 +341,13 @@ async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow], *, is_a
         raise TakenElsewhere("an equal message has come to another node") from error
     except _ERRORS as error:
         raise translate(error, sent=sent) from error
+
+
+def _check_age(puts: list[Put], holds: float) -> None:
+    """The database was away, or this machine stopped: others may have been asked meanwhile."""
+    now = time.monotonic()
+    if any(put.fingerprint and now - put.asked > holds for put in puts):
+        raise TakenElsewhere("it took too long")
 
 
 def _statements(puts: list[Put], *, is_alone: bool) -> Iterator[tuple[bytes, Sequence[Sequence[Any]]]]:

@@ -381,6 +381,18 @@ async def test_an_equal_message_that_came_to_another_node_meanwhile_is_not_kept(
     await node.put(make_submission(node, content), "scanner")
 
 
+async def test_a_message_that_took_long_to_be_written_is_looked_for_anew(opened, monkeypatch):
+    """The machine had stopped on the way, and its client was served by another one."""
+    first, second = await opened("first"), await opened("second")
+    async with asyncio.timeout(30):
+        while second.words.alone:
+            await asyncio.sleep(0.02)
+    monkeypatch.setattr(type(second.node), "silence", -1.0)
+    with pytest.raises(TakenElsewhere):
+        await second.put(make_submission(second), "scanner")
+    assert not any((await first.counts()).values())
+
+
 async def test_who_came_again_at_another_node_hears_the_verdict(opened):
     """The first session ends later than the second one begins: it ended the second one's waiting, too."""
     first, second = await opened("first"), await opened("second")
