@@ -66,7 +66,7 @@ class Recall:
             await asyncio.sleep(_AGAIN)
 
     async def _is_known(self, fingerprint: str) -> bool:
-        """Whether any message has it: almost always none, which one statement finds out for all who ask."""
+        """Whether it may repeat a message: almost never, which one statement finds out for all who ask."""
         asked = self._asked.get(fingerprint)
         if asked is None:
             asked = self._asked[fingerprint] = asyncio.get_running_loop().create_future()
@@ -78,7 +78,8 @@ class Recall:
         while self._asked:
             asked, self._asked = self._asked, {}
             try:
-                known = {row[0] for row in await self._database.read(statements.KNOWN, (list(asked),))}
+                values = {"fingerprints": [*asked], "node": self._node.token, "open": [*self._open]}
+                known = {row[0] for row in await self._database.read(statements.KNOWN, values)}
             except SpoolError as error:
                 for future in asked.values():
                     future.set_exception(error)

@@ -117,7 +117,11 @@ LATELY = (
     "SELECT envelope FROM relay.message WHERE state = ANY(%(states)s)"
     f" AND arrival > {NOW} - %(seconds)s AND sha256 = %(sha256)s AND size = %(size)s"
 )
-KNOWN = "SELECT DISTINCT fingerprint FROM relay.unheard WHERE fingerprint = ANY(%s)"
+# Not what a session of this very node answers for.
+KNOWN = (
+    "SELECT DISTINCT fingerprint FROM relay.unheard WHERE fingerprint = ANY(%(fingerprints)s)"
+    " AND (over OR node <> %(node)s OR queue_id <> ALL(%(open)s::text[]))"
+)
 
 
 def claim_values(claim: Claim, before: str) -> dict[str, Any]:
