@@ -128,9 +128,10 @@ class Incoming:
 
     def replied(self, queue_id: str, answer: Reply) -> None:
         """This reply was written: an equal submission is new mail."""
-        self.recall.close(queue_id)
         values = (queue_id, queue_id, REPLIED, dump_json(tell_reply(answer)))
-        self.writer.follow(statements.END_SESSION, values)
+        written = self.writer.follow(statements.END_SESSION, values)
+        # Not before: without its session the row would make a repetition of what is new.
+        written.add_done_callback(lambda _: self.recall.close(queue_id))
 
     def forget_session(self, queue_id: str) -> None:
         """The session ended without our reply: an equal submission repeats this one."""

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from relay import reply
 from relay.outcome import Action, Blame, Outcome
 from relay.spool import Settlement, SpoolError, SpoolInDoubt, State
 from tests.support import postgres
@@ -148,6 +149,18 @@ async def test_a_start_whose_wait_was_cancelled_is_not_sent(opened, database):
                 await asyncio.wait_for(start, 30)
         await spool.abandon(claim)
     assert postgres.server().sql("SELECT count(*) FROM relay.request", database) == [(0,)]
+
+
+async def test_the_same_mail_again_is_new_while_it_is_written_that_the_first_was_answered(opened, database):
+    """The client has its reply, and may well send the same once more; the database is slow meanwhile."""
+    spool = await opened(patience=PATIENCE)
+    first = await spool.put(make_submission(spool), "scanner")
+    with hanging_replica():
+        busy = asyncio.create_task(spool.put(make_submission(spool, b"other"), "scanner"))
+        await _until(lambda: _waiting(database))
+        spool.replied(first, reply.queued(first))
+        assert await asyncio.wait_for(spool.recall(make_submission(spool)), 30) is None
+    await busy
 
 
 def _waiting(database):
