@@ -188,6 +188,11 @@ class PostgresSpool(CourierHalf):
 
     @property
     @override
+    def ahead(self) -> float:
+        return self._node.ahead
+
+    @property
+    @override
     def board(self) -> PostgresBoard:
         return self._board
 

@@ -61,6 +61,8 @@ class Incoming:
         """
         fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
         entry = make_entry(self.ids.make(), submission, account)
+        arrival = entry.arrival + self._node.ahead  # until when it is tried is judged by another node
+        entry = replace(entry, arrival=arrival, since=arrival)
         put = Put(entry, submission.content, self._node.token, fingerprint=fingerprint)
         if waits:
             put.waiter = self._node.token

@@ -92,11 +92,12 @@ class Node:
         self.times = times
         self.answers = False  # whether the database took the last beat
         self._database = database
-        self._boot, self._wall = clock.boot, clock.wall
+        self._clock = clock
         self._epoch: int | None = None
         self._valid_until = 0.0  # by the boot clock
         self._taken = 0.0  # when the lease was; by the boot clock
         self._answers_since = 0.0  # by the boot clock
+        self._ahead = 0.0  # seconds that the database's clock is
 
     @property
     def term(self) -> int:
@@ -106,12 +107,12 @@ class Node:
     @property
     def epoch(self) -> int:
         """Of the lease; 0: this node does not have it, or must not rely on it now."""
-        return self.term if self._boot() < self._valid_until else 0
+        return self.term if self._clock.boot() < self._valid_until else 0
 
     @property
     def sends_for(self) -> float:
         """Seconds since this node has taken the lease."""
-        return self._boot() - self._taken
+        return self._clock.boot() - self._taken
 
     @property
     def silence(self) -> float:
@@ -137,6 +138,11 @@ class Node:
             raise SpoolError("this node is not the sender")
         return {"node": self.token, "epoch": self.epoch}
 
+    @property
+    def ahead(self) -> float:
+        """Seconds by which the database's clock is ahead of this machine's; 0 while they agree."""
+        return self._ahead if abs(self._ahead) > _MOST_SKEW else 0.0
+
     async def join(self, home: str) -> None:
         """Write this start's row. Raises SpoolError."""
         self.home = home
@@ -145,17 +151,28 @@ class Node:
             f" VALUES (%s, %s, %s, %s, {NOW}, {NOW}) ON CONFLICT (token) DO UPDATE SET seen = {NOW}"
             " RETURNING seen"
         )
+        asked = self._clock.wall()
         found = await self._database.write(query, (self.token, self.name, home, __version__))
+        self._compare_clocks(asked, found[0][0])
         self._hear()
-        behind = found[0][0] - self._wall()
-        if abs(behind) > _MOST_SKEW:
-            # When a message is due is planned by this clock, and looked up by it: late or early, never lost.
-            log.warning("this machine's clock differs from the database's", seconds=round(behind, 1))
+
+    def _compare_clocks(self, asked: float, theirs: float) -> None:
+        """The database's clock decides for all nodes: budgets, retries and grants are reckoned by it.
+
+        Args:
+            asked: when it was asked, by this machine's clock.
+            theirs: what it said.
+        """
+        before, answered = self.ahead, self._clock.wall()
+        # An answer that was long under way says only that theirs lies in between.
+        self._ahead = theirs - min(max(theirs, asked), max(asked, answered))
+        if self.ahead and not before:
+            log.warning("this machine's clock differs from the database's", seconds=round(self.ahead, 1))
 
     def _hear(self) -> None:
         """The database answers."""
         if not self.answers:
-            self.answers, self._answers_since = True, self._boot()
+            self.answers, self._answers_since = True, self._clock.boot()
 
     async def find_holder(self) -> Holder:
         """Who has the lease now. Raises SpoolError."""
@@ -175,12 +192,12 @@ class Node:
         holder = await self.find_holder()
         # Who cannot reach the database renews nothing, and lives all the same: whoever has just begun to
         # reach it waits for the others' next beat.
-        is_dead = holder.is_late and self._boot() - self._answers_since >= self.times.beat
+        is_dead = holder.is_late and self._clock.boot() - self._answers_since >= self.times.beat
         return (holder.has_ended or holder.is_predecessor or is_dead) and await self.take(holder)
 
     async def take(self, holder: Holder) -> bool:
         """Take the lease from this holder, if nobody was faster. Raises SpoolError."""
-        before, epoch = self._boot(), make_token()
+        before, epoch = self._clock.boot(), make_token()
         query = (
             "WITH taken AS (UPDATE relay.lease SET holder = %(node)s, epoch = %(epoch)s"
             " WHERE name = 'sender' AND epoch = %(before)s RETURNING 1)"
@@ -198,7 +215,7 @@ class Node:
         except InDoubt:
             return False  # if it is ours after all, the next look finds this very node as its holder
         if taken:
-            self._taken = self._boot()
+            self._taken = self._clock.boot()
             self._believe(epoch, before)
             log.info("this node sends", node=self.name)
         return bool(taken)
@@ -209,7 +226,7 @@ class Node:
 
     async def beat(self) -> None:
         """Say that this node lives, and renew its lease. Raises SpoolError."""
-        before, epoch = self._boot(), self._epoch
+        before, epoch = self._clock.boot(), self._epoch
         renewed = await self._beat(epoch or 0)
         self._hear()
         if epoch is None or epoch != self._epoch:
@@ -223,13 +240,17 @@ class Node:
     async def _beat(self, epoch: int) -> bool:
         """Both in one asynchronous commit: what is lost of it is only late."""
         query = (
-            f"WITH alive AS (UPDATE relay.node SET seen = {NOW}, ended = NULL WHERE token = %s)"
-            f" UPDATE relay.lease_until SET until = {NOW} + %s"
+            f"WITH alive AS (UPDATE relay.node SET seen = {NOW}, ended = NULL WHERE token = %s),"
+            f" renewed AS (UPDATE relay.lease_until SET until = {NOW} + %s"
             " WHERE name = 'sender' AND epoch = %s AND EXISTS (SELECT FROM relay.lease"
-            " WHERE name = 'sender' AND holder = %s AND epoch = %s) RETURNING 1"
+            " WHERE name = 'sender' AND holder = %s AND epoch = %s) RETURNING 1)"
+            f" SELECT {NOW}, EXISTS (SELECT FROM renewed)"
         )
         values = (self.token, self.times.lease, epoch, self.token, epoch)
-        return bool(await self._database.write_soon(query, values, pool=self._database.beat))
+        asked = self._clock.wall()
+        ((now, renewed),) = await self._database.write_soon(query, values, pool=self._database.beat)
+        self._compare_clocks(asked, now)
+        return bool(renewed)
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Beat until cancelled; says when the database begins or ceases to answer, or the lease is lost."""

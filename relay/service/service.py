@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, AsyncExitStack
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import structlog
@@ -70,11 +71,13 @@ class Service:
         sockets: systemd.PassedSockets | None = None,
         on_kept: OnKept | None = None,
     ) -> None:
-        clock = clock or Clock()
+        machine = clock or Clock()
         self.current = Current(config)
+        # Of several nodes' clocks none is right: all go by the database's.
+        clock = replace(machine, wall=lambda: machine.wall() + self.spool.ahead)
         self.troubles = Troubles(clock.wall)
         self.reports = reports = Reports(self.troubles)
-        self.spool = open_spool(config, report=reports.damaged, clock=clock)
+        self.spool = open_spool(config, report=reports.damaged, clock=machine)
         self.spool.subscribe(reports.hear)
         documents = open_documents(config, self.spool)
         keeping = open_grants(config, self.spool)
@@ -91,7 +94,7 @@ class Service:
         rates = self.server.guard.rates
         self.watches = Watches(
             Accepting(self.spool, reports.accepting_changed),
-            Watch(self.read_state, self.spool, lambda: rates.deferred, self.troubles, clock),
+            Watch(self.read_state, self.spool, lambda: rates.deferred, self.troubles, machine),
             Alerts(self.current, documents, self.troubles, clock.wall),
             documents,
         )

@@ -140,6 +140,11 @@ class Spool(Protocol):
         """Which term this process is in as the sender, a number that no other term has; 0: it is not."""
 
     @property
+    def ahead(self) -> float:
+        """Seconds by which the clock that dates what is kept is ahead of this machine's."""
+        return 0.0  # it is this machine's
+
+    @property
     def board(self) -> Board | None:
         """Where nodes tell each other how they are; None: there is one node only."""
 

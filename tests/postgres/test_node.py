@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -192,6 +193,19 @@ async def test_a_machine_that_slept_begins_nothing_before_it_has_renewed_its_lea
         assert not spool.room().sending
         with pytest.raises(SpoolError, match="not the sender"):
             await spool.start(claim, 0, ["a@example.com"])
+    await spool.close()
+
+
+async def test_a_message_is_dated_by_the_database_s_clock(database, tmp_path):
+    """Another node judges until when it is tried: one of a machine without its time was given up at once."""
+    wrong = Clock(wall=lambda: time.time() + 7200)
+    spool = postgres.open_spool_on(database, tmp_path, clock=wrong)
+    await spool.open()
+    submission = make_submission(spool)
+    arrival = submission.envelope.arrival_date + timedelta(hours=2)
+    submission = replace(submission, envelope=replace(submission.envelope, arrival_date=arrival))
+    entry = await spool.show(await spool.put(submission, "scanner"))
+    assert abs(entry.since - arrival.timestamp() + 7200) < 60
     await spool.close()
 
 

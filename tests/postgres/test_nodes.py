@@ -3,9 +3,11 @@
 import asyncio
 import json
 import smtplib
+import time
 
 import pytest
 
+from relay.host.clock import Clock
 from relay.operator.state import as_json
 from relay.outcome import Action, Blame, Outcome, TroubleKind
 from relay.spool import SpoolError, State
@@ -64,6 +66,25 @@ async def test_every_node_shows_the_same_and_every_verb_works_from_each(cluster)
     assert (answer["problems"], answer["accounts"]) == ([], ["scanner"])
     await until(lambda: [one.subject for one in cluster.sandbox.messages] == ["scan 1"])
     await until(lambda: not second.standing.held and not second.troubles.shared)
+
+
+async def test_a_node_whose_clock_is_wrong_goes_by_the_database_s(cluster):
+    """Reckoned by its own clock, what was sent a moment ago had been sent in another minute: all the budget
+    was there a second time when such a node became the sender.
+    """
+    first = await cluster.start("first")
+    await asyncio.to_thread(send, first)
+    fast = Clock(wall=lambda: time.time() + 7200)
+    second = await cluster.start("second", clock=fast)
+    await wait_for_each_other(first, second)
+    assert abs(second.spool.ahead + 7200) < 60
+    await asyncio.to_thread(send, second, 2)
+    assert second.pacing.use()[0] == 0
+    await first.stop()
+    await until(lambda: second.courier.working)
+    assert second.pacing.use()[0] == 2
+    assert abs((await second.read_state()).now - time.time()) < 600
+    assert not second.troubles.find(TroubleKind.CLOCK)
 
 
 async def test_when_the_sender_ends_another_node_goes_on_with_what_it_knew(cluster):

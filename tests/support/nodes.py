@@ -23,7 +23,7 @@ class Cluster:
         self.sandbox, self.http = sandbox, http
         self._spool, self._folder, self._stack = spool, folder, stack
 
-    async def start(self, name, *, spool=None, **sections):
+    async def start(self, name, *, spool=None, clock=None, **sections):
         """A node; `spool`: settings of its own."""
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ class Cluster:
         for account in config.account:
             if await keeping.store.load(account.name) is None:
                 await keeping.begin(account.name, grant_of(self.sandbox, account.address))
-        service = Service(config)
+        service = Service(config, clock=clock)
         await service.start()
         self._stack.push_async_callback(service.stop)
         return service
