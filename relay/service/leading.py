@@ -53,8 +53,12 @@ class Leading:
             self._changed.clear()
             try:
                 await self._adjust()
-            except SpoolError as error:
-                log.warning("sending cannot begin now", reason=str(error))
+            except Exception as error:
+                if isinstance(error, SpoolError):
+                    log.warning("sending cannot begin now", reason=str(error))
+                else:
+                    # Whoever holds the lease and does not send keeps every other node from it.
+                    log.exception("sending cannot begin now")
                 await asyncio.sleep(SPOOL_PATIENCE)
                 self._changed.set()
 

@@ -7,6 +7,7 @@ until this node is the sender.
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 
 from relay.config.current import Current
 from relay.config.model import Account, Config
@@ -17,7 +18,7 @@ from relay.host.documents import Documents
 from relay.notices import OperatorMail, Senders
 from relay.operator.remedies import find_remedy
 from relay.operator.trouble import Troubles
-from relay.outcome import Scope
+from relay.outcome import Cause, Scope
 from relay.service.leading import Leading, Step
 from relay.service.reports import Reports
 from relay.spool import Spool
@@ -135,7 +136,17 @@ class Sending:
         """Look after the grants of the configured accounts."""
         self._drop_care()
         names = [account.name for account in self._current.config.account]
-        self._care = asyncio.create_task(self.authorizer.keep_alive(names), name="grants")
+        self._care = asyncio.create_task(self._look_after(names), name="grants")
+
+    async def _look_after(self, names: list[str]) -> None:
+        for account, outcome in self.standing.held.items():
+            # The node that sent before may have lacked a grant that this one has: its key was another one,
+            # or somebody has consented since.
+            if outcome.cause is Cause.NO_GRANT and account in names:
+                await self.notice(account)
+                if self.authorizer.can_send(account):
+                    self._on_grant(account, None)
+        await self.authorizer.keep_alive(names)
 
     def _on_grant(self, account: str, failure: Failure | None) -> None:
         """The authorizer knows before any message does whether an account can send."""
@@ -146,6 +157,8 @@ class Sending:
             self._reports.account_well(account)
             return
         outcome = diagnose_failure(failure, account=account)
+        if failure is Failure.NO_GRANT and (problem := self.authorizer.diagnostic(account)):
+            outcome = replace(outcome, reason=problem)  # there is one, and it cannot be read
         # A refused refresh is known at half of the access token's life: mail goes on with the rest of it,
         # and the message that finds the token dead stops the account. The operator hears of it now.
         if self.authorizer.can_send(account):

@@ -121,7 +121,8 @@ class Sharing:
     async def _lead(self) -> None:
         parts = self._parts
         if not parts.courier.working:
-            return  # it begins just now
+            self._note_sender(is_led=False)  # it begins just now, or cannot
+            return
         for account in await self._board.take_released():
             parts.standing.release(account)
         self._judge_nodes()

@@ -102,6 +102,32 @@ async def test_when_the_sender_ends_another_node_goes_on_with_what_it_knew(clust
     assert second.pacing.use()[0] >= 2  # what the first one has sent in this minute
 
 
+async def test_the_next_sender_goes_by_what_it_finds_itself(cluster, database, monkeypatch):
+    """The last one held an account whose grant it could not open. And a fault at the start is no end: the
+    lease would be held by a node that sends nothing, and no other one could begin.
+    """
+    first, second = await cluster.start("first"), await cluster.start("second")
+    await wait_for_each_other(first, second)
+    sql = postgres.server().sql
+    sql("CREATE TABLE away AS SELECT * FROM relay.account_grant", database)
+    sql("UPDATE relay.account_grant SET sealed = 'another key', version = version + 1", database)
+    await until(lambda: first.standing.held and second.standing.held)
+    assert "key_file" in second.standing.held["scanner"].reason
+    first.sending._drop_care()
+    sql("UPDATE relay.account_grant g SET sealed = a.sealed, version = g.version + 1 FROM away a", database)
+    begin, faults = second.courier.start, [ZeroDivisionError("a fault")]
+
+    async def start():
+        if faults:
+            raise faults.pop()
+        await begin()
+
+    monkeypatch.setattr(second.courier, "start", start)
+    await first.stop()
+    await until(lambda: second.courier.working)
+    await until(lambda: not second.standing.held and not second.troubles.shared)
+
+
 async def test_a_node_that_waits_begins_when_the_lease_is_taken_away(cluster, database):
     """And the one that has lost it goes on to take mail, and sends again when its turn comes."""
     first, second = await cluster.start("first"), await cluster.start("second")
