@@ -115,23 +115,28 @@ class Intake:
         session, same = submission.envelope.session, _same(submission)
         self._unanswered[session] = ""
         earlier = self._arriving.get(same)
-        if earlier is not None and earlier[0] in self._hung_up:
-            await asyncio.wait({earlier[1]})
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arriving[same] = (session, arrived)
+        try:
+            if earlier is not None and earlier[0] in self._hung_up:
+                await asyncio.wait({earlier[1]})
+            return await self._find_or_keep(submission, arrived)
+        finally:
+            self._arrive(same, arrived)
+
+    async def _find_or_keep(self, submission: Submission, arrived: asyncio.Future[None]) -> Reply:
         while True:
             try:
                 known = await self._spool.recall(submission)
             except SpoolError as error:
                 return self._refuse(submission, error)
             if known is not None and not await self._was_taken(known.queue_id):
-                return await self._repeat(submission, known)
-            arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._arriving[same] = (session, arrived)
+                return await self._repeat(submission, known, arrived)
             try:
                 return await self._keep(submission, arrived)
             except TakenElsewhere:
+                session = submission.envelope.session
                 log.info("an equal message came to another node meanwhile", session=session)
-            finally:
-                self._arrive(same, arrived)
 
     def _arrive(self, same: "_Same", arrived: asyncio.Future[None]) -> None:
         if not arrived.done():
@@ -213,11 +218,12 @@ class Intake:
         settling = self._settling.get(queue_id)
         return settling is not None and await asyncio.shield(settling)
 
-    async def _repeat(self, submission: Submission, known: Entry) -> Reply:
+    async def _repeat(self, submission: Submission, known: Entry, arrived: asyncio.Future[None]) -> Reply:
         """Answer as the first submission was, or would have been."""
         submission.content.discard()
         queue_id, session = known.queue_id, submission.envelope.session
         self._answer_for(session, queue_id)
+        arrived.set_result(None)
         log.info("message submitted again", queue_id=queue_id, session=session, state=known.state.value)
         wait = self._patience(submission.envelope, known.account)
         try:

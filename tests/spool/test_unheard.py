@@ -72,6 +72,22 @@ async def test_who_hung_up_before_the_reply_and_sends_again_makes_no_second_mail
         assert other != again
 
 
+async def test_who_sends_again_while_the_first_try_is_looked_up(tmp_path, monkeypatch):
+    """A database that is away for a moment takes its time: both tries were new mail."""
+    async with relay(tmp_path) as one:
+        spool, find = one.service.spool, one.service.spool._find_submitted
+
+        async def late(submission):
+            await asyncio.sleep(0.5)
+            return await find(submission)
+
+        monkeypatch.setattr(spool, "_find_submitted", late)
+        await dialogue(one.port, content(1), end="at once")
+        again = await dialogue(one.port, content(1))
+        assert again.startswith("250 2.0.0 relayed")
+        assert len(one.sandbox.messages) == 1
+
+
 async def test_who_only_closes_its_half_has_heard_us(tmp_path):
     """`printf … | nc` sends the same octets again and again, and means it."""
     async with relay(tmp_path) as one:
