@@ -77,17 +77,16 @@ def _whole(state: RelayState) -> Iterable[GaugeMetricFamily]:
 
 
 def _nodes(state: RelayState) -> Iterable[GaugeMetricFamily]:
-    """Of several; each node counts all of them."""
-    if not state.nodes:
-        return
+    """Each node counts all of them; one that has its spool for itself is the only one."""
     nodes = GaugeMetricFamily(
         "relay_nodes", "Nodes on the same database, by whether they were heard of lately", labels=["state"]
     )
     alive = sum(node.alive for node in state.nodes)
-    nodes.add_metric(["alive"], alive)
+    nodes.add_metric(["alive"], alive or 1)
     nodes.add_metric(["silent"], len(state.nodes) - alive)
     yield nodes
-    sends = any(node.this and node.sends_since is not None for node in state.nodes)
+    own = [node for node in state.nodes if node.this]
+    sends = any(node.sends_since is not None for node in own) if own else state.sending
     yield GaugeMetricFamily("relay_sender", "1 on the node that sends, 0 on the others", sends)
 
 
