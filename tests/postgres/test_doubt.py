@@ -206,3 +206,22 @@ async def test_a_message_that_was_taken_over_unheard_is_recognised_the_next_time
     assert cut.done == 1
     assert (await spool.recall(make_submission(spool))).queue_id == queue_id
     assert await spool.recall(make_submission(spool)) is None
+
+
+async def test_a_message_that_was_taken_over_and_cannot_be_read_is_recognised_the_next_time(
+    spool, opened, monkeypatch
+):
+    """The database was away for a moment: the message was taken for new mail."""
+    other = await opened("other")
+    queue_id = await other.put(make_submission(other), "scanner")
+    other.unheard(queue_id)
+    assert await other.recall(make_submission(other, b"another")) is None  # waits until that is written
+
+    async def fail(*_):
+        raise SpoolError("the database does not answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(spool, "show", fail)
+        with pytest.raises(SpoolError):
+            await spool.recall(make_submission(spool))
+    assert (await spool.recall(make_submission(spool))).queue_id == queue_id

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from relay.envelope import Submission
-from relay.spool import Entry, Spool, SpoolError, State
+from relay.spool import Entry, NoSuchMessage, Spool, SpoolDamaged, SpoolError, State
+from relay.spool.rows.codecs import Damaged
 
 
 class MessageVerbs(Spool):
@@ -48,8 +49,11 @@ class MessageVerbs(Spool):
             return None
         try:
             entry = await self.show(queue_id)
-        except SpoolError:
+        except (NoSuchMessage, Damaged, SpoolDamaged):
             # Better sent twice than not at all.
             return None
+        except SpoolError:
+            self.unheard(queue_id)  # nobody answers for it: the next try does
+            raise
         self.note(queue_id, "submitted again")
         return entry
