@@ -24,7 +24,7 @@ from relay.courier.standing import Standing
 from relay.courier.unconfigured import Unconfigured
 from relay.courier.verdicts import Verdicts
 from relay.outcome import Hold, Outcome
-from relay.spool import Claim, Settlement, SpoolError, State, Topic, Word
+from relay.spool import Claim, Interrupted, Settlement, SpoolError, State, Topic, Word
 
 log = structlog.get_logger("courier")
 _LONGEST_SLEEP = 30.0
@@ -97,20 +97,29 @@ class Courier:
 
     async def _settle_interrupted(self) -> None:
         """Decide about the attempts that the last sender did not live to settle."""
+        left = [*await self._tools.spool.interrupted()]
+        try:
+            while left:
+                await self._settle_one(left[0])
+                left.pop(0)
+        finally:
+            for one in left:  # this node is not the sender any more
+                await self._tools.spool.abandon(one.claim)
+
+    async def _settle_one(self, one: Interrupted) -> None:
         config = self._current.config
-        for one in await self._tools.spool.interrupted():
-            account = config.find_account(one.claim.entry.account)
-            if account is None:
-                # Nobody can send it now, and nobody knows whether it was sent: a person decides.
-                held = Settlement(State.HELD, one.outcome, hold=Hold.OUTCOME)
-                await self._tools.spool.settle(one.claim, held)
-                self._settling.tell_hold(one.claim.entry, one.outcome)
-                continue
-            attempt = Attempt(self._tools, config, one.claim, account, outcomes=[one.outcome])
-            now = self._standing.now()
-            state = self._standing.look(account.name)
-            settlement = rules.settle(config.delivery, Tried(one.claim), [one.outcome], state, now)
-            await self._settling.settle(attempt, settlement)
+        account = config.find_account(one.claim.entry.account)
+        if account is None:
+            # Nobody can send it now, and nobody knows whether it was sent: a person decides.
+            held = Settlement(State.HELD, one.outcome, hold=Hold.OUTCOME)
+            await self._tools.spool.settle(one.claim, held)
+            self._settling.tell_hold(one.claim.entry, one.outcome)
+            return
+        attempt = Attempt(self._tools, config, one.claim, account, outcomes=[one.outcome])
+        now = self._standing.now()
+        state = self._standing.look(account.name)
+        settlement = rules.settle(config.delivery, Tried(one.claim), [one.outcome], state, now)
+        await self._settling.settle(attempt, settlement)
 
     async def pause(self) -> None:
         """Be the sender no more: claim nothing more. What is in flight ends in its own time."""

@@ -83,8 +83,13 @@ class CourierHalf(OperatorHalf):
             if queue_id in self._turns.claimed:
                 continue
             token = self._turns.claim(queue_id, account).token
-            values = {**self._node.fence, "queue_id": queue_id, "claim": token}
-            if not await self._database.write(statements.TAKE_OVER, values):
+            try:
+                values = {**self._node.fence, "queue_id": queue_id, "claim": token}
+                taken = await self._database.write(statements.TAKE_OVER, values)
+            except BaseException:
+                self._turns.claimed.pop(queue_id, None)
+                raise
+            if not taken:
                 self._turns.claimed.pop(queue_id, None)  # it has been settled just now
             elif (claim := await self._lease(queue_id)) is not None:
                 attempts = await self.attempts(queue_id)
@@ -243,10 +248,10 @@ class CourierHalf(OperatorHalf):
             "node": self._node.token,
             **(notice or {}),
         }
-        return await self._database.finish(self._settle(claim, settlement, query, values))
+        return await self._database.finish(self._settle(claim, settlement, query, values, heard=heard))
 
     async def _settle(
-        self, claim: Claim, settlement: Settlement, query: str, values: dict[str, object]
+        self, claim: Claim, settlement: Settlement, query: str, values: dict[str, object], *, heard: bool
     ) -> bool:
         await self._undo_doubtful_starts(claim)
         queue_id, doubtful = claim.entry.queue_id, False
@@ -266,6 +271,8 @@ class CourierHalf(OperatorHalf):
 
         written = await self._database.insist(write)
         if not written:
+            if not heard:
+                self._forget(claim)  # it is another node's by now, and may come back
             return False
         self._over(claim, settlement)
         if (waiter := written[0][0]) is not None:
@@ -296,5 +303,9 @@ class CourierHalf(OperatorHalf):
 
     async def _abandon(self, claim: Claim) -> None:
         await self._undo_doubtful_starts(claim)
+        self._forget(claim)
+
+    def _forget(self, claim: Claim) -> None:
+        """It is not given out any more, if this claim is the last one of it."""
         if self._turns.find(claim.entry.queue_id, claim.token) is not None:
             self._turns.claimed.pop(claim.entry.queue_id, None)

@@ -280,6 +280,7 @@ async def test_another_machines_request_is_judged_when_it_has_certainly_ended(op
             await second.settle(found[0].claim, Settlement(State.HELD, found[0].outcome))
             assert not await first.settle(claim, Settlement(State.RELAYED, TAKEN))
             assert (await second.show(queue_id)).state is State.HELD
+            assert not first._turns.claimed  # or it would never send it again, when it is the sender
 
 
 @pytest.mark.parametrize(
@@ -393,6 +394,26 @@ async def test_an_equal_message_that_came_to_another_node_meanwhile_is_not_kept(
     await first.put(make_submission(first, content, source="192.0.2.2"), "scanner")
     node = first if isinstance(results[1], TakenElsewhere) else second
     await node.put(make_submission(node, content), "scanner")
+
+
+async def test_what_could_not_be_taken_over_is_taken_over_later(opened, database, monkeypatch):
+    """The node took it for its own, and neither judged nor sent it until it was started anew."""
+    first = await opened("first")
+    await first.put(make_submission(first), "scanner")
+    with await first.claim(["scanner"], 0) as claim:
+        await first.start(claim, 0, ["a@example.com"])
+        await die(first, database)
+    second = await opened("second", ends=Ends(0.0), times=QUICK)
+    await leads(second)
+
+    async def fail(*_):
+        raise SpoolError("the database does not answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(second.database, "write", fail)
+        with pytest.raises(SpoolError):
+            await second.interrupted()
+    assert len(await second.interrupted()) == 1
 
 
 async def test_a_message_that_took_long_to_be_written_is_looked_for_anew(opened, monkeypatch):
