@@ -55,6 +55,7 @@ class Cause(StrEnum):
     FAULT = "fault"  # a fault of the relay's own
     UNCONFIGURED = "unconfigured"  # the account is not in the configuration
     SPOOL = "spool"  # the spool itself cannot be used: its database, or its files
+    MOST = "most"  # what is in the database has reached spool.most
 
     @classmethod
     def _missing_(cls, value: object) -> "Cause":  # noqa: ARG003 - enum's signature

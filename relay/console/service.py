@@ -13,6 +13,7 @@ from relay.console.app import build
 from relay.console.server import FEW, Server
 from relay.operator.asking import ask
 from relay.operator.certificates import name_console
+from relay.operator.reading import explain_room
 from relay.operator.state import RelayState
 from relay.service import Service
 from relay.smtp.server import ListenError
@@ -77,7 +78,9 @@ class ServiceStatus:
         room, keep_free = service.spool.room(), service.config.spool.keep_free
         largest = max((service.config.message_limit(one) for one in service.config.listener), default=0)
         if room.trouble:
-            found.append(f"the spool's folder cannot be used, new mail gets 451: {room.trouble}")
+            found.append(f"the spool cannot be used, new mail gets 451: {room.trouble}")
+        elif room.reached:
+            found.append(f"{explain_room(room)}: new mail gets 452")
         elif not room.accepting:
             found.append(
                 "the spool's disk cannot be used, or has less free than keep_free: new mail gets 452"

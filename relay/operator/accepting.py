@@ -10,7 +10,8 @@ from typing import Protocol
 import structlog
 
 from relay import metrics
-from relay.operator.reading import explain_room
+from relay.operator.reading import explain_room, find_cause
+from relay.outcome import Cause
 from relay.spool import Spool
 
 log = structlog.get_logger("spool")
@@ -20,7 +21,7 @@ _EVERY = 1.0  # seconds between looks
 class OnChange(Protocol):
     """Hears that accepting ends or begins."""
 
-    def __call__(self, reason: str, *, broken: bool) -> None:
+    def __call__(self, reason: str, cause: Cause) -> None:
         """It ends for this reason, or begins ("")."""
 
 
@@ -29,7 +30,7 @@ class Accepting:
 
     Args:
         spool: whose room it is.
-        on_change: told why accepting ends, and whether the spool cannot be used; "" when it begins again.
+        on_change: told why accepting ends, by a sentence and its cause; "" when it begins again.
     """
 
     def __init__(self, spool: Spool, on_change: OnChange) -> None:
@@ -53,7 +54,7 @@ class Accepting:
             self._ended = time.monotonic()
             reason = explain_room(room)
             log.error("new mail is refused", free=room.free, reason=reason)
-        self._on_change(reason, broken=bool(room.trouble))
+        self._on_change(reason, find_cause(room))
 
     async def watch(self) -> None:
         """Look for ever."""

@@ -27,7 +27,7 @@ from relay.operator.state import (
 )
 from relay.operator.trace import count_states
 from relay.operator.trouble import Troubles
-from relay.outcome import Outcome
+from relay.outcome import Cause, Outcome
 from relay.spool import WAITING, NodeFacts, Room, Spool, SpoolError
 from relay.works.auth.keeping import Keeping
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # a command that reads what a stopped service has left begins
     from relay.works.pace.pacing import Pacing
 
 _DAY = 86400.0
+_REACHED = "what waits in the database has reached spool.most"
 _NO_ROOM = "less is free on the spool's disk than keep_free, or it cannot be used"
 
 
@@ -57,7 +58,16 @@ class Live:
 
 def explain_room(room: Room) -> str:
     """Why new mail is not taken; "" when it is."""
-    return "" if room.accepting else room.trouble or _NO_ROOM
+    if room.accepting:
+        return ""
+    return room.trouble or (_REACHED if room.reached else _NO_ROOM)
+
+
+def find_cause(room: Room) -> Cause:
+    """Of new mail not being taken."""
+    if room.trouble:
+        return Cause.SPOOL
+    return Cause.MOST if room.reached else Cause.OTHER
 
 
 class Reader:

@@ -77,13 +77,19 @@ def judge(trouble: Trouble, now: float) -> Health:
     return Health.BAD if passed or own or trouble.kind in _BAD else Health.WARN
 
 
+_BY_LACK = {
+    Cause.SPOOL: "look at what keeps the spool, its database or its files: sudo relay check",
+    Cause.MOST: "see why mail waits: sudo relay queue list; discard what failed, or raise most in [spool]",
+}
+
+
 def find_remedy(trouble: Trouble) -> str:
     """What a person can do; "" where it passes by itself."""
     if not trouble.person:
         return ""
     remedy = _BY_KIND[trouble.kind]
-    if trouble.kind is TroubleKind.NO_ROOM and trouble.cause is Cause.SPOOL:
-        remedy = "look at what keeps the spool, its database or its files: sudo relay check"
+    if trouble.kind is TroubleKind.NO_ROOM:
+        remedy = _BY_LACK.get(trouble.cause, remedy)
     if trouble.kind is TroubleKind.ACCOUNT:
         remedy = _BY_CAUSE.get(trouble.cause, remedy)
     return remedy.format(name=trouble.name)

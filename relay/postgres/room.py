@@ -114,7 +114,7 @@ class LocalRoom:
         free = self._look_at_disk()
         full = bool(self._most) and self._kept >= self._most
         accepting = answers and free >= self._keep_free and not full
-        return Room(free, accepting, answers and sends, "" if answers else _NO_ANSWER)
+        return Room(free, accepting, answers and sends, "" if answers else _NO_ANSWER, reached=full)
 
     async def look(self, database: Database) -> None:
         """Add up what waits, if there is a limit on it. Raises SpoolError."""

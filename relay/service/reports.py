@@ -33,9 +33,9 @@ class Reports:
             for kind in (TroubleKind.MESSAGE_HELD, TroubleKind.NOT_TOLD, TroubleKind.DAMAGE):
                 self._troubles.end(kind, word.queue_id)
 
-    def accepting_changed(self, reason: str, *, broken: bool) -> None:
-        """New mail is refused for this reason, or taken again (""); `broken`: the spool cannot be used."""
-        self.report(TroubleKind.NO_ROOM, reason, Cause.SPOOL if broken else Cause.OTHER)
+    def accepting_changed(self, reason: str, cause: Cause) -> None:
+        """New mail is refused for this reason, or taken again ("")."""
+        self.report(TroubleKind.NO_ROOM, reason, cause)
 
     def converter_changed(self, reason: str) -> None:
         """Large messages cannot be converted for this reason, or can be again ("")."""

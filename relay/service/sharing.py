@@ -19,6 +19,7 @@ from relay.config.model import Config
 from relay.courier import Courier, Standing
 from relay.courier.handover import Chance, Standings
 from relay.host.clock import to_local
+from relay.operator.reading import explain_room
 from relay.operator.state import Account, Sent, Use
 from relay.operator.trouble import Troubles
 from relay.outcome import Trouble, TroubleKind
@@ -175,7 +176,7 @@ class Sharing:
         """Say how this node is, and look at the others."""
         self.nodes = await self._board.nodes()
         room, now = self._parts.room(), self._now()
-        trouble = "" if room.accepting else room.trouble or "there is no room"
+        trouble = explain_room(room)
         sessions = self._parts.count_sessions()
         said = (sessions, room.accepting, trouble, fingerprint(self._current.config))
         if said != self._said or now - self._said_at >= _SAY_EVERY:

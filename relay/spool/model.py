@@ -244,3 +244,4 @@ class Room:
     accepting: bool  # new messages are kept
     sending: bool  # claims are given: their end can be written down
     trouble: str = ""  # why nothing is accepted, where that is no lack of room; a sentence
+    reached: bool = False  # what is kept has reached its limit, whatever the disk has left

@@ -8,8 +8,10 @@ import time
 import pytest
 
 from relay.host.clock import Clock
+from relay.operator.remedies import find_remedy
 from relay.operator.state import as_json
 from relay.outcome import Action, Blame, Outcome, TroubleKind
+from relay.postgres import room
 from relay.spool import SpoolError, State
 from relay.spool.rows.codecs import dump_outcome
 from tests.support import postgres
@@ -85,6 +87,21 @@ async def test_a_node_whose_clock_is_wrong_goes_by_the_database_s(cluster):
     assert second.pacing.use()[0] == 2
     assert abs((await second.read_state()).now - time.time()) < 600
     assert not second.troubles.find(TroubleKind.CLOCK)
+
+
+async def test_what_waits_reaches_the_limit_of_the_database(cluster, monkeypatch):
+    """The operator was told to make room on a disk that had room, on every node."""
+    monkeypatch.setattr(room, "_EVERY", 0.1)
+    one = await cluster.start("first", spool={"most": 20})
+    cluster.sandbox.add_fault("503", times=0)
+    await asyncio.to_thread(send, one)
+    await until(lambda: one.troubles.find(TroubleKind.NO_ROOM))
+    trouble = one.troubles.find(TroubleKind.NO_ROOM)
+    assert "spool.most" in trouble.reason
+    assert "most in [spool]" in find_remedy(trouble)
+    await until(lambda: [node.trouble for node in one.sharing.nodes] == [trouble.reason])
+    with pytest.raises(smtplib.SMTPDataError, match="no recipient was accepted"):
+        await asyncio.to_thread(send, one, 2)
 
 
 async def test_when_the_sender_ends_another_node_goes_on_with_what_it_knew(cluster):
