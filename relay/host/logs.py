@@ -69,7 +69,8 @@ def set_up(log: Log) -> None:
         cache_logger_on_first_use=False,
     )
     for name in _FOREIGN:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        foreign = logging.getLogger(name)
+        foreign.setLevel(max(foreign.level, logging.WARNING))  # what was silenced altogether stays so
 
 
 def be_silent() -> None:

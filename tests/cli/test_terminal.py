@@ -107,7 +107,7 @@ def test_a_message_is_explained_without_them(tmp_path, options):
 
 
 def test_a_mailbox_that_is_not_one(tmp_path):
-    """A taken-over API or service puts what it likes into the grant's file."""
+    """A taken-over API or service puts what it likes into the grant's file: such is no grant."""
     state = tmp_path / "state"
     state.mkdir()
     now = time.time()
@@ -124,6 +124,6 @@ def test_a_mailbox_that_is_not_one(tmp_path):
             timeout=60,
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         )
-        assert "pwned" in done.stdout.decode()
+        assert "not a grant" in done.stdout.decode()
         assert not set(done.stdout.decode()) & set(OBEYED)
         assert asdict(grant)["whose"] not in done.stdout.decode()
