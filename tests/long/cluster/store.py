@@ -10,6 +10,7 @@ if four contents of 18 MB at once are kept at less than 60 MB/s.
 
 import argparse
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -41,14 +42,15 @@ async def node(url, folder):
 
 
 async def put_many(spool, seconds, sessions):
-    """Messages a second."""
+    """Messages a second. No two of any node are equal: that would be one message that comes again."""
+    mine = os.urandom(8).hex().encode()
     end, done = time.monotonic() + seconds, 0
 
     async def work():
         nonlocal done
         while time.monotonic() < end:
-            await spool.put(make_submission(spool, SMALL), "scanner")
             done += 1
+            await spool.put(make_submission(spool, SMALL + b"%s %d\r\n" % (mine, done)), "scanner")
 
     began = time.monotonic()
     await asyncio.gather(*(work() for _ in range(sessions)))
