@@ -13,10 +13,11 @@ from relay.host.units import find_streams
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TRANSLATIONS = sorted((ROOT / "docs").glob("start.*.md"))
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language, page=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
 
 def test_the_configuration_can_be_used():
@@ -53,3 +54,22 @@ def test_every_command_in_the_table_is_one(line):
 def test_every_command_of_the_program_is_in_the_table():
     for name in group.list_commands(None):
         assert f"`relay {name}" in README, name
+
+
+def bare(block):
+    """A block without its remarks, which are translated."""
+    return re.sub(r" {2,}# .*$", "", block, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.name)
+def test_a_translation_has_the_commands_of_the_readme(page):
+    """A quick start that was translated once would keep the commands of an earlier release."""
+    text = page.read_text(encoding="utf-8")
+    for language in ("sh", "toml"):
+        assert [bare(one) for one in blocks(language, text)] == [bare(one) for one in blocks(language)]
+
+
+def test_the_quick_start_is_there_in_japanese_and_korean():
+    assert [page.name for page in TRANSLATIONS] == ["start.ja.md", "start.ko.md"]
+    for page in TRANSLATIONS:
+        assert f"](docs/{page.name})" in README
