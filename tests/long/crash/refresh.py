@@ -39,6 +39,7 @@ from relay.works.auth.files import FileGrants
 from relay.works.auth.keeping import Keeping
 from relay.works.auth.oauth import AuthServer
 from relay.works.diagnosis import Failure
+from tests.support import ROOT
 
 ACCOUNT = "scanner"
 TELL_WITHIN = 5.0  # seconds
@@ -94,9 +95,8 @@ def takes(sandbox, token):
 
 async def kill_one(port, directory, url, dice):
     words = ("--child", str(port), str(directory), url)
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, *words, stdout=asyncio.subprocess.PIPE
-    )
+    command = (sys.executable, "-m", "tests.long.crash.refresh", *words)
+    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
     await child.stdout.readline()
     await asyncio.sleep(dice.random() * 0.06)
     child.send_signal(signal.SIGKILL)
