@@ -83,12 +83,12 @@ def _insert(table: str, columns: dict[str, str], fresh: Mapping[str, str] = Mapp
 _INSERT_MESSAGES = _insert("message", MESSAGE, _FRESH)
 _INSERT_UNHEARD = _insert("unheard", _UNHEARD)
 _INSERT_PIECES = _insert("content", _PIECE)
-# Equal messages of several nodes take turns, so that the later one finds the earlier one. An error is the one
-# way to end a group within its single round trip.
+# Equal messages of several nodes take turns, so that the later one finds the earlier one.
 _TAKE_TURNS = (
     b"SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended(f, 0) AS key"
     b" FROM unnest(%b::text[]) AS f ORDER BY 1) AS keys"
 )
+# A division by zero: an error is the one way to end a group within its single round trip.
 _INSERT_UNHEARD_ONCE = (
     _INSERT_UNHEARD
     + (
