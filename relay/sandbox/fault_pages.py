@@ -1,7 +1,6 @@
 """Faults at a click: what is in force, and forms that put others in force."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -9,40 +8,9 @@ from starlette.routing import Route
 
 from relay.host.browser import read_form
 from relay.host.texts import gettext as _
-from relay.host.texts import mark
 from relay.sandbox.faults import KINDS, PLACES, Faults, Wish
 from relay.sandbox.pages import page
 
-# What each looks like to a relay.
-_MEANINGS: Mapping[str, str] = MappingProxyType(
-    {
-        "latency": mark("The answer comes late."),
-        "400": mark("Works refuses the message: a parameter is not valid."),
-        "403": mark("The app may not send for this mailbox."),
-        "404": mark("There is no such mailbox."),
-        "quota": mark("The mailbox is over its limit (403 LIMIT_EXCEEDED)."),
-        "413": mark("The message is too large."),
-        "429": mark("Too many requests; the answer says when to come again."),
-        "500": mark("Works has an error of its own."),
-        "503": mark("Works is out of service."),
-        "cut-before": mark("The connection breaks before the body is read."),
-        "cut-in": mark("The connection breaks in the middle of the body."),
-        "cut-after": mark("Works takes the message, and the connection breaks without an answer."),
-        "no-answer": mark("Works takes the message, and then is silent."),
-        "wrong-content-type": mark("A page of HTML comes in place of an answer, as a proxy sends it."),
-        "token-death": mark("The grant dies: somebody has to consent again."),
-    }
-)
-_AT = MappingProxyType(
-    {
-        "mail": mark("the mail API"),
-        "send": mark("sending alone"),
-        "unread-count": mark("asking for the unread count"),
-        "token": mark("the token endpoint"),
-        "bot": mark("the Bot"),
-        "any": mark("all but the Bot"),
-    }
-)
 _MOST = 100_000
 
 
@@ -71,9 +39,9 @@ class FaultPages:
         return page(
             "faults.html",
             status,
-            kinds=[(kind, _MEANINGS[kind]) for kind in KINDS],
-            places=[(place, _AT[place]) for place in PLACES],
-            standing=[(one, _MEANINGS[one.kind], _AT[one.at]) for one in self._faults.standing()],
+            kinds=KINDS.items(),
+            places=[(name, place.meaning) for name, place in PLACES.items()],
+            standing=[(one, KINDS[one.kind], PLACES[one.at].meaning) for one in self._faults.standing()],
             problem=problem,
             beside=self._beside,
         )

@@ -2,52 +2,49 @@
 
 import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from relay.host.texts import mark
 from relay.sandbox.settings import Clock
 
-KINDS = (
-    "latency",  # the answer waits `seconds`
-    "400",  # INVALID_PARAMETER: the message breaks a rule
-    "403",  # FORBIDDEN: the app may not send for this mailbox
-    "404",  # NOT_FOUND: there is no such mailbox
-    "quota",  # 403 LIMIT_EXCEEDED: the mailbox is over its limit
-    "413",  # OUT_OF_RANGE: the message is too large
-    "429",  # refused by the rate limit; with `seconds`, all requests of that time
-    "500",  # INTERNAL_SERVER_ERROR; with "accepted": true the message was taken all the same
-    "503",  # SERVICE_UNAVAILABLE; likewise
-    "cut-before",  # the connection is reset before the body is read
-    "cut-in",  # … in the middle of the body
-    "cut-after",  # … after the message was taken, without an answer
-    "no-answer",  # the message is taken, then silence for `seconds`
-    "wrong-content-type",  # `status` with a page of HTML, as a proxy on the way would send it
-    "token-death",  # the grant that the request uses dies, for good
-)
-# For these, `seconds` is how long the fault is in force; for the others how long the answer waits.
-_WINDOWS = (
-    "400",
-    "403",
-    "404",
-    "quota",
-    "413",
-    "429",
-    "500",
-    "503",
-    "cut-before",
-    "cut-in",
-    "cut-after",
-    "wrong-content-type",
-    "token-death",
-)
-# Which requests can meet a fault: those of the mail API, of one call of it, of the auth server, or any.
-PLACES = {
-    "mail": ("send", "unread-count"),
-    "send": ("send",),
-    "unread-count": ("unread-count",),
-    "token": ("token",),
-    "bot": ("bot",),
-    "any": ("send", "unread-count", "token"),
+# Each kind, and what it looks like to a relay.
+KINDS: Mapping[str, str] = {
+    "latency": mark("The answer comes late."),  # after `seconds`
+    "400": mark("Works refuses the message: a parameter is not valid."),
+    "403": mark("The app may not send for this mailbox."),
+    "404": mark("There is no such mailbox."),
+    "quota": mark("The mailbox is over its limit (403 LIMIT_EXCEEDED)."),
+    "413": mark("The message is too large."),
+    "429": mark("Too many requests; the answer says when to come again."),
+    "500": mark("Works has an error of its own."),  # with "accepted": true the message was taken all the same
+    "503": mark("Works is out of service."),  # likewise
+    "cut-before": mark("The connection breaks before the body is read."),
+    "cut-in": mark("The connection breaks in the middle of the body."),
+    "cut-after": mark("Works takes the message, and the connection breaks without an answer."),
+    "no-answer": mark("Works takes the message, and then is silent."),  # for `seconds`
+    "wrong-content-type": mark("A page of HTML comes in place of an answer, as a proxy sends it."),
+    "token-death": mark("The grant dies: somebody has to consent again."),  # the one that the request uses
+}
+# For these, `seconds` is how long the answer waits; for the others how long the fault is in force.
+_WAITING = ("latency", "no-answer")
+
+
+class Place(NamedTuple):
+    """Which requests can meet a fault."""
+
+    calls: tuple[str, ...]
+    meaning: str
+
+
+PLACES: Mapping[str, Place] = {
+    "mail": Place(("send", "unread-count"), mark("the mail API")),
+    "send": Place(("send",), mark("sending alone")),
+    "unread-count": Place(("unread-count",), mark("asking for the unread count")),
+    "token": Place(("token",), mark("the token endpoint")),
+    "bot": Place(("bot",), mark("the Bot")),
+    "any": Place(("send", "unread-count", "token"), mark("all but the Bot")),
 }
 _STATUSES = range(200, 600)
 SILENCE = 60.0  # seconds of a "no-answer" that does not say how many
@@ -99,7 +96,7 @@ class Faults:
             ValueError: the wish is not one; the text says what was expected.
         """
         fault = _read(wish)
-        if fault.kind in _WINDOWS and fault.seconds:
+        if fault.kind not in _WAITING and fault.seconds:
             fault.until = self._clock.now() + fault.seconds
             if "times" not in wish:
                 fault.times = 0
@@ -123,7 +120,7 @@ class Faults:
         if not self._faults:
             return None
         for fault in self.standing():
-            fits = place in PLACES[fault.at] and (not kinds or fault.kind in kinds)
+            fits = place in PLACES[fault.at].calls and (not kinds or fault.kind in kinds)
             if fits and (not fault.account or fault.account.lower() == account.lower()):
                 fault.met += 1
                 return fault
