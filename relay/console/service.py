@@ -89,13 +89,13 @@ class ServiceStatus:
             found.append("the spool's disk has no room for a message of the largest size")
         if not service.config.account:
             found.append("no account is configured")
-        if not service.sends:
+        if service.sending.broke_off:
             found.append("nothing is sent any more; the log says why")
         return tuple(found)
 
     def alive(self) -> bool:
-        """Whether the courier works, if it is to; that the loop turns is shown by the answer itself."""
-        return self._service.courier.working or not self._service.spool.term
+        """Whether this node sends, if it is to; that the loop turns is shown by the answer itself."""
+        return not self._service.sending.broke_off
 
 
 @asynccontextmanager

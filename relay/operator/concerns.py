@@ -151,7 +151,9 @@ def write_headline(
     if not running:
         return Health.BAD, Headline("the relay does not run", waiting=waiting)
     if not sending:
-        return Health.BAD, Headline("nothing is sent any more; the log says why", waiting=waiting)
+        known = [one.reason for one in concerns if one.kind == TroubleKind.NO_SENDER]
+        text = known[0] if known else "nothing is sent any more; the log says why"
+        return Health.BAD, Headline(text, waiting=waiting)
     if outage is not None:
         return Health.BAD, Headline("Works is down", outage.since, outage.next_try, waiting)
     if not concerns:

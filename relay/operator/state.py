@@ -210,7 +210,7 @@ class RelayState:
     version: str
     now: Moment
     started: Moment | None  # None: it does not run
-    sending: bool  # the courier works, here or on another node
+    sending: bool  # here or by another node, or as soon as a lease has run out
     outage: Outage | None  # Works is down
     requests: Use | None  # of the domain, in this minute
     disk: Disk | None  # None: there is no spool yet, or it cannot be opened

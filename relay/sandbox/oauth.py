@@ -67,7 +67,7 @@ class Auth:
 
     async def _decide(self, request: Request) -> Response:
         form = await _read_form(request)
-        wish = QueryParams(form)
+        wish = QueryParams({**request.query_params, **form})  # without a browser nobody repeats the query
         problem = self._unanswerable(wish)
         if problem:
             return page("problem.html", 400, problem=problem)

@@ -26,6 +26,7 @@ class Leading:
         self._pause = pause
         self._take_over: Step | None = None
         self._term = 0  # in which it sends
+        self.is_broken = False  # a fault of ours keeps it from that; a database that is away does not
         self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         spool.subscribe(self._hear)
@@ -43,6 +44,11 @@ class Leading:
         await self._adjust()
         self._following = asyncio.create_task(self._follow(), name="sender")
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether this node is the sender and has begun to send."""
+        return self._term != 0
+
     def _hear(self, word: Word) -> None:
         if word.topic is Topic.SENDER:
             self._changed.set()
@@ -53,7 +59,9 @@ class Leading:
             self._changed.clear()
             try:
                 await self._adjust()
+                self.is_broken = False
             except Exception as error:
+                self.is_broken = not isinstance(error, SpoolError)
                 if isinstance(error, SpoolError):
                     log.warning("sending cannot begin now", reason=str(error))
                 else:

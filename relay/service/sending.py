@@ -92,6 +92,11 @@ class Sending:
         await self._leading.start(take_over)
         self.operator.resume()
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether this node is to send and does not, for a fault of ours; a database that is away is none."""
+        return self._leading.is_broken or (self._leading.has_begun and not self.courier.working)
+
     async def _begin(self) -> None:
         self._take_care()
         await self.courier.start()

@@ -147,9 +147,8 @@ class Service:
 
     @property
     def sends(self) -> bool:
-        """Whether mail is sent, by this node or by another one."""
-        others = self.sharing.nodes if self.sharing else ()
-        return self.courier.working or any(one.sends and one.is_alive for one in others)
+        """Whether mail is sent, here or by another node, or will be as soon as a lease has run out."""
+        return not self.sending.broke_off and self.troubles.find(TroubleKind.NO_SENDER) is None
 
     async def read_state(self) -> RelayState:
         """How the relay is, for whoever shows it.

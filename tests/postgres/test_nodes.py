@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from relay.console.service import ServiceStatus
 from relay.host.clock import Clock
 from relay.operator.remedies import find_remedy
 from relay.operator.state import as_json
@@ -122,6 +123,7 @@ async def test_when_the_sender_ends_another_node_goes_on_with_what_it_knew(clust
 async def test_the_next_sender_goes_by_what_it_finds_itself(cluster, database, monkeypatch):
     """The last one held an account whose grant it could not open. And a fault at the start is no end: the
     lease would be held by a node that sends nothing, and no other one could begin.
+    The health check tells of a fault of the relay, and never of a database that is away just then.
     """
     first, second = await cluster.start("first"), await cluster.start("second")
     await wait_for_each_other(first, second)
@@ -132,9 +134,11 @@ async def test_the_next_sender_goes_by_what_it_finds_itself(cluster, database, m
     assert "key_file" in second.standing.held["scanner"].reason
     first.sending._drop_care()
     sql("UPDATE relay.account_grant g SET sealed = a.sealed, version = g.version + 1 FROM away a", database)
-    begin, faults = second.courier.start, [ZeroDivisionError("a fault")]
+    begin, faults = second.courier.start, [SpoolError("away"), ZeroDivisionError("a fault")]
+    is_alive = []
 
     async def start():
+        is_alive.append(ServiceStatus(second).alive())
         if faults:
             raise faults.pop()
         await begin()
@@ -143,6 +147,7 @@ async def test_the_next_sender_goes_by_what_it_finds_itself(cluster, database, m
     await first.stop()
     await until(lambda: second.courier.working)
     await until(lambda: not second.standing.held and not second.troubles.shared)
+    assert is_alive == [True, False, True]
 
 
 async def test_a_node_that_waits_begins_when_the_lease_is_taken_away(cluster, database):
@@ -156,6 +161,25 @@ async def test_a_node_that_waits_begins_when_the_lease_is_taken_away(cluster, da
     for number, service in enumerate((first, second) * 2):
         assert (await asyncio.to_thread(send, service, number))[0] == 250
     await until(lambda: len(cluster.sandbox.messages) == 4)
+
+
+async def test_mail_is_taken_until_the_lease_of_a_dead_machine_is_over(cluster, database):
+    """Every node that lived said that it was not ready, and a balancer had nowhere to send its clients."""
+    first = await cluster.start("first")
+    await wait_for_each_other(first)
+    now = "extract(epoch FROM clock_timestamp())"
+    dead = f"SELECT 7, 'dead.test', '', '', {now} - 60, {now} - 20"
+    sql = postgres.server().sql
+    sql(f"INSERT INTO relay.node (token, name, home, program, started, seen) {dead}", database)
+    sql(f"UPDATE relay.lease_until SET epoch = 7, until = {now} + 55, since = {now} - 60", database)
+    sql("UPDATE relay.lease SET holder = 7, epoch = 7", database)
+    await until(lambda: not first.courier.working)
+    await until(lambda: [one.is_alive for one in first.sharing.nodes if one.sends] == [False])
+    assert (await ServiceStatus(first).problems(), ServiceStatus(first).alive()) == ((), True)
+    assert (await first.read_state()).headline.text != "nothing is sent any more; the log says why"
+    assert (await asyncio.to_thread(send, first))[0] == 250
+    sql("UPDATE relay.lease_until SET until = 0", database)
+    await until(lambda: [one.subject for one in cluster.sandbox.messages] == ["scan 1"])
 
 
 async def test_what_was_known_late_is_relayed_without_another_request(cluster, database):

@@ -50,6 +50,14 @@ async def test_a_consent_becomes_tokens_that_send(works):
     assert (await works.send()).status_code == 202
 
 
+async def test_whoever_has_no_browser_answers_at_the_printed_address(works):
+    """curl, as docs/sandbox.md has it, sends the answer alone: the question stands in the address."""
+    answered = {"login_id": LOGIN, "decision": "allow"}
+    answer = await works.http.post("/oauth2/v2.0/authorize", params=WISH, data=answered)
+    assert answer.headers["location"].startswith(f"{REDIRECT}?")
+    assert "code=" in answer.headers["location"]
+
+
 async def test_a_challenge_is_verified_when_there_is_one(works):
     """RFC 7636 §4.6, with the pair of its appendix B."""
     challenge = {
