@@ -1,4 +1,4 @@
-"""The exchange on httpcore: its stream, its pool under cancellation, and proxies."""
+"""The exchange on httpcore: its stream, its connections under cancellation, and proxies."""
 
 import asyncio
 import base64
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from relay.outcome import Action
 from relay.works.client import Client
 from relay.works.diagnosis import Answer, Failure
+from relay.works.http import exchange
 from relay.works.http.exchange import Exchanges, Request
 from relay.works.http.proxy import Proxy
 from tests.support.proxy import ESTABLISHED, ProxyPeer, make_tls
@@ -198,9 +199,36 @@ async def test_a_connection_is_used_again_after_an_answer_with_a_body():
     assert peer.connections == 1
 
 
+async def test_connections_that_no_request_needs_are_closed(monkeypatch):
+    """The one used last is used again: the others would stay open, half closed, until a busier hour."""
+    monkeypatch.setattr(exchange, "_IDLE", 0.5)
+    open_ones, all_there = set(), asyncio.Event()
+
+    async def answer(peer, reader, writer):
+        open_ones.add(writer)
+        try:
+            while True:
+                await peer.read_request(reader)
+                if len(open_ones) == 5:
+                    all_there.set()
+                await all_there.wait()
+                writer.write(ACCEPTED)
+        finally:
+            open_ones.discard(writer)
+
+    async with Peer(answer).running() as peer:
+        exchanges = Exchanges(timeouts=FAST)
+        await asyncio.gather(*[exchanges.exchange(to(peer)) for _ in range(5)])
+        async with asyncio.timeout(30):
+            while len(open_ones) > 1:
+                await asyncio.sleep(0.2)
+                await exchanges.exchange(to(peer))
+        await exchanges.aclose()
+
+
 @pytest.mark.parametrize("size", [100, 400_000])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_the_pool_outlives_cancellation_at_every_step(tls, scheme, size):
+async def test_connections_outlive_cancellation_at_every_step(tls, scheme, size):
     """The pool of httpx 0.28 never recovered from it: no request found a connection any more."""
     octets = b"x" * size
 
@@ -225,8 +253,9 @@ async def test_the_pool_outlives_cancellation_at_every_step(tls, scheme, size):
                 assert (await task).status == 202
         ends = await asyncio.gather(*[exchanges.exchange(request_to(url, octets)) for _ in range(20)])
         assert [end.status for end in ends] == [202] * 20
-        assert all(one.is_idle() or one.is_closed() for one in exchanges._pool.connections)
-        assert exchanges._pool._requests == []
+        [kept] = exchanges._kept._idle.values()
+        assert len(kept) <= 20
+        assert all(one.is_idle() for one in kept)
         await exchanges.aclose()
 
 

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 exchange on a pooled connection: what was answered, or how it broke.
+"""One HTTP/1.1 exchange on a kept connection: what was answered, or how it broke.
 
-Connections, their pool and the protocol are httpcore's, the engine of httpx2. Ours are its network stream
-(see `stream`) and what the two facts of `progress` mean at the end.
+Connections and the protocol are httpcore's, the engine of httpx2. Ours are its network stream (see `stream`),
+which connection is used again (`kept`), and what the two facts of `progress` mean at the end.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
 from relay.works.diagnosis import Answer, Failure
+from relay.works.http.kept import Kept
 from relay.works.http.progress import OnStatus, Progress, current
 from relay.works.http.proxy import Proxy
 from relay.works.http.tls import make_context
@@ -81,7 +82,7 @@ class Exchanges:
     tls: ssl.SSLContext | None = None  # None: the system's authorities
     timeouts: Timeouts = field(default_factory=Timeouts)
     proxy: Proxy | None = None
-    _pool: "httpcore.AsyncConnectionPool | None" = None
+    _kept: Kept | None = None
 
     async def exchange(self, request: Request, on_status: OnStatus | None = None) -> Answer | Failure:
         """Send a request once. `on_status` is awaited as soon as the status line is whole.
@@ -111,11 +112,10 @@ class Exchanges:
         finally:
             current.reset(before)
         assert isinstance(end, Failure)  # noqa: S101 - nothing was asked
-        # The pool takes the cause away ("from None"); the context stays.
-        return Unreachable(end, progress.error and progress.error.__context__, progress.tunnel)
+        return Unreachable(end, progress.error and progress.error.__cause__, progress.tunnel)
 
     async def _run(self, request: Request, progress: Progress) -> Answer | Failure:
-        pool = self._pool or await self._open()
+        kept = self._kept or await self._open()
         import httpcore2 as httpcore
 
         try:
@@ -123,8 +123,9 @@ class Exchanges:
         except UnicodeError:  # a name that IDNA cannot express does not resolve either
             return Failure.NAME_UNKNOWN
         answer = None
+        connection = await kept.take(asked.url.origin)
         try:
-            response = await pool.handle_async_request(asked)
+            response = await connection.handle_async_request(asked)
             async with contextlib.aclosing(response):
                 if progress.status is not None:
                     answer = Answer(progress.status, _read_headers(response))
@@ -139,6 +140,8 @@ class Exchanges:
                 if self.proxy is not None and not (progress.asked or _is_established(progress.tunnel)):
                     return _explain_proxy(progress)
                 return _explain(error, progress)
+        finally:
+            await kept.give_back(asked.url.origin, connection)
         if progress.status is None:  # another protocol, or a stale answer to nothing
             return Failure.CUT_AFTER if progress.left else Failure.CUT_BEFORE
         return answer or Answer(progress.status, {})
@@ -165,27 +168,26 @@ class Exchanges:
             request.method, where, headers=request.headers, content=body, extensions={"timeout": waits}
         )
 
-    async def _open(self) -> "httpcore.AsyncConnectionPool":
-        """The pool. Not before it is needed: the libraries take a tenth of a second, in a thread."""
+    async def _open(self) -> Kept:
+        """The connections. Not before they are needed: the libraries take a tenth of a second."""
         tls = self.tls or await make_context()
         import httpcore2 as httpcore
 
         from relay.works.http.stream import Backend
 
-        if self._pool is None:
-            self._pool = httpcore.AsyncConnectionPool(
-                tls,
-                None if self.proxy is None else self.proxy.for_httpcore(),
-                max_connections=None,
-                keepalive_expiry=_IDLE,
-                network_backend=Backend(),
+        if self._kept is None:
+            proxy = None if self.proxy is None else self.proxy.for_httpcore()
+            self._kept = Kept(
+                httpcore.AsyncConnectionPool(
+                    tls, proxy, keepalive_expiry=_IDLE, network_backend=Backend()
+                ).create_connection
             )
-        return self._pool
+        return self._kept
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._pool is not None:
-            await self._pool.aclose()
+        if self._kept is not None:
+            await self._kept.aclose()
 
 
 def _read_headers(response: "httpcore.Response") -> dict[str, str]:

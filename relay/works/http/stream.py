@@ -9,7 +9,6 @@ import re
 import select
 import socket
 import ssl
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,7 +18,6 @@ from relay.works.http.progress import Progress, current
 
 _MOST_BUFFERED = 256 * 1024  # octets of an answer that wait to be read
 _MOST_HEAD = 64 * 1024  # octets of an answer before its body
-_SAME_LOOK = 0.001  # seconds in which the kernel is asked once about all connections
 _PREFIX = b"HTTP/"
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-9]\d\d)(?: [^\n]*)?\r?\n")
 # An interim answer comes before the one that counts (RFC 9110 §15.2). Not 101: another protocol is no answer.
@@ -48,11 +46,7 @@ class NotHttp(httpcore.ReadError):
 class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A TCP or TLS connection."""
 
-    def __init__(self, sockets: "Sockets") -> None:
-        """Args:
-        sockets: of all connections of its pool.
-        """
-        self._sockets = sockets
+    def __init__(self) -> None:
         self._transport: asyncio.Transport
         self._buffer = bytearray()  # what came and was not read
         self._paused = False
@@ -77,7 +71,6 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         own = transport.get_extra_info("socket")
         for option in _KEEPALIVE:
             own.setsockopt(*option)
-        self._sockets.add(own.fileno())
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a peer that floods is made to wait."""
@@ -227,7 +220,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             TlsRefused: no TLS, or a certificate that does not fit.
             httpcore.ConnectError: the connection broke, or the peer said nothing for `timeout` seconds.
         """
-        inside, loop = Stream(self._sockets), asyncio.get_running_loop()
+        inside, loop = Stream(), asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
                 transport = await loop.start_tls(
@@ -257,7 +250,9 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             return False
         # What the event loop has not seen yet the kernel may know: a request that meets a closing
         # connection is the one that nobody can tell the fate of.
-        return not self._sockets.is_readable(self._transport.get_extra_info("socket").fileno())
+        kernel = select.poll()
+        kernel.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not kernel.poll(0)
 
     def finish(self, content_length: str | None) -> None:
         """The answer was read whole. What came behind it would be taken for the next message's answer.
@@ -273,41 +268,8 @@ def _wake(event: "asyncio.Future[bool] | None", *, result: bool = True) -> None:
         event.set_result(result)
 
 
-class Sockets:
-    """The kernel's word on all connections of a pool by one look.
-
-    httpcore asks about each idle connection, and again when a request is over.
-    """
-
-    def __init__(self) -> None:
-        self._poll = select.poll()
-        self._looked = float("-inf")  # monotonic
-        self._readable: set[int] = set()
-
-    def add(self, descriptor: int) -> None:
-        """Look at this one, too, until it is closed."""
-        self._poll.register(descriptor, select.POLLIN)
-
-    def is_readable(self, descriptor: int) -> bool:
-        """Whether octets or an end wait in the kernel for this connection."""
-        now = time.monotonic()
-        # What was readable may have been read since; of what was not, one look tells for all.
-        if now - self._looked > _SAME_LOOK or descriptor in self._readable:
-            self._looked = now
-            self._readable = {one for one, event in self._poll.poll(0) if self._is_open(one, event)}
-        return descriptor in self._readable
-
-    def _is_open(self, descriptor: int, event: int) -> bool:
-        if event & select.POLLNVAL:
-            self._poll.unregister(descriptor)
-        return not event & select.POLLNVAL
-
-
 class Backend(httpcore.AsyncNetworkBackend):
     """Makes such streams."""
-
-    def __init__(self) -> None:
-        self._sockets = Sockets()
 
     async def connect_tcp(
         self,
@@ -340,9 +302,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         for address in addresses:
             try:
                 async with asyncio.timeout(patience):
-                    _, stream = await asyncio.get_running_loop().create_connection(
-                        lambda: Stream(self._sockets), address, port
-                    )
+                    _, stream = await asyncio.get_running_loop().create_connection(Stream, address, port)
             except OSError as error:
                 problem = error
             else:
