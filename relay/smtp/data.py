@@ -8,7 +8,10 @@ line end, written by programs that turned their LF into CRLF twice.
 import re
 
 _END = b"\r\n.\r\n"
+_DOT = b"\r\n."  # at the beginning of a line
 _ENDS = re.compile(rb"\r?\r\n|\r|\n")
+# So much before and behind lines of one length is looked at by itself: fields, a closing boundary.
+_EDGE = 2048
 _MARKS = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
 
 
@@ -26,15 +29,16 @@ class DataDecoder:
         """The content that this block completes."""
         data = self._carry + block
         # Base64 has no dots, and looking for one octet costs next to nothing.
-        end = data.find(_END) if b"." in data else -1
+        dot = data.find(_DOT, 0, data.rfind(b".") + 1)
+        end = data.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             self.done = True
             body, self.rest = data[: end + 2], data[end + len(_END) :]
         else:
             body = data[: len(data) - _undecided(data)]
             self._carry = data[len(body) :]
-        if b"." in body:
-            body = body.replace(b"\r\n.", b"\r\n")
+        if 0 <= dot <= len(body) - len(_DOT):
+            body = body.replace(_DOT, b"\r\n")
         body = normalise(body)
         if self._first and body:
             self._first = False
@@ -73,8 +77,14 @@ def normalise(body: bytes) -> bytes:
 
 
 def _in_pairs(body: bytes) -> bool:
-    if _lines_are_even(body):
-        return True
+    first = body.find(b"\n", _EDGE) + 1
+    last = body.rfind(b"\n", first, max(first, len(body) - _EDGE)) + 1
+    if last > first and _lines_are_even(body[first:last]):
+        return _count_pairs(body[:first]) and _count_pairs(body[last:])
+    return _count_pairs(body)
+
+
+def _count_pairs(body: bytes) -> bool:
     count = body.count(b"\n")
     return count == body.count(b"\r") and count == body.count(b"\r\n")
 
