@@ -187,9 +187,7 @@ def _convert(
 
     rules = find_rules(config, envelope)
     account = choose_account(config, rules, lambda: originator_address(content), envelope.reverse_path)
-    how = replace(
-        conversion(config, account, rules), reverse_path=envelope.reverse_path, envelope=forward_paths
-    )
+    how = conversion(config, account, rules, replace(envelope, forward_paths=forward_paths))
     paths, how = address(config.delivery, forward_paths, how, config.delivery.always_bcc)
     return convert(content, paths, how)
 

@@ -15,7 +15,7 @@ from relay.conversion.pool import Aside, Converter
 from relay.courier.copies import address, settle_recipients
 from relay.courier.judgement import DAY_IS_FULL, AccountHold, Judgement, Tried
 from relay.courier.slots import Place
-from relay.envelope import Origin
+from relay.envelope import Envelope, Origin
 from relay.mail import Conversion, Loss, Unconvertible
 from relay.message import Converted, Request
 from relay.outcome import Action, Blame, Outcome
@@ -120,13 +120,7 @@ class Attempt:
     async def _convert(self) -> Converted:
         content = self.claim.content
         envelope = self.claim.entry.envelope
-        how = conversion(self.config, self.account, find_rules(self.config, envelope))
-        how = replace(
-            how,
-            delivery_options=envelope.delivery_options,
-            reverse_path=envelope.reverse_path,
-            envelope=envelope.forward_paths,
-        )
+        how = conversion(self.config, self.account, find_rules(self.config, envelope), envelope)
         delivery = self.config.delivery
         paths, how = address(delivery, self.recipients, how, self._find_archive(delivery))
         converted = await self.tools.converter.convert(content, paths, how, self.aside, envelope.line)
@@ -215,8 +209,8 @@ class Attempt:
         self._open, self._repeats, self._taken = None, False, False
 
 
-def conversion(config: Config, account: Account | None, rules: Rules) -> Conversion:
-    """How mail of this account and of whoever has these rules is converted."""
+def conversion(config: Config, account: Account | None, rules: Rules, envelope: Envelope) -> Conversion:
+    """How a message of this account, and of whoever has these rules, is converted."""
     works = config.works
     common = Conversion(
         recipients_per_mail=works.recipients_per_mail,
@@ -226,6 +220,9 @@ def conversion(config: Config, account: Account | None, rules: Rules) -> Convers
         user_name=rules.user_name,
         own_name_only=bool(rules.may_send_as),
         options_by_field=rules.options_by_field,
+        delivery_options=envelope.delivery_options,
+        reverse_path=envelope.reverse_path,
+        envelope=envelope.forward_paths,
     )
     if account is None:
         return common

@@ -8,7 +8,7 @@ message then has not had its chance yet.
 
 from dataclasses import replace
 
-from relay.courier.judgement.state import AccountState, ApiState, Spell, State
+from relay.courier.judgement.state import AccountState, ApiState, Spell, State, update
 from relay.outcome import Action, Outcome, Scope
 
 _LONG = 4 * 3600.0  # seconds
@@ -31,14 +31,14 @@ def learn(api: ApiState, outcome: Outcome, now: float) -> ApiState:
         # The first attempt may come long after the start: until an answer came, it was down before too.
         return replace(api, spell=begin(api.spell, now if api.answered else api.began))
     if outcome.http_status is not None or outcome.action is Action.RELAYED:
-        return replace(api, answered=True, spell=end(api.spell, now))
+        return update(api, answered=True, spell=end(api.spell, now))
     return api
 
 
 def learn_account(account: AccountState, now: float) -> AccountState:
     """Whether the account can send."""
     spell = begin(account.spell, now) if account.hold is not None else end(account.spell, now)
-    return account if spell == account.spell else replace(account, spell=spell)
+    return update(account, spell=spell)
 
 
 def excuses(state: State, give_up_after: float, now: float) -> bool:

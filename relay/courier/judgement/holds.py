@@ -8,7 +8,7 @@ when it does. When a person has logged in, or that message gets through, the res
 from dataclasses import replace
 
 from relay.courier.judgement.outage import OWN_TROUBLE, PROBE_EVERY
-from relay.courier.judgement.state import AccountHold, AccountState, Facts, Now
+from relay.courier.judgement.state import AccountHold, AccountState, Facts, Now, update
 from relay.outcome import Action, Cause, Outcome, Scope
 
 _FIRST_PROBE, _LONGEST_PROBE = 300.0, 3600.0  # seconds
@@ -32,7 +32,7 @@ def judge(account: AccountState, facts: Facts, outcome: Outcome, now: Now, *, ow
         return hold(account, facts.account, outcome, now)
     answered = outcome.http_status is not None and outcome.cause is not Cause.FOREIGN
     if answered and Scope.API not in (outcome.scope, outcome.if_repeated):
-        return replace(account, hold=None)
+        return update(account, hold=None)
     return account
 
 

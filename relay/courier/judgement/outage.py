@@ -7,7 +7,7 @@ trouble too, with no good answer in between, it is down for everybody.
 
 from dataclasses import replace
 
-from relay.courier.judgement.state import AccountState, ApiState, Facts, State
+from relay.courier.judgement.state import AccountState, ApiState, Facts, State, update
 from relay.outcome import Action, Blame, Cause, Outcome, Scope
 
 PROBE_EVERY = 30.0  # seconds
@@ -40,11 +40,11 @@ def judge(state: State, facts: Facts, outcome: Outcome, now: float) -> tuple[Out
     if outcome.if_repeated is Scope.API:
         state, own = _doubt(state, facts, outcome, now)
     elif outcome.http_status is not None and outcome.cause is not Cause.FOREIGN:
-        api = replace(state.api, down_since=None, doubted=None, unknowns=0)
-        state = State(api, replace(state.account, doubted=""))
+        api = update(state.api, down_since=None, doubted=None, unknowns=0)
+        state = State(api, update(state.account, doubted=""))
     if outcome.if_repeated is not Scope.ACCOUNT:
         if outcome.action is Action.RELAYED:
-            state = replace(state, account=replace(state.account, forbidden=None))
+            state = update(state, account=update(state.account, forbidden=None))
         return outcome, state, own
     outcome, account = _forbid(state.account, facts, outcome)
     return outcome, replace(state, account=account), own

@@ -11,7 +11,7 @@ none taken in between, are no fault of theirs: their account waits, and a person
 from dataclasses import replace
 from types import MappingProxyType
 
-from relay.courier.judgement.state import AccountState, Suspect
+from relay.courier.judgement.state import AccountState, Suspect, update
 from relay.outcome import Action, Blame, Cause, Outcome, Scope
 
 _MOST_REFUSALS = 3
@@ -27,7 +27,7 @@ def judge(account: AccountState, message: str, outcome: Outcome) -> tuple[Outcom
             for name, one in account.suspects.items()
             if name != message
         }
-        return outcome, replace(account, foreign=(), suspects=MappingProxyType(passed))
+        return outcome, update(account, foreign=(), suspects=MappingProxyType(passed))
     if not _is_suspicious(outcome):
         return outcome, account
     outcome, account = _suspect(account, message, outcome)

@@ -5,8 +5,9 @@ nothing here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 from relay.outcome import Action, Outcome
 
@@ -93,3 +94,15 @@ class Facts:
     account: str
     message: str  # its queue id
     alone: bool  # no other account is configured: what holds for this one holds for the API
+
+
+T = TypeVar("T", AccountState, ApiState, State)
+
+
+def update(known: T, **news: Any) -> T:
+    """What is known now; the same value if it was known before, as it is after nearly every message."""
+    return (
+        known
+        if all(getattr(known, name) == value for name, value in news.items())
+        else replace(known, **news)
+    )
