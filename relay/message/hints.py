@@ -2,8 +2,9 @@
 
 A subject or a file name in raw octets is a dozen of them: too few to guess by. The program that wrote them
 wrote the texts beside them too, and those say what they are: the charset of the same part first, then those
-of the other parts (html may say it itself), then those of encoded-words. Only when none of them fits is
-guessed (see `charsets`).
+of the other parts (html may say it itself), then those of encoded-words, then the charset that texts which
+say nothing, and all the raw fields, are of together. Only when none of them fits is guessed by the field
+alone (see `charsets`).
 """
 
 import re
@@ -21,13 +22,14 @@ from relay.message.text import budget, charsets
 from relay.message.text.encoded_words import find_charsets
 from relay.message.text.guessing import LATIN, guess_codec
 from relay.message.text.labels import find_codec
-from relay.message.text.readings import EAST_ASIAN
+from relay.message.text.readings import EAST_ASIAN, read
 from relay.message.text_part import find_label
 
 _SINGLE = ("iso8859", "cp125", "cp8", "koi8", "mac-", "tis-620", "ptcp154", "cp437", "cp737")
 _PRIVATE = re.compile("[\ue000-\uf8ff\ufffd]")
 _HEAD = 4096  # octets of an html part, in which it may say its charset
 _MOST_HINTS = 8
+_MOST_TEXTS = 4  # that say no charset
 _MOST_FIELDS = 200  # raw ones of one message; no honest one has more
 _NAMES = {"subject", "from", "sender", "reply-to", "to", "cc", "bcc", "content-type", "content-disposition"}
 _NAMES |= {"content-description", "content-location"}
@@ -45,7 +47,7 @@ def settle_fields(content: Buffer, root: Part) -> None:
     raw = [part for part in parts if any(map(_is_raw, part.fields))]
     if not raw:
         return
-    hints = hint()
+    hints = [*hint(), *_guess_together(content, parts, raw)]
     left = _MOST_FIELDS
     for part in raw:
         own = _own_charset(part)
@@ -84,6 +86,18 @@ def _find_hints(content: Buffer, parts: list[Part]) -> Iterator[str]:
     for part in parts:
         for field in part.fields:
             yield from map(find_codec, find_charsets(field.value))
+
+
+def _guess_together(content: Buffer, parts: list[Part], raw: list[Part]) -> Iterator[str]:
+    """The codec of texts that declare none, and of the raw fields, as far as they are one program's words."""
+    texts = (part for part in parts if part.media_type.startswith("text/") and not _own_charset(part))
+    heads = [decode_leaf(content, part.leaf, most=_HEAD) for part in islice(texts, _MOST_TEXTS)]
+    fields = [field.value for part in raw for field in part.fields if _is_raw(field)][:_MOST_FIELDS]
+    raws = dict.fromkeys(one for one in (*heads, *fields) if not charsets.may_be_utf_8(one))
+    octets = b"\n".join(raws)[:_HEAD]
+    codec = budget.current().guess(octets, guess_codec)
+    if read(octets, codec).is_likely:
+        yield codec
 
 
 def _settle(part: Part, hints: Iterable[str], most: int) -> int:

@@ -3,6 +3,7 @@
 import pytest
 
 from relay.message.parse import parse
+from tests.support.at_once import at_once
 
 HALFWIDTH = "ｶﾀｶﾅ"  # as Shift_JIS it is good Cyrillic, and good EUC-JP but for its luck
 
@@ -33,6 +34,37 @@ def test_the_texts_charset_is_the_subjects(charset, codec, text):
 @pytest.mark.parametrize("charset", ["utf-8", "us-ascii", "iso-8859-1", "x-nonsense"])
 def test_a_charset_that_says_nothing_leaves_the_guess(charset):
     assert read("見積書の件".encode("cp932"), charset).subject == "見積書の件"
+
+
+TEXTS = {
+    "cp932": ("トナーの残りが少なくなりました。", ["見積書", "異常", "請求書の件"]),
+    "euc-jp": ("トナーの残りが少なくなりました。", ["見積書", "異常", "障害発生"]),
+    "cp949": ("주문하신 상품이 발송되었습니다.", ["견적서", "알림", "주문 확인"]),
+    "gb18030": ("您的订单已经发货，请注意查收。", ["报价单", "订单"]),
+    "big5": ("您的訂單已經出貨，請注意查收。", ["報價單", "訂單", "會議通知"]),
+    "cp1251": ("Ваш заказ отправлен. Спасибо.", ["Счёт", "Ошибка"]),
+    "koi8-r": ("Ваш заказ отправлен. Спасибо.", ["Счёт", "Ошибка"]),
+    "cp1253": ("Καλημέρα σας, η παραγγελία σας εστάλη.", ["Σφάλμα"]),
+    "iso8859-2": ("Dzień dobry, zamówienie zostało wysłane.", ["Błąd drukarki"]),
+}
+
+
+@at_once
+@pytest.mark.parametrize("codec", TEXTS)
+@pytest.mark.parametrize("place", ["text", "html", "another field"])
+def test_what_declares_nothing_is_of_one_charset_as_a_whole(codec, place):
+    """A device or script that knows no charsets: its text shows what its few words are, which are too few."""
+    text, subjects = TEXTS[codec]
+    for subject in subjects:
+        kind, body, sender = "text/plain", text, ""
+        if place != "text":
+            kind, body, sender = ("text/html", f"<p>{text}</p>", "") if place == "html" else (kind, "x", text)
+        for cut in (0, 1):
+            raw = subject.encode(codec)
+            raw = raw[: len(raw) - cut]
+            fields = b"From: " + sender.encode(codec) + b" <a@example.com>\r\nSubject: " + raw
+            content = fields + b"\r\nContent-Type: " + kind.encode() + b"\r\n\r\n" + body.encode(codec)
+            assert parse(content).mail.subject.rstrip("\ufffd") == subject[: len(subject) - cut]
 
 
 def test_utf_8_needs_no_hint():

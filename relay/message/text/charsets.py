@@ -9,8 +9,8 @@ bodies, fields and names alike; the first row that holds decides:
 | a byte order mark, an escape sequence of ISO 2022 | what it says |
 | well-formed UTF-8 with several long characters | UTF-8 under any label but an East Asian one; under that |
 | | too if every character has three octets and none stands alone |
-| octets that the declared charset has | that; but text in Shift_JIS, EUC-KR or Big5 is not Latin, and |
-| | what is beyond doubt Shift_JIS or Big5 is not of mainland China or Korea |
+| octets that the declared charset has | that; but text in Shift_JIS, EUC-KR or Big5 is not Latin, |
+| | what is beyond doubt Shift_JIS is of no alphabet, and that or Big5 not of mainland China or Korea |
 | a Japanese label | of Shift_JIS and EUC-JP the one with fewer wrong octets |
 | - neither has any, or euc-jp is declared | what is declared |
 | - half-width katakana in Shift_JIS | EUC-JP if all octets pair up and a pair is kana |
@@ -51,16 +51,21 @@ from relay.message.text.readings import (
 
 JAPANESE = {"iso-2022-jp", "cp932", "euc-jp"}
 _UTF_16 = {"utf-16", "utf-16-le", "utf-16-be"}
+_UTF_32 = {"utf-32", "utf-32-le", "utf-32-be"}
 _SEVEN_BITS = {"iso-2022-jp", "iso2022_kr", "hz", "utf-7", "gb2312"}
-_STATES = _SEVEN_BITS | _UTF_16 | {"utf-32", "utf-32-le", "utf-32-be"}
+_STATES = _SEVEN_BITS | _UTF_16 | _UTF_32
+# Those in which the octets 80 to 9F are hardly ever letters; those of DOS and the Macintosh are others.
+_FEW_LETTERS = ("iso8859", "cp125", "koi8", "cp874")
 # What UTF-8 of East Asian text has none of: letters of two octets, and characters that stand alone in ASCII.
 _NOT_EAST_ASIAN = re.compile("[\u0080-\u07ff]|(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")
 _LONG_PAIR = re.compile(rb"(?:[\xe1-\xef][\x80-\xbf]{2}){2}")
 _TWO, _LONG = re.compile("[\u0080-\u07ff]"), re.compile("[\u0800-\U0010ffff]")
+_EMOJI = re.compile("[\U0001f000-\U0001faff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd-\uffff]")
 _KANA = re.compile("[\u3041-\u30fa]")
-_ENOUGH = 3  # long characters that are no chance; one of two octets counts once, a longer one twice
+# Long characters that are no chance: one of two octets counts once, a longer one twice, an emoji thrice.
+_ENOUGH = 3
 _PLENTY = 6  # of them whatever they are; fewer must be of one language
 _MOST_HINTS = 8
 _MOST_OF_ONE = 3  # octets of one character, beside one that was replaced
@@ -90,7 +95,7 @@ def decode(octets: bytes, label: str = "") -> Decoded:
     if codec and codec != "us-ascii" and (found := _read_declared(octets, codec)):
         return found
     if octets.isascii() and b"\x1b" not in octets:
-        is_wrong = bool(label) and (not codec or codec in _UTF_16)
+        is_wrong = bool(label) and (not codec or codec in _UTF_16 | _UTF_32)
         return Decoded(octets.decode("ascii"), "us-ascii", guessed=is_wrong)
     return _read_undeclared(octets)
 
@@ -119,6 +124,7 @@ def read_hinted(octets: bytes, codec: str) -> Reading | None:
         found = read_japanese(octets, codec)
     elif codec in EAST_ASIAN:
         found = read(octets, codec)
+        found = _find_better(octets, found) or found
     else:
         return None
     return found if found.is_likely and found.codec != "iso-2022-jp" else None
@@ -159,17 +165,17 @@ def _is_long_utf_8(octets: bytes, codec: str) -> bool:
     high = len(octets.translate(None, _LOW))
     if 3 * len(octets.translate(None, _NO_TAIL)) < high:
         return False  # each of its characters would have one of those at least
-    return _is_mostly_utf_8(read(octets, "utf-8"))
+    return _is_mostly_utf_8(read(octets, "utf-8")) or _has_utf_8(octets)
 
 
 def _is_mostly_utf_8(found: Reading) -> bool:
     """Whether a reading as UTF-8 has far more well-formed long characters than wrong octets."""
-    long = len(_LONG.findall(found.text)) - found.text.count(REPLACEMENT)
-    weight = len(_TWO.findall(found.text)) + 2 * long
-    doubts = 2 * found.wrong + 2 * (not found.whole)
+    text = found.text.replace(REPLACEMENT, "")
+    weight = len(_TWO.findall(text)) + 2 * len(_LONG.findall(text)) + len(_EMOJI.findall(text))
+    doubts = 2 * found.wrong or 2 * (not found.whole)
     if found.good < 3 * found.wrong or weight < _ENOUGH + doubts:
         return False
-    return weight >= _PLENTY or _is_written(found.text)
+    return weight >= _PLENTY or _is_written(_EMOJI.sub("", text))
 
 
 def may_be_utf_8(octets: bytes) -> bool:
@@ -197,10 +203,18 @@ def _read_local(octets: bytes, codec: str) -> Decoded | None:
         return _read_as_japanese(octets, codec)
     if codec in EAST_ASIAN:
         return _settle(octets, read(octets, codec))
-    if codec in LATIN and (other := find_east_asian(octets)):
-        return _make(read(octets, other), guessed=True)
+    if other := _find_other(octets, codec):
+        return _read_lines(octets, other) or _make(read(octets, other), guessed=True)
     found = read(octets, codec)
     return _make(found, guessed=False) if found.whole or found.wrong * 6 <= found.good else None
+
+
+def _find_other(octets: bytes, codec: str) -> str:
+    """The East Asian codec of octets that are no text in a charset of single octets; "" for none."""
+    if codec in LATIN:
+        sample = octets[: budget.SAMPLE]
+        return find_east_asian(_drop_utf_8(sample) if _LONG_PAIR.search(sample) else sample)
+    return "cp932" if codec.startswith(_FEW_LETTERS) and has_shift_jis(octets) else ""
 
 
 def _read_states(octets: bytes, codec: str) -> Decoded | None:
@@ -215,7 +229,7 @@ def _read_utf_16(octets: bytes, codec: str) -> Decoded | None:
         return _make(read(octets, codec), guessed=False)
     found = read(octets, codec)
     if b"\0" not in octets:
-        if _is_utf_8(octets) and not _ODD.search(octets.decode("utf-8")):
+        if (_is_utf_8(octets) and not _ODD.search(octets.decode("utf-8"))) or find_east_asian(octets):
             return None
         found = max(
             (found, read(octets, "utf-16-le"), read(octets, "utf-16-be")),
@@ -296,7 +310,7 @@ def read_japanese(octets: bytes, declared: str) -> Reading:
         return sjis
     euc = read(octets, "euc-jp")
     is_kana = _KANA.search(euc.text) or (sjis.cost and HALFWIDTH.search(sjis.text))
-    if declared == "euc-jp" and (euc.whole or (euc.fits and is_kana)):
+    if declared == "euc-jp" and (euc.whole or (euc.fits and is_kana) or (euc.good and not euc.wrong)):
         return euc
     if sjis.cost != euc.cost:
         return min(sjis, euc, key=lambda one: one.cost)
@@ -352,6 +366,8 @@ def _read_foreign(line: bytes, codec: str) -> Reading:
     main = read(line, codec)
     if codec == "utf-8" and not main.fits and is_plain_japanese(line):
         return read(line, "cp932")
+    if codec != "utf-8" and main.wrong and _is_utf_8(line) and _LONG.search(line.decode("utf-8")):
+        return read(line, "utf-8")
     if main.wrong and not main.good and looks_western(line):
         return read(line, "cp1252")
     return main
@@ -387,10 +403,15 @@ def _find_marks(octets: bytes) -> str:
 
 
 def _has_utf_8(octets: bytes) -> bool:
-    """Whether some lines are UTF-8 by no chance."""
-    lines = [line for line in _split(octets) if not line.isascii() and _is_utf_8(line)]
-    text = b"".join(lines).decode("utf-8")
-    return 2 * len(_LONG.findall(text)) >= 2 * _ENOUGH or len(_TWO.findall(text)) >= 4 * _ENOUGH
+    """Whether some lines are UTF-8 by no chance: many characters of it, or more lines than are none of it."""
+    lines = [line for line in _split(octets) if not line.isascii()]
+    good = [line for line in lines if _is_utf_8(line)]
+    text = b"".join(good).decode("utf-8")
+    two, long = len(_TWO.findall(text)), len(_LONG.findall(text))
+    if long >= _ENOUGH or two >= 4 * _ENOUGH:
+        return True
+    foreign = len(lines) - len(good)
+    return len(good) > foreign and two + 2 * long >= _ENOUGH + 2 * foreign and _is_written(text)
 
 
 def _read_mixed(octets: bytes) -> Decoded | None:

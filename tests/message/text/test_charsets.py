@@ -104,7 +104,9 @@ def test_one_foreign_line(codec, text, foreign, own):
 
 
 SINGLE = ["iso-8859-1", "windows-1252", "iso-8859-2", "koi8-r", "windows-1251", "iso-8859-15"]
+SINGLE += ["iso-8859-7", "windows-1254", "windows-1255", "tis-620", "cp850"]
 UTF_8 = ["請求書 2026年", "お世話になっております。", "견적서", "Dzień dobry, łączna kwota", "Привет, мир"]
+UTF_8 += ["Siparişiniz gönderildi, teşekkürler", "Η παραγγελία σας", "ההזמנה נשלחה", "แจ้งเตือน", "Done 👍"]
 
 
 @at_once
@@ -123,6 +125,45 @@ def test_the_same_with_a_stray_octet(text, label):
     octets = text.encode() * 3
     found = decode(octets + b" \xff " + octets, label)
     assert found.text.count(text) == 6
+
+
+@at_once
+@pytest.mark.parametrize("label", ["", "us-ascii", "iso-8859-1", "x-unknown"])
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [
+        ("Dzień dobry, Państwa zamówienie\nzostało wysłane. Dziękujemy.\n", "/share/Żółw\n".encode("cp1250")),
+        ("Siparişiniz gönderildi.\nTeşekkürler, iyi günler.\n", "/share/Görüşme\n".encode("cp1254")),
+        ("Ihr Gerät ist bereit: für Öl\nGrüße aus Köln\n", b"/share/\xff\n"),
+    ],
+)
+def test_a_foreign_line_in_a_few_european_letters(text, foreign, label):
+    """Each letter has two octets only; the lines that are UTF-8 are more than those that are not."""
+    head, *rest = text.splitlines(keepends=True)
+    found = decode(head.encode() + foreign + "".join(rest).encode(), label)
+    assert (found.text.startswith(head), found.text.endswith("".join(rest))) == (True, True)
+    assert found.guessed
+
+
+@at_once
+@pytest.mark.parametrize(
+    "label", ["windows-1251", "koi8-r", "iso-8859-5", "iso-8859-7", "windows-1256", "tis-620"]
+)
+def test_shift_jis_is_not_cyrillic_either(label):
+    found = decode(JAPANESE.encode("cp932"), label)
+    assert (found.text, found.guessed) == (JAPANESE, True)
+
+
+@at_once
+@pytest.mark.parametrize(
+    ("codec", "text"), [one for one in ENCODINGS if one[0] != "utf-8"], ids=IDS[1:3] + IDS[4:]
+)
+@pytest.mark.parametrize("label", ["own", "iso-8859-1"])
+@pytest.mark.parametrize("foreign", ["/share/見積書の控え\n", "이 메일은 검사를 마쳤습니다.\n"])
+def test_a_line_of_utf_8_in_another_charset(codec, text, label, foreign):
+    """A footer, or a file's name; Koreans write words of one character, which stand alone."""
+    octets = text.encode(codec) + foreign.encode()
+    assert decode(octets, OWN[codec] if label == "own" else label).text == text + foreign
 
 
 @pytest.mark.parametrize(
@@ -213,10 +254,27 @@ def test_utf_16_without_a_mark_or_ascii_shows_its_order(text, codec):
     assert decode(text.encode(codec), "utf-16").text == text
 
 
-@pytest.mark.parametrize("text", ["本日の会議は午後三時からです。", "日本語のメール本文です。"])
+@at_once
+@pytest.mark.parametrize(
+    ("codec", "text"),
+    [
+        ("cp932", "本日の会議は午後三時からです。"),
+        ("cp932", "日本語のメール本文です。"),
+        ("euc-jp", "本日の会議は午後三時からです。"),
+        ("cp949", KOREAN),
+        ("gb18030", CHINESE),
+        ("big5", TAIWAN),
+    ],
+)
 @pytest.mark.parametrize("label", UTF_16)
-def test_shift_jis_is_no_utf_16(text, label):
-    assert decode(text.encode("cp932"), label).text == text
+def test_text_of_two_octets_is_no_utf_16(codec, text, label):
+    """Read as UTF-16, Chinese and Korean are hanzi and hangul too, that nobody wrote."""
+    assert decode(text.encode(codec), label).text == text
+
+
+@pytest.mark.parametrize("label", ["utf-16", "utf-32", "ucs-4"])
+def test_a_label_that_ascii_is_not_of_is_named(label):
+    assert decode(b"Backup finished OK.", label).guessed
 
 
 def test_very_many_lines_are_read_at_once():

@@ -43,6 +43,7 @@ def test_korean(text):
         ("件名", "shift_jis", "件�"),
         ("报价单", "gb2312", "报价�"),
         ("テスト", "euc-jp", "テス�"),
+        ("見積書", "euc-jp", "見積�"),
     ],
 )
 def test_a_text_that_is_cut_within_its_last_character_is_read_as_declared(text, codec, cut):
