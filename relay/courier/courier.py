@@ -273,7 +273,7 @@ class Courier:
         seconds = min((wait for name, wait in waits.items() if name not in ready), default=_LONGEST_SLEEP)
         if not spool.room().sending:
             seconds = min(seconds, SPOOL_PATIENCE)  # nobody tells when there is room again
-        elif ready and (due := await spool.next_due(ready)) is not None:
+        elif ready and (due := spool.next_due()) is not None:
             # With nobody ready nothing is claimed, and what is due stays so: it would end every sleep.
             seconds = min(seconds, max(due - self._standing.now().wall, 0.0))
         # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.

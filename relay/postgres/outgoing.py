@@ -144,8 +144,7 @@ class CourierHalf(OperatorHalf):
         self._report(queue_id, reason)
 
     @override
-    async def next_due(self, accounts: Collection[str]) -> float | None:
-        del accounts  # due is made queued, and only then the accounts matter
+    def next_due(self) -> float | None:
         return self._turns.due
 
     @override

@@ -1,7 +1,6 @@
 """What a node keeps on its own disk, and whether there is room: here, and in the database."""
 
 import asyncio
-import fcntl
 import os
 import shutil
 import time
@@ -13,10 +12,11 @@ from relay.host.content import ContentWriter
 from relay.host.safeio import DISK_FULL
 from relay.postgres.database import Database
 from relay.postgres.node import read_home
-from relay.spool import Room, SpoolError, SpoolFull, SpoolLocked
+from relay.spool import Room, SpoolError, SpoolFull
+from relay.spool.lock import take_lock
 
 log = structlog.get_logger("spool")
-_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
+_FOLDER_MODE = 0o700
 _GOOD_FOR = 0.25  # seconds that a look at the disk is good for
 _EVERY = 5.0  # seconds between looks at what waits in the database
 _PATIENCE_FACTOR = 20  # what takes long to add up is added up anew after so many times as long
@@ -58,7 +58,7 @@ class LocalRoom:
         try:
             self._state_dir.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
             self.scratch.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-            self._lock_fd = self._lock()
+            self._lock_fd = take_lock(self._folder)
             self.home = read_home(self._state_dir)
             for left in self.scratch.iterdir():
                 left.unlink()
@@ -71,16 +71,6 @@ class LocalRoom:
         except OSError as error:
             kind = SpoolFull if error.errno in DISK_FULL else SpoolError
             raise kind(f"{error.strerror}: {error.filename}") from error
-
-    def _lock(self) -> int:
-        # The same as that of the embedded spool: no two processes share a state directory.
-        fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
-            raise SpoolLocked(f"another relay is using {self._folder}") from None
-        return fd
 
     def release(self) -> None:
         """Let go of the folders."""

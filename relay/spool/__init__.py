@@ -240,8 +240,8 @@ class Spool(Protocol):
         None also while there is no room to write down how it ends.
         """
 
-    async def next_due(self, accounts: Collection[str]) -> float | None:
-        """When a delayed message of these accounts is due, or earlier; seconds since the epoch."""
+    def next_due(self) -> float | None:
+        """When the first delayed message is due, or earlier; seconds since the epoch. Never blocks."""
 
     async def start(
         self, claim: Claim, request: int, recipients: Sequence[str], ended: Outcome | None = None

@@ -71,7 +71,7 @@ async def test_a_delayed_message_comes_back_when_it_is_due(spool):
     await spool.put(submission(spool), "scanner")
     claim = await spool.claim(["scanner"], 0)
     await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=1000.0))
-    assert await spool.next_due(["scanner"]) == 1000.0
+    assert spool.next_due() == 1000.0
     assert await spool.claim(["scanner"], 999.0) is None
     again = await spool.claim(["scanner"], 1000.0)
     assert (again.entry.attempts, again.attempt) == (1, 2)

@@ -500,7 +500,7 @@ async def test_a_clock_that_is_set_changes_no_plan(tmp_path, days):
         before = await spool.show(queue_id)
         wall.offset = days * 86400.0
         assert await spool.claim(ACCOUNTS, wall.now()) is None
-        assert await spool.next_due(ACCOUNTS) - wall.now() == pytest.approx(3600, abs=5)
+        assert spool.next_due() - wall.now() == pytest.approx(3600, abs=5)
         after = await spool.show(queue_id)
         assert after.since - before.since == pytest.approx(wall.offset, abs=5)
         assert (await spool.claim(ACCOUNTS, wall.now() + 3601)).entry.queue_id == queue_id
@@ -569,7 +569,7 @@ async def test_a_clock_that_was_set_back_while_the_relay_was_down_is_noticed(tmp
         await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=wall.now() + 60))
     wall.offset = 0.0
     async with opened(tmp_path, clock=wall.clock) as spool:
-        assert await spool.next_due(ACCOUNTS) - wall.now() < 120
+        assert spool.next_due() - wall.now() < 120
 
 
 async def test_a_backlog_that_comes_back_does_not_stand_before_who_came_since(tmp_path):

@@ -7,7 +7,6 @@ second when there is none.
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from relay.spool import SpoolError, SpoolLocked
+from relay.spool.lock import take_lock
 from relay.spool.sqlite.files import translate
 
 log = structlog.get_logger("spool")
@@ -72,7 +72,7 @@ class Ownership:
             # The state directory holds tokens too; as one of `parents` it would get the umask's mode.
             self._folder.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
             self._folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-            self._lock_fd = self._lock()
+            self._lock_fd = take_lock(self._folder)
         except OSError as error:
             raise translate(error) from error
         if not moving and (self._folder / MOVING).exists():
@@ -87,15 +87,6 @@ class Ownership:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._lock_fd = -1
-
-    def _lock(self) -> int:
-        fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
-            raise SpoolLocked(f"another relay is using {self._folder}") from None
-        return fd
 
     def watch(self) -> None:
         """Note which files SQLite has just opened."""
@@ -153,7 +144,7 @@ class Ownership:
             return Finding.ELSEWHERE
         self._mend_folders()
         if self._identify("lock") != _identity_of(os.fstat(self._lock_fd)):
-            before, self._lock_fd = self._lock_fd, self._lock()
+            before, self._lock_fd = self._lock_fd, take_lock(self._folder)
             os.close(before)
             log.error("the spool's lock was removed: made again")
         names = [name for name in _OPEN if not self._is_the_same(name)]

@@ -43,7 +43,7 @@ async def soonest(relay):
     waits = [max(service.standing.wait(one), service.pacing.next_free(one)) for one in names]
     if service.standing.api_is_down:
         waits = [service.standing.next_probe_in()]
-    due = await service.spool.next_due(names)
+    due = service.spool.next_due()
     if not counts[State.QUEUED] and due is not None:
         return max(min(waits), due - relay.clock.now())
     return min(waits)
