@@ -6,11 +6,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -27,9 +27,8 @@ from relay.mail import KINDS, Conversion, Loss, Unconvertible, Weight
 from relay.message import Converted, Payload, convert, destinations, make_loss, originator_address
 from relay.reply import Rejected
 from relay.smtp.address import check_forward_path
-from relay.smtp.data import ChunkDecoder
+from relay.smtp.data import read_lines
 
-_BLOCK = 1024 * 1024
 _MOST_LINES = 60  # of a body, shown to people; --json has all
 
 
@@ -102,22 +101,12 @@ def _open(name: str) -> Iterator[Buffer]:
     """The message as a session would have it: large content is a map of a file."""
     with tempfile.TemporaryDirectory(prefix="relay-") as directory:
         writer = ContentWriter(Path(directory))
-        if name == "-":
-            _copy(sys.stdin.buffer, writer)
-        else:
-            with Path(name).open("rb") as file:
-                _copy(file, writer)
+        with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+            for block in read_lines(file):
+                writer.write(block)
         content = writer.finish()
         with content.map() as mapped:
             yield mapped
-
-
-def _copy(file: BinaryIO, writer: ContentWriter) -> None:
-    """Copy in blocks; lines end with CRLF, as a session would give them."""
-    lines = ChunkDecoder()
-    while block := file.read(_BLOCK):
-        writer.write(lines.feed(block))
-    writer.write(lines.feed(b"", last=True))
 
 
 def _explain(

@@ -14,17 +14,14 @@ from relay.cli import (
     EX_CANTCREAT,
     EX_DATAERR,
     EX_NOINPUT,
-    EX_NOPERM,
     EX_TEMPFAIL,
     Failure,
     config_option,
     json_option,
 )
-from relay.cli.startup import deaf, read_config, unusable
+from relay.cli.startup import call, deaf, read_config, unusable
 from relay.cli.terminal import echo, print_json
 from relay.config.model import Config
-
-_BLOCK = 256 * 1024
 
 
 @click.command()
@@ -91,16 +88,13 @@ def check_paths(config: Config, reverse_path: str, forward_paths: list[str]) -> 
 
 
 def _read(file: Path) -> BinaryIO:
-    """The message as SMTP would bring it: lines end with CRLF (RFC 5321 §2.3.8). Never whole in memory."""
-    from relay.smtp.data import ChunkDecoder
+    """The message as SMTP would bring it. Never whole in memory."""
+    from relay.smtp.data import read_lines
 
     content = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as source:
-            lines = ChunkDecoder()
-            while block := source.read(_BLOCK):
-                content.write(lines.feed(block))
-            content.write(lines.feed(b"", last=True))
+            content.writelines(read_lines(source))
     except OSError as error:
         content.close()
         raise Failure(f"{file}: cannot be read ({error.strerror})", EX_NOINPUT) from None
@@ -130,17 +124,9 @@ class _Blocks:
 
 async def send(config: Config, content: BinaryIO, reverse_path: str, paths: list[str]) -> dict[str, Any]:
     """Have the running relay take a message, or do it here without one: what `Verbs.send` answers."""
-    from relay.operator import calling
-
-    arguments: dict[str, Any] = {"reverse_path": reverse_path, "forward_paths": paths}
-    try:
-        return await calling.call(config.state_dir / "control.sock", "send", content, **arguments)
-    except calling.NotRunning:
-        pass
-    except calling.NotAllowed as error:
-        raise Failure(str(error), EX_NOPERM) from None
-    except calling.Refused as error:
-        raise Failure(str(error), EX_DATAERR) from None
+    taken = await call(config, "send", content=content, reverse_path=reverse_path, forward_paths=paths)
+    if taken is not None:
+        return taken
     # Not before: most of the relay, which one that runs has already.
     from relay.service import Service
     from relay.spool import SpoolError, SpoolLocked

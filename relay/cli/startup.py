@@ -2,12 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from relay.cli import EX_CANTCREAT, EX_CONFIG, EX_DATAERR, EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, Failure
 from relay.config.model import Account, Config
+from relay.operator import calling
+from relay.operator.calling import Answer
 
 if TYPE_CHECKING:
     from relay.spool import SpoolError
@@ -66,18 +68,27 @@ def require_app(config: Config) -> None:
         )
 
 
-def ask_consents(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
-    """Have the running service, which has the app's secret, deal with a consent; or do it here."""
-    from relay.operator import calling
+async def call(
+    config: Config, verb: str, refused: int = EX_DATAERR, content: BinaryIO | None = None, **arguments: Any
+) -> Answer | None:
+    """The answer of the running service; None if none runs.
 
+    Ends the command with exit code 77 if this user may not ask, with `refused` if the service will not.
+    """
     try:
-        return asyncio.run(calling.call(config.state_dir / "control.sock", verb, **arguments))
+        return await calling.call(config.control_socket, verb, content, **arguments)
     except calling.NotRunning:
-        pass
+        return None
     except calling.NotAllowed as error:
         raise Failure(str(error), EX_NOPERM) from None
     except calling.Refused as error:
-        raise Failure(str(error), EX_UNAVAILABLE) from None
+        raise Failure(str(error), refused) from None
+
+
+def ask_consents(config: Config, verb: str, **arguments: Any) -> Answer:
+    """Have the running service, which has the app's secret, deal with a consent; or do it here."""
+    if (answer := asyncio.run(call(config, verb, EX_UNAVAILABLE, **arguments))) is not None:
+        return answer
     from relay.grants import GrantError
     from relay.operator.consents import Consents
     from relay.stores import open_grants
@@ -85,14 +96,11 @@ def ask_consents(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
     require_app(config)
     consents = Consents(lambda: config, open_grants(config))
     try:
-        return asyncio.run(_answer(consents.verbs[verb](**arguments)))
+        done: Answer = asyncio.run(getattr(consents, verb)(**arguments))
     except calling.Refused as error:
         kept = not isinstance(error.__cause__, GrantError)
         raise Failure(str(error), EX_UNAVAILABLE if kept else EX_CANTCREAT) from None
-
-
-async def _answer(verb: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    return await verb
+    return done
 
 
 def choose_account(config: Config, name: str) -> Account:
@@ -103,15 +111,14 @@ def choose_account(config: Config, name: str) -> Account:
     raise Failure(f"no account is called {name}; there is: {known}", EX_USAGE)
 
 
-def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
+def ask(config: Config, verb: str, **arguments: Any) -> Answer:
     """Have the running service do it, or do it with the spool itself if no service runs."""
-    from relay.operator import calling
+    if (answer := asyncio.run(call(config, verb, **arguments))) is not None:
+        return answer
     from relay.spool import SpoolError, SpoolLocked
 
     try:
-        return asyncio.run(_ask(config, verb, arguments))
-    except calling.NotAllowed as error:
-        raise Failure(str(error), EX_NOPERM) from None
+        return asyncio.run(_do(config, verb, arguments))
     except calling.Refused as error:
         raise Failure(str(error), EX_DATAERR) from None
     except SpoolLocked as error:
@@ -122,28 +129,20 @@ def ask(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
         raise Failure(str(error), EX_CANTCREAT) from None
 
 
-def ask_service(config: Config, verb: str, **arguments: Any) -> dict[str, Any]:
+def ask_service(config: Config, verb: str, **arguments: Any) -> Answer:
     """Have the running service do what only it can; ends the command if none runs."""
-    from relay.operator import calling
-
-    try:
-        return asyncio.run(calling.call(config.state_dir / "control.sock", verb, **arguments))
-    except calling.NotRunning:
+    answer = asyncio.run(call(config, verb, **arguments))
+    if answer is None:
         raise Failure(
             f"no relay runs with the state directory {config.state_dir}; start it: relay serve",
             EX_UNAVAILABLE,
-        ) from None
-    except calling.NotAllowed as error:
-        raise Failure(str(error), EX_NOPERM) from None
-    except calling.Refused as error:
-        raise Failure(str(error), EX_DATAERR) from None
+        )
+    return answer
 
 
 def deaf(config: Config, error: Exception) -> Failure:
     """What to say when a relay has the spool and cannot be spoken to."""
-    return Failure(
-        f"{error}, but does not listen at {config.state_dir / 'control.sock'}; restart it", EX_UNAVAILABLE
-    )
+    return Failure(f"{error}, but does not listen at {config.control_socket}; restart it", EX_UNAVAILABLE)
 
 
 def unusable(config: Config, error: "SpoolError") -> Failure:
@@ -156,14 +155,8 @@ def unusable(config: Config, error: "SpoolError") -> Failure:
     return Failure(f"state_dir {config.state_dir} cannot be used: {text}", EX_CANTCREAT)
 
 
-async def _ask(config: Config, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    from relay.operator import calling
-
-    try:
-        return await calling.call(config.state_dir / "control.sock", verb, **arguments)
-    except calling.NotRunning:
-        pass
-    # Not before: a service that runs needs none of it here.
+async def _do(config: Config, verb: str, arguments: dict[str, Any]) -> Answer:
+    # Here, since a command that asks a running service needs none of it.
     from relay.host import logs
     from relay.operator import asking
     from relay.operator.audit import Audit

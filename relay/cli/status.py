@@ -1,16 +1,16 @@
 """`relay status`: everything on one screen, the worst first."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
-from relay.cli import EX_NOPERM, EX_UNAVAILABLE, Failure, config_option, json_option
-from relay.cli.startup import read_config
+from relay.cli import EX_UNAVAILABLE, config_option, json_option
+from relay.cli.startup import call, read_config
 from relay.cli.terminal import echo, print_json, show_time
 from relay.config.model import Config
+from relay.operator import calling
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 _MOST_OF_A_KIND = 5  # that are shown
@@ -37,42 +37,27 @@ def command(config_path: str | None, *, as_json: bool) -> None:
 
 async def read_state(config: Config) -> _Tree:
     """The state of the service that runs, or of what it left. Ends the command where nobody may ask."""
-    from relay.operator import calling
-
-    try:
-        return await calling.call(config.state_dir / "control.sock", "state")
-    except calling.NotRunning:
-        return await _read_stopped(config)
-    except calling.NotAllowed as error:
-        raise Failure(str(error), EX_NOPERM) from None
-    except calling.Refused as error:
-        raise Failure(str(error), EX_UNAVAILABLE) from None
+    return await call(config, "state", EX_UNAVAILABLE) or await _read_stopped(config)
 
 
 async def read_accounts(config: Config) -> dict[str, _Tree]:
     """How the accounts stand, by name: as the service that runs says it, else as their files do."""
     from relay.host.clock import Clock
-    from relay.operator import calling
     from relay.operator.reading import Reader
     from relay.operator.state import as_json
     from relay.stores import open_grants
 
     # Also beside a service: it may not have read this configuration yet.
     accounts: list[_Tree] = as_json(await Reader(None, open_grants(config), Clock()).read(config))["accounts"]
-    with contextlib.suppress(calling.NotRunning, calling.Refused):
-        accounts += (await calling.call(config.state_dir / "control.sock", "state"))["accounts"]
+    if state := await calling.ask_state(config.control_socket):
+        accounts += state["accounts"]
     return {account["name"]: account for account in accounts}
 
 
 async def find_heading(config: Config) -> str:
     """What matters most, where a service runs and something is wrong; else ""."""
-    from relay.operator import calling
-
-    try:
-        state = await calling.call(config.state_dir / "control.sock", "state")
-    except (calling.NotRunning, calling.Refused):
-        return ""
-    return "" if state["health"] == "ok" else say_headline(state["headline"])
+    state = await calling.ask_state(config.control_socket)
+    return say_headline(state["headline"]) if state and state["health"] != "ok" else ""
 
 
 async def _read_stopped(config: Config) -> _Tree:

@@ -380,6 +380,11 @@ class Config(Section):
     console_user: tuple[ConsoleUser, ...] = ()
     log: Log = Log()
 
+    @property
+    def control_socket(self) -> Path:
+        """Where commands ask the running relay."""
+        return self.state_dir / "control.sock"
+
     def message_limit(self, listener: Listener) -> int:
         """The SIZE that a listener advertises, in octets (RFC 1870)."""
         if listener.message_limit != "":

@@ -69,6 +69,14 @@ async def call(path: Path, verb: str, content: bytes | BinaryIO | None = None, *
     return answer
 
 
+async def ask_state(path: Path) -> Answer | None:
+    """How the running service is, as `relay status --json` has it; None where none runs, or may be asked."""
+    try:
+        return await call(path, "state")
+    except (NotRunning, Refused):
+        return None
+
+
 def _measure(content: bytes | BinaryIO) -> int:
     if isinstance(content, bytes):
         return len(content)

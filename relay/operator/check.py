@@ -255,9 +255,7 @@ async def _spool(config: Config) -> tuple[list[Finding], bool]:
     """What the spool is like, and whether a relay runs."""
     embedded = config.spool.is_embedded
     try:
-        answer = await calling.call(
-            config.state_dir / "control.sock", "queue_list", states=["failed"], limit=1
-        )
+        answer = await calling.call(config.control_socket, "queue_list", states=["failed"], limit=1)
     except calling.NotRunning:
         return [await _own_spool(config)] if embedded else await check_database(config), False
     except calling.Refused as error:
@@ -274,7 +272,7 @@ async def _own_spool(config: Config) -> Finding:
     try:
         await spool.open(stands=False)
     except SpoolLocked as error:
-        remedy = f"it does not listen at {config.state_dir / 'control.sock'}: restart it"
+        remedy = f"it does not listen at {config.control_socket}: restart it"
         return Finding("spool", Level.PROBLEM, str(error), remedy)
     except SpoolError as error:
         remedy = find_remedy(error) or "relay help durability"

@@ -17,7 +17,7 @@ Answer = dict[str, Any]
 
 
 class Consents:
-    """Begins and ends the consent of an account, by the configuration of the moment."""
+    """Verbs that begin and end the consent of an account, by the configuration of the moment."""
 
     def __init__(
         self,
@@ -33,12 +33,6 @@ class Consents:
         self._config = config
         self._keeping = keeping
         self._notice = notice
-        self.verbs: dict[str, Callable[..., Awaitable[Answer]]] = {
-            "login_begin": self.login_begin,
-            "login": self.login,
-            "logout": self.logout,
-            "confirm": self.confirm,
-        }
 
     async def login_begin(self, account: str, redirect_url: str = "") -> Answer:
         """What a person has to open, and the two secrets that the answer to it belongs to.

@@ -15,7 +15,7 @@ _LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
 
 
 class Desk:
-    """Reads the recorder, by the configuration of the moment."""
+    """Verbs that read the recorder, by the configuration of the moment."""
 
     def __init__(self, config: Callable[[], Config], recorder: Recorder, look: Look) -> None:
         """Args:
@@ -26,10 +26,6 @@ class Desk:
         self._config = config
         self._recorder = recorder
         self._look = look
-        self.verbs: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
-            "doctor": self.doctor,
-            "doctor_live": self.doctor_live,
-        }
 
     async def doctor(self, address: str = "", most: int = 0) -> dict[str, Any]:
         """The last sessions of one address, or of all, with advice.

@@ -4,7 +4,7 @@ Adopting writes a [[device]] to the document learned.toml, which becomes part of
 every node, and releases the mail that was held for it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,16 +37,6 @@ class Learned:
         self._learning = learning
         self._spool = spool
         self._adopted = adopted
-        self.verbs: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
-            "learn": self.learn,
-            "learn_stop": self.learn_stop,
-            "learn_adopt": self.learn_adopt,
-            "learn_refuse": self.learn_refuse,
-            "learn_forget": self.learn_forget,
-            "learning": self.learning,
-            "devices": self.devices,
-            "device_name": self.device_name,
-        }
 
     async def learn(self, network: str, seconds: float, listener: str = "") -> dict[str, Any]:
         """Open a window."""

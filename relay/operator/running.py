@@ -30,11 +30,8 @@ Concerns = tuple[dict[str, Any], ...]
 
 async def ask_concerns(config: Config) -> Concerns:
     """What is wrong with it; nothing where none runs, or may be asked."""
-    try:
-        state = await calling.call(config.state_dir / "control.sock", "state")
-    except (calling.NotRunning, calling.Refused):
-        return ()
-    return tuple(state["concerns"])
+    state = await calling.ask_state(config.control_socket)
+    return tuple(state["concerns"]) if state else ()
 
 
 def check_running(config: Config, concerns: Concerns) -> Iterable[Finding]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -28,6 +29,12 @@ _TOGETHER = 200  # share their commits
 # console's user.
 ASKER: ContextVar[Mapping[str, int | str]] = ContextVar("asker", default=MappingProxyType({}))
 Verb = Callable[..., Awaitable[Answer]]
+
+
+def find_verbs(part: object) -> dict[str, Verb]:
+    """What a part of the service can be asked: its public coroutine methods, by their names."""
+    methods = inspect.getmembers(part, inspect.iscoroutinefunction)
+    return {name: method for name, method in methods if not name.startswith("_")}
 
 
 class Octets(Protocol):

@@ -27,7 +27,7 @@ from relay.operator.learning import Learned
 from relay.operator.reading import Live, Reader
 from relay.operator.state import RelayState, as_json
 from relay.operator.trouble import Troubles, describe
-from relay.operator.verbs import Verbs
+from relay.operator.verbs import Verbs, find_verbs
 from relay.operator.watch import Watch
 from relay.outcome import TroubleKind
 from relay.service.reports import Reports
@@ -167,7 +167,7 @@ class Service:
         learned = Learned(lambda: self.config, self.server.learning, self.spool, adopted)
         consents = Consents(lambda: self.config, keeping, self.sending.notice)
         own = {"troubles": self._list_troubles, "state": self._tell_state}
-        return desk.verbs | learned.verbs | consents.verbs | own
+        return find_verbs(desk) | find_verbs(learned) | find_verbs(consents) | own
 
     async def _look(self, queue_id: str) -> dict[str, Any]:
         return await self.verbs.queue_show(queue_id)
@@ -221,7 +221,7 @@ class Service:
         await asyncio.gather(self.sending.stop(), self.server.stop())
 
     async def _start_doors(self) -> None:
-        path = self.config.state_dir / "control.sock"
+        path = self.config.control_socket
         controls = control.Server(path, self.verbs)
         try:
             await controls.start()

@@ -6,7 +6,10 @@ line end, written by programs that turned their LF into CRLF twice.
 """
 
 import re
+from collections.abc import Iterator
+from typing import BinaryIO
 
+_BLOCK = 256 * 1024  # octets of a file that are read at once
 _END = b"\r\n.\r\n"
 _DOT = b"\r\n."  # at the beginning of a line
 _ENDS = re.compile(rb"\r?\r\n|\r|\n")
@@ -59,6 +62,18 @@ class ChunkDecoder:
         carry = next((end for end in (b"\r\r", b"\r") if data.endswith(end)), b"")
         self._carry = b"" if last else carry
         return normalise(data[: len(data) - len(self._carry)])
+
+
+def read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """A file in blocks, as a session would give it: lines end with CRLF (RFC 5321 §2.3.8).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    lines = ChunkDecoder()
+    while block := file.read(_BLOCK):
+        yield lines.feed(block)
+    yield lines.feed(b"", last=True)
 
 
 def _undecided(data: bytes) -> int:
