@@ -20,7 +20,7 @@ from relay.cli.startup import become_owner
 from relay.cli.terminal import echo, print_json
 
 if TYPE_CHECKING:
-    from relay.console.originals import Originals
+    from relay.cli.sandbox_originals import Originals
     from relay.console.server import Front
     from relay.console.server import Server as HttpServer
     from relay.grants import Grant
@@ -170,7 +170,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 
 async def _main(options: _Options, folder: Path) -> None:
-    from relay.console.originals import Originals
+    from relay.cli.sandbox_originals import Originals
 
     originals = Originals()
     if options.api_only:

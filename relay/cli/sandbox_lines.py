@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from relay.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from relay.console.originals import Originals
+    from relay.cli.sandbox_originals import Originals
     from relay.envelope import Envelope
     from relay.sandbox import Sandbox
     from relay.service import Service

@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from relay.host.clock import to_local
+from relay.host.display import show_octets
 from relay.host.texts import gettext, mark, ngettext, say
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_KILOBYTE, _MEGABYTE, _GIGABYTE = 1024, 1024**2, 1024**3
 # Two of a unit are told in the smaller one: 90 minutes, 36 hours.
 _UNITS = (
     (2 * _DAY, _DAY, mark("{number} d")),
@@ -49,17 +49,6 @@ def show_moment(seconds: float) -> str:
 def read_iso(text: str) -> float:
     """The epoch seconds of a time as verbs answer it (RFC 3339)."""
     return datetime.fromisoformat(text).timestamp()
-
-
-def show_octets(size: int) -> str:
-    """A size for people: 1.4 MB; a MB is 1,048,576 octets as in relay.toml."""
-    if size < _KILOBYTE:
-        return f"{size} B"
-    if size < _MEGABYTE:
-        return f"{size / _KILOBYTE:.0f} KB"
-    if size < _GIGABYTE:
-        return f"{size / _MEGABYTE:.1f} MB"
-    return f"{size / _GIGABYTE:.1f} GB"
 
 
 @cache

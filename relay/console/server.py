@@ -7,7 +7,6 @@ bounded.
 
 import asyncio
 import logging
-import socket
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.console.patience import limit
 from relay.console.tls import secure
+from relay.host.sockets import listen
 from relay.smtp.limits import Notes
 from relay.smtp.tls import Certificate
 
@@ -57,7 +57,7 @@ class Server:
         certificate: Certificate | None = None,
     ) -> None:
         # Whoever waits in the queue is accepted all at once: no more than may be open.
-        self.socket = _bind(host, port, connections)
+        self.socket = listen(host, port, connections)
         _take_over_log()
         http = limit(connections)
         config = uvicorn.Config(
@@ -132,27 +132,6 @@ def _take_over_log() -> None:
     logger.propagate = False
     if not any(isinstance(one, _OneLine) for one in logger.handlers):
         logger.addHandler(_OneLine())
-
-
-def _bind(host: str, port: int, backlog: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        OSError: the port is in use, or the address is not one of this machine.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(backlog)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 class Front:

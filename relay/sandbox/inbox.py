@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from relay.host.display import show_octets
 from relay.host.texts import gettext as _
 from relay.sandbox.messages import Message, Messages
-from relay.sandbox.pages import page, show_octets
+from relay.sandbox.pages import page
 from relay.sandbox.rules import addresses, shown_subject
-from relay.sandbox.story import Silent, Source, Teller
+from relay.sandbox.story import Source, Story, Teller
 
 _LISTED = 200  # messages in the list
 _SHOWN_BODY = 4000  # characters of the body in the JSON
@@ -50,8 +51,7 @@ class Inbox:
 
     def __init__(self, messages: Messages, teller: Teller | None = None) -> None:
         self._messages = messages
-        self._beside = teller is not None
-        self._teller = teller or Silent()
+        self._teller = teller
 
     def routes(self) -> list[Route]:
         """What is served."""
@@ -89,7 +89,10 @@ class Inbox:
         return all(word in searched for word in words)
 
     def _find_source(self, message: Message) -> Source | None:
-        return self._teller.find_source(message.queue_id)
+        return self._teller.find_source(message.queue_id) if self._teller else None
+
+    async def _tell(self, message: Message) -> Story | None:
+        return await self._teller.tell(message.queue_id) if self._teller else None
 
     async def _page(
         self, request: Request, message: Message | None, listed: list[Message], *, chosen: bool
@@ -103,7 +106,7 @@ class Inbox:
             listed=[(one, shown_subject(one.subject), self._find_source(one)) for one in listed],
             total=self._messages.total,
             chosen=chosen,
-            beside=self._beside,
+            beside=self._teller is not None,
             query=request.query_params.get("q", ""),
             view=view,
             shown=await self._show(message, view) if message else None,
@@ -112,7 +115,7 @@ class Inbox:
     async def _show(self, message: Message, view: str) -> dict[str, Any]:
         request = self._messages.request(message.id)
         subject = shown_subject(message.subject)
-        story = await self._teller.tell(message.queue_id)
+        story = await self._tell(message)
         original = story.original if story else None
         return {
             "message": message,
@@ -134,7 +137,7 @@ class Inbox:
     async def _original(self, request: Request) -> Response:
         """What was handed over, to be saved."""
         message = self._messages.find(request.path_params["id"])
-        story = await self._teller.tell(message.queue_id) if message else None
+        story = await self._tell(message) if message else None
         if message is None or story is None or story.original is None:
             return page("gone.html", 404)
         headers = {

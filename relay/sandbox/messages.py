@@ -6,7 +6,7 @@ import shutil
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,10 @@ class Message:
 
     def as_json(self) -> dict[str, Any]:
         """The summary's fields by name."""
-        return {name: getattr(self, name) for name in FIELDS}
+        return asdict(self)
 
 
-FIELDS = ("id", "time", "account", "user_id", "subject", "to", "cc", "bcc", "size", "sha256", "queue_id")
+FIELDS = tuple(field.name for field in fields(Message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,8 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from relay.host.clock import to_local
+from relay.host.display import show_octets
 from relay.host.texts import gettext, ngettext, say
-from relay.sandbox.settings import MEGABYTE
-
-KILOBYTE = 1024
 
 
 @cache
@@ -32,15 +30,6 @@ def _templates() -> jinja2.Environment:
     environment.filters["moment"] = show_moment
     environment.filters["clock"] = show_clock
     return environment
-
-
-def show_octets(size: int) -> str:
-    """A size for people: 1.4 MB."""
-    if size < KILOBYTE:
-        return f"{size} B"
-    if size < MEGABYTE:
-        return f"{size / KILOBYTE:.0f} KB"
-    return f"{size / MEGABYTE:.1f} MB"
 
 
 def show_moment(seconds: float) -> str:

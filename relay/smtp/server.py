@@ -17,6 +17,7 @@ from relay.config.model import Config, Listener
 from relay.devices.learning import Learning
 from relay.devices.recorder import Recorder
 from relay.host.documents import Documents
+from relay.host.sockets import listen
 from relay.host.systemd import PassedSockets
 from relay.smtp.context import Door, Intake
 from relay.smtp.dead_ports import DeadPorts
@@ -325,23 +326,8 @@ def bind(where: str) -> socket.socket:
     Raises:
         ListenError: it cannot be had.
     """
-    host, port = split_address(where)
     try:
-        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = infos[0]
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                # "[::]:25" means every address, IPv4's too: networks know them in their IPv6 form.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind(address)
-            sock.listen(_BACKLOG)
-            sock.setblocking(False)
-        except BaseException:
-            sock.close()
-            raise
+        return listen(*split_address(where), _BACKLOG)
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "")
         raise ListenError(where, f"cannot listen: {error.strerror or error}", remedy) from error
-    return sock

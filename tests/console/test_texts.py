@@ -11,9 +11,9 @@ import httpx2 as httpx
 import pytest
 
 from relay import __version__
+from relay.cli.sandbox_originals import Originals
 from relay.console.access import OpenAccess
 from relay.console.app import build
-from relay.console.originals import Originals
 from relay.console.server import serving
 from relay.console.service import ServiceStatus
 from relay.host.texts import gettext, install, say

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import httpx2 as httpx
 import pytest
 
+from relay.cli.sandbox_originals import Originals
 from relay.config.load import build
-from relay.console.originals import Originals
 from relay.console.server import serving
 from relay.sandbox import Sandbox
 from relay.sandbox.faults import KINDS

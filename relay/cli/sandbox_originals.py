@@ -1,12 +1,12 @@
 """What a relay before the simulated Works remembers of the mail that it took, for the inbox of that Works."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from relay.envelope import Envelope
 from relay.host.texts import say
 from relay.mail import KINDS, Weight
 from relay.message import originators
+from relay.sandbox.story import Loss, Source, Story, Teller
 from relay.service import Service
 from relay.spool import NoSuchMessage
 
@@ -14,34 +14,7 @@ _MOST_SOURCES = 10_000
 _MOST, _MOST_OCTETS = 500, 64 * 1024 * 1024  # messages whose octets are remembered, and these
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A loss, in words."""
-
-    name: str
-    meaning: str
-    detail: str
-    notable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a message came from."""
-
-    device: str
-    author: str
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """What became of a message on its way."""
-
-    page: str
-    losses: tuple[Lost, ...]
-    original: bytes | None
-
-
-class Originals:
+class Originals(Teller):
     """The latest messages, as they were handed over."""
 
     def __init__(self) -> None:
@@ -81,7 +54,7 @@ class Originals:
         return Story(
             f"/messages/{queue_id}",
             tuple(
-                Lost(x.loss, say(KINDS[x.loss].meaning), x.detail, x.weight is Weight.NOTABLE) for x in losses
+                Loss(x.loss, say(KINDS[x.loss].meaning), x.detail, x.weight is Weight.NOTABLE) for x in losses
             ),
             self._octets.get(queue_id),
         )
