@@ -26,6 +26,7 @@ _VERBS: Mapping[str, str] = MappingProxyType(
         "learn_stop": mark("ended learning"),
         "learn_adopt": mark("adopted a device"),
         "learn_refuse": mark("refused a device"),
+        "learn_forget": mark("let a device in no longer"),
         "device_name": mark("named a device"),
         "login_begin": mark("asked for a consent"),
         "login": mark("connected an account"),

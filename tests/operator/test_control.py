@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
+from relay.console.journal import _VERBS
 from relay.operator import calling
+from relay.operator.asking import LOOKING
 from relay.operator.verbs import Verbs
 from relay.spool import State
 from tests.support.relay import relaying, until
@@ -84,6 +86,11 @@ async def test_no_verb_is_left_out_above(tmp_path):
     async with relaying(tmp_path / "state") as relay:
         own = {name for name, _ in inspect.getmembers(Verbs, inspect.isfunction) if name[0] != "_"}
         assert (own - _OF_THE_CLASS) | set(relay.service.verbs._more) == set(ASKED) | set(REFUSED)
+
+
+def test_whatever_changes_something_has_its_words_in_the_console():
+    """One that was added later stood there by its own name, `learn_forget`."""
+    assert set(_VERBS) == (set(ASKED) | set(REFUSED)) - LOOKING
 
 
 async def test_a_relay_of_another_version_is_no_fault_of_the_command(tmp_path):
