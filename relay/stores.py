@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from relay.config.include import LEARNED
 from relay.config.model import Config
@@ -20,6 +21,9 @@ from relay.works.auth.escrow import Escrow
 from relay.works.auth.files import FileGrants
 from relay.works.auth.keeping import Keeping
 from relay.works.http.exchange import Timeouts
+
+if TYPE_CHECKING:
+    from relay.postgres.server import Address
 
 _MARGIN = 60.0  # seconds, beyond the answer's time-out, to write down what came
 _ENCODED = 1.5  # octets of a request for each of its message, at most
@@ -46,19 +50,17 @@ def open_spool(
 
 
 def _open_postgres(config: Config, report: Callable[[str, str], None] | None, clock: Clock | None) -> Spool:
-    _require_cluster()
+    address = _find_address(config)
     from relay.postgres.engine import Options, PostgresSpool
     from relay.postgres.outgoing import Ends
-    from relay.postgres.server import Address
 
     spool = config.spool
-    password = spool.password.get_secret_value()
     timeouts = Timeouts(read=config.works.read_timeout)
     options = Options(
         state_dir=config.state_dir,
         name=config.hostname,
-        address=Address(spool.url, password),
-        listen=Address(spool.listen_url, password) if spool.listen_url else None,
+        address=address,
+        listen=_find_address(config, spool.listen_url) if spool.listen_url else None,
         keep_free=spool.keep_free,
         most=spool.most,
         patience=spool.patience,
@@ -83,11 +85,10 @@ async def migrate_spool(config: Config, url: str, password: str) -> list[int]:
     Raises:
         SpoolError: it cannot be done; says why.
     """
-    _require_cluster()
+    relay = _find_address(config)
     from relay.postgres.schema import migrate_as
     from relay.postgres.server import Address
 
-    relay = Address(config.spool.url, config.spool.password.get_secret_value())
     return await migrate_as(Address(url, password) if url else relay, relay.user)
 
 
@@ -108,9 +109,8 @@ async def move_spool(config: Config) -> Move:
         SpoolError: a relay is using either, or one of them cannot be used; says which.
         GrantError: a grant cannot be moved.
     """
-    _require_cluster()
+    address = _find_address(config)
     from relay.postgres.move import move
-    from relay.postgres.server import Address
     from relay.spool.sqlite.export import Export
 
     folder = config.state_dir / "spool"
@@ -126,7 +126,6 @@ async def move_spool(config: Config) -> Move:
         await spool.close()
     await asyncio.to_thread(export.take)
     try:
-        address = Address(config.spool.url, config.spool.password.get_secret_value())
         moved, known = await move(address, export.pieces())
         await _move_grants(config)
         await _move_documents(config)
@@ -164,18 +163,24 @@ async def examine_spool(config: Config) -> Facts:
     Raises:
         SpoolError: it cannot be reached, or refuses the login.
     """
-    _require_cluster()
+    address = _find_address(config)
     from relay.postgres.examine import examine
-    from relay.postgres.server import Address
 
-    return await examine(Address(config.spool.url, config.spool.password.get_secret_value()))
+    return await examine(address)
 
 
-def _require_cluster() -> None:
-    """See that the extra is installed, which the spool of one node does without. Raises SpoolError."""
+def _find_address(config: Config, url: str = "") -> "Address":
+    """Of the database, or of this URL with the same password.
+
+    Raises:
+        SpoolError: the extra is not installed, which the spool of one node does without.
+    """
     missing = [name for name in ("psycopg", "psycopg_pool") if importlib.util.find_spec(name) is None]
     if missing:
         raise SpoolError(f"{missing[0]} is missing: {how_to_add('cluster')}")
+    from relay.postgres.server import Address
+
+    return Address(url or config.spool.url, config.spool.password.get_secret_value())
 
 
 def open_grants(config: Config, spool: Spool | None = None) -> Keeping:
@@ -190,17 +195,15 @@ def open_grants(config: Config, spool: Spool | None = None) -> Keeping:
     """
     if config.spool.is_embedded:
         return Keeping(FileGrants(config.state_dir), Escrow(config.state_dir))
-    _require_cluster()
+    address = _find_address(config)
     from relay.postgres.engine import PostgresSpool
     from relay.postgres.grants import AesSeal, Connecting, PostgresGrants
-    from relay.postgres.server import Address
 
-    password = config.spool.password.get_secret_value()
     seal = AesSeal(config.spool.key.get_secret_value())
     if isinstance(spool, PostgresSpool):
         grants = PostgresGrants(spool.database, seal, spool.node.token)
     else:
-        grants = PostgresGrants(Connecting(Address(config.spool.url, password)), seal)
+        grants = PostgresGrants(Connecting(address), seal)
     return Keeping(grants, Escrow(config.state_dir, seal))
 
 
@@ -216,13 +219,11 @@ def open_documents(config: Config, spool: Spool | None = None) -> Documents:
     """
     if config.spool.is_embedded:
         return FileDocuments(config.state_dir)
-    _require_cluster()
+    address = _find_address(config)
     from relay.postgres.documents import PostgresDocuments
     from relay.postgres.engine import PostgresSpool
     from relay.postgres.grants import Connecting
-    from relay.postgres.server import Address
 
     if isinstance(spool, PostgresSpool):
         return PostgresDocuments(spool.database, spool.node, spool.words)
-    password = config.spool.password.get_secret_value()
-    return PostgresDocuments(Connecting(Address(config.spool.url, password)))
+    return PostgresDocuments(Connecting(address))

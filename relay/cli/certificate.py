@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_CANTCREAT, Failure, config_option, json_option
-from relay.cli.startup import become_owner
+from relay.cli.startup import become_owner, refuse_overwriting
 from relay.cli.terminal import echo, print_json
 from relay.config.fields import split_address
 from relay.config.model import Config
@@ -51,9 +51,7 @@ def command(
     folder = out or (config.state_dir if config else Config().state_dir)
     become_owner(folder)  # the files are for whoever has the folder
     paths = folder / _CERTIFICATE, folder / _PRIVATE_KEY
-    existing = [str(path) for path in paths if os.path.exists(path)]  # noqa: PTH110 - False where it is forbidden to look
-    if existing and not force:
-        raise Failure(f"{' and '.join(existing)} would be written over; say --force", EX_CANTCREAT)
+    refuse_overwriting(*paths, force=force)
     chosen = names or _usual_names(config)
     try:
         pair = certificate.make(chosen, days)

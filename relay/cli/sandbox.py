@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from relay.cli.sandbox_originals import Originals
     from relay.console.server import Front
     from relay.console.server import Server as HttpServer
-    from relay.grants import Grant
     from relay.sandbox import Sandbox
     from relay.sandbox.faults import Wish
     from relay.service import Service
-    from relay.works.auth.oauth import Tokens
 
 _HOST = "127.0.0.1"
 # To the pages and the simulated API together; the relay itself takes one for each request under way.
@@ -267,6 +265,7 @@ async def _relay(
     from relay.config.load import build
     from relay.service import Service
     from relay.stores import open_grants
+    from relay.works.auth.consent import complete
     from relay.works.auth.oauth import AuthServer
 
     # The relay keeps to what this Works permits, as whoever configures one for it would see to.
@@ -296,29 +295,14 @@ async def _relay(
         # Consent, with the clicking done here: the code is real, and so is what follows.
         member = sandbox.grants.admit(address)
         code = sandbox.grants.issue_code(member, ("mail",), config.works.redirect_url)
-        await grants.begin(name, _consented(await AuthServer(config.works).redeem(code, ""), address))
+        grant = await complete(config.works, AuthServer(config.works), code, "")
+        await grants.begin(name, replace(grant, whose=address))
     service = Service(config, on_kept=lines.keep)
     await service.start()
     try:
         yield service
     finally:
         await service.stop()
-
-
-def _consented(tokens: "Tokens", whose: str) -> "Grant":
-    from relay.grants import Grant
-
-    now = time.time()
-    return Grant(
-        access_token=tokens.access_token,
-        expires_at=now + tokens.lives,
-        refresh_token=tokens.refresh_token or "",
-        consented_at=now,
-        issued_at=now,
-        refresh_issued_at=now,
-        scope=tokens.scope,
-        whose=whose,
-    )
 
 
 async def _send_sample(host: str, port: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from relay.cli import EX_CANTCREAT, Failure
+from relay.cli.startup import refuse_overwriting
 from relay.cli.terminal import echo
 from relay.config.load import ConfigError, build, find
 
@@ -72,9 +73,7 @@ def command(
     """
     path = find(config_path)
     secret_path = path.parent / _SECRET
-    existing = [str(one) for one in (path, secret_path) if os.path.exists(one)]  # noqa: PTH110 - False where it is forbidden to look
-    if existing and not force:
-        raise Failure(f"{' and '.join(existing)} would be written over; say --force", EX_CANTCREAT)
+    refuse_overwriting(path, secret_path, force=force)
     answers = {key: value for key, value in given.items() if value is not None}
     if client_secret_file is not None:
         answers[_SECRET] = _read_secret(client_secret_file)

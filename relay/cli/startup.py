@@ -55,6 +55,13 @@ def become_owner(path: Path) -> None:
         raise Failure(str(error), EX_NOPERM) from None
 
 
+def refuse_overwriting(*paths: Path, force: bool) -> None:
+    """End the command with exit code 73 if there is something already, and nobody says --force."""
+    existing = [str(path) for path in paths if os.path.exists(path)]  # noqa: PTH110 - False where it is forbidden to look
+    if existing and not force:
+        raise Failure(f"{' and '.join(existing)} would be written over; say --force", EX_CANTCREAT)
+
+
 def require_app(config: Config) -> None:
     """See that the app's registration is there; exit code 78 without it."""
     works = config.works

@@ -111,6 +111,11 @@ def split_address(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def join_address(host: str, port: int) -> str:
+    """ADDRESS:PORT of host and port, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _url(value: str) -> str:
     if _split_url(value).scheme not in ("http", "https"):
         raise ValueError('expected a URL such as "http://localhost:8484/callback"')

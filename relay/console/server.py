@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from relay.config.fields import join_address
 from relay.console.patience import limit
 from relay.console.tls import secure
 from relay.host.sockets import listen
@@ -80,8 +81,7 @@ class Server:
     @property
     def url(self) -> str:
         """`http://host:port`, or https, with the port that was really given."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self._scheme}://{host}:{self.port}"
+        return f"{self._scheme}://{join_address(self.host, self.port)}"
 
     async def start(self) -> None:
         """Begin to answer; returns when connections are taken."""

@@ -13,6 +13,8 @@ from typing import Self
 
 import structlog
 
+from relay.config.fields import join_address
+
 log = structlog.get_logger("systemd")
 # As systemctl(1) shows ListenStream=25: "Listen=[::]:25 (Stream)".
 _LISTENS = re.compile(r"^Listen=.*:(\d+) \(Stream\)$", re.MULTILINE)
@@ -34,8 +36,7 @@ class PassedSocket:
         return (name[0], name[1]) if isinstance(name, tuple) else (str(name), -1)
 
     def __str__(self) -> str:
-        host, port = self.address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return join_address(*self.address)
 
 
 class PassedSockets:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.config.fields import split_address
+from relay.config.fields import join_address, split_address
 from relay.config.model import Config
 
 _MARK = "# Written by `relay install`, which writes it anew; changes belong to `systemctl edit`.\n"
@@ -30,9 +30,7 @@ def find_streams(config: Config) -> list[str]:
 
 def _say_stream(host: str, port: int) -> str:
     # A port alone is [::], which takes IPv4 too; on a machine without IPv6 it is 0.0.0.0.
-    if host == "::":
-        return str(port)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(port) if host == "::" else join_address(host, port)
 
 
 def make_socket(unit: str, config: Config) -> str:

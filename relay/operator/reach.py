@@ -5,6 +5,7 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from relay.config.fields import join_address
 from relay.works.diagnosis import Failure
 from relay.works.http.exchange import Exchanges, Timeouts, Unreachable
 from relay.works.http.proxy import Proxy
@@ -24,8 +25,7 @@ class Trouble:
 def name_place(url: str) -> str:
     """HOST:PORT of a URL."""
     parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return join_address(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
 async def find_trouble(url: str, proxy: Proxy | None) -> Trouble | None:

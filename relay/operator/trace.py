@@ -69,8 +69,8 @@ def _stand(entry: Entry, held: Mapping[str, Outcome]) -> tuple[State, str, str]:
 def describe_life(
     entry: Entry,
     attempts: Sequence[Attempt],
-    events: Sequence[Event] = (),
-    held: Mapping[str, Outcome] = NOBODY,
+    events: Sequence[Event],
+    held: Mapping[str, Outcome],
 ) -> Answer:
     """One message's life, from the connection that brought it to the last answer."""
     envelope, (state, status, reason) = entry.envelope, _stand(entry, held)

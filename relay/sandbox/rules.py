@@ -60,8 +60,8 @@ def check_mail(mail: Any) -> Mapping[str, Any]:
             raise missing(name)
     for name in ("to", "cc", "bcc"):
         _check_addresses(name, mail)
-    _check_text("subject", mail, least=1)
-    _check_text("userName", mail, least=1)
+    _check_text("subject", mail)
+    _check_text("userName", mail)
     _check_body(mail)
     _check_choice("contentType", mail, ("html", "text"))
     _check_choice("securityLevel", mail, SECURITY_LEVELS)
@@ -83,12 +83,12 @@ def _check_addresses(name: str, mail: Mapping[str, Any]) -> None:
             raise invalid(f"{name} holds something that is not an address")
 
 
-def _check_text(name: str, holder: Mapping[str, Any], *, least: int, most: int = 0) -> None:
+def _check_text(name: str, holder: Mapping[str, Any], *, most: int = 0) -> None:
     if name not in holder:
         return
     text = _string(name, holder[name])
     units = utf16_units(text)
-    if units < least:
+    if not units:
         raise invalid(f"{name} must not be empty")
     if most and units > most:
         raise Refusal(400, "OUT_OF_RANGE", f"{name} is longer than {most} characters")
@@ -144,7 +144,7 @@ def _check_attachment(place: str, attachment: Any) -> None:
     if attachment["data"] == "":
         raise invalid(f"{place}.data must not be empty")
     named = {f"{place}.{name}": value for name, value in attachment.items()}
-    _check_text(f"{place}.filename", named, least=1, most=FILENAME_UNITS)
+    _check_text(f"{place}.filename", named, most=FILENAME_UNITS)
     if not _MEDIA_TYPE.fullmatch(_string(f"{place}.fileType", attachment["fileType"])):
         raise invalid(f"{place}.fileType must be a media type")
     _check_flag(f"{place}.inline", named)

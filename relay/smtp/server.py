@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from relay.config.current import Current
-from relay.config.fields import split_address
+from relay.config.fields import join_address, split_address
 from relay.config.model import Config, Listener
 from relay.devices.learning import Learning
 from relay.devices.recorder import Recorder
@@ -75,9 +75,8 @@ class Looked(NamedTuple):
     @property
     def name(self) -> str:
         """Its address; a port of 0 was chosen by the system."""
-        host, port = self.at
-        real = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return real if self.listener.address.endswith(":0") else self.listener.address
+        address = self.listener.address
+        return join_address(*self.at) if address.endswith(":0") else address
 
 
 class Server:

@@ -281,7 +281,7 @@ def diagnose_probe(end: Answer | Failure, account: str) -> Outcome | None:
 def _works_well(answer: Answer) -> bool:
     if answer.status in _UNKNOWN_CALL:
         return read_error(answer).of_works
-    value = _read_object(answer.body) if answer.whole else {}
+    value = read_object(answer.body) if answer.whole else {}
     return answer.status == HTTPStatus.OK and isinstance(value.get("count"), int)
 
 
@@ -296,7 +296,7 @@ def read_error(answer: Answer) -> Error:
     """What the body of an error answer says; empty and foreign bodies occur (Works API §4)."""
     if answer.status < HTTPStatus.MULTIPLE_CHOICES:
         return Error()
-    value = _read_object(answer.body)
+    value = read_object(answer.body)
     said, description = value.get("code"), value.get("description")
     code = said if isinstance(said, str) and _CODE.fullmatch(said) else ""
     if not isinstance(description, str):
@@ -304,7 +304,8 @@ def read_error(answer: Answer) -> Error:
     return Error(code, _clean(description), of_works=bool(code) and answer.whole)
 
 
-def _read_object(body: bytes) -> dict[str, object]:
+def read_object(body: bytes) -> dict[str, object]:
+    """The JSON object that a body is; empty if it is none."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

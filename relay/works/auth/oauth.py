@@ -5,7 +5,6 @@ shapes (Works API §2). Neither a token nor the secret ever gets into an excepti
 """
 
 import asyncio
-import json
 import re
 import ssl
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from urllib.parse import urlencode
 
 from relay.config.model import Works
 from relay.works.auth.errors import TokenError
-from relay.works.diagnosis import Failure
+from relay.works.diagnosis import Failure, read_object
 from relay.works.http.client import make_client
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ class AuthServer:
         """
         status, body = await self._post("revoke", token=token, token_type_hint=kind)
         if status != 200:  # noqa: PLR2004 - HTTP
-            raise _refusal(status, _read_object(body))
+            raise _refusal(status, read_object(body))
 
     async def _ask(self, **parameters: str) -> Tokens:
         return _read_tokens(*await self._post("token", **parameters))
@@ -162,16 +161,8 @@ async def _read(response: "httpx.Response") -> bytes:
     return bytes(body)
 
 
-def _read_object(body: bytes) -> dict[str, object]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
 def _read_tokens(status: int, body: bytes) -> Tokens:
-    values = _read_object(body)
+    values = read_object(body)
     if status == 200 and isinstance(access := values.get("access_token"), str) and _is_token(access):  # noqa: PLR2004 - HTTP
         refresh, scope = values.get("refresh_token"), values.get("scope")
         return Tokens(
