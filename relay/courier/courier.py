@@ -179,11 +179,6 @@ class Courier:
         """Attempts that have begun and not ended."""
         return len(self._tasks)
 
-    @property
-    def held(self) -> Mapping[str, Outcome]:
-        """Accounts whose mail waits for a person, and why."""
-        return self._standing.held
-
     def expecting(self, account: str) -> AbstractContextManager[None]:
         """A message of this account is on its way to the spool: others go behind it."""
         return self._forecast.expecting(account)

@@ -60,8 +60,8 @@ class Slots:
         self._current = current
         self._freed = freed
         # The configuration's limit of the start: [works] concurrency needs a restart.
-        self._most = current.config.works.concurrency
-        self._all = asyncio.Semaphore(self._most)
+        self.most = current.config.works.concurrency
+        self._all = asyncio.Semaphore(self.most)
         self._of_account: Counter[str] = Counter()
         self._change = asyncio.Event()  # set when an account has one less
         self.lent = 0  # octets
@@ -78,7 +78,7 @@ class Slots:
         """Whether this account has all the places that it may have while there are other accounts."""
         others = len(self._current.config.account) - 1
         # With very many accounts one of them may still have half.
-        return self._of_account[account] >= max(self._most - others, self._most // 2, 1)
+        return self._of_account[account] >= max(self.most - others, self.most // 2, 1)
 
     def take(self, account: str, octets: int = 0) -> Place:
         """The place that was acquired is this account's.
@@ -109,8 +109,3 @@ class Slots:
         self._all.release()
         self._change.set()
         self._freed()
-
-    @property
-    def most(self) -> int:
-        """How many attempts may be under way."""
-        return self._most

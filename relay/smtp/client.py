@@ -35,7 +35,7 @@ class Client:
         self.has_logged_in = False
         self._authorities = ""  # the client_ca_file by which its certificate was verified
         self.secure = False
-        self.failed_logins = 0
+        self.failed_logins = 0  # wrong passwords, and names of no user
 
     # What it has shown.
 
@@ -58,10 +58,6 @@ class Client:
     def log_in(self, user: User) -> None:
         """It has shown a user's password."""
         self.user, self.has_logged_in = user, True
-
-    def fail_login(self) -> None:
-        """It has shown a wrong password, or the name of no user."""
-        self.failed_logins += 1
 
     # What it may.
 

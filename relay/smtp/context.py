@@ -48,7 +48,7 @@ class Door:
     intake: Intake
     guard: Guard
     certificate: Certificate | None
-    is_open: bool = True  # whether the listener is still configured
+    is_open: bool = True  # whether the listener is still configured; else only sessions that began here go on
     handing_over: set[Task[Reply]] = field(default_factory=set)
     arrivals: Arrivals = field(default_factory=Arrivals)
     recorder: Recorder = field(default_factory=Recorder)  # all listeners share one
@@ -62,10 +62,6 @@ class Door:
     def configure(self, listener: Listener, certificate: Certificate | None) -> None:
         """Go on as the new configuration has it, while sessions go on."""
         self.listener, self.certificate = listener, certificate
-
-    def close(self) -> None:
-        """The listener is no longer configured; sessions that began here go on."""
-        self.is_open = False
 
     @property
     def limit(self) -> int:

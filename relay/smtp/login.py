@@ -61,7 +61,7 @@ async def _judge(session: Conversation, name: str, password: str) -> Reply:
         return reply.LOGGED_IN
     known = any(user.name == name for user in session.door.config.user)
     _note(session, name, "wrong password" if known else "no such user")
-    session.client.fail_login()
+    session.client.failed_logins += 1
     await asyncio.sleep(logins.wait(address, name))
     return reply.TOO_MANY_LOGINS if session.client.failed_logins >= _MOST_FAILURES else reply.LOGIN_REFUSED
 

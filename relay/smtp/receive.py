@@ -69,15 +69,10 @@ class Receiver:
         self._sink = Sink(writer)
         self._holding = Holding(budget)
         self._refusal: Reply | None = None
-        self._arrived = 0  # octets of content
+        self.arrived = 0  # octets of content
         self._tail = b""
         if budget.memory_is_short:
             writer.keep_in_file()
-
-    @property
-    def arrived(self) -> int:
-        """Octets of content that came so far."""
-        return self._arrived
 
     @property
     def ends_barely(self) -> bool:
@@ -108,7 +103,7 @@ class Receiver:
             Overrun: the chunk, or all of them, are beyond twice the limit.
             ConnectionError: the client left.
         """
-        if self._limit and self._arrived + size > 2 * self._limit:
+        if self._limit and self.arrived + size > 2 * self._limit:
             raise Overrun
         self._pace.begin_content(self._loop.time())
         while size:
@@ -123,9 +118,9 @@ class Receiver:
     async def _take(self, content: bytes) -> None:
         if not content:
             return
-        self._arrived += len(content)
-        if self._limit and self._arrived > self._limit:
-            if self._arrived > 2 * self._limit:
+        self.arrived += len(content)
+        if self._limit and self.arrived > self._limit:
+            if self.arrived > 2 * self._limit:
                 raise Overrun
             self.refuse(reply.TOO_LARGE)
         if self.refusal is None:

@@ -201,7 +201,7 @@ class Server:
             raise
         for address in self._listening.keys() - wanted.keys():
             listening = self._close(address)
-            listening.door.close()
+            listening.door.is_open = False
             self._closed.append(listening)
             log.info("no longer listening", address=address)
         for address in kept:

@@ -27,9 +27,9 @@ class Stream:
         "_end",
         "_loop",
         "_out",
-        "_paused",
         "_waiter",
         "hold",
+        "paused",
         "transport",
     )
 
@@ -43,7 +43,7 @@ class Stream:
         self._end: BaseException | None = None  # why nothing more will come
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._paused = False
+        self.paused = False  # nothing is read for now, and so nobody notices when the client is gone
         self._discards = False  # what comes is of no interest any more
 
     def feed(self, data: bytes) -> None:
@@ -53,8 +53,8 @@ class Stream:
         self._data = self._data[self._at :] + data if len(self._data) > self._at else data
         self._at = 0
         self.hold(len(data))
-        if len(self._data) > _HIGH and not self._paused and self.transport is not None:
-            self._paused = True
+        if len(self._data) > _HIGH and not self.paused and self.transport is not None:
+            self.paused = True
             self.transport.pause_reading()
         self._wake()
 
@@ -112,15 +112,10 @@ class Stream:
         finally:
             self._waiter = None
 
-    @property
-    def paused(self) -> bool:
-        """Whether nothing is read for now, and so nobody notices when the client is gone."""
-        return self._paused
-
     def resume_reading(self) -> None:
         """Read on."""
-        if self._paused and self.transport is not None:
-            self._paused = False
+        if self.paused and self.transport is not None:
+            self.paused = False
             self.transport.resume_reading()
 
     async def line(self, limit: int) -> bytes:

@@ -26,7 +26,7 @@ async def find_trouble(tmp_path, grants):
     async with relaying(tmp_path / "state", grants=grants, delivery={"wait": "0s"}) as relay:
         relay.sandbox.add_fault("token-death", at="mail")
         await relay.put()
-        await until(lambda: relay.service.courier.held)
+        await until(lambda: relay.service.standing.held)
         config = tmp_path / "relay.toml"
         config.write_text(to_toml(tree("http://127.0.0.1:1", tmp_path / "state")))
         return (await command(config, "queue", "list")).stdout

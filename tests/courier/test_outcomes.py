@@ -138,16 +138,16 @@ async def test_401_is_mended_by_one_refresh(relay):
 async def test_403_holds_the_account_only_when_a_second_message_meets_it(relay):
     relay.sandbox.add_fault("wrong-content-type", status=403, times=2)
     first = await relay.put(subject="first")
-    assert relay.service.courier.held == {}
+    assert relay.service.standing.held == {}
     second = await relay.put(subject="second")
-    assert list(relay.service.courier.held) == ["scanner"]
+    assert list(relay.service.standing.held) == ["scanner"]
     assert (await relay.entry(second)).attempts == 0
     third = await relay.put(subject="third")
     assert (await relay.entry(third)).state is State.QUEUED
     relay.pass_time(301)
     for queue_id in (first, second, third):
         await relay.reach(queue_id, State.RELAYED)
-    assert relay.service.courier.held == {}
+    assert relay.service.standing.held == {}
 
 
 async def test_recipients_of_several_requests_are_each_served_once(tmp_path):
@@ -212,7 +212,7 @@ async def test_limits_of_works_hold_the_account(tmp_path):
         for number in range(2):
             await relay.put(subject=str(number))
         queue_id = await relay.put(subject="one too many")
-        assert list(relay.service.courier.held) == ["scanner"]
+        assert list(relay.service.standing.held) == ["scanner"]
         entry = await relay.entry(queue_id)
         assert (entry.state, entry.attempts) == (State.QUEUED, 0)
         relay.pass_time(86400)
@@ -229,12 +229,12 @@ async def test_two_messages_that_get_403_again_and_again_are_held_and_never_give
     async with relaying(tmp_path / "state", delivery={"wait": "0s", "give_up_after": "6h"}) as relay:
         refusing = relay.sandbox.add_fault("wrong-content-type", status=403, times=0)
         ids = [await relay.put(subject=subject) for subject in ("first", "second")]
-        await until(lambda: relay.service.courier.held and not relay.service.courier.under_way)
+        await until(lambda: relay.service.standing.held and not relay.service.courier.under_way)
         for _ in range(12):
             before = refusing.met
             relay.pass_time(3601)
             await until(lambda before=before: refusing.met > before and is_quiet(relay))
-            assert list(relay.service.courier.held) == ["scanner"]
+            assert list(relay.service.standing.held) == ["scanner"]
         for queue_id in ids:
             assert (await relay.entry(queue_id)).attempts <= 1
         relay.sandbox.faults.clear()
@@ -249,7 +249,7 @@ async def test_a_login_ends_a_hold_that_only_the_api_knew_of(tmp_path):
     async with relaying(tmp_path / "state") as relay:
         refusing = relay.sandbox.add_fault("wrong-content-type", status=401, times=0)
         queue_id = await relay.put()
-        assert "log in again" in relay.service.courier.held["scanner"].reason
+        assert "log in again" in relay.service.standing.held["scanner"].reason
         assert relay.service.authorizer.trouble("scanner") is None
         refusing.times = 1  # met long ago: it is over
         relay.clock.move(5)
@@ -263,8 +263,8 @@ async def test_an_account_in_trouble_is_probed_by_one_message_at_a_time(relay):
     relay.sandbox.add_fault("latency", times=0, seconds=0.1)
     for number in range(10):
         await relay.put(subject=str(number))
-    courier = relay.service.courier
-    await until(lambda: courier.held and not courier.under_way)
+    service = relay.service
+    await until(lambda: service.standing.held and not service.courier.under_way)
     for _ in range(4):
         before = refusing.met
         relay.pass_time(3601)
@@ -276,8 +276,8 @@ async def test_a_probe_that_says_nothing_makes_room_for_the_next(relay, monkeypa
     """A fault of ours in the probe must not leave the account without one for good."""
     refusing = relay.sandbox.add_fault("wrong-content-type", status=404, times=0)
     queue_id = await relay.put()
-    courier = relay.service.courier
-    await until(lambda: courier.held and not courier.under_way)
+    service = relay.service
+    await until(lambda: service.standing.held and not service.courier.under_way)
     refusing.times = 1  # met long ago: it is over
     with monkeypatch.context() as patch:
         patch.setattr("relay.conversion.pool.convert", lambda *_: 1 / 0)
@@ -307,9 +307,9 @@ async def test_a_message_that_alone_is_over_a_limit_is_held_and_not_its_account(
     """Else it is tried for ever, and each time everybody's mail waits five minutes and more."""
     delivery = {"wait": "0s", "notify": "postmaster@example.com"}
     async with relaying(tmp_path / "state", delivery=delivery) as relay:
-        courier = relay.service.courier
+        standing = relay.service.standing
         queue_id = await relay.put(subject="POISON")
-        await until(lambda: courier.held)
+        await until(lambda: standing.held)
         for number in range(12):
             other = await relay.put(subject=str(number))
             for _ in range(2):
@@ -321,7 +321,7 @@ async def test_a_message_that_alone_is_over_a_limit_is_held_and_not_its_account(
         entry = await relay.reach(queue_id, State.HELD)
         assert "while others of its account pass" in entry.reason
         assert len(poisoned) <= 6
-        assert not courier.held
+        assert not standing.held
         await until(lambda: any("mail waits for you" in subject for subject in relay.subjects()))
 
 
@@ -330,7 +330,7 @@ async def test_a_mailbox_over_its_limit_holds_no_message_for_a_person(tmp_path):
     async with relaying(tmp_path / "state", Settings(recipients_per_day=1), delivery={"wait": "0s"}) as relay:
         await relay.put(subject="takes all of the day")
         ids = [await relay.put(subject=str(number)) for number in range(2)]
-        await until(lambda: relay.service.courier.held)
+        await until(lambda: relay.service.standing.held)
         for _ in range(12):
             relay.pass_time(3601)
             await asyncio.sleep(0.05)

@@ -17,7 +17,7 @@ async def quickly(relay, *to, **more):
 
 async def test_nobody_waits_for_an_account_in_trouble(tmp_path):
     async with relaying(tmp_path / "state", grants=[], delivery={"wait": "60s"}) as relay:
-        await until(lambda: relay.service.courier.held)
+        await until(lambda: relay.service.standing.held)
         await quickly(relay)
 
 

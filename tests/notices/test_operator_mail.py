@@ -147,7 +147,7 @@ async def test_a_grant_that_the_auth_server_only_fails_on_is_told_after_an_hour(
         queue_id = await relay.put()
         await asyncio.sleep(0.1)
         assert relay.service.standing.holds
-        assert not relay.service.courier.held
+        assert not relay.service.standing.held
         for _ in range(2):
             relay.pass_time(1900)
             await relay.notice_grants()
@@ -159,7 +159,7 @@ async def test_a_grant_that_the_auth_server_only_fails_on_is_told_after_an_hour(
         relay.pass_time(100)
         await relay.notice_grants()
         await relay.reach(queue_id, State.RELAYED)
-        assert not relay.service.courier.held
+        assert not relay.service.standing.held
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -171,7 +171,7 @@ async def test_mail_of_an_account_that_left_the_configuration_is_told(tmp_path, 
         relay = await stack.enter_async_context(
             relaying(tmp_path / "state", account=TWO, grants=["scanner"], delivery=delivery)
         )
-        await until(lambda: relay.service.courier.held)
+        await until(lambda: relay.service.standing.held)
         ids = [await relay.put(sender="erp@example.com") for _ in range(2)]
         await relay.service.verbs.queue_hold(ids[:1])
         if restart:
@@ -187,7 +187,7 @@ async def test_mail_of_an_account_that_left_the_configuration_is_told(tmp_path, 
         assert any(one.name == "erp" and "not in the configuration" in one.reason for one in concerns)
         assert [(await relay.entry(one)).state for one in ids] == [State.HELD, State.QUEUED]
         await relay.service.verbs.queue_discard(ids)
-        await until(lambda: not relay.service.courier.held)
+        await until(lambda: not relay.service.standing.held)
         assert not any(one.name == "erp" for one in (await relay.service.read_state()).concerns)
 
 
@@ -199,13 +199,13 @@ async def test_mail_of_an_account_that_comes_back_goes_out(tmp_path):
         queue_id = await relay.put(sender="erp@example.com")
         await relay.reach(queue_id, State.DELAYED)
         await relay.service.reload(with_both.model_copy(update={"account": with_both.account[:1]}))
-        await until(lambda: relay.service.courier.held)
+        await until(lambda: relay.service.standing.held)
         await relay.service.reload(with_both)
-        await until(lambda: not relay.service.courier.held)
+        await until(lambda: not relay.service.standing.held)
         relay.pass_time(3600)
         await relay.reach(queue_id, State.RELAYED)
         await asyncio.sleep(0.1)
-        assert not relay.service.courier.held
+        assert not relay.service.standing.held
 
 
 HOLDING = {"notify": "postmaster@example.com", "on_unknown": "hold", "wait": "0s"}
@@ -250,7 +250,7 @@ async def fill_the_day(relay):
     """Bring the only account into trouble, until tomorrow."""
     await relay.put(*(f"r{number}@example.net" for number in range(4)))
     await relay.put(subject="one too many")
-    assert relay.service.courier.held
+    assert relay.service.standing.held
 
 
 async def test_what_no_account_could_tell_is_told_when_one_can(tmp_path, monkeypatch):
@@ -309,10 +309,10 @@ async def test_one_trouble_is_told_once_in_a_while(tmp_path):
         await until(lambda: len(relay.sandbox.messages) == 1)
         for _ in range(3):
             await relay.log_in()
-            assert not relay.service.courier.held
+            assert not relay.service.standing.held
             (tmp_path / "state" / "grants" / "scanner.json").unlink()
             await relay.notice_grants()
-            assert relay.service.courier.held
+            assert relay.service.standing.held
         await asyncio.sleep(0.1)
         assert len(relay.sandbox.messages) == 1
     again = Told(FileDocuments(tmp_path / "state"))
@@ -384,7 +384,7 @@ async def test_a_fallback_host_that_comes_back_is_told_then(tmp_path, host, monk
     monkeypatch.setattr("relay.notices.operator_mail._AGAIN", 0.2)
     delivery = {"notify": "postmaster@example.com", "fallback": f"127.0.0.1:{host.port}"}
     async with relaying(tmp_path / "state", grants=[], delivery=delivery) as relay:
-        await until(lambda: relay.service.courier.held)
+        await until(lambda: relay.service.standing.held)
         await asyncio.sleep(0.3)
         host.start()
         await until(lambda: host.handler.letters)
@@ -397,7 +397,7 @@ async def test_nobody_is_told_of_a_trouble_that_is_over(tmp_path, host, monkeypa
     monkeypatch.setattr("relay.notices.operator_mail._AGAIN", 0.2)
     delivery = {"notify": "postmaster@example.com", "fallback": f"127.0.0.1:{host.port}"}
     async with relaying(tmp_path / "state", grants=[], delivery=delivery) as relay:
-        await until(lambda: relay.service.courier.held)
+        await until(lambda: relay.service.standing.held)
         await relay.log_in()
         host.start()
         await asyncio.sleep(0.5)

@@ -23,29 +23,24 @@ class Fresh:
         self._choose = choose
         self._lock = threading.Lock()
         self._heaps: dict[str, list[Turn]] = {}  # only accounts that are known to have no others
-        self._doubts = 0
-
-    @property
-    def doubts(self) -> int:
-        """How often something was doubted: taken before a look at the table, and given to `trust`."""
-        return self._doubts
+        self.doubts = 0  # so often something was doubted: taken before a look at the table, given to `trust`
 
     def doubt(self, account: str) -> None:
         """The table may hold a queued message of this account that is not here."""
         with self._lock:
-            self._doubts += 1
+            self.doubts += 1
             self._heaps.pop(account, None)
 
     def doubt_all(self) -> None:
         """The same, whosever it is."""
         with self._lock:
-            self._doubts += 1
+            self.doubts += 1
             self._heaps.clear()
 
     def trust(self, account: str, doubts: int) -> None:
         """The table held none, but what is claimed; unless something was doubted since."""
         with self._lock:
-            if doubts == self._doubts:
+            if doubts == self.doubts:
                 self._heaps.setdefault(account, [])
 
     def add(self, turn: Turn) -> None:
