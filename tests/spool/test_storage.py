@@ -24,6 +24,7 @@ from relay.spool import NoSuchMessage, Notice, Settlement, SpoolError, SpoolFull
 from relay.spool.rows.codecs import dump_envelope, load_envelope
 from relay.spool.sqlite.engine import SqliteSpool
 from relay.spool.sqlite.schema import MIGRATIONS
+from tests.support.spool import opened
 
 TAKEN = Outcome(Action.RELAYED, "2.0.0", Blame.REMOTE, "taken", http_status=202)
 REFUSED = Outcome(Action.FAILED, "5.6.0", Blame.MESSAGE, "refused", http_status=400)
@@ -39,16 +40,6 @@ def submission(spool, content=b"Subject: a\r\n\r\nb\r\n", source="192.0.2.1", to
     writer.write(content)
     envelope = Envelope("s@example.com", to, datetime.now(UTC), client_address=source)
     return Submission(envelope, writer.finish())
-
-
-@contextlib.asynccontextmanager
-async def opened(folder, **options):
-    spool = SqliteSpool(folder, **options)
-    await spool.open()
-    try:
-        yield spool
-    finally:
-        await spool.close()
 
 
 @contextlib.contextmanager
@@ -89,7 +80,7 @@ async def test_a_damaged_row_is_set_aside(tmp_path, damage):
         good = await spool.put(submission(spool), "scanner")
     with database(tmp_path) as connection:
         connection.execute(f"{damage} WHERE queue_id = '{bad}'")
-    async with opened(tmp_path, report=lambda *facts: reported.append(facts)) as spool:
+    async with opened(tmp_path, reported) as spool:
         claim = await spool.claim(ACCOUNTS, time.time())
         assert claim.entry.queue_id == good
         assert [queue_id for queue_id, _ in reported] == [bad]
@@ -130,7 +121,7 @@ async def test_who_would_never_be_claimed_is_set_aside_too(tmp_path, monkeypatch
             await spool.settle(claim, Settlement(State.DELAYED, LATER, next_attempt=time.time() + 0.1))
     if not running:
         spoil()
-    async with opened(tmp_path, report=lambda *facts: reported.append(facts)) as spool, tended(spool):
+    async with opened(tmp_path, reported) as spool, tended(spool):
         if running:
             spoil()
         await asyncio.sleep(1)
@@ -197,7 +188,7 @@ async def test_a_damaged_outcome_of_an_attempt_under_way_is_a_persons_to_judge(t
         await spool.record(claim, 0, TAKEN)
     with database(tmp_path) as connection:
         connection.execute("UPDATE request SET outcome = '{'")
-    async with opened(tmp_path, report=lambda *facts: reported.append(facts)) as spool:
+    async with opened(tmp_path, reported) as spool:
         assert await spool.interrupted() == []
         assert (await spool.show(queue_id)).state is State.HELD
         assert [one for one, _ in reported] == [queue_id]
@@ -293,7 +284,7 @@ async def test_what_was_relayed_while_files_were_checked_is_not_set_aside(tmp_pa
     One of 100,000 relayed messages was held as damaged, and no `retry` could mend it.
     """
     reports = []
-    async with opened(tmp_path, report=lambda *told: reports.append(told)) as spool:
+    async with opened(tmp_path, reports) as spool:
         queue_id = await spool.put(submission(spool, b"x" * 100_000), "scanner")
         claim = await spool.claim(ACCOUNTS, 0)
         await spool.start(claim, 0, claim.entry.envelope.forward_paths)

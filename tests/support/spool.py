@@ -15,9 +15,11 @@ def submission(spool, number=0, content=b""):
 
 
 @contextlib.asynccontextmanager
-async def opened(folder, reports=None):
+async def opened(folder, reports=None, **options):
     """A spool; what it reports is added to `reports`."""
-    spool = SqliteSpool(folder, report=lambda *news: None if reports is None else reports.append(news))
+    if reports is not None:
+        options["report"] = lambda *news: reports.append(news)
+    spool = SqliteSpool(folder, **options)
     await spool.open()
     try:
         yield spool

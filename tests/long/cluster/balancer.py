@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack
 from tests.long.cluster.clients import Book, Load
 from tests.long.cluster.judging import Verdict, rows
 from tests.long.cluster.kill import WRONG as WRONG_MAIL
-from tests.long.cluster.machines import Machine, Site, database_server, store_grant
+from tests.long.cluster.machines import Machine, Site, database_server
 from tests.long.cluster.witness import Witness
 from tests.long.crash.harness import chance_of, finish, make_parser, say, start, works
 from tests.support import ROOT
@@ -124,11 +124,7 @@ async def run(options, folder):
         database = server.url(name, "relay")
         machines = [Balanced(folder / f"n{at}", url, database) for at in range(2)]
         site = Site(machines, server, name)
-        await store_grant(machines[0], sandbox)
-        for one in machines:
-            one.keep()
-            stack.push_async_callback(one.end)
-        await site.all_listen()
+        await site.begin(sandbox, stack)
         front = Front(free_port())
         begin_balancer(stack, configure(folder, machines, front.port))
         refused, kills = [], []

@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from relay.sandbox import Settings
 from tests.long.cluster.clients import Book, Caller, Door
-from tests.long.cluster.machines import Forks, Machine, Site, database_server, store_grant
+from tests.long.cluster.machines import Forks, Machine, Site, database_server
 from tests.long.cluster.witness import Witness
 from tests.long.crash.harness import chance_of, compose, finish, make_parser, say, start, works
 from tests.support.proxy import make_tls
@@ -173,11 +173,7 @@ async def run(options, folder):
             for at in range(2)
         ]
         site = Site(machines, server, name)
-        await store_grant(machines[0], sandbox)
-        for one in machines:
-            one.keep()
-            stack.push_async_callback(one.end)
-        await site.all_listen()
+        await site.begin(sandbox, stack)
         tasks = [
             asyncio.create_task(feed(site, chance, book, lambda: len(sandbox.messages))),
             asyncio.create_task(kill_tokens(sandbox, chance)),

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from itertools import pairwise
 
 from tests.long.cluster.clients import Book, Load
-from tests.long.cluster.machines import Machine, Site, database_server, store_grant
+from tests.long.cluster.machines import Machine, Site, database_server
 from tests.long.cluster.witness import Witness
 from tests.long.crash.harness import chance_of, finish, make_parser, say, start, works
 
@@ -81,11 +81,7 @@ async def run(options, folder):
         witness, database = witnesses[0], server.url(name, "relay")
         machines = [Machine(folder / f"n{number}", url, database, None) for number in range(2)]
         site = Site(machines, server, name)
-        await store_grant(machines[0], sandbox)
-        for one in machines:
-            one.keep()
-            stack.push_async_callback(one.end)
-        await site.all_listen()
+        await site.begin(sandbox, stack)
         load = Load(machines, Book(), chance, options.connections, every=0.05)
         changes = Changes(site)
         for kind in options.kinds or PROMISED:

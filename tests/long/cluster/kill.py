@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tests.long.cluster.clients import Book, Load
 from tests.long.cluster.judging import Verdict, rows
-from tests.long.cluster.machines import Forks, Machine, Site, database_server, store_grant
+from tests.long.cluster.machines import Forks, Machine, Site, database_server
 from tests.long.cluster.witness import Witness
 from tests.long.crash.harness import add_trouble, chance_of, finish, say, works
 from tests.support.cut import Cut
@@ -180,11 +180,7 @@ async def run(options, folder):
 
         machines, cut = await make_machines(options, folder, url, server, name, stack)
         site = Site(machines, server, name)
-        await store_grant(machines[0], sandbox)
-        for one in machines:
-            one.keep()
-            stack.push_async_callback(one.end)
-        await site.all_listen()
+        await site.begin(sandbox, stack)
         leaves, every = (0.0, 0.1) if options.calm else (0.03, 0.0)
         load = Load(machines, book, chance, options.connections, leaves=leaves, every=every)
         load.is_enough_waiting = lambda: len(book.accepted) - count_sent() > BACKLOG

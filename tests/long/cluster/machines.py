@@ -113,6 +113,14 @@ class Site:
                     return found
                 await asyncio.sleep(0.05)
 
+    async def begin(self, sandbox, stack):
+        """Start the machines, with a grant; they end with the stack."""
+        await store_grant(self.machines[0], sandbox)
+        for one in self.machines:
+            one.keep()
+            stack.push_async_callback(one.end)
+        await self.all_listen()
+
     async def all_listen(self, seconds=90.0):
         async with asyncio.timeout(seconds):
             while not all([await one.is_listening() for one in self.machines]):

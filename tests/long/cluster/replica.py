@@ -19,7 +19,7 @@ from itertools import pairwise
 from tests.long.cluster.clients import Book, Load
 from tests.long.cluster.judging import Verdict, rows
 from tests.long.cluster.kill import WRONG
-from tests.long.cluster.machines import Forks, Machine, Site, store_grant
+from tests.long.cluster.machines import Forks, Machine, Site
 from tests.long.cluster.witness import Witness
 from tests.long.crash.harness import chance_of, finish, make_parser, say, start, works
 from tests.support import postgres
@@ -88,11 +88,7 @@ async def run(options, folder):
         machines = [
             Machine(folder / f"n{number}", url, pair.url(name), nursery) for number in range(options.machines)
         ]
-        await store_grant(machines[0], sandbox)
-        for one in machines:
-            one.keep()
-            stack.push_async_callback(one.end)
-        await Site(machines, pair.primary, name).all_listen()
+        await Site(machines, pair.primary, name).begin(sandbox, stack)
         load = Load(machines, book, chance, options.connections, leaves=0.0)
         for number in range(options.rounds):
             await grow(book, options.messages)

@@ -5,6 +5,8 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 
+from tests.support.windows import most_in
+
 
 @dataclass(slots=True)
 class Seen:
@@ -62,13 +64,7 @@ class Witness:
 
     def count_most(self, seconds=60.0, of=None):
         """The most requests that came in any span of so many seconds."""
-        times = sorted(one.began for one in (self.requests if of is None else of))
-        first = most = 0
-        for last, at in enumerate(times):
-            while times[first] <= at - seconds:
-                first += 1
-            most = max(most, last - first + 1)
-        return most
+        return most_in(sorted(one.began for one in (self.requests if of is None else of)), seconds)
 
 
 class _Receive:
