@@ -97,11 +97,11 @@ def ask_consents(config: Config, verb: str, **arguments: Any) -> Answer:
     if (answer := asyncio.run(call(config, verb, EX_UNAVAILABLE, **arguments))) is not None:
         return answer
     from relay.grants import GrantError
-    from relay.operator.consents import Consents
+    from relay.operator.consents import ConsentVerbs
     from relay.stores import open_grants
 
     require_app(config)
-    consents = Consents(lambda: config, open_grants(config))
+    consents = ConsentVerbs(lambda: config, open_grants(config))
     try:
         done: Answer = asyncio.run(getattr(consents, verb)(**arguments))
     except calling.Refused as error:

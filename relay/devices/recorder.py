@@ -48,7 +48,7 @@ def split_command(line: str) -> tuple[str, str]:
     return found[1].upper(), found[2]
 
 
-class Trouble(StrEnum):
+class DeviceFault(StrEnum):
     """What went wrong in a way that no reply tells."""
 
     TLS_ON_PLAIN_PORT = "tls-on-plain-port"
@@ -107,14 +107,14 @@ class Record:
     left_out: int = 0  # lines between the first and the last ones
     replies: list[Reply] = field(default_factory=list)  # the last refusals, each once
     verbs: list[str] = field(default_factory=list)  # the first of each, in order
-    troubles: dict[Trouble, str] = field(default_factory=dict)
+    troubles: dict[DeviceFault, str] = field(default_factory=dict)
     taken: int = 0  # messages that had their 250
     queue_ids: list[str] = field(default_factory=list)  # of the last of these
 
     def hung_up(self, phase: str) -> None:
         """The client left without QUIT, as many do once their message is taken."""
         if phase != "command" or not self.taken:
-            self.note(Trouble.HUNG_UP, phase)
+            self.note(DeviceFault.HUNG_UP, phase)
 
     def heard(self, line: str) -> str:
         """A command line came; it is given back."""
@@ -176,7 +176,7 @@ class Record:
         self.user = user
         self._add("-", f"logged in as {user}")
 
-    def note(self, trouble: Trouble, detail: str = "") -> None:
+    def note(self, trouble: DeviceFault, detail: str = "") -> None:
         """Something went wrong that no reply tells; the last detail counts."""
         self.troubles[trouble] = _clean(detail)
         self._add("-", f"{trouble.value.replace('-', ' ')} {detail}")

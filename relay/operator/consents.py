@@ -16,7 +16,7 @@ from relay.works.auth.oauth import AuthServer
 Answer = dict[str, Any]
 
 
-class Consents:
+class ConsentVerbs:
     """Verbs that begin and end the consent of an account, by the configuration of the moment."""
 
     def __init__(

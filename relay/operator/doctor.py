@@ -14,7 +14,7 @@ Look = Callable[[str], Awaitable[dict[str, Any]]]
 _LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
 
 
-class Desk:
+class DoctorVerbs:
     """Verbs that read the recorder, by the configuration of the moment."""
 
     def __init__(self, config: Callable[[], Config], recorder: Recorder, look: Look) -> None:

@@ -23,7 +23,7 @@ log = structlog.get_logger("learn")
 _MOST_HELD = 10_000
 
 
-class Learned:
+class LearningVerbs:
     """The operator's verbs, for the control socket."""
 
     def __init__(

@@ -21,9 +21,9 @@ from relay.operator import control
 from relay.operator.accepting import Accepting
 from relay.operator.alerts.alerts import Alerts
 from relay.operator.audit import Audit
-from relay.operator.consents import Consents
-from relay.operator.doctor import Desk
-from relay.operator.learning import Learned
+from relay.operator.consents import ConsentVerbs
+from relay.operator.doctor import DoctorVerbs
+from relay.operator.learning import LearningVerbs
 from relay.operator.reading import Live, Reader
 from relay.operator.state import RelayState, as_json
 from relay.operator.trouble import Troubles, describe
@@ -162,10 +162,10 @@ class Service:
         self, keeping: Keeping, documents: Documents
     ) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
         """What parts of the service can be asked besides the queue."""
-        desk = Desk(lambda: self.config, self.server.recorder, self._look)
+        desk = DoctorVerbs(lambda: self.config, self.server.recorder, self._look)
         adopted = Adopted(documents, self.current)
-        learned = Learned(lambda: self.config, self.server.learning, self.spool, adopted)
-        consents = Consents(lambda: self.config, keeping, self.sending.notice)
+        learned = LearningVerbs(lambda: self.config, self.server.learning, self.spool, adopted)
+        consents = ConsentVerbs(lambda: self.config, keeping, self.sending.notice)
         own = {"troubles": self._list_troubles, "state": self._tell_state}
         return find_verbs(desk) | find_verbs(learned) | find_verbs(consents) | own
 

@@ -59,7 +59,7 @@ def _look(connected: socket.socket) -> _Connection:
         return _GONE
 
 
-class Hearing:
+class Acknowledgement:
     """Follows one reply, from before it is written. A context: it holds a descriptor.
 
     Args:

@@ -13,7 +13,7 @@ from aiosmtpd.smtp import SMTP
 from typing_extensions import override
 
 from relay import metrics, reply
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import DeviceFault
 from relay.reply import Reply
 from relay.smtp.client import Client
 from relay.smtp.context import Door
@@ -97,7 +97,7 @@ class Conversation(SMTP):
         """The client is gone; what it has handed over is settled all the same."""
         if isinstance(error, ssl.SSLError):
             # With TLS 1.3 a client says only after the handshake that it does not trust us.
-            self.record.note(Trouble.TLS_FAILED, name_reason(error))
+            self.record.note(DeviceFault.TLS_FAILED, name_reason(error))
         self.stream.feed_end(ConnectionResetError("the client is gone"))
         self.loop.call_soon(self.door.intake.hung_up, self.id)
         self.stream.resume_writing()

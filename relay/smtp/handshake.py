@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import DeviceFault
 from relay.smtp.conversation import Conversation
 from relay.smtp.peek import peek
 from relay.smtp.tls import name_reason
@@ -32,5 +32,5 @@ async def start_tls(
             ssl_shutdown_timeout=SHUTDOWN,
         )
     except (OSError, EOFError) as error:
-        record.note(Trouble.TLS_FAILED, name_reason(error))
+        record.note(DeviceFault.TLS_FAILED, name_reason(error))
         raise

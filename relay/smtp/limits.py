@@ -18,7 +18,7 @@ from relay.config.model import Limits
 from relay.config.networks import read_address
 from relay.smtp.known_logins import KnownLogins
 from relay.smtp.logins import Logins
-from relay.smtp.reserve_descriptor import Spare
+from relay.smtp.reserve_descriptor import ReserveDescriptor
 
 log = structlog.get_logger("smtp")
 _HOUR = 3600.0
@@ -240,7 +240,7 @@ class Guard:
         self.rates = Rates()
         self.logins = Logins(limits.login_failures, limits.login_delay, known=known_logins)
         self.notes = Notes()
-        self.spare = Spare()
+        self.spare = ReserveDescriptor()
         # Connections that are no sessions yet, and since when; the oldest first.
         self.handshakes: dict[asyncio.Task[None], float] = {}
 

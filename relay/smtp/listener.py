@@ -14,7 +14,7 @@ import structlog
 
 from relay import metrics, reply
 from relay.devices.learning import Standing
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import DeviceFault
 from relay.reply import Reply
 from relay.smtp import policy
 from relay.smtp.context import Door
@@ -195,7 +195,7 @@ class Listening:
             return await read_client(sock, peer)
         except NotProxied as error:
             record = self.door.recorder.open(peer, self.door.listener.address, "")
-            record.note(Trouble.BAD_PROXY_HEADER, str(error))
+            record.note(DeviceFault.BAD_PROXY_HEADER, str(error))
             record.close()
             remedy = "let the balancer send the PROXY protocol, or take it out of proxy_networks"
             raise _NoSession("no PROXY header", reason=str(error), remedy=remedy) from None
@@ -225,7 +225,7 @@ class Listening:
         if not looks_like_tls(first):
             with suppress(OSError):
                 sock.send(reply.SPEAK_TLS.encode())
-            session.record.note(Trouble.PLAIN_ON_TLS_PORT)
+            session.record.note(DeviceFault.PLAIN_ON_TLS_PORT)
             raise _NoSession(
                 "plain text on a TLS port",
                 remedy="choose SSL/TLS on the device, or give it a listener that offers STARTTLS",
@@ -239,10 +239,10 @@ class Listening:
                 ssl_shutdown_timeout=SHUTDOWN,
             )
         except (OSError, EOFError) as error:
-            session.record.note(Trouble.TLS_FAILED, name_reason(error))
+            session.record.note(DeviceFault.TLS_FAILED, name_reason(error))
             raise _NoSession("TLS handshake failed", reason=explain(error)) from None
         except asyncio.CancelledError:
-            session.record.note(Trouble.TIMEOUT, "tls")
+            session.record.note(DeviceFault.TIMEOUT, "tls")
             raise
 
     async def _first_octets(self, sock: socket.socket, session: Session) -> bytes:
@@ -252,10 +252,10 @@ class Listening:
         except BlockingIOError:
             return b""
         except OSError as error:
-            session.record.note(Trouble.HUNG_UP, "greeting")
+            session.record.note(DeviceFault.HUNG_UP, "greeting")
             raise _NoSession("connection lost", reason=error.strerror) from None
         if not octets:
-            session.record.note(Trouble.HUNG_UP, "greeting")
+            session.record.note(DeviceFault.HUNG_UP, "greeting")
             raise _NoSession("connection closed before TLS")
         return octets
 

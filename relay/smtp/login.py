@@ -7,7 +7,7 @@ import structlog
 
 from relay import metrics, reply
 from relay.devices.doctor.login import name_to_show
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import DeviceFault
 from relay.reply import Rejected, Reply
 from relay.smtp import policy
 from relay.smtp.auth import credentials
@@ -69,7 +69,7 @@ async def _judge(session: Conversation, name: str, password: str) -> Reply:
 def _note(session: Conversation, name: str, reason: str) -> None:
     metrics.LOGINS.labels("refused").inc()
     shown = name_to_show(session.door.config, name)
-    session.record.note(Trouble.LOGIN_FAILED, shown)
+    session.record.note(DeviceFault.LOGIN_FAILED, shown)
     session.door.guard.notes.write(
         "login refused", client=session.client.peer, session=session.id, user=shown, reason=reason
     )

@@ -119,7 +119,7 @@ class Logins:
         if (_USER, user) in keys and self._failures.count((_USER, user), self._now()) >= _MOST_OF_USER:
             await asyncio.sleep(min(self.delay * _LONGEST_DELAY, _LONGEST_DELAY))
 
-    async def begin(self, address: str, user: str) -> "Attempt | None":
+    async def begin(self, address: str, user: str) -> "LoginAttempt | None":
         """An attempt that is heard, its outcome to be told; None if this one is not heard.
 
         Raises:
@@ -133,7 +133,7 @@ class Logins:
                 return None
             if sure > 0:
                 self._open.update(keys)
-                return Attempt(self, address, user, keys)
+                return LoginAttempt(self, address, user, keys)
             if self._waiting >= _MOST_WAITING:
                 raise Rejected(reply.LOGIN_UNAVAILABLE)
             self._waiting += 1
@@ -167,7 +167,7 @@ class Logins:
         return min(self.delay * 2.0 ** min(failures - 1, 10), _LONGEST_DELAY) if failures else 0.0
 
 
-class Attempt:
+class LoginAttempt:
     """A password that is looked at while this context lasts; unless it is said otherwise, it was wrong."""
 
     def __init__(self, logins: Logins, address: str, user: str, keys: list[tuple[str, str]]) -> None:

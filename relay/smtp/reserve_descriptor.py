@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 
 
-class Spare:
+class ReserveDescriptor:
     """One descriptor in reserve."""
 
     def __init__(self) -> None:

@@ -12,10 +12,10 @@ from typing import ClassVar, NoReturn
 import structlog
 
 from relay import reply
-from relay.devices.recorder import Trouble, split_command
+from relay.devices.recorder import DeviceFault, split_command
 from relay.reply import Rejected, Reply, Unanswered
 from relay.smtp import login
-from relay.smtp.acknowledgement import Hearing
+from relay.smtp.acknowledgement import Acknowledgement
 from relay.smtp.auth import MECHANISMS
 from relay.smtp.closing import hang_up, linger, take_leave
 from relay.smtp.conduct import Conduct
@@ -53,7 +53,7 @@ class Session(Conversation):
         try:
             await self._converse()
         except TimedOut:
-            self.record.note(Trouble.TIMEOUT, self._phase())
+            self.record.note(DeviceFault.TIMEOUT, self._phase())
             self.note("session timed out", hint=self._look_at_unfinished())
             await take_leave(self, reply.IDLE_TOO_LONG)
         except Stopping:
@@ -129,7 +129,7 @@ class Session(Conversation):
         self.record.broke_off(receiver.arrived)
         if not receiver.ends_barely:
             return None
-        self.record.note(Trouble.BARE_DOT)
+        self.record.note(DeviceFault.BARE_DOT)
         return "it ended its data with a bare line end; only CR LF . CR LF ends data: see its line ends"
 
     # Lines in, replies out.
@@ -144,7 +144,7 @@ class Session(Conversation):
                     listener=self.door.listener.address,
                     remedy='choose STARTTLS on the device, or give it a listener with tls = "implicit"',
                 )
-                self.record.note(Trouble.TLS_ON_PLAIN_PORT)
+                self.record.note(DeviceFault.TLS_ON_PLAIN_PORT)
                 self.record.hello(self.stream.peek(LONGEST_HELLO))
                 raise Close
             line = await self.stream.line(LONGEST_COMMAND)
@@ -172,7 +172,7 @@ class Session(Conversation):
 
     async def _conclude(self, answer: Reply) -> None:
         """Answer a message, and tell the other side whether the client was there to hear it."""
-        with Hearing(self.stream) as hearing:
+        with Acknowledgement(self.stream) as hearing:
             await self.say(answer)
             await self.stream.flush()
             heard = await hearing.heard()
@@ -206,7 +206,7 @@ class Session(Conversation):
         if verb.startswith("BDAT"):
             await self._cut_unreadable_chunk()
         if verb == "PROXY" and self.record.verbs == [verb]:
-            self.record.note(Trouble.BAD_PROXY_HEADER)
+            self.record.note(DeviceFault.BAD_PROXY_HEADER)
         return reply.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else reply.UNKNOWN_COMMAND
 
     # Hello, and TLS.

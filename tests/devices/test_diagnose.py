@@ -8,7 +8,7 @@ from relay import reply
 from relay.config.load import build
 from relay.devices.doctor import BY_REPLY, BY_TROUBLE, diagnose
 from relay.devices.doctor.login import nearest
-from relay.devices.recorder import Recorder, Trouble
+from relay.devices.recorder import DeviceFault, Recorder
 from tests.support.at_once import at_once
 
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
@@ -64,7 +64,7 @@ def test_a_good_session_needs_no_advice():
 @pytest.mark.parametrize("version", ["TLS 1.0", "TLS 1.1"])
 @pytest.mark.parametrize("listener", [STARTTLS, IMPLICIT])
 def test_old_tls(version, listener):
-    said = text(listener=listener, offered=version, troubles={Trouble.TLS_FAILED: "UNSUPPORTED_PROTOCOL"})
+    said = text(listener=listener, offered=version, troubles={DeviceFault.TLS_FAILED: "UNSUPPORTED_PROTOCOL"})
     assert said == (
         f'this device offers only {version}: give it a listener of its own with tls_profile = "legacy", '
         "or switch SSL/TLS off on its panel and choose port 25."
@@ -72,29 +72,31 @@ def test_old_tls(version, listener):
 
 
 def test_tls_that_even_the_legacy_profile_has_not():
-    said = text(listener=LEGACY, offered="SSL 3.0", troubles={Trouble.TLS_FAILED: "UNSUPPORTED_PROTOCOL"})
+    said = text(listener=LEGACY, offered="SSL 3.0", troubles={DeviceFault.TLS_FAILED: "UNSUPPORTED_PROTOCOL"})
     assert "SSL 3.0" in said
     assert 'tls = "none"' in said
 
 
 def test_tls_on_a_plain_port_names_the_way_that_is_there():
-    said = text(troubles={Trouble.TLS_ON_PLAIN_PORT: ""})
+    said = text(troubles={DeviceFault.TLS_ON_PLAIN_PORT: ""})
     assert said == (
         "it sent a TLS handshake to the plain port 25: choose STARTTLS and port 587 on its panel, or "
         "choose port 465."
     )
-    said = text(listener=STARTTLS, troubles={Trouble.TLS_ON_PLAIN_PORT: ""})
+    said = text(listener=STARTTLS, troubles={DeviceFault.TLS_ON_PLAIN_PORT: ""})
     assert said == (
         "it sent a TLS handshake to the plain port 587: choose STARTTLS on its panel (not SSL), or choose "
         "port 465."
     )
     alone = config(listener=[{"address": PLAIN}])
-    said = text(configuration=alone, troubles={Trouble.TLS_ON_PLAIN_PORT: ""})
+    said = text(configuration=alone, troubles={DeviceFault.TLS_ON_PLAIN_PORT: ""})
     assert "switch SSL/TLS off" in said
     assert "relay certificate" in said
 
 
-@pytest.mark.parametrize("trouble", [{Trouble.PLAIN_ON_TLS_PORT: ""}, {Trouble.TLS_FAILED: "HTTP_REQUEST"}])
+@pytest.mark.parametrize(
+    "trouble", [{DeviceFault.PLAIN_ON_TLS_PORT: ""}, {DeviceFault.TLS_FAILED: "HTTP_REQUEST"}]
+)
 def test_plain_text_on_a_tls_port(trouble):
     said = text(listener=IMPLICIT, troubles=trouble)
     assert said.startswith("it speaks plain text on port 465, which is TLS from the first octet")
@@ -115,18 +117,18 @@ def test_plain_text_on_a_tls_port(trouble):
     ],
 )
 def test_tls_that_failed(reason, problem, words):
-    (found,) = advice(listener=STARTTLS, troubles={Trouble.TLS_FAILED: reason})
+    (found,) = advice(listener=STARTTLS, troubles={DeviceFault.TLS_FAILED: reason})
     assert found.problem == problem
     assert words in found.text
 
 
 def test_no_cipher_even_with_the_legacy_profile():
-    said = text(listener=LEGACY, troubles={Trouble.TLS_FAILED: "NO_SHARED_CIPHER"})
+    said = text(listener=LEGACY, troubles={DeviceFault.TLS_FAILED: "NO_SHARED_CIPHER"})
     assert "RC4" in said
 
 
 def login(name):
-    return {Trouble.LOGIN_FAILED: name}
+    return {DeviceFault.LOGIN_FAILED: name}
 
 
 def test_an_unknown_user_and_the_one_that_was_meant():
@@ -248,7 +250,7 @@ def test_refusals(script, listener, problem, words):
     ],
 )
 def test_hanging_up(script, listener, phase, problem, words):
-    (found,) = advice(*script, listener=listener, troubles={Trouble.HUNG_UP: phase})
+    (found,) = advice(*script, listener=listener, troubles={DeviceFault.HUNG_UP: phase})
     assert found.problem == problem
     assert words in found.text
 
@@ -269,18 +271,18 @@ def test_a_device_that_speaks_tls_is_not_told_to_choose_it(script):
 
 
 def test_hanging_up_after_mail_was_taken_is_no_trouble():
-    assert advice("EHLO x", "MAIL FROM:<>", "DATA", reply.OK, troubles={Trouble.HUNG_UP: "command"}) == []
+    assert advice("EHLO x", "MAIL FROM:<>", "DATA", reply.OK, troubles={DeviceFault.HUNG_UP: "command"}) == []
 
 
 def test_a_device_that_ends_its_data_with_a_bare_line_feed():
-    troubles = {Trouble.TIMEOUT: "data", Trouble.BARE_DOT: ""}
+    troubles = {DeviceFault.TIMEOUT: "data", DeviceFault.BARE_DOT: ""}
     (found,) = advice("DATA", reply.IDLE_TOO_LONG, troubles=troubles)
     assert found.problem == "bare-dot"
 
 
 def test_a_device_that_ends_its_data_with_a_bare_line_feed_and_gives_up_first():
     """It does so long before the relay: its switch and its network are not to blame."""
-    (found,) = advice("DATA", troubles={Trouble.HUNG_UP: "data", Trouble.BARE_DOT: ""})
+    (found,) = advice("DATA", troubles={DeviceFault.HUNG_UP: "data", DeviceFault.BARE_DOT: ""})
     assert found.problem == "bare-dot"
 
 
@@ -307,7 +309,7 @@ def test_every_refusal_has_a_rule(name):
 
 
 def test_every_trouble_has_a_rule():
-    assert set(BY_TROUBLE) == set(Trouble)
+    assert set(BY_TROUBLE) == set(DeviceFault)
 
 
 @at_once

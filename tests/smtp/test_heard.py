@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from relay.smtp.acknowledgement import Hearing, has_left
+from relay.smtp.acknowledgement import Acknowledgement, has_left
 from relay.smtp.resubmission import Arrivals
 from relay.smtp.stream import Stream
 
@@ -50,7 +50,7 @@ async def answer(stream, between=lambda: None, *, before=lambda: None):
 
     `before` happens just before it is written, `between` when it is and nobody has looked yet.
     """
-    with Hearing(stream) as hearing:
+    with Acknowledgement(stream) as hearing:
         before()
         stream.put(REPLY)
         await stream.flush()

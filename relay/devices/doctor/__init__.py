@@ -7,12 +7,12 @@ has its row in one of the tables (connection, login, mail); a test holds them co
 from relay.config.model import Config
 from relay.devices.doctor import connection, login, mail, tls
 from relay.devices.doctor.case import Advice, Case, Rule
-from relay.devices.recorder import Record, Trouble
+from relay.devices.recorder import DeviceFault, Record
 from relay.reply import Reply
 
 __all__ = ["BY_REPLY", "BY_TROUBLE", "Advice", "diagnose"]
 
-BY_TROUBLE: dict[Trouble, Rule] = {**tls.BY_TROUBLE, **connection.BY_TROUBLE, **login.BY_TROUBLE}
+BY_TROUBLE: dict[DeviceFault, Rule] = {**tls.BY_TROUBLE, **connection.BY_TROUBLE, **login.BY_TROUBLE}
 BY_REPLY: dict[Reply, Rule] = {**tls.BY_REPLY, **connection.BY_REPLY, **login.BY_REPLY, **mail.BY_REPLY}
 
 

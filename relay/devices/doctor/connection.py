@@ -3,7 +3,7 @@
 from relay import reply
 from relay.devices.doctor import tls
 from relay.devices.doctor.case import Advice, Case, Rule
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import DeviceFault
 
 
 def _explain_network(case: Case) -> Advice:
@@ -26,8 +26,8 @@ def _explain_network(case: Case) -> Advice:
 
 
 def _explain_timeout(case: Case) -> Advice:
-    phase = case.record.troubles[Trouble.TIMEOUT]
-    if Trouble.BARE_DOT in case.record.troubles:
+    phase = case.record.troubles[DeviceFault.TIMEOUT]
+    if DeviceFault.BARE_DOT in case.record.troubles:
         return _explain_bare_dot(case)
     if phase == "tls":
         text = (
@@ -58,8 +58,8 @@ def _explain_bare_dot(_: Case) -> Advice:
 
 
 def _explain_hang_up(case: Case) -> Advice | None:
-    record, phase = case.record, case.record.troubles[Trouble.HUNG_UP]
-    if Trouble.BARE_DOT in record.troubles:
+    record, phase = case.record, case.record.troubles[DeviceFault.HUNG_UP]
+    if DeviceFault.BARE_DOT in record.troubles:
         return _explain_bare_dot(case)
     if phase == "data":
         return Advice(
@@ -125,7 +125,7 @@ def _explain_http(_: Case) -> Advice:
 
 
 def _explain_proxy(case: Case) -> Advice:
-    reason = case.record.troubles[Trouble.BAD_PROXY_HEADER]
+    reason = case.record.troubles[DeviceFault.BAD_PROXY_HEADER]
     if reason:  # it is trusted to send one
         return Advice(
             "no-proxy-header",
@@ -186,16 +186,16 @@ def _explain_reload(_: Case) -> Advice:
     )
 
 
-BY_TROUBLE: dict[Trouble, Rule] = {
-    Trouble.BAD_PROXY_HEADER: _explain_proxy,
-    Trouble.BARE_DOT: _explain_bare_dot,
-    Trouble.TIMEOUT: _explain_timeout,
-    Trouble.HUNG_UP: _explain_hang_up,
+BY_TROUBLE: dict[DeviceFault, Rule] = {
+    DeviceFault.BAD_PROXY_HEADER: _explain_proxy,
+    DeviceFault.BARE_DOT: _explain_bare_dot,
+    DeviceFault.TIMEOUT: _explain_timeout,
+    DeviceFault.HUNG_UP: _explain_hang_up,
 }
 BY_REPLY: dict[reply.Reply, Rule] = {
     reply.NETWORK_NOT_ALLOWED: _explain_network,
     reply.NOT_HTTP: _explain_http,
-    reply.IDLE_TOO_LONG: lambda case: None if Trouble.TIMEOUT in case.record.troubles else _idle(),
+    reply.IDLE_TOO_LONG: lambda case: None if DeviceFault.TIMEOUT in case.record.troubles else _idle(),
     reply.TOO_MANY_SESSIONS: _explain_full,
     reply.SHUTTING_DOWN: _explain_stop,
     reply.NO_LISTENER: _explain_no_listener,

@@ -6,7 +6,7 @@ import re
 from relay import reply
 from relay.config.model import Config
 from relay.devices.doctor.case import Advice, Case, Rule
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import DeviceFault
 
 NOT_SHOWN = "(not shown)"
 _LONGER = 2  # characters of a slip of the finger
@@ -15,7 +15,7 @@ _LIKE_ENOUGH = 0.5  # "scan" and "scanner" have 0.73
 
 
 def _explain_login(case: Case) -> Advice:
-    name = case.record.troubles.get(Trouble.LOGIN_FAILED, "")
+    name = case.record.troubles.get(DeviceFault.LOGIN_FAILED, "")
     names = [user.name for user in case.config.user]
     if not names:
         return Advice(
@@ -116,7 +116,7 @@ def _explain_no_login(case: Case) -> Advice:
 
 
 def _explain_login_needed(case: Case) -> Advice:
-    if Trouble.LOGIN_FAILED in case.record.troubles:
+    if DeviceFault.LOGIN_FAILED in case.record.troubles:
         return _explain_login(case)
     hidden = case.listener is not None and case.listener.tls == "starttls" and not case.record.tls
     if hidden:
@@ -212,7 +212,7 @@ def _explain_account(case: Case) -> Advice:
     )
 
 
-BY_TROUBLE: dict[Trouble, Rule] = {Trouble.LOGIN_FAILED: _explain_login}
+BY_TROUBLE: dict[DeviceFault, Rule] = {DeviceFault.LOGIN_FAILED: _explain_login}
 BY_REPLY: dict[reply.Reply, Rule] = {
     reply.LOGIN_REFUSED: _explain_login,
     reply.LOGIN_LOCKED: _explain_lock,

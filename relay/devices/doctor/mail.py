@@ -3,7 +3,7 @@
 from relay import reply
 from relay.config.units import parse_size
 from relay.devices.doctor.case import Advice, Case, Rule
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import DeviceFault
 
 _MEGABYTE = parse_size("1MB")
 
@@ -124,7 +124,7 @@ def _explain_order(case: Case) -> Advice | None:
 
 
 def _explain_command(case: Case) -> Advice | None:
-    if case.command == "PROXY" and Trouble.BAD_PROXY_HEADER in case.record.troubles:
+    if case.command == "PROXY" and DeviceFault.BAD_PROXY_HEADER in case.record.troubles:
         return None
     return Advice(
         "not-smtp",

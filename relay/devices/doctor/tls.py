@@ -2,7 +2,7 @@
 
 from relay import reply
 from relay.devices.doctor.case import Advice, Case, Rule
-from relay.devices.recorder import Trouble
+from relay.devices.recorder import DeviceFault
 
 _OLD_TLS = ("SSL 3.0", "TLS 1.0", "TLS 1.1")
 
@@ -37,7 +37,7 @@ def _explain_plain_on_tls_port(case: Case) -> Advice:
 
 
 def _explain_tls(case: Case) -> Advice | None:
-    reason = case.record.troubles[Trouble.TLS_FAILED].upper().replace(" ", "_")
+    reason = case.record.troubles[DeviceFault.TLS_FAILED].upper().replace(" ", "_")
     if case.record.offered in _OLD_TLS:
         return _explain_old_tls(case)
     rule = next((rule for reasons, rule in _BY_REASON if reason in reasons), _explain_broken_off)
@@ -45,7 +45,7 @@ def _explain_tls(case: Case) -> Advice | None:
 
 
 def _explain_broken_off(case: Case) -> Advice:
-    reason = case.record.troubles[Trouble.TLS_FAILED].lower().replace("_", " ")
+    reason = case.record.troubles[DeviceFault.TLS_FAILED].lower().replace("_", " ")
     return Advice(
         "tls-broken-off",
         f"TLS was broken off before it was agreed ({reason or 'no reason given'}): most "
@@ -225,10 +225,10 @@ _BY_REASON: list[tuple[frozenset[str], Rule]] = [
     ),
     (frozenset({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"}), _explain_plain_on_tls_port),
 ]
-BY_TROUBLE: dict[Trouble, Rule] = {
-    Trouble.TLS_ON_PLAIN_PORT: _explain_tls_on_plain_port,
-    Trouble.PLAIN_ON_TLS_PORT: _explain_plain_on_tls_port,
-    Trouble.TLS_FAILED: _explain_tls,
+BY_TROUBLE: dict[DeviceFault, Rule] = {
+    DeviceFault.TLS_ON_PLAIN_PORT: _explain_tls_on_plain_port,
+    DeviceFault.PLAIN_ON_TLS_PORT: _explain_plain_on_tls_port,
+    DeviceFault.TLS_FAILED: _explain_tls,
 }
 BY_REPLY: dict[reply.Reply, Rule] = {
     reply.SPEAK_TLS: _explain_plain_on_tls_port,

@@ -15,7 +15,7 @@ from relay.spool.rows.codecs import BEYOND_TIME
 LIFE = 24 * 3600.0
 
 
-class Unheard:
+class Unacknowledged:
     """The unheard messages; the table `unheard` outlives the process."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from relay.spool.sqlite import counters, recovery
-from relay.spool.sqlite.disk import Space
+from relay.spool.sqlite.disk import DiskSpace
 from relay.spool.sqlite.ownership import Finding, Ownership
 from relay.spool.sqlite.schema import migrate
 
@@ -53,7 +53,7 @@ class Database:
     def __init__(
         self,
         folder: Path,
-        space: Space,
+        space: DiskSpace,
         wall: Callable[[], float],
         tell: Callable[[str], None],
         ownership: Ownership,

@@ -25,7 +25,7 @@ _BLOCK = 1024 * 1024
 _AGAIN = 1.0
 
 
-class Space:
+class DiskSpace:
     """What the file system of `folder` has left. Shared by the event loop and the writer's thread."""
 
     def __init__(self, folder: Path, keep_free: int, reserve: int) -> None:

@@ -42,10 +42,10 @@ from relay.spool.rows.interrupted import outcome_of
 from relay.spool.rows.unacknowledged import LIFE
 from relay.spool.sqlite import statements
 from relay.spool.sqlite.database import Database
-from relay.spool.sqlite.disk import Space
+from relay.spool.sqlite.disk import DiskSpace
 from relay.spool.sqlite.files import IN_ROW
 from relay.spool.sqlite.findings import Findings, Report
-from relay.spool.sqlite.maintenance import Tending, begin_time, mark_time
+from relay.spool.sqlite.maintenance import Maintenance, begin_time, mark_time
 from relay.spool.sqlite.ownership import Ownership
 from relay.spool.sqlite.queries import Queries
 from relay.spool.sqlite.statements import insert
@@ -78,7 +78,7 @@ class SqliteSpool(Queries):
         clock: Clock | None = None,
     ) -> None:
         clock = clock or Clock()
-        self._space = Space(folder, keep_free, reserve)
+        self._space = DiskSpace(folder, keep_free, reserve)
         self._ownership = Ownership(folder)
         database = Database(folder, self._space, clock.wall, self._hear, self._ownership)
         super().__init__(folder, self._space, database, SteadyClock(clock))
@@ -105,8 +105,8 @@ class SqliteSpool(Queries):
         self._writer.call_soon(lambda: self._go_on(news))
 
     def _go_on(self, news: str) -> None:
-        self._turns.doubt_all()
-        self._turns.recent.clear_all()  # content may be gone
+        self._scheduler.doubt_all()
+        self._scheduler.recent.clear_all()  # content may be gone
         self._findings.tell_when_heard("spool.db", news)
 
     def _prepare_folder(self) -> None:
@@ -119,8 +119,8 @@ class SqliteSpool(Queries):
         self._space.restore()
 
     def _load_all(self, connection: sqlite3.Connection) -> None:
-        self._turns.load(connection)
-        begin_time(connection, self._turns)
+        self._scheduler.load(connection)
+        begin_time(connection, self._scheduler)
         self._unheard.load(connection)
 
     @property
@@ -167,7 +167,7 @@ class SqliteSpool(Queries):
 
             def write(c: sqlite3.Connection) -> Turn:
                 self._space.check()
-                return insert(c, self._turns, entry, submission.content, fingerprint)
+                return insert(c, self._scheduler, entry, submission.content, fingerprint)
 
             turn = await self._commit(write)
         except BaseException as error:
@@ -176,15 +176,15 @@ class SqliteSpool(Queries):
                 submission.content.discard()
             else:
                 # It may be committed all the same, and then nobody but the table knows of it.
-                self._turns.doubt(account)
+                self._scheduler.doubt(account)
             raise
         finally:
             self._files.keeping.discard(queue_id)
         if fingerprint:
             self._unheard.open(queue_id, fingerprint)
         if not submission.hold:
-            self._turns.recent.add(entry, submission.content)
-            self._turns.put(turn)
+            self._scheduler.recent.add(entry, submission.content)
+            self._scheduler.put(turn)
             self._say(Word(Topic.NEW, queue_id, account, submission.envelope.line))
         return queue_id
 
@@ -232,9 +232,9 @@ class SqliteSpool(Queries):
 
         found: list[Interrupted] = []
         for queue_id in await self._writer.read(read):
-            if queue_id in self._turns.claimed:
+            if queue_id in self._scheduler.claimed:
                 continue
-            token = self._turns.claim(queue_id)
+            token = self._scheduler.claim(queue_id)
             await self._commit(lambda c, one=queue_id, by=token: statements.take_over(c, one, by))  # type: ignore[misc]
             claim = await self._lease(queue_id)
             if claim is not None:
@@ -248,27 +248,27 @@ class SqliteSpool(Queries):
             return None
         if self._follow_clock():
             await self._writer.catch_up()
-        if self._turns.due is not None and self._turns.due <= now:
-            await self._commit(lambda c: self._turns.promote(c, now))
+        if self._scheduler.due is not None and self._scheduler.due <= now:
+            await self._commit(lambda c: self._scheduler.promote(c, now))
         known, claim = self._claim_fresh(accounts)
         return claim if known else await self._claim_stored(accounts)
 
     def _claim_fresh(self, accounts: Collection[str]) -> tuple[bool, Claim | None]:
         """Whether the table need not be asked; and if so the claim, if anything waits."""
-        known, queue_id = self._turns.next_fresh(accounts)
+        known, queue_id = self._scheduler.next_fresh(accounts)
         if queue_id is None:
             return known, None
-        fresh = self._turns.recent.take(queue_id)
+        fresh = self._scheduler.recent.take(queue_id)
         if fresh is not None and self._files.is_there(fresh[1]):
             return True, self._make_claim(*fresh)
         # Somebody has changed it since, or it was too much to remember: the table knows.
-        self._turns.claimed.pop(queue_id, None)
-        self._turns.doubt_all()
+        self._scheduler.claimed.pop(queue_id, None)
+        self._scheduler.doubt_all()
         return False, None
 
     async def _claim_stored(self, accounts: Collection[str]) -> Claim | None:
         while True:
-            asked = self._writer.read(lambda c: self._turns.next(c, accounts))
+            asked = self._writer.read(lambda c: self._scheduler.next(c, accounts))
             try:
                 queue_id = await asyncio.shield(asked)
             except asyncio.CancelledError:
@@ -281,31 +281,31 @@ class SqliteSpool(Queries):
 
     def _give_back(self, asked: "asyncio.Future[str | None]") -> None:
         if not asked.cancelled() and asked.exception() is None:
-            self._turns.claimed.pop(asked.result() or "", None)
-            self._turns.doubt_all()
+            self._scheduler.claimed.pop(asked.result() or "", None)
+            self._scheduler.doubt_all()
 
     async def _lease(self, queue_id: str) -> Claim | None:
         """The claim of a claimed message; None if it is damaged, and now set aside."""
-        known = self._turns.recent.take(queue_id)
+        known = self._scheduler.recent.take(queue_id)
         if known is not None and self._files.is_there(known[1]):
             return self._make_claim(*known)
         try:
             entry, content = await self._writer.read(lambda c: self._load(c, queue_id))
-            is_whole = self._turns.recent.verified(queue_id) and self._files.is_there(content)
+            is_whole = self._scheduler.recent.verified(queue_id) and self._files.is_there(content)
             if content.path is not None and not is_whole:
                 await asyncio.to_thread(self._files.verify, content)
-                self._turns.recent.verify(queue_id)
+                self._scheduler.recent.verify(queue_id)
         except (Damaged, SpoolDamaged) as damage:
             await self._set_aside(queue_id, str(damage))
             return None
         except BaseException:
-            self._turns.claimed.pop(queue_id, None)
-            self._turns.doubt_all()
+            self._scheduler.claimed.pop(queue_id, None)
+            self._scheduler.doubt_all()
             raise
         return self._make_claim(entry, content)
 
     def _make_claim(self, entry: Entry, content: Content) -> Claim:
-        return Claim(entry, content, entry.attempts + 1, self._turns.claimed[entry.queue_id])
+        return Claim(entry, content, entry.attempts + 1, self._scheduler.claimed[entry.queue_id])
 
     def _load(self, c: sqlite3.Connection, queue_id: str) -> tuple[Entry, Content]:
         try:
@@ -325,14 +325,14 @@ class SqliteSpool(Queries):
             # It stays claimed, so nobody waits behind it, and the next start finds it again.
             log.error("damaged message cannot be marked", queue_id=queue_id, reason=str(error))
         else:
-            self._turns.claimed.pop(queue_id, None)
-        self._turns.recent.forget(queue_id)
+            self._scheduler.claimed.pop(queue_id, None)
+        self._scheduler.recent.forget(queue_id)
         log.error("message set aside: it is damaged", queue_id=queue_id, reason=reason)
         self._findings.tell(queue_id, reason)
 
     @override
     def next_due(self) -> float | None:
-        return self._turns.due
+        return self._scheduler.due
 
     @override
     async def start(
@@ -363,7 +363,7 @@ class SqliteSpool(Queries):
 
     def _is_current(self, claim: Claim) -> bool:
         """Whether nobody else has claimed the message since."""
-        return self._turns.claimed.get(claim.entry.queue_id) == claim.token
+        return self._scheduler.claimed.get(claim.entry.queue_id) == claim.token
 
     @override
     async def settle(
@@ -405,7 +405,7 @@ class SqliteSpool(Queries):
                     c, claim, settlement, self._clock.wall()
                 ):
                     return False
-                insert(c, self._turns, entry, submission.content)
+                insert(c, self._scheduler, entry, submission.content)
                 statements.note(c, claim.entry.queue_id, "notice", {"to": notice.to, "notice": queue_id})
                 return True
 
@@ -413,7 +413,7 @@ class SqliteSpool(Queries):
             written = await self._end(claim, settlement, self._writer.insist(write))
         finally:
             self._files.keeping.discard(queue_id)
-            self._turns.doubt(notice.account)
+            self._scheduler.doubt(notice.account)
         if not written:
             submission.content.discard()
             return ""
@@ -435,12 +435,12 @@ class SqliteSpool(Queries):
     def _over(self, claim: Claim, settlement: Settlement) -> None:
         queue_id = claim.entry.queue_id
         if settlement.state is State.DELAYED:
-            self._turns.plan(settlement.next_attempt)
+            self._scheduler.plan(settlement.next_attempt)
         if settlement.state is State.QUEUED:
-            self._turns.give_back(queue_id, claim.entry.account)
-        self._turns.claimed.pop(queue_id, None)
+            self._scheduler.give_back(queue_id, claim.entry.account)
+        self._scheduler.claimed.pop(queue_id, None)
         if settlement.state in GONE:
-            self._turns.recent.forget(queue_id)
+            self._scheduler.recent.forget(queue_id)
             if claim.content.path is not None:
                 self._files.discard_soon(claim.content)
 
@@ -461,12 +461,12 @@ class SqliteSpool(Queries):
 
     @override
     async def abandon(self, claim: Claim) -> None:
-        self._turns.give_back(claim.entry.queue_id, claim.entry.account)
+        self._scheduler.give_back(claim.entry.queue_id, claim.entry.account)
 
     @override
     async def tend(self, keep_failed: float, keep_history: float) -> None:
         self._findings.begin()
-        tending = Tending(self._reader, self._files, self._findings.tell)
+        tending = Maintenance(self._reader, self._files, self._findings.tell)
         await tending.run(
             self._set_aside_unclaimed,
             lambda: self._forget(keep_failed, keep_history),
@@ -484,7 +484,7 @@ class SqliteSpool(Queries):
 
     @override
     async def purge(self, relayed_before: float, failed_before: float) -> int:
-        claimed = self._turns.claimed
+        claimed = self._scheduler.claimed
         ids = await self._commit(lambda c: statements.purge(c, relayed_before, failed_before, claimed))
         for queue_id in ids:
             await asyncio.to_thread(self._files.remove, queue_id)
@@ -492,5 +492,5 @@ class SqliteSpool(Queries):
 
     async def _set_aside_unclaimed(self, queue_id: str, reason: str) -> None:
         # Whoever has claimed it finds out by himself.
-        if queue_id not in self._turns.claimed:
+        if queue_id not in self._scheduler.claimed:
             await self._set_aside(queue_id, reason)

@@ -13,7 +13,7 @@ _MOST_MESSAGES = 5_000
 _MOST_VERIFIED = 20_000
 
 
-class Recent:
+class EntryCache:
     """Messages as they were put, oldest forgotten first."""
 
     def __init__(self) -> None:

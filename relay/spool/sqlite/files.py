@@ -18,7 +18,7 @@ from relay.host.content import ContentWriter
 from relay.host.safeio import DISK_FULL, OWNER_ONLY
 from relay.spool import SpoolError, SpoolFull
 from relay.spool.rows.codecs import Damaged
-from relay.spool.sqlite.disk import Space
+from relay.spool.sqlite.disk import DiskSpace
 
 IN_ROW = 64 * 1024  # octets; what is smaller stands in the database
 # The process is short of something for a while; that says nothing about the file.
@@ -29,7 +29,7 @@ _BETWEEN_READS = 1.0  # seconds; a disk on a bus or a network that was reset is 
 class Files:
     """The spool's folders: what is arriving, what is kept, and what belongs to no row."""
 
-    def __init__(self, folder: Path, space: Space) -> None:
+    def __init__(self, folder: Path, space: DiskSpace) -> None:
         self._space = space
         self._incoming = folder / "incoming"
         self._content = folder / "content"

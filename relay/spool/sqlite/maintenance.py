@@ -18,7 +18,7 @@ from relay.spool.rows.codecs import BEYOND_TIME, COLUMNS, FILE, Damaged, judge
 from relay.spool.sqlite.database import NO_ROOM, code_of
 from relay.spool.sqlite.files import Files
 from relay.spool.sqlite.reader import Reader
-from relay.spool.sqlite.scheduler import BEYOND_RANK, Turns
+from relay.spool.sqlite.scheduler import BEYOND_RANK, Scheduler
 from relay.spool.sqlite.statements import look_at_clock
 
 log = structlog.get_logger("spool")
@@ -29,7 +29,7 @@ _TICK = 60.0  # seconds from one note of the time to the next
 SetAside = Callable[[str, str], Awaitable[None]]
 
 
-class Tending:
+class Maintenance:
     """The spool's housekeeping, on the spool's own connections."""
 
     def __init__(
@@ -150,12 +150,12 @@ def mark_time(c: sqlite3.Connection) -> None:
     c.execute("INSERT OR REPLACE INTO mark VALUES ('time', now())")
 
 
-def begin_time(c: sqlite3.Connection, turns: Turns) -> None:
+def begin_time(c: sqlite3.Connection, scheduler: Scheduler) -> None:
     """At a start: note when the database was made, and plan anew if the clock was set back meanwhile."""
     now = look_at_clock(c)
     try:
         c.execute("INSERT OR IGNORE INTO mark VALUES ('made', ?)", (now - 1.0,))
-        _catch_up(c, now, turns)
+        _catch_up(c, now, scheduler)
     except sqlite3.OperationalError as error:
         # Without room there is nobody to say so at the door otherwise. The next note of the time comes soon.
         if code_of(error) not in NO_ROOM:
@@ -165,10 +165,10 @@ def begin_time(c: sqlite3.Connection, turns: Turns) -> None:
         log.warning("the time of the start cannot be noted", reason=str(error))
 
 
-def _catch_up(c: sqlite3.Connection, now: float, turns: Turns) -> None:
+def _catch_up(c: sqlite3.Connection, now: float, scheduler: Scheduler) -> None:
     before = _read_mark(c, "time")
     if before is not None and before > now + _TICK:
-        shift(c, now - before, turns)
+        shift(c, now - before, scheduler)
     mark_time(c)
 
 
@@ -178,10 +178,10 @@ def _read_mark(c: sqlite3.Connection, name: str) -> float | None:
     return None if row is None else row[0]
 
 
-def shift(c: sqlite3.Connection, seconds: float, turns: Turns) -> None:
+def shift(c: sqlite3.Connection, seconds: float, scheduler: Scheduler) -> None:
     """The clock was set by so many seconds: what was planned for then is due as long from now as before."""
     c.execute("UPDATE message SET next_attempt = next_attempt + ? WHERE state = 'delayed'", (seconds,))
     # Nothing is given up earlier or later because of a clock.
     waiting = "('queued', 'sending', 'delayed', 'held')"
     c.execute(f"UPDATE message SET since = since + ? WHERE state IN {waiting}", (seconds,))  # noqa: S608
-    turns.look_ahead(c)
+    scheduler.look_ahead(c)

@@ -13,15 +13,15 @@ from relay.envelope import Content
 from relay.host.clock import SteadyClock
 from relay.spool import Attempt, Criteria, Entry, Event, Past, State, Topic, Word
 from relay.spool.rows.codecs import load_attempts, load_events
-from relay.spool.rows.unacknowledged import Unheard
+from relay.spool.rows.unacknowledged import Unacknowledged
 from relay.spool.rows.verbs import MessageVerbs
 from relay.spool.sqlite import counters, search, statements
 from relay.spool.sqlite.database import Database
-from relay.spool.sqlite.disk import Space
+from relay.spool.sqlite.disk import DiskSpace
 from relay.spool.sqlite.files import Files
 from relay.spool.sqlite.maintenance import shift
 from relay.spool.sqlite.reader import Reader
-from relay.spool.sqlite.scheduler import Turns
+from relay.spool.sqlite.scheduler import Scheduler
 from relay.spool.sqlite.writer import Writer
 
 log = structlog.get_logger("spool")
@@ -31,13 +31,13 @@ T = TypeVar("T")
 class Queries(MessageVerbs):
     """Lists, shows, and changes on request."""
 
-    def __init__(self, folder: Path, space: Space, database: Database, clock: SteadyClock) -> None:
+    def __init__(self, folder: Path, space: DiskSpace, database: Database, clock: SteadyClock) -> None:
         self._clock = clock
         self._files = Files(folder, space)
         self._writer = Writer(database, space)
         self._reader = Reader(folder / "spool.db", self._writer)
-        self._turns = Turns()
-        self._unheard = Unheard()
+        self._scheduler = Scheduler()
+        self._unheard = Unacknowledged()
         self._listeners: list[Callable[[Word], None]] = []
 
     @override
@@ -108,8 +108,8 @@ class Queries(MessageVerbs):
 
     @override
     async def _change(self, queue_id: str, states: Sequence[State], state: State, event: str) -> None:
-        await self._commit(lambda c: statements.change(c, self._turns, queue_id, states, state, event))
-        self._turns.recent.forget(queue_id)
+        await self._commit(lambda c: statements.change(c, self._scheduler, queue_id, states, state, event))
+        self._scheduler.recent.forget(queue_id)
         self._say(Word(Topic.CHANGED, queue_id))
         if state is State.QUEUED:
             self._say(Word(Topic.NEW, queue_id))
@@ -124,8 +124,8 @@ class Queries(MessageVerbs):
         if not jump:
             return False
         log.warning("the clock was set; what waits is planned anew", seconds=round(jump))
-        self._turns.recent.clear()
-        self._writer.follow(lambda c: shift(c, jump, self._turns))
+        self._scheduler.recent.clear()
+        self._writer.follow(lambda c: shift(c, jump, self._scheduler))
         return True
 
     async def _commit(self, operation: Callable[[sqlite3.Connection], T]) -> T:

@@ -15,7 +15,7 @@ from relay.spool.fairness import Turn
 _MOST = 1_000
 
 
-class Fresh:
+class ReadyQueue:
     """The latest turns by account; the event loop and the writer's thread both come here."""
 
     def __init__(self, choose: Callable[[Iterable[Turn]], Turn | None]) -> None:

@@ -34,7 +34,7 @@ _INDEX_HEAD = 96  # octets of the header of the log's index, which stands there 
 
 
 @dataclass(frozen=True, slots=True)
-class Salvaged:
+class Recovered:
     """What became of a damaged database."""
 
     kept: Path  # where it lies now
@@ -107,7 +107,7 @@ def _hides_frames(folder: Path) -> bool:
     return wal.count_committed(octets) > read
 
 
-def salvage(folder: Path) -> Salvaged:
+def salvage(folder: Path) -> Recovered:
     """Make a new database of what the damaged one still tells. Blocks.
 
     Content whose message is lost goes into `orphaned/`, for a person.
@@ -125,7 +125,7 @@ def salvage(folder: Path) -> Salvaged:
         pages, broken = opened
         _prepare(new)
         rebuilt = rebuild(pages, new, stale=broken, cut=cut)
-        found = Salvaged(kept, rebuilt.messages, rebuilt.lost, rebuilt.held, rebuilt.complete)
+        found = Recovered(kept, rebuilt.messages, rebuilt.lost, rebuilt.held, rebuilt.complete)
         _put_aside(new, folder / "orphaned")
     flush(making)
     making.rename(folder / _READY)

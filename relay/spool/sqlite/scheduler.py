@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 from relay.spool.fairness import Ranks, Shares, Turn
 from relay.spool.rows.codecs import BEYOND_TIME
-from relay.spool.sqlite.entry_cache import Recent
-from relay.spool.sqlite.ready_queue import Fresh
+from relay.spool.sqlite.entry_cache import EntryCache
+from relay.spool.sqlite.ready_queue import ReadyQueue
 
 # Delayed messages made queued in one commit: an outage's whole backlog at once would hold up the door.
 _MOST_PROMOTED = 200
@@ -24,15 +24,15 @@ _FIRST_DUE = (
 BEYOND_RANK = 1e15  # no queue serves so many
 
 
-class Turns:
+class Scheduler:
     """Hands out messages, each to one claim at a time."""
 
     def __init__(self) -> None:
         self._ranks = Ranks()
         self._shares = Shares()
-        self._fresh = Fresh(self._shares.choose)
+        self._fresh = ReadyQueue(self._shares.choose)
         self.claimed: dict[str, str] = {}  # queue id → the claim's token
-        self.recent = Recent()
+        self.recent = EntryCache()
         self._epoch = secrets.token_hex(8)
         self._number = 0
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch

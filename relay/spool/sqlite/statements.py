@@ -26,7 +26,7 @@ from relay.spool.rows.codecs import (
     tell_reply,
 )
 from relay.spool.sqlite.files import Files
-from relay.spool.sqlite.scheduler import Turns
+from relay.spool.sqlite.scheduler import Scheduler
 
 # Forgetting more at once would keep everybody else waiting.
 _MOST_PURGED = 500
@@ -99,7 +99,12 @@ def settle(c: sqlite3.Connection, claim: Claim, settlement: Settlement, now: flo
 
 
 def change(
-    c: sqlite3.Connection, turns: Turns, queue_id: str, states: Sequence[State], state: State, event: str
+    c: sqlite3.Connection,
+    scheduler: Scheduler,
+    queue_id: str,
+    states: Sequence[State],
+    state: State,
+    event: str,
 ) -> None:
     """Do what a person asked for.
 
@@ -109,7 +114,7 @@ def change(
     row = c.execute("SELECT state FROM message WHERE queue_id = ?", (queue_id,)).fetchone()
     if row is None:
         raise NoSuchMessage(f"no message has the id {queue_id}")
-    if queue_id in turns.claimed:
+    if queue_id in scheduler.claimed:
         raise NoSuchMessage(f"{queue_id} is being sent at this moment")
     if row[0] not in states:
         raise NoSuchMessage(f"{queue_id} is {row[0]}, not {' or '.join(states)}")
@@ -118,7 +123,7 @@ def change(
     changed = "UPDATE message SET state = ?, next_attempt = 0, hold = ? WHERE queue_id = ?"
     c.execute(changed, (state, hold, queue_id))
     if state is State.QUEUED:
-        turns.enqueue(c, queue_id)
+        scheduler.enqueue(c, queue_id)
     elif state is State.DISCARDED:
         c.execute("UPDATE message SET ended = ? WHERE queue_id = ?", (now, queue_id))
         c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
@@ -311,12 +316,12 @@ def purge(
 
 
 def insert(
-    c: sqlite3.Connection, turns: Turns, entry: Entry, content: Content, fingerprint: str = ""
+    c: sqlite3.Connection, scheduler: Scheduler, entry: Entry, content: Content, fingerprint: str = ""
 ) -> Turn:
     """Write a new message's rows; gives its turn."""
     envelope, queue_id = dump_envelope(entry.envelope), entry.queue_id
     line = entry.envelope.line
-    rank = turns.rank(c, entry.account, line)
+    rank = scheduler.rank(c, entry.account, line)
     c.execute(
         _INSERT,
         (

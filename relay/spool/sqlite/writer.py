@@ -19,7 +19,7 @@ import structlog
 
 from relay.spool import SpoolDamaged, SpoolError, SpoolFull
 from relay.spool.sqlite.database import NO_ROOM, Database, code_of, is_damage
-from relay.spool.sqlite.disk import Space
+from relay.spool.sqlite.disk import DiskSpace
 
 log = structlog.get_logger("spool")
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class _Item:
 class Writer:
     """Runs operations on the spool's database, in order, off the event loop."""
 
-    def __init__(self, database: Database, space: Space) -> None:
+    def __init__(self, database: Database, space: DiskSpace) -> None:
         self._database = database
         self._space = space
         self._held: list[_Item] = []  # asked for, and not handed to the thread yet

@@ -21,7 +21,7 @@ from relay.envelope import Envelope, Submission
 from relay.spool.ids import Ids
 from relay.spool.rows.arrival import make_entry
 from relay.spool.sqlite.engine import SqliteSpool
-from relay.spool.sqlite.scheduler import Turns
+from relay.spool.sqlite.scheduler import Scheduler
 from relay.spool.sqlite.schema import migrate
 from relay.spool.sqlite.statements import insert
 from tests.long.crash.harness import Relay, compose, finish, say, works
@@ -45,7 +45,7 @@ async def fill(folder, count):
     database = sqlite3.connect(folder / "spool.db", isolation_level=None)
     database.execute("PRAGMA synchronous = OFF")
     migrate(database)
-    turns, ids = Turns(), Ids()
+    turns, ids = Scheduler(), Ids()
     for first in range(0, count, _PIECE):
         database.execute("BEGIN")
         for number in range(first, min(first + _PIECE, count)):
