@@ -1,4 +1,4 @@
-"""A submission's way in: the account is chosen, the spool keeps it, the outcome is waited for a little.
+"""How a submission comes in: an account is chosen, the spool keeps it, its outcome is waited for briefly.
 
 A submission that repeats one whose reply was never written (RFC 1047) is not kept a second time: its
 client gets the reply of the first one. For that the session says when a reply was written, and when it
@@ -47,12 +47,12 @@ class Intake:
         self._spool = spool
         self._courier = courier
         self._verdicts = courier.verdicts
-        # What each session has handed over and not had a reply to; "": it is on its way to the spool.
+        # By session: the queue id of the message that has no reply yet; "" on its way to the spool.
         self._unanswered: dict[str, str] = {}
-        self._hung_up: set[str] = set()  # those of them whose client sends no more
-        # Messages whose reply is being written to such a client: whether it was taken.
+        self._hung_up: set[str] = set()  # sessions of these whose client sends no more
+        # Messages whose reply is being written to such a client; the result is whether the client took it.
         self._settling: dict[str, asyncio.Future[bool]] = {}
-        # What is on its way to the spool: by what makes two submissions the same, the session and its end.
+        # What is on its way to the spool. Equal submissions have one key; the future ends with the way.
         self._arriving: dict[_Same, tuple[str, asyncio.Future[None]]] = {}
 
     def writer(self) -> ContentWriter:
@@ -60,7 +60,7 @@ class Intake:
         return self._spool.writer()
 
     def check_recipient(self) -> Reply | None:
-        """Refuse at RCPT what no header field can save: there is no account at all, or no room."""
+        """The refusal of every recipient where there is no account at all, or no room; None: go on."""
         room = self._spool.room()
         if not room.accepting:
             return reply.SPOOL_UNAVAILABLE if room.trouble else reply.SPOOL_FULL
@@ -190,13 +190,13 @@ class Intake:
         return _reply(queue_id, await self._verdicts.wait_for_verdict(queue_id, account.name, wait))
 
     def _refuse(self, submission: Submission, error: SpoolError) -> Reply:
-        """Nothing is kept."""
+        """The reply to a submission that could not be kept; its content is discarded."""
         submission.content.discard()
         log.error("message not kept", session=submission.envelope.session, reason=str(error))
         return reply.SPOOL_FULL if isinstance(error, SpoolFull) else reply.SPOOL_UNAVAILABLE
 
     def _patience(self, envelope: Envelope, account: str) -> float:
-        """Seconds that the session waits for the outcome; 0: it would wait in vain, or is not to wait."""
+        """Seconds that the session waits for the outcome. 0: it should not wait, or would wait in vain."""
         config = self._current.config
         own = find_rules(config, envelope).wait
         wait = config.delivery.wait if own is None else own
@@ -206,7 +206,7 @@ class Intake:
         if session in self._unanswered:
             self._unanswered[session] = queue_id
         if self._has_left(session):
-            # It did so while the message was on its way to the spool.
+            # The client left while the message was on its way to the spool.
             self._spool.unheard(queue_id)
 
     def _has_left(self, session: str) -> bool:
@@ -214,12 +214,12 @@ class Intake:
         return session in self._hung_up or session not in self._unanswered
 
     async def _was_taken(self, queue_id: str) -> bool:
-        """Whether the reply that is on its way to a client that sends no more is taken after all."""
+        """Whether a client that had stopped sending took its reply after all; waits until that is known."""
         settling = self._settling.get(queue_id)
         return settling is not None and await asyncio.shield(settling)
 
     async def _repeat(self, submission: Submission, known: Entry, arrived: asyncio.Future[None]) -> Reply:
-        """Answer as the first submission was, or would have been."""
+        """The reply that the first submission got, or would have got."""
         submission.content.discard()
         queue_id, session = known.queue_id, submission.envelope.session
         self._answer_for(session, queue_id)
@@ -243,7 +243,7 @@ class Intake:
         return reply.queued(queue_id)
 
     def _look(self, submission: Submission) -> Account | Reply:
-        """The account that sends the message, or why it is refused."""
+        """The account that sends the message, or the reply that refuses it."""
         envelope = submission.envelope
         rules = find_rules(self._current.config, envelope)
         with submission.content.map() as content:

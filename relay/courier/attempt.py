@@ -41,12 +41,12 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A claim, and what was taken for it."""
+    """A claim, with the slot, the place and the probe that were taken for it."""
 
     claim: Claim
     slot: Slot
     place: Place
-    probe: AccountHold | None = None  # of which trouble of its account it tries whether it is over
+    probe: AccountHold | None = None  # the hold that this message tries; None: its account is well
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Attempt:
     account: Account
     probe: bool = False  # it tries whether a trouble of its account is over
     aside: Aside = nullcontext  # entered while a process converts the message
-    outcomes: list[Outcome] = field(default_factory=list)  # what its requests' ends mean
+    outcomes: list[Outcome] = field(default_factory=list)  # one for each request that has ended
     settlement: Settlement | None = None  # None: nothing has ended yet
     losses: tuple[Loss, ...] = ()
     _requests: int = 1
@@ -82,7 +82,7 @@ class Attempt:
             Exception: a fault of ours.
         """
         if not self._left:
-            # What nobody knew is known after all: everybody has got it.
+            # A late record showed that every recipient has got it.
             slot.cancel()
             self._judge(_TAKEN)
             return
@@ -104,7 +104,7 @@ class Attempt:
                 return
 
     def _judge(self, outcome: Outcome) -> Outcome:
-        """A request ended so; what that means."""
+        """Judge the end of a request in view of those before it; what it means."""
         complete = len(self.outcomes) + 1 >= self._requests
         tried = Tried(self.claim, self.losses, probe=self.probe, complete=complete)
         judgement = self.tools.judge(tried, self.outcomes, outcome)
@@ -127,7 +127,7 @@ class Attempt:
         return settle_recipients(delivery, converted, self.recipients)
 
     def _find_archive(self, delivery: Delivery) -> list[str]:
-        """Who of always_bcc has no copy yet; of the relay's own notices nobody gets one."""
+        """The addresses of always_bcc that have no copy yet; none for a notice of the relay's own."""
         entry = self.claim.entry
         if entry.envelope.origin is Origin.NOTICE:
             return []
@@ -148,7 +148,7 @@ class Attempt:
 
     @property
     def taken_recipients(self) -> frozenset[str]:
-        """Whose request was taken in this attempt."""
+        """The recipients whose request Works took in this attempt."""
         return frozenset(self._served)
 
     async def _send(self, request: Request, slot: Slot) -> Outcome:
@@ -168,11 +168,11 @@ class Attempt:
             self._served += request.recipients
         return outcome
 
-    # How far a request has come. One that is made again is another one: it begins only while this node is the
-    # sender, and counts in the budgets.
+    # The steps of a request. One that is made again is a request of its own: it begins only while this node
+    # is the sender, and it counts in the budgets.
 
     async def _start(self, request: Request, ended: Outcome | None = None) -> None:
-        # There is a token and a connection: who is killed before has sent nothing.
+        # A token and a connection are there: a process that is killed before this has sent nothing.
         number, self._started = self._started, self._started + 1
         await self.tools.spool.start(self.claim, number, request.recipients, ended)
         self._open, self._repeats = number if ended is None else None, False
@@ -197,7 +197,7 @@ class Attempt:
             self._taken = True  # whatever cuts this attempt off from here on, Works has the message
 
     async def cut_off(self) -> None:
-        """Write down what an interruption leaves."""
+        """Record and judge what an interrupted attempt has left."""
         if self._taken:
             self._judge(_TAKEN)
         elif self._open is not None:

@@ -1,7 +1,7 @@
-"""The loop: a place, a claim, an attempt, a settlement.
+"""The courier's loop: it takes a place, claims a message, attempts to send it and settles the claim.
 
-A slot of the budget comes first, and only then is it decided which message goes (late binding), so
-that whose turn it is is judged at the last moment.
+A message is chosen only when the budgets have room for one (late binding): whose turn it is, is judged at
+the last moment.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from relay.spool import Claim, Interrupted, Settlement, SpoolError, State, Topic
 
 log = structlog.get_logger("courier")
 _LONGEST_SLEEP = 30.0
-# What is cut off at a stop is written down in so many seconds, or the next start finds it.
+# Seconds to write down the attempts that a stop cuts off. The next start finds what is not written.
 _LAST_WORDS = 1.0
-# At the start so many queued messages are looked at, to know who has how many.
+# Queued messages that are looked at when sending begins, to learn how many each source has.
 _MOST_COUNTED = 10_000
 _DAY = 86400.0
 _SETTLE_EVERY = 15.0  # seconds between looks for attempts that another machine did not live to settle
@@ -83,11 +83,11 @@ class Courier:
         ]
 
     def warm_up(self) -> None:
-        """Have ready what the first large message needs."""
+        """Start the process that the first large message needs."""
         self._tools.converter.start()
 
     async def _keep_settling(self) -> None:
-        """Another machine's requests end later than this one begins."""
+        """Settle again and again: requests of the last sender may end after this node has begun."""
         while True:
             await asyncio.sleep(_SETTLE_EVERY)
             try:
@@ -144,7 +144,7 @@ class Courier:
     # What is told from outside.
 
     def wake(self) -> None:
-        """There may be something to do; the spool knows."""
+        """Look at the spool again: there may be something to do."""
         self._wake.set()
         self._probes.look_soon()
 
@@ -155,13 +155,13 @@ class Courier:
             self._wake.set()
 
     def account_changed(self, account: str, hold: AccountHold | None) -> None:
-        """Nobody waits for a verdict of an account whose mail waits."""
+        """Let sessions wait no longer for a verdict on an account's mail when that mail waits itself."""
         if hold is not None:
             self.verdicts.dismiss(account)
         self.wake()
 
     def api_changed(self, outcome: Outcome | None) -> None:
-        """Nobody waits for a verdict while the API is down."""
+        """Let sessions wait no longer for any verdict when the API is down."""
         if outcome is not None:
             self.verdicts.dismiss()
         self._tools.pacing.wake()
@@ -180,19 +180,19 @@ class Courier:
         return len(self._tasks)
 
     def expecting(self, account: str) -> AbstractContextManager[None]:
-        """A message of this account is on its way to the spool: others go behind it."""
+        """Count a message on its way to the spool, for as long as the context lasts: others go behind it."""
         return self._forecast.expecting(account)
 
     def forecast(self, account: str, flow: str) -> float:
-        """Seconds until the next message of this account and flow has its turn; infinite: do not wait."""
+        """Seconds until a new message of this account and flow would have its turn; infinite: do not wait."""
         return self._forecast.seconds(account, flow)
 
     def chances(self) -> Mapping[str, Chance]:
-        """How likely it is that a message goes at once, by account: what other nodes' sessions go by."""
+        """By account, how soon a new message would go: by this other nodes decide how long sessions wait."""
         return {account.name: self._forecast.chance(account.name) for account in self._current.config.account}
 
     def follow(self, chances: Mapping[str, Chance]) -> None:
-        """Another node sends; these are its chances. None: nobody is known to send."""
+        """Another node sends, and these are its chances; none where nobody is known to send."""
         self._forecast.follow(chances)
         for account in self._standing.holds:
             self.verdicts.dismiss(account)
@@ -250,11 +250,11 @@ class Courier:
         account = claim.entry.account
         slot = self._tools.pacing.take(account)
         if slot is None:
-            # Somebody's further request took the budget's last share meanwhile.
+            # A further request of another message took the last of the budget meanwhile.
             await self._tools.spool.abandon(claim)
             return None
         self._forecast.backlog.take(account, claim.entry.envelope.line)
-        # Here, not when the attempt runs: the next claim must find it taken.
+        # Taken here and not when the attempt runs: the next claim must find it taken.
         place = self._slots.take(account, len(claim.content.data or b""))
         return Share(claim, slot, place, self._standing.take(account))
 
@@ -307,7 +307,7 @@ class Courier:
                 await self._end(attempt, share)
 
     async def _cut_off(self, attempt: Attempt, share: Share, *, fault: bool = False) -> None:
-        """End an attempt that did not come to its end."""
+        """Settle what is known of an attempt that broke off, or give its message back."""
         await attempt.cut_off()
         if attempt.settlement is None and fault:
             now = self._standing.now()

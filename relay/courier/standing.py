@@ -80,7 +80,7 @@ class Standing:
         self._api = ApiState(began=now.steady)
 
     def subscribe(self, listener: Listener) -> None:
-        """Have changes told."""
+        """Have this listener told of changes."""
         self._listeners.append(listener)
 
     def now(self) -> Now:
@@ -91,13 +91,13 @@ class Standing:
         return self._accounts.get(name, AccountState())
 
     def look(self, account: str) -> State:
-        """What is known."""
+        """What is known of the API and of this account."""
         return State(self._api, self._account(account))
 
     # What one sender leaves to the next.
 
     def hand_on(self) -> Standings:
-        """All that is known."""
+        """All that is known, for the next sender."""
         accounts = {
             name: replace(state, suspects=dict(state.suspects))
             for name, state in self._accounts.items()
@@ -137,19 +137,19 @@ class Standing:
         return judgement
 
     def _follow_clock(self, now: Now) -> None:
-        """What was counted by a clock that was set says nothing: begin anew."""
+        """Begin anew if the clock was set: what was counted by it means nothing."""
         if abs(now.wall - now.steady - self._epoch.offset) > _JUMP:
             self._epoch = _Epoch(now.steady, now.wall - now.steady)
             self._api = replace(self._api, began=now.steady, answered=False)
 
     def hold(self, account: str, outcome: Outcome) -> None:
-        """An account is in trouble, whoever found it."""
+        """Hold an account's mail for this outcome, whoever met it."""
         state, now = self._account(account), self.now()
         state = expiry.learn_account(holds.hold(state, account, outcome, now), now.steady)
         self._keep_account(account, state)
 
     def release(self, account: str) -> None:
-        """An account's trouble is over, or may be: a person did something, or a grant is there."""
+        """Try an account's mail again: a person did something about its trouble, or a grant is there."""
         state = replace(self._account(account), hold=None, forbidden=None, foreign=(), doubted="")
         self._keep_account(account, expiry.learn_account(state, self.now().steady))
 
@@ -234,7 +234,7 @@ class Standing:
         return holds.wait(self._account(account), self._clock.steady())
 
     def take(self, account: str) -> AccountHold | None:
-        """A message of this account is chosen: if the account is in trouble, it tries whether it still is."""
+        """Choose a message of this account. If the account is in trouble, the message tries this hold."""
         state = self._account(account)
         if state.hold is None:
             return None
@@ -243,10 +243,10 @@ class Standing:
         return trying
 
     def give_back(self, trying: AccountHold) -> None:
-        """The message that tried has ended, whatever it said."""
+        """The message that tried this hold has ended, whatever its outcome."""
         state = self._account(trying.account)
         if state.hold is trying:
-            # It said nothing about the account.
+            # Its outcome said nothing about the account.
             self._accounts[trying.account] = replace(state, hold=holds.tried(trying, self._clock.steady()))
 
     # What is asked of Works while nothing is sent.
@@ -257,7 +257,7 @@ class Standing:
         return [name for name, at in self._probes().items() if at <= now]
 
     def _probes(self) -> dict[str, float]:
-        """When to ask, by account in trouble that no message tries."""
+        """When Works is to be asked, by account in trouble that no message tries."""
         return {
             name: hold.probe_at for name, hold in self.holds.items() if not hold.ready and not hold.trying
         }
@@ -275,7 +275,7 @@ class Standing:
         return min(times, default=float("inf")) - self._clock.steady()
 
     def probed(self, account: str, outcome: Outcome | None) -> None:
-        """Works was asked for an account in trouble; None: it answers as it should."""
+        """Works was asked about an account in trouble, and this is wrong; None: it answers as it should."""
         state, now = self._account(account), self.now()
         if state.hold is None:
             return

@@ -62,7 +62,7 @@ class DeviceFault(StrEnum):
 
 
 class Mark(StrEnum):
-    """What a line is, where something is decided by it."""
+    """What kind of line it is, as far as anything is decided by it."""
 
     TEXT = "text"
     CONTENT = "content"  # content came to its end
@@ -117,7 +117,7 @@ class Record:
             self.note(DeviceFault.HUNG_UP, phase)
 
     def heard(self, line: str) -> str:
-        """A command line came; it is given back."""
+        """Record a command line; the line itself."""
         verb, argument = split_command(line)
         if verb in _SHOWN:
             self._add("C", f"{verb} {argument}".strip())
@@ -136,7 +136,7 @@ class Record:
         return line
 
     def said(self, answer: Reply) -> None:
-        """A reply was given."""
+        """The relay gave this reply."""
         # It is printable already; what EHLO is answered is a line for each extension.
         texts = answer.encode().decode("ascii").splitlines() if answer.lines else [str(answer)]
         for text in texts:
@@ -160,29 +160,29 @@ class Record:
         self._add("-", f"{size} octets of content, and no end")
 
     def hello(self, octets: bytes) -> None:
-        """A TLS handshake begins with these."""
+        """These octets begin a TLS handshake."""
         found = read_hello(octets)
         if found is not None:
             self.offered = found.version
             self._add("-", f"TLS offered up to {found.version}, {len(found.ciphers)} ciphers")
 
     def secured(self, version: str, cipher: str) -> None:
-        """TLS was agreed."""
+        """TLS was agreed on, with this version and cipher."""
         self.tls = f"{version} {cipher}"
         self._add("-", self.tls)
 
     def logged_in(self, user: str) -> None:
-        """A login was right."""
+        """A login was accepted, as this user."""
         self.user = user
         self._add("-", f"logged in as {user}")
 
     def note(self, trouble: DeviceFault, detail: str = "") -> None:
-        """Something went wrong that no reply tells; the last detail counts."""
+        """Record a fault that no reply tells; of several details the last one counts."""
         self.troubles[trouble] = _clean(detail)
         self._add("-", f"{trouble.value.replace('-', ' ')} {detail}")
 
     def remark(self, text: str) -> None:
-        """Something that is neither a command nor a reply."""
+        """Record what is neither a command nor a reply."""
         self._add("-", text)
 
     def close(self) -> None:
@@ -199,7 +199,7 @@ class Record:
 
     @property
     def troubled(self) -> bool:
-        """Whether something in it was not as it should be."""
+        """Whether anything went wrong in it."""
         return bool(self.replies or self.troubles)
 
     def _add(self, side: str, text: str, mark: Mark = Mark.TEXT) -> None:
@@ -215,7 +215,7 @@ class Record:
 
 @dataclass(slots=True)
 class Visits:
-    """What is kept of one client address."""
+    """The records that are kept of one client address."""
 
     last: Record
     troubled: Record | None = None  # the last one in which something went wrong
@@ -262,7 +262,7 @@ class Recorder:
         return list(reversed(self._visits.values()))
 
     def follow(self, record: Record, line: Line) -> None:
-        """A line of a session, for whoever follows."""
+        """Pass a session's line on to whoever follows them."""
         self._serial += 1
         self._live.append((self._serial, record.client, record.session, line))
         self._news.set()

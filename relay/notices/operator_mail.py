@@ -1,4 +1,4 @@
-"""Who is told of our own trouble: the operator, by every way that is left, at most once in a while.
+"""Mail to the operator about the relay's own trouble, by every way that is left, at most once in a while.
 
 The log, the metrics and the console say it anyway. Mail goes to `delivery.notify`: through the fallback host
 if there is one, else through an account that can still send. What was told is kept on disk, so
@@ -32,9 +32,9 @@ from relay.spool import Spool, SpoolError, State
 
 log = structlog.get_logger("notices")
 _FALLBACK_PATIENCE = 20.0  # seconds
-_AGAIN = 300.0  # seconds, when no way led anywhere and there is something to tell still
+_AGAIN = 300.0  # seconds between tries when no way works and the trouble lasts
 _DAY = 86400.0
-# What is told of by name, several in one mail, until a person has dealt with it.
+# Told by name, several in one mail, until a person has dealt with each.
 _NAMED = {TroubleKind.DAMAGE: DAMAGE, TroubleKind.MESSAGE_HELD: HELD, TroubleKind.NOT_TOLD: SILENCE}
 
 
@@ -42,21 +42,21 @@ _NAMED = {TroubleKind.DAMAGE: DAMAGE, TroubleKind.MESSAGE_HELD: HELD, TroubleKin
 class _News:
     """One thing that the operator is to hear."""
 
-    key: str  # what it is known by: told at most once in `every`
+    key: str  # names it: told at most once in `every`
     every: float  # seconds
     subject: str
-    write: Callable[[Mapping[str, str]], str]  # what is untold of this key → the text
-    lasts: Callable[[], bool]  # whether there is something to tell still
-    account: str = ""  # whose trouble it is: told by another one
-    once: bool = False  # when it is told, it is over
-    about: tuple[tuple[TroubleKind, str], ...] = ()  # of which troubles it tells
+    write: Callable[[Mapping[str, str]], str]  # makes the text from the untold names of this key
+    lasts: Callable[[], bool]  # whether it is still to be told
+    account: str = ""  # in trouble: another one sends the mail
+    once: bool = False  # told once, and then no more
+    about: tuple[tuple[TroubleKind, str], ...] = ()  # the troubles that it tells of
 
 
 class Registry(Protocol):
     """Who knows what is wrong."""
 
     def note_told(self, kind: TroubleKind, name: str, to: str) -> None:
-        """Somebody was told."""
+        """Somebody was told of this trouble."""
 
     def is_told_here(self, kind: TroubleKind, name: str) -> bool:
         """Whether this trouble goes on, and people hear of it from this node."""
@@ -93,12 +93,12 @@ class OperatorMail:
         self._documents = documents
         self._told = Told(documents)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._telling: set[str] = set()  # what is on its way
-        self._lasting: dict[tuple[TroubleKind, str], str] = {}  # the key of what is wrong now
+        self._telling: set[str] = set()  # keys whose mail is on its way
+        self._lasting: dict[tuple[TroubleKind, str], str] = {}  # the key that each trouble is told by
         self._stopping = asyncio.Event()
 
     def hear(self, trouble: Trouble) -> None:
-        """Something is wrong, is so for another reason, or is over."""
+        """A trouble began, has another reason, or is over."""
         if trouble.kind in _NAMED:
             if trouble.ended is None and not self._was_told_elsewhere(trouble):
                 self._told.add(_NAMED[trouble.kind], trouble.name, trouble.reason)
@@ -152,12 +152,12 @@ class OperatorMail:
         self._tell_lasting(trouble, key, every, subject, text, once=not every)
 
     def _find_place(self, trouble: Trouble) -> str:
-        """What is in trouble, for people: the relay, or this node alone."""
+        """The name, for people, of what is in trouble: the relay, or this node alone."""
         alone = trouble.kind not in SHARED and self._documents.node
         return alone or self._current.config.hostname
 
     def _name_key(self, trouble: Trouble, key: str) -> str:
-        """The key among those of all nodes: of two disks that are full both are told of."""
+        """The key, with this node's name if only this node is in trouble: two full disks are told twice."""
         alone = trouble.kind not in SHARED and self._documents.node
         return f"{alone} {key}" if alone else key
 
@@ -177,7 +177,7 @@ class OperatorMail:
     def _tell_lasting(
         self, trouble: Trouble, key: str, every: float, subject: str, text: str, *, once: bool
     ) -> None:
-        """Tell of one thing while it lasts."""
+        """Tell of one trouble for as long as it lasts."""
         what = (trouble.kind, trouble.name)
         self._lasting[what] = key
         avoid = trouble.name if trouble.kind is TroubleKind.ACCOUNT else ""
@@ -222,7 +222,7 @@ class OperatorMail:
         return to_local(self._now(), dated=True)
 
     async def stop(self) -> None:
-        """Let what is being told be told, for a moment."""
+        """Give mail that is on its way a moment, then end."""
         self._stopping.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
@@ -246,7 +246,7 @@ class OperatorMail:
         task.add_done_callback(self._tasks.discard)
 
     async def _insist(self, news: _News) -> None:
-        """Tell it when it is due, again while it lasts, soon if no way led anywhere."""
+        """Tell it when it is due, and again while it lasts; soon again if no way worked."""
         try:
             while await self._lasts_until_due(news):
                 told = await self._tell_now(news)
@@ -258,7 +258,7 @@ class OperatorMail:
             self._telling.discard(news.key)
 
     async def _lasts_until_due(self, news: _News) -> bool:
-        """Wait until it is to be told, and by this node; False: there is nothing to tell any more."""
+        """Wait until this node is to tell it; False: nobody need be told any more."""
         told, key = self._told, news.key
         while news.lasts():
             due_in = told.due_in(key, self._now(), news.every)
@@ -273,7 +273,7 @@ class OperatorMail:
         return False
 
     async def _lasts(self, news: _News, seconds: float) -> bool:
-        """Whether there is something to tell still, after so many seconds."""
+        """Whether it is still to be told after so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
@@ -282,7 +282,7 @@ class OperatorMail:
     async def _tell_now(self, news: _News) -> bool:
         """Tell it; whether it is told, or there was nothing to tell."""
         untold = self._told.untold(news.key)
-        # What fails is told of before that is written down.
+        # A failure is told before its state is written: the message may still be `sending`.
         states = {State.FAILED, State.SENDING} if news.key == SILENCE else {State.HELD}
         names = {name: reason for name, reason in untold.items() if await self._is(name, states)}
         self._told.remove(news.key, untold.keys() - names.keys())
@@ -298,7 +298,7 @@ class OperatorMail:
         return True
 
     async def _is(self, name: str, states: Container[State]) -> bool:
-        """Whether it is in one of these states still; nobody need hear of what was dealt with."""
+        """Whether the message is still in one of these states; else somebody has dealt with it."""
         try:
             return (await self._spool.show(name)).state in states
         except SpoolError:

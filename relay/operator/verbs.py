@@ -45,7 +45,7 @@ class Octets(Protocol):
 
 
 def _waits_for_adoption(entry: Entry) -> bool:
-    """Whether a device that nobody knows yet has sent it: to let it go is to trust the device."""
+    """Whether an unknown device has sent it: to let it go is to trust that device."""
     return entry.state is State.HELD and entry.hold is Hold.DEVICE
 
 
@@ -70,12 +70,12 @@ def _check_envelope(reverse_path: str, forward_paths: Sequence[str]) -> tuple[st
 
 
 def _may_have_been_taken(entry: Entry) -> bool:
-    """Whether it waits for no turn and its outcome is not known: sent again, it may be doubled."""
+    """Whether Works may have taken it, and nothing tries it any more: sent again, it may arrive twice."""
     return entry.unknowns > 0 and entry.state in (State.HELD, State.FAILED)
 
 
 class Verbs:
-    """The verbs."""
+    """What can be asked: each public coroutine method is a verb of its name."""
 
     def __init__(
         self,
@@ -229,7 +229,7 @@ class Verbs:
         account: str,
         all_held: bool = True,
     ) -> list[str]:
-        """The messages that are meant."""
+        """The queue ids of the messages that are meant."""
         chosen = list(queue_ids)
         if every or account:
             found = await self._find(states, account)
@@ -262,7 +262,7 @@ class Verbs:
         return queue_id, ""
 
     async def _is_released(self, queue_id: str) -> bool:
-        """Whether a message waited for its account only: that is what was released, see below."""
+        """Whether a message is queued: it waited for its account only, which `_let_go` has released."""
         try:
             entry = await self._spool.show(queue_id)
         except NoSuchMessage:
@@ -272,7 +272,7 @@ class Verbs:
     async def _let_go(
         self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str], account: str, *, every: bool
     ) -> Answer:
-        """Do it to these messages, and try their accounts in trouble again."""
+        """Apply the verb to these messages, and have their accounts in trouble tried again."""
         released = []
         for name in self._held:
             if self._standing is not None and (every or name == account or await self._any_of(chosen, name)):

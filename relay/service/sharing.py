@@ -49,7 +49,7 @@ _SAID = TypeAdapter(Said)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Whose state it is."""
+    """The parts of this node whose state is said."""
 
     courier: Courier
     standing: Standing
@@ -61,7 +61,7 @@ class Parts:
 
 
 class Sharing:
-    """Says and reads it."""
+    """Says how this node is, and reads what the others say."""
 
     def __init__(self, board: Board, current: Current, parts: Parts) -> None:
         """Args:
@@ -76,7 +76,7 @@ class Sharing:
         self._said: tuple[int, bool, str, str] | None = None  # of this node
         self._said_at = 0.0  # by the loop's clock, as the next
         self._led_at = 0.0
-        self.sent: Sent | None = None  # as another node says it that sends
+        self.sent: Sent | None = None  # what the node that sends says; None: this one sends
         self.nodes: Sequence[NodeFacts] = ()
 
     async def take_over(self) -> None:
@@ -84,7 +84,7 @@ class Sharing:
         found, parts = await self._board.read(), self._parts
         self.sent = self._written = None
         if found is not None and found.is_promoted:
-            # What was sent last may be missing in the table, and Works has counted it.
+            # The last requests may be missing in the new primary's table, but Works has counted them.
             log.warning("another database server is the primary", waits=_UNKNOWN_MINUTE)
             parts.pacing.wait(_UNKNOWN_MINUTE)
         if found is not None and (said := _load(found)) is not None:
@@ -192,7 +192,7 @@ def _load(found: Published) -> Said | None:
 
 
 def _timeless(said: Said) -> Said:
-    """Without what changes by the passing of time alone."""
+    """The same, without the times that change by themselves."""
     standings, limits = replace(said.standings, at=0.0), replace(said.limits, pause=0.0, holds_for=0.0)
     return replace(said, standings=standings, limits=limits)
 

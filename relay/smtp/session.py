@@ -32,9 +32,9 @@ from relay.smtp.transaction import Transaction
 log = structlog.get_logger("smtp")
 # Commands that a session may have done before others are looked at.
 _AT_A_TURN = 20
-# RFC 5321 and others know them, the relay does not do them.
+# Commands of RFC 5321 and its extensions that the relay does not implement.
 _NOT_IMPLEMENTED = frozenset({"EXPN", "SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "BURL", "XCLIENT"})
-# A browser, or a page that makes one speak to this port (ALPACA).
+# HTTP methods: a browser, or a page that makes one speak to this port (the ALPACA attack).
 _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "TRACE", "PATCH"})
 
 
@@ -92,7 +92,7 @@ class Session(Conversation):
             await asyncio.sleep(0)
 
     def _phase(self) -> str:
-        """What the session was at."""
+        """What the session was doing: receiving content, owing a reply, or waiting for a command."""
         if self.is_receiving:
             return "data"
         return "reply" if self.record.owes_reply else "command"
@@ -171,7 +171,7 @@ class Session(Conversation):
             await self._weigh(verb, answer)
 
     async def _conclude(self, answer: Reply) -> None:
-        """Answer a message, and tell the other side whether the client was there to hear it."""
+        """Reply to a message, and tell the intake if the client acknowledged the reply."""
         with Acknowledgement(self.stream) as hearing:
             await self.say(answer)
             await self.stream.flush()

@@ -175,7 +175,7 @@ class SqliteSpool(Queries):
             if isinstance(error, SpoolError):
                 submission.content.discard()
             else:
-                # It may be committed all the same, and then nobody but the table knows of it.
+                # The row may be committed all the same, and then only the table knows of it.
                 self._scheduler.doubt(account)
             raise
         finally:
@@ -254,14 +254,14 @@ class SqliteSpool(Queries):
         return claim if known else await self._claim_stored(accounts)
 
     def _claim_fresh(self, accounts: Collection[str]) -> tuple[bool, Claim | None]:
-        """Whether the table need not be asked; and if so the claim, if anything waits."""
+        """Whether memory alone can tell what is next; and if so the claim, None if nothing waits."""
         known, queue_id = self._scheduler.next_fresh(accounts)
         if queue_id is None:
             return known, None
         fresh = self._scheduler.recent.take(queue_id)
         if fresh is not None and self._files.is_there(fresh[1]):
             return True, self._make_claim(*fresh)
-        # Somebody has changed it since, or it was too much to remember: the table knows.
+        # The message was changed since, or did not fit the cache: the table knows.
         self._scheduler.claimed.pop(queue_id, None)
         self._scheduler.doubt_all()
         return False, None
@@ -314,7 +314,7 @@ class SqliteSpool(Queries):
                 raise Damaged("its row is gone")
             return load_entry(c, row), statements.load_content(c, self._files, row)
         except (sqlite3.OperationalError, sqlite3.DataError) as error:
-            # Of the database's own damage the writer is told: it mends, and reads again.
+            # The database's own damage is not caught here: the writer mends it, and reads again.
             raise Damaged(f"the database cannot read it: {error}") from error
 
     async def _set_aside(self, queue_id: str, reason: str) -> None:
@@ -421,7 +421,7 @@ class SqliteSpool(Queries):
         return queue_id
 
     async def _end(self, claim: Claim, settlement: Settlement, written: "asyncio.Future[bool]") -> bool:
-        """Wait until it is written, and tell who waits for it, even if whoever asked is cancelled."""
+        """Wait until the end is written, and tell whoever waits for it, even if the caller is cancelled."""
 
         def end(_: object) -> None:
             done = not written.cancelled() and written.exception() is None and written.result()
@@ -491,6 +491,6 @@ class SqliteSpool(Queries):
         return len(ids)
 
     async def _set_aside_unclaimed(self, queue_id: str, reason: str) -> None:
-        # Whoever has claimed it finds out by himself.
+        # Whoever has claimed it will find the damage.
         if queue_id not in self._scheduler.claimed:
             await self._set_aside(queue_id, reason)

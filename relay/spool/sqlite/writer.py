@@ -25,12 +25,12 @@ log = structlog.get_logger("spool")
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 _MOST_AT_ONCE = 500
-_SOON = 0.02  # seconds that what nobody waits for may wait for company
+_SOON = 0.02  # seconds that an operation nobody waits for may wait for others to share its commit
 _AGAIN = 0.25  # seconds between tries to write what must be written
 _LOOK = 0.5  # seconds between looks at the spool's folder when nothing is to be done
 _IDLE = 5.0  # seconds without a commit, after which the log of what was deleted is emptied
 _STOP_PATIENCE = 5.0  # seconds for what must be written, when the relay stops
-# The storage's trouble, not the operation's: nothing of the commit can be written.
+# Errors of the storage and not of one operation: nothing of the commit can be written.
 _STORAGE = NO_ROOM | {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -73,7 +73,7 @@ class Writer:
         self._backlog: list[_Item] = []  # what must be written and could not be
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._following = 0  # what nobody waits for and is not committed yet
+        self._following = 0  # operations that nobody waits for and that are not committed yet
         self._give_up_at = float("inf")
         self._tidy_at = float("inf")  # monotonic; there is nothing to tidy
 
@@ -114,7 +114,7 @@ class Writer:
         return self._ask(_Kind.INSIST, operation)
 
     def read(self, operation: Operation[T]) -> "asyncio.Future[T]":
-        """Have an operation run after the commit that is on its way."""
+        """Run an operation that only reads, after the commit that is on its way."""
         return self._ask(_Kind.READ, operation)
 
     def follow(self, operation: Operation[Any], done: Callable[[], None] | None = None) -> None:
@@ -153,7 +153,7 @@ class Writer:
         return future
 
     def _put(self, item: _Item) -> None:
-        """Hand it to the thread: with all that this turn of the event loop asks for, as waking it is dear."""
+        """Hand it to the thread with all else that this turn of the event loop asks: waking it is dear."""
         if self._thread is None or self._loop is None:
             raise SpoolError("the spool is not open")
         self._held.append(item)
@@ -207,7 +207,7 @@ class Writer:
         connection.close()
 
     def _gather(self, *, wait: bool) -> tuple[list[_Item], bool]:
-        """The next operations, all that are there; and whether there will be no more."""
+        """All operations that are waiting; and whether there will be no more."""
         batch: list[_Item] = []
         # What must be written, and a reserve that is gone, are looked after at least so often.
         patience = _AGAIN if self._backlog or not self._space.reserved else _LOOK
@@ -225,7 +225,7 @@ class Writer:
         return batch, False
 
     def _serve(self, connection: sqlite3.Connection, batch: list[_Item]) -> sqlite3.Connection:
-        """Run these operations; gives the connection for the next ones, as this one may be of no use now."""
+        """Run these operations; the connection for the next ones, since this one may have become unusable."""
         writes = [*self._backlog, *(item for item in batch if item.kind is not _Kind.READ)]
         error = _commit(connection, writes) if writes else None
         if error is not None and is_damage(error) and (mended := self._database.mend(connection)) is not None:
@@ -255,7 +255,7 @@ class Writer:
     def _conclude(
         self, connection: sqlite3.Connection, writes: list[_Item], error: sqlite3.Error | None
     ) -> list[_Item]:
-        """Commit what can be after all; gives those that are over, one way or the other."""
+        """Commit what can still be committed; the operations that are over, kept or failed."""
         if error is None:
             self._report_recovery()
             return writes

@@ -66,7 +66,7 @@ class _State:
     pause: float = 0.0  # seconds; grows while the authorization server is not well
     again_at: float = 0.0  # no refresh before, by the clock
     used_at: float = 0.0
-    warned: tuple[str, int] = ("", 0)  # of which refresh token, at how many days
+    warned: tuple[str, int] = ("", 0)  # the last warning: of which refresh token, at how many days
     refreshing: asyncio.Task[None] | None = None
 
 
@@ -229,12 +229,12 @@ class Authorizer:
             if known == (state.version, state.read):
                 break
         if fault:
-            # Read again at the next look: a file that may be read after all is not a changed one.
+            # Read again at the next look: a file that becomes readable need not have changed.
             state.grant, state.read = None, False
             self._tell(account, state, Failure.NO_GRANT, fault)
             return state
         before, grant = state.grant, kept.grant
-        # Known first, told then: whoever is told asks at once whether the account can send.
+        # Set before anybody is told: listeners ask at once whether the account can send.
         state.grant, state.version, state.read = grant, version, True
         self._take_back_warning(account, state)  # before anybody hears that the account is well again
         lost = state.unsaved is not None and not state.unsaved.follows(grant)
@@ -267,14 +267,14 @@ class Authorizer:
             self._on_trouble(account, trouble)
 
     def _take_back_warning(self, account: str, state: _State) -> None:
-        """The grant that was warned of is not the account's any more."""
+        """Take a warning back if the account has another grant than the one that it was about."""
         if state.warned[0] and (state.grant is None or state.grant.refresh_token != state.warned[0]):
             state.warned = ("", 0)
             if self._on_warning is not None:
                 self._on_warning(account, 0)
 
     def _warn(self, account: str, state: _State, grant: Grant) -> None:
-        """Say once at each mark that the refresh token dies; with rotation on it never comes near one."""
+        """Warn once at each mark that the refresh token dies; with rotation on none comes near a mark."""
         left = (grant.refresh_expires_at - self._clock()) / _DAY
         mark = next((days for days in EXPIRY_MARKS if left <= days), None)
         if mark is None or state.warned == (grant.refresh_token, mark):
@@ -285,14 +285,14 @@ class Authorizer:
             self._on_warning(account, mark)
 
     async def _refresh(self, account: str, state: _State) -> None:
-        """Take part in the one refresh of this account, or begin it."""
+        """Wait for the refresh of this account that is under way, or begin one."""
         if state.refreshing is None:
             if not self._may_refresh(state):
                 return
             state.refreshing = asyncio.create_task(
                 self._run_refresh(account, state), name=f"refresh {account}"
             )
-        # Who waits may be cancelled or have enough of it; the refresh may not.
+        # Whoever waits may be cancelled or run out of patience. The refresh goes on.
         task = state.refreshing
         await asyncio.wait({task}, timeout=_WAIT_FOR_REFRESH)
         if task.done():
@@ -352,7 +352,7 @@ class Authorizer:
         # Else another process was faster, or somebody logged in.
 
     async def _ask(self, account: str, state: _State, grant: Grant) -> Renewed:
-        """What the authorization server gives for the refresh token; that it was asked is durable before."""
+        """Ask for new tokens. That a refresh has started is durable before the request leaves."""
         store, of = self._keeping.store, grant.fingerprint
         now = self._clock()
         await store.mark(account, of, Mark.REFRESH_STARTED, now)
@@ -360,7 +360,7 @@ class Authorizer:
         try:
             asked, tokens = await self._offer(account, grant)
         except TokenError as error:
-            # The answer is known: the next start need not wonder.
+            # The answer is known: the next start need not ask whether tokens were lost.
             if error.failure is not Failure.TOKEN_UNAVAILABLE:
                 await store.mark(account, of, Mark.REFRESH_STARTED, None)
                 state.grant = grant
@@ -368,14 +368,14 @@ class Authorizer:
         return Renewed(renew(asked, tokens, self._clock()), of)
 
     async def _offer(self, account: str, grant: Grant) -> tuple[Grant, Tokens]:
-        """The tokens, and the grant that they were given for: this one, or a later one in escrow."""
+        """Offer this grant's refresh token, then those in escrow; the grant that worked, and its tokens."""
         try:
             return grant, await self._server.refresh(grant.refresh_token)
         except TokenError as error:
             if not error.final:
                 raise
             for other in await self._keeping.find_later(account, grant):
-                # All but the tokens is as it is known now.
+                # Everything but the refresh token is this grant's.
                 token, issued = other.refresh_token, other.refresh_issued_at
                 try:
                     tokens = await self._server.refresh(token)
@@ -387,7 +387,7 @@ class Authorizer:
             raise
 
     async def _keep(self, account: str, state: _State, renewed: Renewed) -> None:
-        """Keep a grant, and only then know it."""
+        """Keep a renewed grant; it is used only after that."""
         state.unsaved = renewed
         try:
             version = await self._keeping.keep(account, renewed)
@@ -407,7 +407,7 @@ class Authorizer:
         self._tell(account, state, None)
 
     async def _drop(self, account: str, state: _State, grant: Grant) -> None:
-        """What a refresh brought is of no use: somebody consented, or logged out, while it was under way."""
+        """Throw away what a refresh brought: somebody consented or logged out while it was under way."""
         if state.grant is None or state.grant.consented_at != grant.consented_at:
             await self._keeping.forget_escrow(account)
         if state.grant is None:

@@ -45,7 +45,7 @@ _TOO_MANY = 429
 _USUAL_PAUSE = 60.0  # seconds, after a 429 that does not say
 # A sleep is never longer: the clock may be moved (tests), and a reload may change the limits.
 _LONGEST_SLEEP = 1.0  # seconds
-_KEPT = DAY  # seconds for which room is kept beyond the moment when there is enough of it
+_KEPT = DAY  # seconds for which a message may claim its room once there is enough of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _Owed:
 
     message: str
     recipients: int
-    until: float  # it may have been thrown away since
+    until: float  # monotonic; the message may have been thrown away since
 
 
 @dataclass(slots=True)
@@ -74,13 +74,13 @@ class _Mailbox:
         return self.day.room_in(now, recipients + others, self.recipients_per_day)
 
     def refuse(self, message: str, recipients: int, until: float) -> None:
-        """There was no room: keep what becomes free, or mail to fewer takes it each time."""
+        """Keep for this message what becomes free; else mail to fewer recipients takes it each time."""
         # Room for one is found whenever there is any.
         if message and recipients > 1 and (self.owed is None or self.owed.message == message):
             self.owed = _Owed(message, recipients, until)
 
     def serve(self, message: str) -> None:
-        """There was room."""
+        """The message found room: nothing is kept for it any more."""
         if self.owed is not None and self.owed.message == message:
             self.owed = None
 
@@ -111,7 +111,7 @@ class Slot:
         self._mailbox = mailbox
         self._open = True
         self._holds_api = True
-        self._probe = probe  # it tries whether the API is up again
+        self._probe = probe  # whether it tries if the API is up again
         self._bound: int | None = None  # recipients
         self.account = account
 
@@ -313,7 +313,7 @@ class Pacing:
         self.api.recall(limits.per_minute, now + limits.holds_for)
 
     def wait(self, seconds: float) -> None:
-        """Begin no request for so long."""
+        """Begin no request for so many seconds."""
         self.api.pause(self.now() + seconds)
 
     def take(self, account: str) -> Slot | None:
