@@ -6,7 +6,7 @@ has its row in one of the tables (connection, login, mail); a test holds them co
 
 from relay.config.model import Config
 from relay.devices.doctor import connection, login, mail, tls
-from relay.devices.doctor.case import Advice, Case, Rule
+from relay.devices.doctor.case import Advice, Case, Rule, apply_rule
 from relay.devices.recorder import DeviceFault, Record
 from relay.reply import Reply
 
@@ -19,10 +19,10 @@ BY_REPLY: dict[Reply, Rule] = {**tls.BY_REPLY, **connection.BY_REPLY, **login.BY
 def diagnose(record: Record, config: Config) -> list[Advice]:
     """What is wrong with this session, the cause before its consequences; empty if nothing is."""
     case = Case(record, config)
-    found = [BY_TROUBLE[trouble](case) for trouble in BY_TROUBLE if trouble in record.troubles]
+    found = [apply_rule(BY_TROUBLE[trouble], case) for trouble in BY_TROUBLE if trouble in record.troubles]
     for answer in record.replies:
         rule = BY_REPLY.get(answer, mail.explain_refusal)
-        found.append(rule(case.about(answer)))
+        found.append(apply_rule(rule, case.about(answer)))
     advice: list[Advice] = []
     for one in found:
         if one is not None and one.problem not in {a.problem for a in advice}:

@@ -85,4 +85,10 @@ class Case:
         return [str(split_address(x.address)[1]) for x in self.config.listener if x.tls == tls]
 
 
-Rule = Callable[[Case], Advice | None]
+# What does not look at the session stands in a table as it is; None: nobody has to change anything.
+Rule = Callable[[Case], Advice | None] | Advice | None
+
+
+def apply_rule(rule: Rule, case: Case) -> Advice | None:
+    """What a rule advises about this session."""
+    return rule(case) if callable(rule) else rule

@@ -28,7 +28,7 @@ def _explain_network(case: Case) -> Advice:
 def _explain_timeout(case: Case) -> Advice:
     phase = case.record.troubles[DeviceFault.TIMEOUT]
     if DeviceFault.BARE_DOT in case.record.troubles:
-        return _explain_bare_dot(case)
+        return _BARE_DOT
     if phase == "tls":
         text = (
             "it began TLS and did not finish: it may be waiting for somebody to accept the certificate on "
@@ -47,20 +47,19 @@ def _explain_timeout(case: Case) -> Advice:
     return Advice("timeout", text)
 
 
-def _explain_bare_dot(_: Case) -> Advice:
-    return Advice(
-        "bare-dot",
-        "it ends its message with bare line feeds (LF . LF) where SMTP wants CR LF . CR LF, and then waits "
-        "for a reply that cannot come: "
-        "look for a newer firmware, or a setting for line ends; the relay cannot take it without opening a "
-        "way to smuggle mail.",
-    )
+_BARE_DOT = Advice(
+    "bare-dot",
+    "it ends its message with bare line feeds (LF . LF) where SMTP wants CR LF . CR LF, and then waits "
+    "for a reply that cannot come: "
+    "look for a newer firmware, or a setting for line ends; the relay cannot take it without opening a "
+    "way to smuggle mail.",
+)
 
 
 def _explain_hang_up(case: Case) -> Advice | None:
     record, phase = case.record, case.record.troubles[DeviceFault.HUNG_UP]
     if DeviceFault.BARE_DOT in record.troubles:
-        return _explain_bare_dot(case)
+        return _BARE_DOT
     if phase == "data":
         return Advice(
             "hung-up-in-data",
@@ -120,8 +119,7 @@ def _tls_choice(case: Case) -> str:
     return "STARTTLS or no encryption, not SSL" if case.ports("starttls") else "no encryption"
 
 
-def _explain_http(_: Case) -> Advice:
-    return Advice("http", "it speaks HTTP: this is a browser or a port scan, not a mail client.", "nobody")
+_HTTP = Advice("http", "it speaks HTTP: this is a browser or a port scan, not a mail client.", "nobody")
 
 
 def _explain_proxy(case: Case) -> Advice:
@@ -173,33 +171,32 @@ def _explain_no_listener(case: Case) -> Advice:
     )
 
 
-def _explain_stop(_: Case) -> Advice:
-    return Advice("relay-stopped", "the relay was being stopped; the device should try again.", "nobody")
+_STOPPED = Advice("relay-stopped", "the relay was being stopped; the device should try again.", "nobody")
 
 
-def _explain_reload(_: Case) -> Advice:
-    return Advice(
-        "connect-again",
-        "the configuration changed what it may do while it was connected, and it was sent away; its next "
-        "session goes by the new one.",
-        "nobody",
-    )
+_RELOADED = Advice(
+    "connect-again",
+    "the configuration changed what it may do while it was connected, and it was sent away; its next "
+    "session goes by the new one.",
+    "nobody",
+)
 
 
+_IDLE = Advice("timeout", "it said nothing for too long and was sent away; its next session is not affected.")
 BY_TROUBLE: dict[DeviceFault, Rule] = {
     DeviceFault.BAD_PROXY_HEADER: _explain_proxy,
-    DeviceFault.BARE_DOT: _explain_bare_dot,
+    DeviceFault.BARE_DOT: _BARE_DOT,
     DeviceFault.TIMEOUT: _explain_timeout,
     DeviceFault.HUNG_UP: _explain_hang_up,
 }
 BY_REPLY: dict[reply.Reply, Rule] = {
     reply.NETWORK_NOT_ALLOWED: _explain_network,
-    reply.NOT_HTTP: _explain_http,
-    reply.IDLE_TOO_LONG: lambda case: None if DeviceFault.TIMEOUT in case.record.troubles else _idle(),
+    reply.NOT_HTTP: _HTTP,
+    reply.IDLE_TOO_LONG: lambda case: None if DeviceFault.TIMEOUT in case.record.troubles else _IDLE,
     reply.TOO_MANY_SESSIONS: _explain_full,
-    reply.SHUTTING_DOWN: _explain_stop,
+    reply.SHUTTING_DOWN: _STOPPED,
     reply.NO_LISTENER: _explain_no_listener,
-    reply.CONNECT_AGAIN: _explain_reload,
+    reply.CONNECT_AGAIN: _RELOADED,
     reply.SPOOL_FULL: _explain_our_trouble,
     reply.SPOOL_UNAVAILABLE: _explain_our_trouble,
     reply.INTERNAL: _explain_our_trouble,
@@ -207,9 +204,3 @@ BY_REPLY: dict[reply.Reply, Rule] = {
     reply.TOO_BUSY: _explain_our_trouble,
     reply.OUT_OF_MEMORY: _explain_our_trouble,
 }
-
-
-def _idle() -> Advice:
-    return Advice(
-        "timeout", "it said nothing for too long and was sent away; its next session is not affected."
-    )

@@ -85,9 +85,8 @@ def nearest(name: str, names: list[str]) -> str | None:
     return None
 
 
-def _explain_lock(_: Case) -> Advice:
-    # Why it failed has its own row.
-    return Advice("login-locked", "it failed to log in too often and has to wait, an hour at most.")
+# Why it failed has its own row.
+_LOCKED = Advice("login-locked", "it failed to log in too often and has to wait, an hour at most.")
 
 
 def _explain_needs_tls(case: Case) -> Advice:
@@ -144,33 +143,26 @@ def _explain_mechanism(case: Case) -> Advice:
     )
 
 
-def _explain_bad_login(_: Case) -> Advice:
-    return Advice(
-        "login-garbled",
-        "its login could not be read (not Base64, or broken off): enter user name and password again, "
-        "without "
-        "special characters, and look for a newer firmware.",
-    )
+_GARBLED_LOGIN = Advice(
+    "login-garbled",
+    "its login could not be read (not Base64, or broken off): enter user name and password again, "
+    "without "
+    "special characters, and look for a newer firmware.",
+)
 
 
-def _explain_other_identity(_: Case) -> Advice:
-    return Advice(
-        "login-for-another",
-        "it logs in as one user to act for another: enter the same name for both, or leave the authorization "
-        "identity (authzid) empty.",
-    )
+_OTHER_IDENTITY = Advice(
+    "login-for-another",
+    "it logs in as one user to act for another: enter the same name for both, or leave the authorization "
+    "identity (authzid) empty.",
+)
 
 
-def _explain_login_unavailable(_: Case) -> Advice:
-    return Advice(
-        "relay-trouble",
-        "its login could not be checked for a fault of the relay's; the log says more.",
-        "relay",
-    )
-
-
-def _explain_twice(_: Case) -> Advice | None:
-    return None  # a second login is refused and the first one stays: nothing has to change
+_LOGIN_UNAVAILABLE = Advice(
+    "relay-trouble",
+    "its login could not be checked for a fault of the relay's; the log says more.",
+    "relay",
+)
 
 
 def _name_owner(case: Case) -> str:
@@ -215,18 +207,18 @@ def _explain_account(case: Case) -> Advice:
 BY_TROUBLE: dict[DeviceFault, Rule] = {DeviceFault.LOGIN_FAILED: _explain_login}
 BY_REPLY: dict[reply.Reply, Rule] = {
     reply.LOGIN_REFUSED: _explain_login,
-    reply.LOGIN_LOCKED: _explain_lock,
+    reply.LOGIN_LOCKED: _LOCKED,
     reply.TOO_MANY_LOGINS: _explain_login,
-    reply.LOGIN_UNAVAILABLE: _explain_login_unavailable,
+    reply.LOGIN_UNAVAILABLE: _LOGIN_UNAVAILABLE,
     reply.AUTH_NEEDS_TLS: _explain_needs_tls,
     reply.AUTH_NEEDS_OTHER_PORT: _explain_needs_tls,
     reply.NO_AUTH: _explain_no_login,
     reply.LOGIN_REQUIRED: _explain_login_needed,
     reply.UNKNOWN_MECHANISM: _explain_mechanism,
-    reply.AUTH_BAD_BASE64: _explain_bad_login,
-    reply.AUTH_ABORTED: _explain_bad_login,
-    reply.AUTH_OTHER_IDENTITY: _explain_other_identity,
-    reply.ALREADY_LOGGED_IN: _explain_twice,
+    reply.AUTH_BAD_BASE64: _GARBLED_LOGIN,
+    reply.AUTH_ABORTED: _GARBLED_LOGIN,
+    reply.AUTH_OTHER_IDENTITY: _OTHER_IDENTITY,
+    reply.ALREADY_LOGGED_IN: None,  # a second login is refused and the first one stays: nothing has to change
     reply.SENDER_NOT_ALLOWED: _explain_sender,
     reply.ORIGINATOR_NOT_ALLOWED: _explain_originator,
     reply.NO_ACCOUNT: _explain_account,

@@ -51,12 +51,11 @@ def _explain_sender(case: Case) -> Advice:
     )
 
 
-def _explain_utf8(_: Case) -> Advice:
-    return Advice(
-        "needs-smtputf8",
-        "it uses an address with characters outside ASCII without saying SMTPUTF8: enter an address in "
-        "plain ASCII.",
-    )
+_NEEDS_UTF8 = Advice(
+    "needs-smtputf8",
+    "it uses an address with characters outside ASCII without saying SMTPUTF8: enter an address in "
+    "plain ASCII.",
+)
 
 
 def _explain_domain(case: Case) -> Advice:
@@ -80,14 +79,13 @@ def _explain_size(case: Case) -> Advice:
     )
 
 
-def _explain_recipients(_: Case) -> Advice:
-    return Advice(
-        "too-many-recipients",
-        "it names too many recipients in one message: the rest come in a second one if the client knows "
-        "how to; else "
-        "raise recipients in [limits], or send to a group.",
-        "relay",
-    )
+_TOO_MANY_RECIPIENTS = Advice(
+    "too-many-recipients",
+    "it names too many recipients in one message: the rest come in a second one if the client knows "
+    "how to; else "
+    "raise recipients in [limits], or send to a group.",
+    "relay",
+)
 
 
 def _explain_rate(case: Case) -> Advice:
@@ -106,10 +104,6 @@ def _explain_waiting(case: Case) -> Advice:
         f"its mail is held until somebody adopts it: relay learn --adopt {client} (or --refuse {client}).",
         "relay",
     )
-
-
-def _explain_errors(_: Case) -> Advice | None:
-    return None  # what it did wrong so often has its own row
 
 
 def _explain_order(case: Case) -> Advice | None:
@@ -168,14 +162,14 @@ BY_REPLY: dict[reply.Reply, Rule] = {
     reply.NO_DOMAIN: _explain_no_domain,
     reply.BAD_FORWARD_PATH: _explain_recipient,
     reply.BAD_REVERSE_PATH: _explain_sender,
-    reply.SMTPUTF8_NEEDED: _explain_utf8,
+    reply.SMTPUTF8_NEEDED: _NEEDS_UTF8,
     reply.RECIPIENT_NOT_ALLOWED: _explain_domain,
     reply.TOO_LARGE: _explain_size,
     reply.FAR_TOO_LARGE: _explain_size,
-    reply.TOO_MANY_RECIPIENTS: _explain_recipients,
+    reply.TOO_MANY_RECIPIENTS: _TOO_MANY_RECIPIENTS,
     reply.DEVICE_WAITS: _explain_waiting,
     reply.TOO_MANY_MESSAGES: _explain_rate,
-    reply.TOO_MANY_ERRORS: _explain_errors,
+    reply.TOO_MANY_ERRORS: None,  # what it did wrong so often has its own row
     reply.BAD_SEQUENCE: _explain_order,
     reply.NO_TRANSACTION: _explain_order,
     reply.NO_RECIPIENTS: _explain_order,

@@ -1,7 +1,7 @@
 """Rules for TLS: spoken at the wrong port, too old, not trusted, broken off."""
 
 from relay import reply
-from relay.devices.doctor.case import Advice, Case, Rule
+from relay.devices.doctor.case import Advice, Case, Rule, apply_rule
 from relay.devices.recorder import DeviceFault
 
 _OLD_TLS = ("SSL 3.0", "TLS 1.0", "TLS 1.1")
@@ -41,7 +41,7 @@ def _explain_tls(case: Case) -> Advice | None:
     if case.record.offered in _OLD_TLS:
         return _explain_old_tls(case)
     rule = next((rule for reasons, rule in _BY_REASON if reason in reasons), _explain_broken_off)
-    return rule(case)
+    return apply_rule(rule, case)
 
 
 def _explain_broken_off(case: Case) -> Advice:
@@ -115,21 +115,19 @@ def _explain_expiry(case: Case) -> Advice:
     )
 
 
-def _explain_name(_: Case) -> Advice:
-    return Advice(
-        "certificate-name",
-        "it calls the relay by a name that is not in the certificate: enter the certificate's name as the "
-        "server on its panel, or make one for this name: relay certificate NAME",
-        "relay",
-    )
+_WRONG_NAME = Advice(
+    "certificate-name",
+    "it calls the relay by a name that is not in the certificate: enter the certificate's name as the "
+    "server on its panel, or make one for this name: relay certificate NAME",
+    "relay",
+)
 
 
-def _explain_client_certificate(_: Case) -> Advice:
-    return Advice(
-        "client-certificate",
-        "it showed no certificate that client_ca_file of this listener covers: install one on the device, "
-        "or have it log in by name and password.",
-    )
+_NO_CLIENT_CERTIFICATE = Advice(
+    "client-certificate",
+    "it showed no certificate that client_ca_file of this listener covers: install one on the device, "
+    "or have it log in by name and password.",
+)
 
 
 def explain_early_end(case: Case) -> Advice:
@@ -161,10 +159,6 @@ def _explain_no_tls(case: Case) -> Advice:
         "off on its "
         'panel, or set tls = "starttls" (relay certificate makes a certificate).',
     )
-
-
-def _explain_twice(_: Case) -> Advice | None:
-    return None  # a second STARTTLS is refused and the first one stays: nothing has to change
 
 
 def _explain_tls_needed(case: Case) -> Advice:
@@ -218,10 +212,10 @@ _BY_REASON: list[tuple[frozenset[str], Rule]] = [
         _explain_trust,
     ),
     (frozenset({"SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_REVOKED"}), _explain_expiry),
-    (frozenset({"TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_UNRECOGNIZED_NAME"}), _explain_name),
+    (frozenset({"TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_UNRECOGNIZED_NAME"}), _WRONG_NAME),
     (
         frozenset({"PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED"}),
-        _explain_client_certificate,
+        _NO_CLIENT_CERTIFICATE,
     ),
     (frozenset({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"}), _explain_plain_on_tls_port),
 ]
@@ -233,6 +227,6 @@ BY_TROUBLE: dict[DeviceFault, Rule] = {
 BY_REPLY: dict[reply.Reply, Rule] = {
     reply.SPEAK_TLS: _explain_plain_on_tls_port,
     reply.NO_TLS: _explain_no_tls,
-    reply.TLS_ACTIVE: _explain_twice,
+    reply.TLS_ACTIVE: None,  # a second STARTTLS is refused and the first one stays: nothing has to change
     reply.TLS_REQUIRED: _explain_tls_needed,
 }
