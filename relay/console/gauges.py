@@ -1,7 +1,7 @@
 """States as Prometheus gauges, read from the relay's state when somebody asks."""
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -36,6 +36,14 @@ class _Gauges(Collector):
         yield from _certificates(state.certificates, state.now)
 
 
+def _by(label: str, name: str, documentation: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    """A gauge with one label; its values by what the label says."""
+    family = GaugeMetricFamily(name, documentation, labels=[label])
+    for said, value in values.items():
+        family.add_metric([said], value)
+    return family
+
+
 def _whole(state: RelayState) -> Iterable[GaugeMetricFamily]:
     build = GaugeMetricFamily(
         "relay_build_info", "1, with what is running in its labels", labels=["version", "python"]
@@ -47,19 +55,11 @@ def _whole(state: RelayState) -> Iterable[GaugeMetricFamily]:
         "When the relay was started, in seconds since the epoch",
         state.started or 0,
     )
-    health = GaugeMetricFamily(
-        "relay_health", "1 for how the relay is, 0 for what it is not", labels=["health"]
-    )
-    for one in Health:
-        health.add_metric([one.value], state.health is one)
-    yield health
-    troubles = GaugeMetricFamily(
-        "relay_troubles", "What is wrong now, as relay status shows it, by kind", labels=["kind"]
-    )
+    health = {one.value: state.health is one for one in Health}
+    yield _by("health", "relay_health", "1 for how the relay is, 0 for what it is not", health)
     kinds = [concern.kind for concern in state.concerns]
-    for kind in TroubleKind:
-        troubles.add_metric([kind.value], kinds.count(kind.value))
-    yield troubles
+    troubles = {kind.value: kinds.count(kind.value) for kind in TroubleKind}
+    yield _by("kind", "relay_troubles", "What is wrong now, as relay status shows it, by kind", troubles)
     yield GaugeMetricFamily(
         "relay_works_down", "1 while Works is down and nothing is sent", state.outage is not None
     )
@@ -78,58 +78,42 @@ def _whole(state: RelayState) -> Iterable[GaugeMetricFamily]:
 
 def _nodes(state: RelayState) -> Iterable[GaugeMetricFamily]:
     """Each node counts all of them; one that has its spool for itself is the only one."""
-    nodes = GaugeMetricFamily(
-        "relay_nodes", "Nodes on the same database, by whether they were heard of lately", labels=["state"]
-    )
     alive = sum(node.alive for node in state.nodes)
-    nodes.add_metric(["alive"], alive or 1)
-    nodes.add_metric(["silent"], len(state.nodes) - alive)
-    yield nodes
+    nodes = {"alive": alive or 1, "silent": len(state.nodes) - alive}
+    yield _by(
+        "state", "relay_nodes", "Nodes on the same database, by whether they were heard of lately", nodes
+    )
     own = [node for node in state.nodes if node.this]
     sends = any(node.sends_since is not None for node in own) if own else state.sending
     yield GaugeMetricFamily("relay_sender", "1 on the node that sends, 0 on the others", sends)
 
 
 def _queue(queue: Queue, now: float) -> Iterable[GaugeMetricFamily]:
-    states = GaugeMetricFamily("relay_queue_messages", "Messages in the spool, by state", labels=["state"])
-    for state, count in queue.states.items():
-        states.add_metric([state.value], count)
-    yield states
+    states = {state.value: count for state, count in queue.states.items()}
+    yield _by("state", "relay_queue_messages", "Messages in the spool, by state", states)
     age = 0.0 if queue.oldest is None else max(0.0, now - queue.oldest)
     yield GaugeMetricFamily("relay_queue_oldest_seconds", "Age of the oldest message that still waits", age)
 
 
-def _accounts(accounts: Iterable[Account], now: float) -> Iterable[GaugeMetricFamily]:
-    held = GaugeMetricFamily(
-        "relay_account_held", "1 when an account's mail waits for a person", labels=["account"]
-    )
-    left = GaugeMetricFamily(
-        "relay_grant_days_left",
-        "Days until an account must consent again; 0 with a dead grant or none",
-        labels=["account"],
-    )
-    used = GaugeMetricFamily(
-        "relay_recipients_used", "Recipients of an account in 24 hours", labels=["account"]
-    )
-    limit = GaugeMetricFamily(
-        "relay_recipients_limit", "Recipients that 24 hours may have; 0: no limit", labels=["account"]
-    )
-    for account in accounts:
-        held.add_metric([account.name], 1 if account.hold and account.hold.person else 0)
-        dies = None if account.grant.health in _GONE else account.grant.dies_at
-        left.add_metric([account.name], 0 if dies is None else max(0.0, dies - now) / _DAY)
-        if account.day is not None:
-            used.add_metric([account.name], account.day.used)
-            limit.add_metric([account.name], account.day.limit)
-    return held, left, used, limit
+def _accounts(accounts: Sequence[Account], now: float) -> Iterable[GaugeMetricFamily]:
+    held = {one.name: 1 if one.hold and one.hold.person else 0 for one in accounts}
+    yield _by("account", "relay_account_held", "1 when an account's mail waits for a person", held)
+    left = {one.name: _count_days(one, now) for one in accounts}
+    meaning = "Days until an account must consent again; 0 with a dead grant or none"
+    yield _by("account", "relay_grant_days_left", meaning, left)
+    days = {one.name: one.day for one in accounts if one.day is not None}
+    used = {name: day.used for name, day in days.items()}
+    yield _by("account", "relay_recipients_used", "Recipients of an account in 24 hours", used)
+    limits = {name: day.limit for name, day in days.items()}
+    yield _by("account", "relay_recipients_limit", "Recipients that 24 hours may have; 0: no limit", limits)
+
+
+def _count_days(account: Account, now: float) -> float:
+    dies = None if account.grant.health in _GONE else account.grant.dies_at
+    return 0 if dies is None else max(0.0, dies - now) / _DAY
 
 
 def _certificates(certificates: Iterable[Certificate], now: float) -> Iterable[GaugeMetricFamily]:
-    left = GaugeMetricFamily(
-        "relay_certificate_days_left",
-        "Days until the certificate in use expires, below 0 when it has; -1 when it cannot be read",
-        labels=["listener"],
-    )
-    for one in certificates:
-        left.add_metric([one.place], -1 if one.expires is None else (one.expires - now) / _DAY)
-    yield left
+    left = {one.place: -1 if one.expires is None else (one.expires - now) / _DAY for one in certificates}
+    meaning = "Days until the certificate in use expires, below 0 when it has; -1 when it cannot be read"
+    yield _by("listener", "relay_certificate_days_left", meaning, left)
