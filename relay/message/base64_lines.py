@@ -22,7 +22,10 @@ _FIELD = re.compile(rb"[A-Za-z][A-Za-z-]*:([ \t]|\Z)")
 _ASSIGNMENT = re.compile(
     rb"(?:[^=]{4})*[^=]{0,2}=[^=]"
 )  # padding fills up a quantum, an equals sign does not
+_WITHIN = re.compile(rb"=[^=]")  # an equals sign that ends nothing
 _CHECKSUM = re.compile(rb"=[A-Za-z0-9+/]{4}\Z")  # of OpenPGP's armour (RFC 9580 §6.1)
+# Controls that no text has; where they are many, a file stands as it is.
+_CONTROLS = bytes({*range(0x20)} - {*b"\t\n\v\f\r\x0e\x0f\x1a\x1b"})
 _MARKS = bytes(range(0x21, 0x30)) + b":;<=>?@[]_"
 _GLANCE = 1024  # octets; as a rule the first line of Base64 is among them
 _HEAD = 16 * 1024  # octets within which the first line of Base64 is looked for
@@ -56,6 +59,8 @@ def find_start(content: Buffer, leaf: Leaf) -> Found:
 def _find_start(content: Buffer, leaf: Leaf, look: int) -> Found:
     found = Found(leaf.start)
     head = bytes(content[leaf.start : min(leaf.end, leaf.start + look)])
+    if head.startswith(b"%PDF-") or 16 * (len(head) - len(head.translate(None, _CONTROLS))) > len(head):
+        return found
     lines = [(line, _strip(line[0])) for line in _LINE.finditer(head)]
     lines = [(line, text) for line, text in lines if text]
     found.width = max((len(text) for _, text in lines if _is_data(text)), default=0)
@@ -175,8 +180,8 @@ def _is_data(text: bytes) -> bool:
 
 def _is_short(text: bytes, after: bytes) -> bool:
     """Whether a line is shorter than the next, as no encoder makes the first one."""
-    longer = len(after) > len(text) and b"=" not in text and _is_data(after)
-    return longer and (len(text) % 4 > 0 or len(after) > max(40, 2 * len(text)))
+    longer = len(after) > len(text) and (b"=" not in text or _WITHIN.search(text)) and _is_data(after)
+    return bool(longer) and (len(text) % 4 > 0 or len(after) > max(40, 2 * len(text)))
 
 
 def _is_broken(text: bytes) -> bool:

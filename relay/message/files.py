@@ -33,6 +33,7 @@ _FALLBACKS = {
     "message/feedback-report": "feedback-report",
     "text/rfc822-headers": "headers",
 }
+_DECODERS = {"x-uuencode": decode_uuencoded, "x-yencode": decode_yencoded}
 _DEEPEST_TNEF = 5
 _LONGEST_CALENDAR = 1024 * 1024  # octets
 _LONGEST_TYPE = 255  # RFC 6838 §4.2: 127 characters for each of the two names
@@ -164,7 +165,9 @@ def measure_files(content: Buffer, files: list[File]) -> tuple[list[File], list[
     """The files that have any octets, with their sizes; the others are lost, and nothing refers to them."""
     kept: list[File] = []
     losses: list[Loss] = []
-    for file in files:
+    for given in files:
+        file, fragment = _decode(content, given)
+        losses += [make_loss("partial", f"part {fragment} of a file")] if fragment else []
         source, size, damage = _measure(content, file.source)
         if size:
             kept.append(replace(file, source=source, size=size, damage=file.damage or damage))
@@ -220,6 +223,16 @@ def make_attachments(files: list[File], tokens: dict[int, str]) -> tuple[list[At
     return [replace(one, filename=name) for one, name in zip(attachments, names, strict=True)], losses
 
 
+def _decode(content: Buffer, file: File) -> tuple[File, str]:
+    """The file with the octets that uuencode or yEnc held, and which part of a larger one it is, if any."""
+    decode = _DECODERS.get(file.source.encoding) if isinstance(file.source, Leaf) else None
+    if decode is None or not isinstance(file.source, Leaf):
+        return file, ""
+    budget.current().take_format()
+    found = decode(bytes(content[file.source.start : file.source.end]))
+    return replace(file, source=found.octets, damage=found.damage), found.fragment
+
+
 def _measure(
     content: Buffer, source: Leaf | tuple[Leaf, ...] | bytes
 ) -> tuple[Leaf | tuple[Leaf, ...] | bytes, int, str]:
@@ -228,11 +241,6 @@ def _measure(
         return source, len(source), ""
     if not isinstance(source, Leaf):
         return source, sum(leaf.end - leaf.start for leaf in source), ""
-    decode = {"x-uuencode": decode_uuencoded, "x-yencode": decode_yencoded}.get(source.encoding)
-    if decode is not None:
-        budget.current().take_format()
-        decoded, damage = decode(bytes(content[source.start : source.end]))
-        return decoded, len(decoded), damage
     measured = measure(content, source)
     return measured.source, measured.size, measured.damage
 

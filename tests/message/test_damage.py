@@ -74,6 +74,8 @@ LEADS = [
     b"SCAN",
     b"page 1",
     b"x=1",
+    b"charset=utf-8",
+    b"boundary=x\r\nname=a",
     b"[EXTERNAL]",
     b"Scan20250901",
     b"er-Encoding: base64\r\n",
@@ -145,6 +147,16 @@ def test_words_in_place_of_base64_are_carried_as_words(words):
     assert damages
 
 
+@pytest.mark.parametrize(
+    "octets", [PDF, b"\x89PNG\r\n\x1a\n" + bytes(range(256)), b"PK\x03\x04" + bytes(range(200))]
+)
+def test_a_file_in_place_of_base64_is_carried_as_it_is(octets):
+    """Some of its lines looked like Base64, and a few octets were left of it."""
+    files, _, _, damages = send(octets, "base64")
+    assert files == [octets]
+    assert damages
+
+
 def split(size: int) -> list[bytes]:
     return encode(octets_of(size), "base64").split(b"\r\n")
 
@@ -210,6 +222,64 @@ def test_a_broken_line_of_uuencode(where, number):
     assert f"{number} lines are no uuencode" in damages[0]
 
 
+@at_once
+@pytest.mark.parametrize("at", [1, 2, 9, -6])
+@pytest.mark.parametrize("line", [b"-- put in by a gateway --", b"[\xff\xfe]", "検査済み".encode()])
+@pytest.mark.parametrize("encoding", ["x-uuencode", "7bit"])
+def test_a_line_amid_uuencode(encoding, line, at):
+    """It was decoded as a line of the file, and in front of the first one it made a text of all of it."""
+    lines = encode(octets_of(5000), "x-uuencode").split(b"\r\n")
+    lines[at:at] = [line]
+    kind = "application/pdf" if encoding == "x-uuencode" else "text/plain; charset=utf-8"
+    files, _, _, damages = send(b"\r\n".join(lines), encoding, kind)
+    assert files == [octets_of(5000)]
+    assert "1 lines are no uuencode" in damages[0]
+
+
+@pytest.mark.parametrize("at", [1, 2, 9])
+def test_a_line_of_uuencode_that_is_cut(at):
+    lines = encode(octets_of(5000), "x-uuencode").split(b"\r\n")
+    lines[1:-3] = [line.replace(b" ", b"`") for line in lines[1:-3]]
+    lines[at] = lines[at][:30]
+    files, _, _, damages = send(b"\r\n".join(lines), "x-uuencode")
+    assert (len(files[0]), "1 lines are no uuencode" in damages[0]) == (5000, True)
+
+
+def test_blanks_that_uuencode_lost_are_no_damage():
+    """They are zeros, and some programs take them from the ends of lines (POSIX has ` in their place)."""
+    octets = (b"%PDF" + bytes(41)) * 5 + b"end"
+    lines = [line.rstrip(b" ") for line in encode(octets, "x-uuencode").split(b"\r\n")]
+    assert send(b"\r\n".join(lines), "x-uuencode")[::3] == ([octets], [])
+
+
+@pytest.mark.parametrize("encoding", ["x-uuencode", "x-yenc"])
+@pytest.mark.parametrize(("before", "behind"), [(b"scanned\r\n", b""), (b"", b"-- \r\nscanned\r\n")])
+def test_text_beside_a_file_of_a_part_is_named(before, behind, encoding):
+    octets = octets_of(400)
+    body = (
+        encode(octets, encoding)
+        if encoding == "x-uuencode"
+        else yenc(octets, "line=128 size=400", "size=400")
+    )
+    files, _, _, damages = send(before + body + behind, encoding)
+    assert (files, "text beside it" in damages[0]) == ([octets], True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_begin_base64_without_its_end(size):
+    encoded = b"see\r\nbegin-base64 644 a.pdf\r\n" + encode(octets_of(size), "base64")
+    files, name, body, damages = send(encoded, "7bit", "text/plain")
+    assert (files, name, body) == ([octets_of(size)], "a.pdf", "see\n")
+    assert "end is missing" in damages[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["begin-base64 644 times a day\r\nand end", "begin 644 times\r\nthe day\r\nend"]
+)
+def test_words_that_begin_like_a_file(text):
+    assert send(text.encode(), "7bit", "text/plain")[::2] == ([], text.replace("\r\n", "\n"))
+
+
 def test_uuencode_without_its_end():
     encoded = encode(octets_of(5000), "x-uuencode").partition(b"`\r\nend")[0]
     for before, encoding, kind in ((b"", "x-uuencode", "a/b"), (b"see\r\n", "7bit", "text/plain")):
@@ -235,6 +305,8 @@ def yenc(octets: bytes, head: str, tail: str) -> bytes:
         ("line=128 size=100", "size=100", ""),
         ("line=128 size=101", "size=101", "101 were announced"),
         ("line=128 size=100", "size=100 crc32=deadbeef", "CRC"),
+        ("line=128 size=100", "size=100 crc32=00000000", "CRC"),
+        ("line=128 size=100", "size=100 crc32=ffffffff{crc}", ""),
     ],
 )
 def test_yenc_says_its_size_and_its_checksum(head, tail, said):
@@ -246,10 +318,23 @@ def test_yenc_says_its_size_and_its_checksum(head, tail, said):
     assert bool(said) == bool(damages)
 
 
-def test_one_part_of_a_yenc_file_is_a_fragment():
+@pytest.mark.parametrize("encoding", ["8bit", "x-yenc"])
+def test_one_part_of_a_yenc_file_is_a_fragment(encoding):
     body = yenc(octets_of(100), "part=2 total=3 line=128 size=300", "size=100 part=2")
-    losses = parse(b"Content-Type: text/plain\r\n\r\nsee\r\n" + body).mail.losses
+    kind = b"text/plain" if encoding == "8bit" else b"application/pdf"
+    fields = b"Content-Type: %s\r\nContent-Transfer-Encoding: %s" % (kind, encoding.encode())
+    losses = parse(fields + b"\r\n\r\nsee\r\n" + body).mail.losses
     assert ("partial", "part 2 of 3 of a file") in [(loss.loss, loss.detail) for loss in losses]
+
+
+def test_yenc_without_its_end():
+    """It was rubbish in the body."""
+    body = yenc(octets_of(600), "line=128 size=600", "").partition(b"\r\n=yend")[0]
+    files, name, text, damages = send(b"see\r\n" + body[:400], "8bit", "text/plain")
+    assert (name, text, octets_of(600).startswith(files[0])) == ("a.pdf", "see\n", True)
+    assert "end is missing" in damages[0]
+    about = "=ybegin line=128 size=600 name=a.pdf\r\nis what I see"
+    assert send(about.encode(), "8bit", "text/plain")[::2] == ([], about.replace("\r\n", "\n"))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ _UU_DIGITS = bytes(octet if 32 <= octet <= 96 else 32 for octet in range(256))
 _SIX_BITS = bytes(octet if 0x20 <= octet <= 0x60 else 0x20 for octet in range(256))
 _MOST_FILES = 1000
 _MOST_BAD = 3  # lines in a row that may be broken
+_BASE64_LINES = re.compile(rb"[A-Za-z0-9+/]{60,}[ \t]*\r?\n(?:[A-Za-z0-9+/]{4,}={0,2}[ \t]*\r?(?:\n|\Z))*+")
+_NO_END = "its end is missing"
+_LOOK = 256  # octets that show whether yEnc follows its first line
 _YENC_VALUE = re.compile(rb"(?<![^ ])([a-z0-9]{1,10})=([0-9A-Fa-f]{1,20})(?![^\s])")
 _DOWN_42 = bytes((octet - 42) % 256 for octet in range(256))
 
@@ -71,26 +74,34 @@ def extract_files(text: bytes) -> tuple[bytes, list[TextFile]]:
     return b"".join(kept), files
 
 
-def decode_uuencoded(octets: bytes) -> tuple[bytes, str]:
+def decode_uuencoded(octets: bytes) -> TextFile:
     """A whole body that is uuencoded, with or without its begin line, and what is wrong with it."""
     begin = _BEGIN.search(octets)
     if begin and not begin[3]:
         read = _read(octets, begin, _Ends(octets.rfind(b"\n===="), -1))
         if read is not None:
-            return read.octets, read.damage
+            return _take_whole(octets, begin, read)
         octets = octets[begin.end() :]
     lines = [line.rstrip(b"\r") for line in octets.split(b"\n")]
     kept = lines[: lines.index(b"end")] if b"end" in lines else lines
     bad = sum(1 for line in kept if line.strip() and not _is_uu(line))
-    return _decode_lines(kept), _say_lines(bad, is_ended=b"end" in lines or begin is None)
+    return TextFile(b"", _decode_lines(kept), _say_lines(bad, is_ended=b"end" in lines or begin is None))
 
 
-def decode_yencoded(octets: bytes) -> tuple[bytes, str]:
+def decode_yencoded(octets: bytes) -> TextFile:
     """A whole body that is yEnc, with or without its begin line, and what is wrong with it."""
     begin = _BEGIN.search(octets)
     if begin and begin[3] and (read := _read(octets, begin, _Ends(-1, octets.rfind(b"\n=yend")))):
-        return read.octets, read.damage
-    return decode_yenc(octets), ""
+        return _take_whole(octets, begin, read)
+    return TextFile(b"", decode_yenc(octets))
+
+
+def _take_whole(body: bytes, begin: re.Match[bytes], read: _Read) -> TextFile:
+    """The file that a whole body should be; a gateway's banner or footer beside it is named."""
+    beside = len((body[: begin.start()].strip() + b"\n" + body[read.end :].strip()).split(b"\n"))
+    has_text = bool(body[: begin.start()].strip() or body[read.end :].strip())
+    said = (read.damage, f"{beside} lines of text beside it" if has_text else "")
+    return TextFile(b"", read.octets, "; ".join(filter(None, said)), read.fragment)
 
 
 def _read(text: bytes, begin: re.Match[bytes], last: _Ends) -> _Read | None:
@@ -99,15 +110,24 @@ def _read(text: bytes, begin: re.Match[bytes], last: _Ends) -> _Read | None:
     if not start:
         return None
     if begin[3]:
-        return _read_yenc(text, begin[0], start) if start <= last.yenc + 1 else None
+        return _read_yenc(text, begin[0], start, is_ended=start <= last.yenc + 1)
     if begin[1]:
-        if start > last.base64 + 1:
-            return None
-        end = text.find(b"\n====", start - 1)
-        damage = Damage()
-        octets = decode_base64(text[start : end + 1], damage)
-        return _Read(octets, _line_end(text, end + 1), str(damage))
+        return _read_base64(text, start, is_ended=start <= last.base64 + 1)
     return _read_uu(text, start)
+
+
+def _read_base64(text: bytes, start: int, *, is_ended: bool) -> _Read | None:
+    if is_ended:
+        stop = text.find(b"\n====", start - 1) + 1
+        end = _line_end(text, stop)
+    else:
+        lines = _BASE64_LINES.match(text, start)
+        if lines is None:
+            return None
+        stop = end = lines.end()
+    damage = Damage()
+    octets = decode_base64(text[start:stop], damage)
+    return _Read(octets, end, "; ".join(filter(None, (str(damage), "" if is_ended else _NO_END))))
 
 
 def _line_end(text: bytes, at: int) -> int:
@@ -123,32 +143,48 @@ def _read_uu(text: bytes, start: int) -> _Read | None:
         end = _line_end(text, at)
         line = text[at:end].rstrip(b"\r\n")
         if line.rstrip() == b"end":
-            return _Read(_decode_lines(lines), end, _say_lines(bad, is_ended=True))
+            return _Read(_decode_lines(lines), end, _say_lines(bad + _count_short(lines), is_ended=True))
         if line.strip() and not _is_uu(line):
-            if not lines or not _goes_on(text, end):
+            following = _find_full(text, end)
+            if not following or (not lines and following == b"end"):
                 break
             bad += 1
-            line = lines[-1][:1] + line[1:]  # what it has place for; nothing behind it moves
+            line = _mend(line, lines[-1] if lines else following)
         lines.append(line)
         at = end
     # Cut off before its end: a file all the same, when there is enough of it to be sure.
-    return _Read(_decode_lines(lines), at, _say_lines(bad, is_ended=False)) if len(lines) > 2 else None
+    damage = _say_lines(bad + _count_short(lines), is_ended=False)
+    return _Read(_decode_lines(lines), at, damage) if len(lines) > 2 else None
 
 
-def _goes_on(text: bytes, at: int) -> bool:
-    """Whether one of the next lines is plainly of a file: full, or its end."""
+def _mend(line: bytes, like: bytes) -> bytes:
+    """What a broken line has place for, so that nothing moves; "" if it stands between two lines."""
+    return like[:1] + line[1:] if line[:1] == like[:1] or len(line) == len(like) else b""
+
+
+def _find_full(text: bytes, at: int) -> bytes:
+    """The first of the next lines that is plainly of a file: full, or its end; "" for none."""
     for _ in range(_MOST_BAD):
         end = _line_end(text, at)
         line = text[at:end].rstrip()
         needed = ((line[0] - 32 & 63) + 2) // 3 * 4 if line else 0
         if line == b"end" or (needed and _is_uu(line) and len(line) > needed):
-            return True
+            return line
         at = end
-    return False
+    return b""
+
+
+def _count_short(lines: list[bytes]) -> int:
+    """How many lines have fewer characters than they say; none where blanks, which are zeros, may have been
+    taken from their ends.
+    """
+    if not any(b"`" in line[1:] or line.endswith(b" ") for line in lines):
+        return 0
+    return sum(len(line) - 1 < ((line[0] - 32 & 63) * 4 + 2) // 3 for line in lines if line.strip())
 
 
 def _say_lines(bad: int, *, is_ended: bool) -> str:
-    said = (f"{bad} lines are no uuencode" if bad else "", "" if is_ended else "its end is missing")
+    said = (f"{bad} lines are no uuencode" if bad else "", "" if is_ended else _NO_END)
     return "; ".join(filter(None, said))
 
 
@@ -174,9 +210,12 @@ def _decode_line(line: bytes) -> bytes:
     return binascii.a2b_uu(whole + line[1 : 1 + needed].translate(_SIX_BITS).ljust(needed))[:length]
 
 
-def _read_yenc(text: bytes, header: bytes, start: int) -> _Read:
-    end = text.find(b"\n=yend", start - 1)
-    behind = _line_end(text, end + 1)
+def _read_yenc(text: bytes, header: bytes, start: int, *, is_ended: bool) -> _Read | None:
+    """The file behind a `=ybegin` line; without its end only what is no text is one."""
+    if not is_ended and text[start : start + _LOOK].isascii():
+        return None
+    end = text.find(b"\n=yend", start - 1) if is_ended else len(text)
+    behind = _line_end(text, end + 1) if is_ended else end
     data, part = text[start : end + 1], b""
     if data.startswith(b"=ypart"):
         begin = _line_end(data, 0)
@@ -189,7 +228,8 @@ def _read_yenc(text: bytes, header: bytes, start: int) -> _Read:
     number, total = said.get(b"part", b""), said.get(b"total", b"?")
     is_fragment = bool(number) and total != b"1"
     fragment = f"{number.decode()} of {total.decode()}" if is_fragment else ""
-    return _Read(octets, behind, _check_yenc(octets, said, is_fragment=is_fragment), fragment)
+    said_wrong = (_check_yenc(octets, said, is_fragment=is_fragment), "" if is_ended else _NO_END)
+    return _Read(octets, behind, "; ".join(filter(None, said_wrong)), fragment)
 
 
 def _check_yenc(octets: bytes, said: dict[bytes, bytes], *, is_fragment: bool) -> str:
@@ -198,12 +238,14 @@ def _check_yenc(octets: bytes, said: dict[bytes, bytes], *, is_fragment: bool) -
     if is_fragment and said.get(b"begin", b"").isdigit() and said.get(b"end", b"").isdigit():
         size = b"%d" % (int(said[b"end"]) - int(said[b"begin"]) + 1)
     crc = said[b"pcrc32"] or (b"" if is_fragment else said.get(b"crc32", b""))
-    is_other = bool(crc) and crc.lower().lstrip(b"0") != b"%x" % zlib.crc32(octets)
+    is_other = bool(crc) and int(crc[-8:], 16) != zlib.crc32(
+        octets
+    )  # some write a negative number, in 64 bits
     wrong = (
         f"it has {len(octets)} octets, {size.decode()} were announced"
         if size.isdigit() and int(size) != len(octets)
         else "",
-        "its CRC is that of other octets" if is_other and crc.strip(b"0") else "",
+        "its CRC is that of other octets" if is_other else "",
     )
     return "; ".join(filter(None, wrong))
 
