@@ -101,3 +101,5 @@ class Submission:
     envelope: Envelope
     content: Content
     hold: Hold = Hold.NONE  # what it waits for before its first attempt
+    # Since when the client may have sent it to another node as well, by `Clock.boot`; 0: since now.
+    since: float = 0.0

@@ -8,6 +8,7 @@ ends.
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -17,11 +18,22 @@ from relay.config.model import Account
 from relay.config.rules import choose_account, find_rules
 from relay.courier import Courier
 from relay.envelope import Content, Envelope, Submission
+from relay.host.clock import time_since_boot
 from relay.host.content import ContentWriter
 from relay.mail import Unconvertible
 from relay.message import are_fields_plain, check_options, originator_address
 from relay.reply import Reply, Unanswered, Verdict
-from relay.spool import Entry, Settlement, Spool, SpoolError, SpoolFull, SpoolInDoubt, State, TakenElsewhere
+from relay.spool import (
+    KEPT_TWICE,
+    Entry,
+    Settlement,
+    Spool,
+    SpoolError,
+    SpoolFull,
+    SpoolInDoubt,
+    State,
+    TakenElsewhere,
+)
 
 log = structlog.get_logger("intake")
 
@@ -125,6 +137,7 @@ class Intake:
             self._arrive(same, arrived)
 
     async def _find_or_keep(self, submission: Submission, arrived: asyncio.Future[None]) -> Reply:
+        kept_twice, session = False, submission.envelope.session
         while True:
             try:
                 known = await self._spool.recall(submission)
@@ -132,10 +145,16 @@ class Intake:
                 return self._refuse(submission, error)
             if known is not None and not await self._was_taken(known.queue_id):
                 return await self._repeat(submission, known, arrived)
+            asked = time_since_boot()
             try:
-                return await self._keep(submission, arrived)
+                return await self._keep(submission, arrived, kept_twice=kept_twice)
             except TakenElsewhere:
-                session = submission.envelope.session
+                if self._has_left(session):
+                    submission.content.discard()
+                    log.info("not kept again for a client that has left", session=session)
+                    return reply.SPOOL_UNAVAILABLE  # which nobody hears
+                # The client is there, so what another node has kept by now is no later try of it.
+                submission, kept_twice = replace(submission, since=asked), True
                 log.info("an equal message came to another node meanwhile", session=session)
 
     def _arrive(self, same: "_Same", arrived: asyncio.Future[None]) -> None:
@@ -144,7 +163,9 @@ class Intake:
         if self._arriving.get(same, ("", None))[1] is arrived:
             del self._arriving[same]
 
-    async def _keep(self, submission: Submission, arrived: asyncio.Future[None]) -> Reply:
+    async def _keep(
+        self, submission: Submission, arrived: asyncio.Future[None], *, kept_twice: bool
+    ) -> Reply:
         envelope = submission.envelope
         content = submission.content
         # A file is mapped and read, and a hostile field takes its time: not in the event loop.
@@ -157,10 +178,6 @@ class Intake:
         try:
             wait = 0.0 if submission.hold else self._patience(envelope, account.name)
             octets = _copy(content) if self._on_kept else b""
-            if self._has_left(envelope.session) and await self._spool.is_elsewhere(submission):
-                content.discard()
-                log.info("not kept again for a client that has left", session=envelope.session)
-                return reply.SPOOL_UNAVAILABLE  # which nobody hears
             with self._courier.expecting(account.name):
                 queue_id = await self._spool.put(submission, account.name, waits=wait > 0)
         except SpoolInDoubt:
@@ -172,6 +189,9 @@ class Intake:
             return self._refuse(submission, error)
         self._answer_for(envelope.session, queue_id)
         arrived.set_result(None)
+        if kept_twice:
+            metrics.KEPT_TWICE.inc()
+            self._spool.note(queue_id, KEPT_TWICE)
         if self._on_kept:
             self._on_kept(queue_id, envelope, octets)
         log.info(

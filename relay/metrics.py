@@ -67,6 +67,11 @@ ALERTS = Counter(
     ["result"],  # told | failed
     registry=REGISTRY,
 )
+KEPT_TWICE = Counter(
+    "relay_kept_twice",
+    "Messages of which another node kept an equal one at the same time; each may be a duplicate",
+    registry=REGISTRY,
+)
 DAMAGED = Counter(
     "relay_damaged",
     "Messages and files that the spool set aside because something is wrong with their row or content",

@@ -10,7 +10,7 @@ from relay.host.texts import gettext as _
 from relay.host.texts import mark, ngettext, say
 from relay.operator.audit import name_asker
 from relay.operator.trace import write_reply
-from relay.spool import NOT_HEARD, REPLIED
+from relay.spool import KEPT_TWICE, NOT_HEARD, REPLIED
 
 Life = dict[str, Any]
 
@@ -77,6 +77,7 @@ _EVENTS = {
     "submitted again": mark("The client sent it once more, for it had not heard the reply"),
     REPLIED: mark("The client heard the reply"),
     NOT_HEARD: mark("The client was gone before it could hear the reply"),
+    KEPT_TWICE: mark("Another node kept an equal message at the same time: it may have been sent twice"),
     "notice": mark("Its sender was told"),
 }
 

@@ -16,7 +16,8 @@ _JUMP = 30.0
 _BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def _time_since_boot() -> float:
+def time_since_boot() -> float:
+    """Seconds, with those in which the machine slept."""
     return time.clock_gettime(_BOOT_TIME)
 
 
@@ -50,7 +51,7 @@ class Clock:
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
-    boot: Callable[[], float] = _time_since_boot
+    boot: Callable[[], float] = time_since_boot
 
     @classmethod
     def of(cls, now: Callable[[], float]) -> Self:

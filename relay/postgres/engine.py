@@ -189,7 +189,7 @@ class PostgresSpool(CourierHalf):
     @property
     @override
     def ahead(self) -> float:
-        return self._node.ahead
+        return self._node.clocks.ahead
 
     @property
     @override
@@ -237,10 +237,6 @@ class PostgresSpool(CourierHalf):
         if not submission.hold:
             self._tell_new(Word(Topic.NEW, queue_id, account, submission.envelope.line))
         return queue_id
-
-    @override
-    async def is_elsewhere(self, submission: Submission) -> bool:
-        return await self._incoming.is_elsewhere(submission)
 
     @override
     async def _find_submitted(self, submission: Submission) -> str | None:

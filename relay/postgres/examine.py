@@ -18,6 +18,7 @@ TABLES = (  # that the relay reads and writes
     "request",
     "event",
     "unheard",
+    "heard",
     "node",
     "lease",
     "lease_until",

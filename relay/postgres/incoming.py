@@ -1,11 +1,11 @@
 """The door's half of the contract: what is put, what comes again, and who waits for a verdict."""
 
 import asyncio
-import math
 from dataclasses import replace
 from typing import NoReturn
 
 from relay.envelope import Submission
+from relay.host.clock import time_since_boot
 from relay.postgres import statements
 from relay.postgres.database import Database
 from relay.postgres.node import Node
@@ -15,19 +15,17 @@ from relay.postgres.waiters import Waiters
 from relay.postgres.words import Words
 from relay.postgres.writer import Conflict, Put, Writer
 from relay.reply import Reply
-from relay.spool import NOT_HEARD, REPLIED, Settlement, SpoolError, SpoolInDoubt, State
+from relay.spool import NOT_HEARD, REPLIED, Settlement, SpoolError, SpoolInDoubt
 from relay.spool.ids import Ids
 from relay.spool.rows.arrival import make_entry
 from relay.spool.rows.codecs import (
     dump_envelope,
     dump_json,
-    load_envelope,
     make_fingerprint,
     make_seal,
     tell_reply,
 )
 
-_LATELY = 900.0  # seconds: of a client that gives up after ten minutes (RFC 5321 §4.5.3.2.6), and more
 _AGAIN = 0.25  # seconds between tries of a put
 
 
@@ -47,7 +45,7 @@ class Incoming:
         self._patience = patience
         self.ids = Ids()
         self._words = words
-        self.writer = Writer(database, lambda: math.inf if words.alone else node.silence)
+        self.writer = Writer(database)
         self.waiters = Waiters(database, node, words)
         self.recall = Recall(database, node)
 
@@ -56,14 +54,15 @@ class Incoming:
 
         Raises:
             SpoolInDoubt: the patience is over, and nobody knows.
-            TakenElsewhere: another node has an equal message, or may have had one: it took too long.
+            TakenElsewhere: another node has kept an equal message since the client may have gone there.
             SpoolError: it is certainly not kept.
         """
         fingerprint = make_fingerprint(submission) if submission.envelope.client_address else ""
         entry = make_entry(self.ids.make(), submission, account)
-        arrival = entry.arrival + self._node.ahead  # until when it is tried is judged by another node
+        arrival = entry.arrival + self._node.clocks.ahead  # until when it is tried is judged by another node
         entry = replace(entry, arrival=arrival, since=arrival)
-        put = Put(entry, submission.content, self._node.token, fingerprint=fingerprint)
+        since = self._node.clocks.to_database(submission.since or time_since_boot())
+        put = Put(entry, submission.content, self._node.token, fingerprint=fingerprint, since=since)
         if waits:
             put.waiter = self._node.token
         try:
@@ -113,24 +112,9 @@ class Incoming:
         seal = make_seal(entry.queue_id, entry.account, envelope, entry.sha256, entry.size)
         return bool(found) and found[0][0] == seal
 
-    async def is_elsewhere(self, submission: Submission) -> bool:
-        """Whether an equal message has come in the last minutes. Raises SpoolError."""
-        if self._words.alone:
-            return False
-        content = submission.content
-        values = {
-            "states": [state.value for state in State],
-            "seconds": _LATELY,
-            "sha256": content.sha256,
-            "size": content.size,
-        }
-        found = await self._database.read(statements.LATELY, values)
-        others = (Submission(load_envelope(envelope), content) for (envelope,) in found)
-        return make_fingerprint(submission) in map(make_fingerprint, others)
-
     def replied(self, queue_id: str, answer: Reply) -> None:
         """This reply was written: an equal submission is new mail."""
-        values = (queue_id, queue_id, REPLIED, dump_json(tell_reply(answer)))
+        values = (queue_id, self._node.token, queue_id, REPLIED, dump_json(tell_reply(answer)))
         written = self.writer.follow(statements.END_SESSION, values)
         # Not before: without its session the row would make a repetition of what is new.
         written.add_done_callback(lambda _: self.recall.close(queue_id))

@@ -39,6 +39,9 @@ _FORGET = (
 _FORGET_UNHEARD = (
     f"{FENCE} DELETE FROM relay.unheard WHERE arrival < %(before)s AND EXISTS (SELECT FROM fence) RETURNING 1"
 )
+_FORGET_HEARD = (
+    f"{FENCE} DELETE FROM relay.heard WHERE at < %(before)s AND EXISTS (SELECT FROM fence) RETURNING 1"
+)
 # Who ended long ago is asked for nothing any more.
 _FORGET_NODES = (
     f"{FENCE} DELETE FROM relay.node n WHERE n.seen < %(before)s AND n.token <> %(node)s"
@@ -80,5 +83,5 @@ class Maintenance:
         history = now - max(keep_history, LIFE)
         while await purge(self._database, self._node, history, now - keep_failed):  # noqa: ASYNC110 - pieces
             await asyncio.sleep(_BREATH)
-        for query in (_FORGET_UNHEARD, _FORGET_NODES):
+        for query in (_FORGET_UNHEARD, _FORGET_HEARD, _FORGET_NODES):
             await self._database.write(query, {**self._node.fence, "before": now - LIFE})

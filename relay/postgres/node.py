@@ -19,13 +19,13 @@ import structlog
 from relay import __version__
 from relay.host import safeio
 from relay.host.clock import Clock
+from relay.postgres.clocks import Clocks
 from relay.postgres.database import NOW, Database
 from relay.postgres.server import InDoubt
 from relay.spool import SpoolError
 
 log = structlog.get_logger("spool")
 _MARGIN = 6  # a sixth of the lease's length
-_MOST_SKEW = 5.0  # seconds between the clocks of a node and of the database
 _EXPIRED = 2  # an end more than two lengths ahead was written by a clock that was set
 _LAST_WORDS = 1.5  # seconds for what an ending node says; the stop of a service has ten in all
 ALIVE = 15.0  # seconds since its last beat, within which a node is believed to live and to hear its verdicts
@@ -97,7 +97,7 @@ class Node:
         self._valid_until = 0.0  # by the boot clock
         self._taken = 0.0  # when the lease was; by the boot clock
         self._answers_since = 0.0  # by the boot clock
-        self._ahead = 0.0  # seconds that the database's clock is
+        self.clocks = Clocks(clock)
 
     @property
     def term(self) -> int:
@@ -138,11 +138,6 @@ class Node:
             raise SpoolError("this node is not the sender")
         return {"node": self.token, "epoch": self.epoch}
 
-    @property
-    def ahead(self) -> float:
-        """Seconds by which the database's clock is ahead of this machine's; 0 while they agree."""
-        return self._ahead if abs(self._ahead) > _MOST_SKEW else 0.0
-
     async def join(self, home: str) -> None:
         """Write this start's row. Raises SpoolError."""
         self.home = home
@@ -153,21 +148,8 @@ class Node:
         )
         asked = self._clock.wall()
         found = await self._database.write(query, (self.token, self.name, home, __version__))
-        self._compare_clocks(asked, found[0][0])
+        self.clocks.compare(asked, found[0][0])
         self._hear()
-
-    def _compare_clocks(self, asked: float, theirs: float) -> None:
-        """The database's clock decides for all nodes: budgets, retries and grants are reckoned by it.
-
-        Args:
-            asked: when it was asked, by this machine's clock.
-            theirs: what it said.
-        """
-        before, answered = self.ahead, self._clock.wall()
-        # An answer that was long under way says only that theirs lies in between.
-        self._ahead = theirs - min(max(theirs, asked), max(asked, answered))
-        if self.ahead and not before:
-            log.warning("this machine's clock differs from the database's", seconds=round(self.ahead, 1))
 
     def _hear(self) -> None:
         """The database answers."""
@@ -249,7 +231,7 @@ class Node:
         values = (self.token, self.times.lease, epoch, self.token, epoch)
         asked = self._clock.wall()
         ((now, renewed),) = await self._database.write_soon(query, values, pool=self._database.beat)
-        self._compare_clocks(asked, now)
+        self.clocks.compare(asked, now)
         return bool(renewed)
 
     async def run(self, on_change: Callable[[], None]) -> None:

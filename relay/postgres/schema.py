@@ -146,6 +146,17 @@ MIGRATIONS: tuple[tuple[str, int], ...] = (
         """,
         1,
     ),
+    (
+        """
+        CREATE TABLE relay.heard (                  -- messages whose reply was written
+            fingerprint text COLLATE "C" NOT NULL,
+            node        bigint NOT NULL,            -- that wrote it
+            at          double precision NOT NULL
+        );
+        CREATE INDEX heard_fingerprint ON relay.heard (fingerprint);
+        """,
+        1,
+    ),
 )
 NUMBER = len(MIGRATIONS)
 _LOCK = 7_205_759_403  # of two owners who migrate at once one waits

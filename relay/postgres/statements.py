@@ -86,7 +86,11 @@ STOP_WAITING = (
 )
 SETTLED = "SELECT queue_id FROM relay.message WHERE queue_id = ANY(%s) AND waiter IS NULL"
 NOTE = f"INSERT INTO relay.event (queue_id, at, event, detail) SELECT %s, {NOW}, %s, %s"
-END_SESSION = f"WITH heard AS (DELETE FROM relay.unheard WHERE queue_id = %s) {NOTE}"
+END_SESSION = (
+    "WITH ended AS (DELETE FROM relay.unheard WHERE queue_id = %s RETURNING fingerprint),"
+    " heard AS (INSERT INTO relay.heard (fingerprint, node, at)"
+    f" SELECT fingerprint, %s, {NOW} FROM ended) {NOTE}"
+)
 END_UNHEARD = "UPDATE relay.unheard SET over = true WHERE queue_id = %s"
 SET_ASIDE = (
     "WITH aside AS (UPDATE relay.message SET state = 'held', next_attempt = 0, status = '4.3.0',"
@@ -111,11 +115,6 @@ RECALL = (
 IS_OPEN = (
     "SELECT EXISTS (SELECT FROM relay.unheard WHERE fingerprint = %(fingerprint)s AND node <> %(node)s"
     f" AND abs({NOW} - arrival) <= %(life)s)"
-)
-# For a client that has left: what it may have sent again meanwhile.
-LATELY = (
-    "SELECT envelope FROM relay.message WHERE state = ANY(%(states)s)"
-    f" AND arrival > {NOW} - %(seconds)s AND sha256 = %(sha256)s AND size = %(size)s"
 )
 # Not what a session of this very node answers for.
 KNOWN = (

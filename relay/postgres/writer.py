@@ -6,9 +6,7 @@ tried alone. Large content has a transaction of its own beside the groups, and g
 """
 
 import asyncio
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from types import MappingProxyType
@@ -88,15 +86,18 @@ _TAKE_TURNS = (
     b"SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended(f, 0) AS key"
     b" FROM unnest(%b::text[]) AS f ORDER BY 1) AS keys"
 )
+# Whether another node has kept an equal message since the client may have sent this one there, heard or not.
 # A division by zero: an error is the one way to end a group within its single round trip.
-_INSERT_UNHEARD_ONCE = (
-    _INSERT_UNHEARD
-    + (
-        " RETURNING 1 / CASE WHEN EXISTS (SELECT FROM relay.unheard AS other WHERE other.fingerprint ="
-        f" unheard.fingerprint AND other.node <> unheard.node AND abs({NOW} - other.arrival) <= {LIFE})"
-        " THEN 0 ELSE 1 END"
-    ).encode()
-)
+_LOOK_ELSEWHERE = (
+    "SELECT 1 / CASE WHEN EXISTS (SELECT FROM unnest(%b::text[], %b::float8[], %b::int8[])"
+    " AS own (fingerprint, since, node) WHERE EXISTS (SELECT FROM relay.unheard AS other"
+    " WHERE other.fingerprint = own.fingerprint AND other.node <> own.node"
+    f" AND abs({NOW} - other.arrival) <= {LIFE})"
+    " OR EXISTS (SELECT FROM relay.heard AS other WHERE other.fingerprint = own.fingerprint"
+    " AND other.node <> own.node AND other.at > own.since)"
+    # Of what was that long ago nobody knows any more.
+    f" OR own.since < {NOW} - {LIFE}) THEN 0 ELSE 1 END"
+).encode()
 
 
 class Conflict(SpoolError):  # noqa: N818 - what it is
@@ -112,8 +113,8 @@ class Put:
     node: int  # that keeps it
     waiter: int | None = None  # the node on which a session waits for its verdict
     fingerprint: str = ""  # "": it is not recognised when it comes again
+    since: float = 0.0  # by the database's clock: since when its client may have sent it to another node
     done: "asyncio.Future[None] | None" = None
-    asked: float = field(default_factory=time.monotonic)  # when it was not known to repeat another one
 
     def row(self) -> tuple[Any, ...]:
         """Its values, as MESSAGE_COLUMNS names them."""
@@ -147,14 +148,11 @@ class _Group:
 class Writer:
     """The door's writer. Used in the event loop only."""
 
-    def __init__(self, database: Database, holds: Callable[[], float]) -> None:
+    def __init__(self, database: Database) -> None:
         """Args:
         database: where it is written.
-        holds: seconds for which a message is new that was new; infinite: there is no other node to which an
-            equal one may come meanwhile.
         """
         self._database = database
-        self._holds = holds
         self._group = _Group()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -181,7 +179,7 @@ class Writer:
         Raises:
             Conflict: there is one of this queue id.
             InDoubt: nobody knows whether it is kept.
-            TakenElsewhere: another node has an equal message, or may have had one: it took too long.
+            TakenElsewhere: another node has kept an equal message since the client may have gone there.
             SpoolError: it is not kept.
         """
         if put.content.path is not None:
@@ -265,7 +263,7 @@ class Writer:
         """Write a group; or why not."""
         while True:
             try:
-                await write(self._database.door, group.puts, group.follows, self._holds())
+                await write(self._database.door, group.puts, group.follows)
             except Repeatable:
                 continue
             except SpoolError as error:
@@ -279,7 +277,7 @@ class Writer:
     async def _write_alone(self, put: Put) -> None:
         while True:
             try:
-                await write(self._database.door, [put], [], self._holds())
+                await write(self._database.door, [put], [])
             except Repeatable:
                 continue
             return
@@ -306,18 +304,17 @@ def _is_of_the_storage(error: SpoolError) -> bool:
     return isinstance(error, InDoubt | Unreachable)
 
 
-async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow], holds: float = math.inf) -> None:
+async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow]) -> None:
     """Write messages and what follows in one transaction.
 
     Raises:
-        TakenElsewhere: another node has an equal message, or may have had one: it took too long.
+        TakenElsewhere: another node has kept an equal message since the client may have gone there.
         SpoolError: it is not kept; InDoubt: nobody knows; Repeatable: the same may be tried at once.
     """
     sent = False
     large = [(put.entry.queue_id, put.content) for put in puts if put.content.path is not None]
     try:
         async with pool.connection() as connection:
-            _check_age(puts, holds)
             if large:
                 # In a transaction that is open before the pipeline: COPY cannot be part of one.
                 await connection.execute("BEGIN")
@@ -325,10 +322,7 @@ async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow], holds: 
             async with connection.pipeline():
                 if not large:
                     await connection.execute("BEGIN")
-                is_alone = math.isinf(holds)
-                if not is_alone and (prints := [put.fingerprint for put in puts if put.fingerprint]):
-                    await connection.execute(_TAKE_TURNS, (prints,))
-                for query, rows in _statements(puts, is_alone=is_alone):
+                for query, rows in _statements(puts):
                     await connection.execute(query, [*map(list, zip(*rows, strict=True))])
                 for one in follows:
                     await connection.execute(one.query.encode(), one.values)
@@ -343,22 +337,15 @@ async def write(pool: Pool, puts: list[Put], follows: Sequence[_Follow], holds: 
         raise translate(error, sent=sent) from error
 
 
-def _check_age(puts: list[Put], holds: float) -> None:
-    """The database was away, or this machine stopped: others may have been asked meanwhile."""
-    now = time.monotonic()
-    if any(put.fingerprint and now - put.asked > holds for put in puts):
-        raise TakenElsewhere("it took too long")
-
-
-def _statements(puts: list[Put], *, is_alone: bool) -> Iterator[tuple[bytes, Sequence[Sequence[Any]]]]:
+def _statements(puts: list[Put]) -> Iterator[tuple[bytes, Sequence[Sequence[Any]]]]:
     """The statements of a group, each with its rows."""
+    known = [put for put in puts if put.fingerprint]
     found = (
+        (_TAKE_TURNS, [(put.fingerprint,) for put in known]),
+        (_LOOK_ELSEWHERE, [(put.fingerprint, put.since, put.node) for put in known]),
         (_INSERT_MESSAGES, [[*compress(put.row(), _GIVEN)] for put in puts]),
         (_INSERT_PIECES, [row for put in puts if put.content.path is None for row in _cut(put)]),
-        (
-            _INSERT_UNHEARD if is_alone else _INSERT_UNHEARD_ONCE,
-            [put.unheard() for put in puts if put.fingerprint],
-        ),
+        (_INSERT_UNHEARD, [put.unheard() for put in known]),
     )
     return (one for one in found if one[1])
 

@@ -73,7 +73,8 @@ async def _hand_over(session: Conversation, transaction: Transaction, receiver: 
         with session.pace.working():
             try:
                 held = Hold.DEVICE if session.client.is_learned else Hold.NONE
-                submission = Submission(_make_envelope(session, transaction), content, held)
+                envelope = _make_envelope(session, transaction)
+                submission = Submission(envelope, content, held, since=session.answered)
                 await policy.check_originators(transaction.rules, content)
                 await _look_up(session, transaction)
                 await transaction.let_pass()

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from relay import metrics, reply
 from relay.devices.recorder import DeviceFault
+from relay.host.clock import time_since_boot
 from relay.reply import Reply
 from relay.smtp.client import Client
 from relay.smtp.context import Door
@@ -67,6 +68,7 @@ class Conversation(SMTP):
         self.pace = Pace(door.guard.limits.idle, since=loop.time())
         self.stream = Stream(loop, door.guard.budget.hold)
         self.transaction: Transaction | None = None
+        self.answered = time_since_boot()  # before this the client had not sent what is not answered yet
 
     # What the transport says.
 
@@ -114,6 +116,8 @@ class Conversation(SMTP):
 
     async def say(self, answer: Reply, *, now: bool = False) -> None:
         """Give a reply; it goes with the next ones to pipelined commands, or now."""
+        if not self.stream.pending:  # else it did not wait for this reply
+            self.answered = time_since_boot()
         self.stream.put(answer.encode())
         if answer.code >= 400:  # noqa: PLR2004 - 4yz and 5yz
             metrics.REFUSALS.labels(str(answer.code)).inc()

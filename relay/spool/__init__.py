@@ -30,6 +30,7 @@ from relay.outcome import Outcome
 from relay.reply import Reply
 from relay.spool.model import (
     GONE,
+    KEPT_TWICE,
     NOT_HEARD,
     REPLIED,
     WAITING,
@@ -59,6 +60,7 @@ from relay.spool.model import (
 
 __all__ = [
     "GONE",
+    "KEPT_TWICE",
     "NOT_HEARD",
     "REPLIED",
     "WAITING",
@@ -176,18 +178,8 @@ class Spool(Protocol):
         Raises:
             SpoolFull: there is no room for it.
             SpoolInDoubt: nobody knows whether it is kept.
-            TakenElsewhere: nothing is kept here; ask `recall` again.
+            TakenElsewhere: nothing is kept here.
             SpoolError: nothing is kept.
-        """
-
-    async def is_elsewhere(self, submission: Submission) -> bool:
-        """Whether an equal message has come to another node, or to this one, in the last minutes.
-
-        For a client that has left without a reply: it sends again, and may have done so at another node while
-        this one was stopped.
-
-        Raises:
-            SpoolError: nobody knows.
         """
 
     async def recall(self, submission: Submission) -> Entry | None:

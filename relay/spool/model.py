@@ -30,7 +30,11 @@ class SpoolInDoubt(SpoolError):  # noqa: N818
 
 
 class TakenElsewhere(SpoolError):  # noqa: N818
-    """An equal message has come to another node meanwhile: look again whether this one repeats it."""
+    """An equal message has come to another node since the client may have sent this one there.
+
+    If the client has left without a reply, that was most likely its next try: this one is not to be kept.
+    Else look again whether this one repeats the other; if not, it is another message.
+    """
 
 
 class SpoolDamaged(SpoolError):  # noqa: N818
@@ -194,6 +198,8 @@ class Event:
 
 # Two events: the reply, with code, status and text, was written; or the client was gone before it was.
 REPLIED, NOT_HEARD = "replied", "reply not heard"
+# Events of a message of which another node kept an equal one at the same time: it may be sent twice.
+KEPT_TWICE = "kept twice"
 
 
 @dataclass(frozen=True, slots=True)

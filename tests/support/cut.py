@@ -7,8 +7,9 @@ import contextlib
 class Cut:
     """A proxy on a Unix socket.
 
-    `lose` says what is lost: "request" (the server never sees it) or "answer" (the server does it, and nobody
-    hears of it); `when` are octets by which the request is known.
+    `lose` says what is lost: "request" (the server never sees it), "answer" (the server does it, and nobody
+    hears of it) or "time" (the server sees it when `free` is set); `when` are octets by which the request is
+    known.
     """
 
     def __init__(self, server, folder):
@@ -20,6 +21,7 @@ class Cut:
         self.done = 0
         self.is_away = False  # no connection is taken any more
         self.goes_away = False  # it is so after the next loss
+        self.free = asyncio.Event()
         self._writers = set()
         self._listening = None
 
@@ -71,7 +73,10 @@ class Cut:
                 self.done += 1
                 if self.lose == "request":
                     break
-                deaf.set()
+                if self.lose == "time":
+                    await self.free.wait()
+                else:
+                    deaf.set()
             back.write(octets)
         if deaf.is_set():
             await asyncio.sleep(0.2)  # the server comes to its end

@@ -208,10 +208,6 @@ class SqliteSpool(Queries):
         return self._unheard.recall(make_fingerprint(submission), self._clock.wall())
 
     @override
-    async def is_elsewhere(self, submission: Submission) -> bool:
-        return False  # there is no other node
-
-    @override
     def replied(self, queue_id: str, answer: Reply) -> None:
         self._unheard.forget(queue_id)
         self._follow_clock()

@@ -8,14 +8,17 @@ from types import SimpleNamespace
 from tests.long.cluster.witness import are_at_once
 from tests.long.crash.harness import Ledger, judge
 
+KEPT_TWICE = "SELECT queue_id FROM relay.event WHERE event = 'kept twice'"
+
 
 def rows(server, name):
-    """As `Relay.rows` gives them."""
+    """As `Relay.rows` gives them; that it may have been kept twice is a record, too."""
     unknowns = Counter(
         queue_id
         for queue_id, outcome in server.sql("SELECT queue_id, outcome FROM relay.request", name)
         if outcome is None or json.loads(outcome)["action"] == "unknown"
     )
+    unknowns.update(queue_id for (queue_id,) in server.sql(KEPT_TWICE, name))
     found = {}
     query = "SELECT queue_id, state, envelope FROM relay.message ORDER BY arrival"
     for queue_id, state, envelope in server.sql(query, name):
@@ -64,6 +67,7 @@ class Verdict:
             "two_at_once": len(at_once),
             "untrue_replies": len(untrue),
             "told_twice": len(twice),
+            "perhaps_kept_twice": len(self._sql(KEPT_TWICE)),
             "5yz_and_a_notice": sum(1 for number in self._book.refused if told[number]),
         }
 
