@@ -214,17 +214,3 @@ def make_loss(name: str, detail: str, added: str = "") -> Loss:
 def refuse_loss(name: str, detail: str, *, by: str = "the configuration refuses such mail") -> Unconvertible:
     """The refusal of a message whose loss is not wanted, and who does not want it."""
     return Unconvertible(KINDS[name].status, f"{KINDS[name].meaning} ({detail}); {by}")
-
-
-def find_problems(policies: Mapping[str, Policy]) -> list[str]:
-    """What is wrong with a `[losses]` table: a sentence for each name or policy that is not in the list."""
-    problems = []
-    for key, policy in policies.items():
-        kind = KINDS.get(key.replace("_", "-"))
-        if kind is None:
-            known = ", ".join(name.replace("-", "_") for name in KINDS)
-            problems.append(f"losses.{key}: there is no such loss; known are {known}")
-        elif policy not in kind.policies:
-            allowed = ", ".join(sorted(kind.policies))
-            problems.append(f"losses.{key}: {policy} is not possible; expected one of {allowed}")
-    return problems

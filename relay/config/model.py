@@ -137,24 +137,15 @@ class Listener(Section):
     wait: Wait = Field("", description="as in [delivery], for whoever comes here; empty: as there")
     options_by_field: Flag = Field(default=False, description="X-Works fields choose a message's options")
 
-    @field_validator("networks")
+    @field_validator("networks", "proxy_networks")
     @classmethod
     def _check_open(cls, networks: tuple[Network, ...], info: ValidationInfo) -> tuple[Network, ...]:
         wide = find_wide(networks)
         if wide and info.data.get("auth", "required") != "required":
-            raise _across(f"anybody in {wide} could send (an open relay): {_CLOSE_IT}")
-        return networks
-
-    @field_validator("proxy_networks")
-    @classmethod
-    def _check_proxies(cls, networks: tuple[Network, ...], info: ValidationInfo) -> tuple[Network, ...]:
-        # By a PROXY header its sender is whoever it says it is, within `networks` too.
-        wide = find_wide(networks)
-        if wide and info.data.get("auth", "required") != "required":
-            raise _across(
-                f"anybody in {wide} could send (an open relay), for whoever is in proxy_networks "
-                f"chooses the client address: {_CLOSE_IT}"
-            )
+            # By a PROXY header its sender is whoever it says it is, within `networks` too.
+            proxied = ", for whoever is in proxy_networks chooses the client address"
+            why = proxied if info.field_name == "proxy_networks" else ""
+            raise _across(f"anybody in {wide} could send (an open relay){why}: {_CLOSE_IT}")
         return networks
 
     @field_validator("certificate_file")

@@ -12,7 +12,7 @@ convert      the losses settled as the configuration says, the requests made
 payload      the JSON body as a stream of known length
 """
 
-from relay.mail import KINDS, find_problems, make_loss
+from relay.mail import make_loss
 from relay.message.convert import (
     Converted,
     Request,
@@ -30,7 +30,6 @@ from relay.message.convert import (
 from relay.message.payload import Payload
 
 __all__ = [
-    "KINDS",
     "Converted",
     "Payload",
     "Request",
@@ -38,7 +37,6 @@ __all__ = [
     "check_options",
     "convert",
     "destinations",
-    "find_problems",
     "make_loss",
     "make_mail",
     "make_requests",

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from relay.mail import Conversion, Policy, Unconvertible, Weight
-from relay.message import KINDS, convert, make_mail, make_requests
+from relay.mail import KINDS, Conversion, Policy, Unconvertible, Weight
+from relay.message import convert, make_mail, make_requests
 
 FIELDS = b"From: Scan <scan@example.com>\r\nTo: Kimura <a@example.com>\r\nSubject: report\r\n"
 REPLY_TO = FIELDS + b"Reply-To: Desk <desk@example.net>\r\n\r\nHello\r\n"

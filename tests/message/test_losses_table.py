@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.mail import Policy, find_problems
-from relay.message import KINDS
+from relay.mail import KINDS
 from tests.support.at_once import at_once
 
 ROOT = Path(__file__).parents[2]
@@ -36,11 +35,3 @@ def test_each_is_given_somewhere_and_has_a_test(name):
     for folder in (ROOT / "relay", ROOT / "tests"):
         files = set(folder.rglob("*.py")) - {ROOT / "relay" / "mail.py"}
         assert any(f'"{name}"' in path.read_text(encoding="utf-8") for path in files), folder
-
-
-def test_problems_of_a_losses_table():
-    assert find_problems({"reply_to": Policy.DROP, "date": Policy.KEEP}) == []
-    (unknown,) = find_problems({"replyto": Policy.DROP})
-    assert "reply_to" in unknown
-    (impossible,) = find_problems({"threading": Policy.KEEP})
-    assert "attach, drop, reject" in impossible

@@ -17,7 +17,6 @@ _BEGIN = re.compile(
     re.MULTILINE,
 )
 _UU_LINE = re.compile(rb"[ -`]{1,90}[ \t]*\r?\n?\Z")
-_UU_DIGITS = bytes(octet if 32 <= octet <= 96 else 32 for octet in range(256))
 _SIX_BITS = bytes(octet if 0x20 <= octet <= 0x60 else 0x20 for octet in range(256))
 _MOST_FILES = 1000
 _MOST_BAD = 3  # lines in a row that may be broken
