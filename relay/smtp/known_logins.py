@@ -47,10 +47,6 @@ class KnownLogins:
         if before is None or not 0 <= now - before < _NOTE_EVERY:
             self._shared.change(lambda times: self._note(times, pair, now))
 
-    async def settle(self) -> None:
-        """Wait until everything is written."""
-        await self._shared.settle()
-
     def _note(self, times: Times, pair: Pair, at: float) -> None:
         times[pair] = at
         times.move_to_end(pair)

@@ -282,7 +282,7 @@ async def test_whoever_has_logged_in_is_known_after_a_restart(tmp_path):
     logins = Logins(most=3, delay=0.0, known=first)
     for user in ("device", "other"):
         assert await log_in(logins, "a", user, right=True)
-    await first.settle()
+    await first._shared.settle()
     assert (tmp_path / "logins.json").stat().st_mode & 0o777 == 0o600
     again = known()
     assert ("a", "device") in again
@@ -300,7 +300,7 @@ async def test_known_logins_are_bounded_by_age(tmp_path):
     for n in range(10_010):
         now[0] += 1
         known.add("a", f"u{n}")
-    await known.settle()
+    await known._shared.settle()
     kept = json.loads((tmp_path / "logins.json").read_bytes())["logins"]
     assert [kept[0], len(kept)] == [["a", "u10", 11], 10_000]
 
@@ -312,7 +312,7 @@ async def test_a_damaged_list_of_known_logins_stops_nothing(tmp_path, text):
     (tmp_path / "logins.json").write_text(text)
     known = KnownLogins(FileDocuments(tmp_path))
     known.add("a", "u")
-    await known.settle()
+    await known._shared.settle()
     assert ("a", "u") in KnownLogins(FileDocuments(tmp_path))
 
 
@@ -320,7 +320,7 @@ async def test_known_logins_that_cannot_be_written_are_said(tmp_path):
     known = KnownLogins(FileDocuments(tmp_path / "nowhere"))
     with structlog.testing.capture_logs() as lines:
         known.add("a", "u")
-        await known.settle()
+        await known._shared.settle()
     assert ("a", "u") in known
     assert [line["event"] for line in lines] == ["document not written"]
 
