@@ -54,7 +54,7 @@ def command(confirmed: str | None, config_path: str | None, *, as_json: bool) ->
 
 
 async def _describe_all(config: Config, grants: Keeping, now: float) -> list[dict[str, Any]]:
-    stand = await read_accounts(config)
+    stand = await read_accounts(config, grants)
     return [await _describe(account, grants, stand[account.name], now) for account in config.account]
 
 

@@ -77,7 +77,7 @@ def _tell_fate(mail: dict[str, Any], client: str) -> str:
         return f"{taken}, and held until the device is adopted: relay learn --adopt {client}"
     reason = f": {mail['reason']}" if mail["reason"] else ""
     if state is None:
-        return f"{taken}; what became of it is forgotten"
+        return f"{taken}; what became of it is {f'not known now{reason}' if reason else 'forgotten'}"
     if state in WAITING[:-1]:
         return f"{taken}, and waits ({state}){reason}"
     return f"{taken}, and {state}{'' if state == 'relayed' else reason}"

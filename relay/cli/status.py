@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from relay.cli.startup import call, read_config
 from relay.cli.terminal import echo, print_json, show_time
 from relay.config.model import Config
 from relay.operator import calling
+
+if TYPE_CHECKING:
+    from relay.works.auth.keeping import Keeping
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 _MOST_OF_A_KIND = 5  # that are shown
@@ -40,15 +43,14 @@ async def read_state(config: Config) -> _Tree:
     return await call(config, "state", EX_UNAVAILABLE) or await _read_stopped(config)
 
 
-async def read_accounts(config: Config) -> dict[str, _Tree]:
+async def read_accounts(config: Config, grants: "Keeping") -> dict[str, _Tree]:
     """How the accounts stand, by name: as the service that runs says it, else as their files do."""
     from relay.host.clock import Clock
     from relay.operator.reading import Reader
     from relay.operator.state import as_json
-    from relay.stores import open_grants
 
     # Also beside a service: it may not have read this configuration yet.
-    accounts: list[_Tree] = as_json(await Reader(None, open_grants(config), Clock()).read(config))["accounts"]
+    accounts: list[_Tree] = as_json(await Reader(None, grants, Clock()).read(config))["accounts"]
     if state := await calling.ask_state(config.control_socket):
         accounts += state["accounts"]
     return {account["name"]: account for account in accounts}
@@ -78,7 +80,7 @@ async def _read_stopped(config: Config) -> _Tree:
         echo(f"relay: the spool cannot be opened: {error}", err=True)
         opened = False
     try:
-        state = await Reader(spool if opened else None, open_grants(config), Clock()).read(config)
+        state = await Reader(spool if opened else None, open_grants(config, spool), Clock()).read(config)
     finally:
         if opened:
             await spool.close()

@@ -11,6 +11,7 @@ from relay.config.fields import split_address
 from relay.console.access import ANYBODY, ConfiguredAccess
 from relay.console.app import build
 from relay.console.server import FEW, Server
+from relay.operator.answering import while_it_answers
 from relay.operator.asking import ask
 from relay.operator.certificates import name_console
 from relay.operator.reading import explain_room
@@ -72,7 +73,7 @@ class ServiceStatus:
         service = self._service
         found = []
         try:
-            await service.spool.touch()
+            await while_it_answers(service.spool, service.spool.touch())
         except SpoolError as error:
             found.append(f"the spool cannot be written: {error}")
         room, keep_free = service.spool.room(), service.config.spool.keep_free

@@ -1,10 +1,11 @@
 """Whoever asks the relay for something does so here: control socket, console, a command beside no relay."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import structlog
 
+from relay.operator.answering import while_it_answers
 from relay.operator.calling import Answer, Refused
 from relay.operator.verbs import ASKER, Verbs
 from relay.spool import SpoolError
@@ -20,6 +21,22 @@ LOOKING = frozenset(
         "doctor_live",
         "learning",
         "devices",
+        "state",
+        "troubles",
+        "audit",
+    }
+)
+# These wait as long as they like: for a client's octets and a verdict, for Works, for a device. Or they know
+# without the spool what they are asked.
+_PATIENT = frozenset(
+    {
+        "send",
+        "login_begin",
+        "login",
+        "confirm",
+        "logout",
+        "doctor",
+        "doctor_live",
         "state",
         "troubles",
         "audit",
@@ -45,12 +62,12 @@ async def ask(
     if verb is None:
         raise Refused(f"the running relay does not know {name!r}; is it of another version?")
     if name in LOOKING:
-        return await verb(**arguments)
+        return await _wait_for(verbs, name, verb(**arguments))
     token = ASKER.set(asker)
     log.info("asked", verb=name, **asker)
     refused = "it broke off"
     try:
-        answer = await verb(**arguments)
+        answer = await _wait_for(verbs, name, verb(**arguments))
         refused = ""
     except (Refused, SpoolError, ValueError, TypeError) as error:
         refused = str(error)
@@ -60,3 +77,7 @@ async def ask(
         if verbs.journal is not None:
             verbs.journal.note(asker, name, arguments, refused)
     return answer
+
+
+async def _wait_for(verbs: Verbs, name: str, work: Awaitable[Answer]) -> Answer:
+    return await (work if name in _PATIENT else while_it_answers(verbs.spool, work))

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from relay.config.include import find_files
 from relay.config.model import Account, Config, Delivery, Listener
@@ -63,15 +64,15 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
         path: the file that it was read from, to look who else can read and write it.
     """
     files = [] if path is None else [path, *find_files(config.include, path, [])]
-    used, running = await _spool(config)
+    spool = await _spool(config)
     concerns = await ask_concerns(config)
     held = find_held(concerns)
     for finding in (*_configuration(files), *find_suspicions(config, files), *_state_dir(config)):
         yield finding
-    unusable = {} if running else {one.subject: one for one in find_port_problems(config)}
+    unusable = {} if spool.runs else {one.subject: one for one in find_port_problems(config)}
     for finding in (*await _listeners(config), *await _console(config)):
         yield unusable.get(finding.subject, finding)
-    for finding in (*_copies(config.delivery), *used, *check_running(config, concerns)):
+    for finding in (*_copies(config.delivery), *spool.findings, *check_running(config, concerns)):
         yield finding
     yield _app(config)
     for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
@@ -83,8 +84,13 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
             "there is no [[account]], so nothing can be sent",
             "add one to relay.toml",
         )
+    grants = open_grants(config)
     for account in config.account:
-        yield replace(await _account(config, account, held.get(account.name)), account=account.name)
+        if spool.answers:
+            found = await _account(config, account, held.get(account.name), grants)
+        else:
+            found = Finding(f"account {account.name}", Level.PROBLEM, "not known", "see the database above")
+        yield replace(found, account=account.name)
     yield _alerts(config)
     yield _python()
 
@@ -251,18 +257,31 @@ def find_console_problems(config: Config) -> Iterator[Finding]:
         yield Finding(subject, Level.OK, f"https, {len(config.console_user)} users")
 
 
-async def _spool(config: Config) -> tuple[list[Finding], bool]:
-    """What the spool is like, and whether a relay runs."""
+class _Spool(NamedTuple):
+    """What was found of it."""
+
+    findings: list[Finding]
+    answers: bool = True  # the accounts' grants, which are kept beside the mail, can be asked for
+    runs: bool = False  # a relay does, and has it
+
+
+async def _spool(config: Config) -> _Spool:
     embedded = config.spool.is_embedded
     try:
         answer = await calling.call(config.control_socket, "queue_list", states=["failed"], limit=1)
     except calling.NotRunning:
-        return [await _own_spool(config)] if embedded else await check_database(config), False
+        if embedded:
+            return _Spool([await _own_spool(config)], runs=False)
+        return _Spool(*await check_database(config), runs=False)
     except calling.Refused as error:
-        return [Finding("spool", Level.PROBLEM, str(error))], True
-    used = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
-    found = [used] if embedded else await check_database(config)
-    return found, True
+        used = Finding("spool", Level.PROBLEM, str(error))
+    else:
+        used = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
+    if embedded:
+        return _Spool([used], runs=True)
+    found, answers = await check_database(config)
+    # What the database says of the mail is in there, too.
+    return _Spool(found if used.level is Level.OK else [used, *found], answers, runs=True)
 
 
 async def _own_spool(config: Config) -> Finding:
@@ -313,9 +332,8 @@ async def _reach(name: str, url: str, proxy: Proxy | None) -> Finding:
     return Finding(name, Level.PROBLEM, f"{place}: {wrong.problem}", wrong.remedy)
 
 
-async def _account(config: Config, account: Account, held: Finding | None) -> Finding:
+async def _account(config: Config, account: Account, held: Finding | None, grants: Keeping) -> Finding:
     subject, login = f"account {account.name}", f"sudo relay login {account.name}"
-    grants = open_grants(config)
     try:
         grant = (await grants.load(account.name)).grant
     except GrantError as error:

@@ -23,14 +23,14 @@ _REPLICA = (
 _WAITS_FOR_REPLICA = ("on", "remote_apply")
 
 
-async def check_database(config: Config) -> list[Finding]:
-    """Look at the server that `spool.url` names."""
+async def check_database(config: Config) -> tuple[list[Finding], bool]:
+    """Look at the server that `spool.url` names: what was found, and whether it answers."""
     try:
         facts = await examine_spool(config)
     except SpoolError as error:
         remedy = "see spool.url and password_file, the network, and the server's pg_hba.conf"
-        return [Finding("database", Level.PROBLEM, str(error), remedy)]
-    return [*_server(facts), *_durability(facts), _tables(facts), *_nodes(facts)]
+        return [Finding("database", Level.PROBLEM, str(error), remedy)], False
+    return [*_server(facts), *_durability(facts), _tables(facts), *_nodes(facts)], True
 
 
 def _nodes(facts: Facts) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from relay.config.networks import read_address
 from relay.devices.doctor import diagnose
 from relay.devices.recorder import Line, Mark, Record, Recorder, Visits
 from relay.host.clock import to_iso
-from relay.spool import SpoolError
+from relay.spool import NoSuchMessage, SpoolError
 
 Look = Callable[[str], Awaitable[dict[str, Any]]]
 _LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
@@ -88,11 +88,16 @@ class DoctorVerbs:
         }
 
     async def _fate(self, queue_id: str) -> dict[str, Any]:
-        """What became of a message that was taken; one that is forgotten has no state."""
+        """What became of a message that was taken; one that is forgotten, or of which that is not known now
+        for a reason, has no state.
+        """
+        nothing = {"queue_id": queue_id, "state": None, "reason": "", "hold": ""}
         try:
             found = await self._look(queue_id)
-        except SpoolError:
-            return {"queue_id": queue_id, "state": None, "reason": "", "hold": ""}
+        except NoSuchMessage:
+            return nothing
+        except SpoolError as error:
+            return nothing | {"reason": str(error)}
         return {key: found[key] for key in ("queue_id", "state", "reason", "hold")}
 
     async def _session(self, record: Record, *, with_lines: bool) -> dict[str, Any]:

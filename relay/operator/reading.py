@@ -9,6 +9,7 @@ from relay.config import model
 from relay.config.model import Config
 from relay.host.clock import Clock
 from relay.operator import grants
+from relay.operator.answering import while_it_answers
 from relay.operator.certificates import Certificates
 from relay.operator.concerns import find_concerns, write_headline
 from relay.operator.state import (
@@ -28,7 +29,7 @@ from relay.operator.state import (
 from relay.operator.trace import count_states
 from relay.operator.trouble import Troubles
 from relay.outcome import Cause, Outcome
-from relay.spool import WAITING, NodeFacts, Room, Spool, SpoolError
+from relay.spool import WAITING, Entry, NodeFacts, Room, Spool, SpoolError, State
 from relay.works.auth.keeping import Keeping
 
 if TYPE_CHECKING:  # a command that reads what a stopped service has left begins without them
@@ -153,9 +154,7 @@ class Reader:
         if self._spool is None:
             return None
         try:
-            counts = await count_states(self._spool, held)
-            # By state: each is the first of an index, and all four together would be sorted.
-            firsts = [await self._spool.list((state,), 1) for state in WAITING if counts[state] or held]
+            counts, firsts = await while_it_answers(self._spool, _look_at(self._spool, held))
         except SpoolError:
             if self._spool.room().trouble:
                 return None  # the room says why
@@ -220,6 +219,15 @@ class Reader:
             _listener(one, address, sessions, certificates.get(address), now)
             for one, address, sessions in looked
         )
+
+
+async def _look_at(
+    spool: Spool, held: Mapping[str, Outcome]
+) -> tuple[dict[State, int], list[Sequence[Entry]]]:
+    """How many messages there are by state, and the first of each that wait."""
+    counts = await count_states(spool, held)
+    # By state: each is the first of an index, and all four together would be sorted.
+    return counts, [await spool.list((state,), 1) for state in WAITING if counts[state] or held]
 
 
 def _node(facts: NodeFacts, own: str) -> Node:

@@ -92,7 +92,7 @@ class Verbs:
         more: what other parts of the service can be asked, by the name of the verb.
         journal: the record of who asked for what; None where nothing is recorded.
         """
-        self._spool = spool
+        self.spool = spool
         self._standing = standing
         self._intake = intake
         self._more = more
@@ -126,8 +126,8 @@ class Verbs:
         held = self._held
         # What waits for its account is held in the operator's eyes, and queued in the spool's.
         wanted = Criteria(frozenset(map(State, states)), frozenset(held), **criteria)
-        entries, total = await self._spool.find(wanted, min(limit, _MOST_AT_ONCE) or _MOST_AT_ONCE)
-        counts = await count_states(self._spool, held) if counted else {}
+        entries, total = await self.spool.find(wanted, min(limit, _MOST_AT_ONCE) or _MOST_AT_ONCE)
+        counts = await count_states(self.spool, held) if counted else {}
         return {
             "messages": [describe(entry, held) for entry in entries],
             "total": total,
@@ -137,8 +137,8 @@ class Verbs:
 
     async def queue_show(self, queue_id: str) -> Answer:
         """One message."""
-        entry = await self._spool.show(queue_id)
-        reply = describe_reply(entry, await self._spool.events(queue_id))
+        entry = await self.spool.show(queue_id)
+        reply = describe_reply(entry, await self.spool.events(queue_id))
         return describe(entry, self._held) | {"reply": reply}
 
     async def queue_retry(
@@ -170,7 +170,7 @@ class Verbs:
         chosen = [*queue_ids, *(entry.queue_id for entry in found)]
         left_out = set(doubtful)
         sure = [queue_id for queue_id in chosen if queue_id not in left_out]
-        answer = await self._let_go(self._spool.retry, sure, account, every=every)
+        answer = await self._let_go(self.spool.retry, sure, account, every=every)
         left = [] if queue_ids or State.FAILED in asked else await self._find((State.FAILED,), account)
         return answer | {"left_unknown": doubtful, "left_failed": len(left)}
 
@@ -179,7 +179,7 @@ class Verbs:
         found = []
         for queue_id in queue_ids:
             with contextlib.suppress(NoSuchMessage):
-                found.append(await self._spool.show(queue_id))
+                found.append(await self.spool.show(queue_id))
         return found
 
     async def queue_release(
@@ -193,7 +193,7 @@ class Verbs:
         """Let these held messages go; the arguments are those of `queue_retry`."""
         states = (State.HELD,)
         chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
-        return await self._let_go(self._spool.release, chosen, account, every=every)
+        return await self._let_go(self.spool.release, chosen, account, every=every)
 
     async def queue_hold(
         self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
@@ -201,7 +201,7 @@ class Verbs:
         """Let these messages wait for a person: queued or delayed ones."""
         states = (State.QUEUED, State.DELAYED)
         return await self._each(
-            self._spool.hold, await self._choose(queue_ids, states, every=every, account=account)
+            self.spool.hold, await self._choose(queue_ids, states, every=every, account=account)
         )
 
     async def queue_discard(
@@ -210,14 +210,14 @@ class Verbs:
         """Throw these messages away."""
         states = tuple(state for state in (*WAITING, State.FAILED) if state is not State.SENDING)
         return await self._each(
-            self._spool.discard, await self._choose(queue_ids, states, every=every, account=account)
+            self.spool.discard, await self._choose(queue_ids, states, every=every, account=account)
         )
 
     async def trace(self, queue_id: str) -> Answer:
         """One message's life."""
-        entry = await self._spool.show(queue_id)
-        attempts = await self._spool.attempts(queue_id)
-        events = await self._spool.events(queue_id)
+        entry = await self.spool.show(queue_id)
+        attempts = await self.spool.attempts(queue_id)
+        events = await self.spool.events(queue_id)
         return describe_life(entry, attempts, events, self._held)
 
     async def _choose(
@@ -238,7 +238,7 @@ class Verbs:
 
     async def _find(self, states: Collection[State], account: str) -> list[Entry]:
         """The messages in these states, of this account or of all ("")."""
-        found = await self._spool.list(states, _MOST_AT_ONCE)
+        found = await self.spool.list(states, _MOST_AT_ONCE)
         return [entry for entry in found if account in ("", entry.account)]
 
     async def _each(self, verb: Callable[[str], Awaitable[None]], chosen: Sequence[str]) -> Answer:
@@ -254,9 +254,9 @@ class Verbs:
         try:
             await verb(queue_id)
             if asker := ASKER.get():
-                self._spool.note(queue_id, "asked", verb=verb.__name__, **asker)
+                self.spool.note(queue_id, "asked", verb=verb.__name__, **asker)
         except SpoolError as error:
-            if verb in (self._spool.retry, self._spool.release) and await self._is_released(queue_id):
+            if verb in (self.spool.retry, self.spool.release) and await self._is_released(queue_id):
                 return queue_id, ""
             return queue_id, f"{queue_id}: {error}"
         return queue_id, ""
@@ -264,7 +264,7 @@ class Verbs:
     async def _is_released(self, queue_id: str) -> bool:
         """Whether a message is queued: it waited for its account only, which `_let_go` has released."""
         try:
-            entry = await self._spool.show(queue_id)
+            entry = await self.spool.show(queue_id)
         except NoSuchMessage:
             return False
         return entry.state is State.QUEUED
@@ -282,8 +282,8 @@ class Verbs:
 
     async def _release(self, account: str) -> None:
         """Have an account in trouble tried again, by whichever node sends."""
-        board = self._spool.board
-        if board is not None and not self._spool.term:
+        board = self.spool.board
+        if board is not None and not self.spool.term:
             await board.release(account)
         elif self._standing is not None:
             self._standing.release(account)
@@ -291,7 +291,7 @@ class Verbs:
     async def _any_of(self, queue_ids: Sequence[str], account: str) -> bool:
         for queue_id in queue_ids:
             try:
-                entry: Entry = await self._spool.show(queue_id)
+                entry: Entry = await self.spool.show(queue_id)
             except NoSuchMessage:
                 continue
             if entry.account == account:

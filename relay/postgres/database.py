@@ -186,9 +186,14 @@ async def _check(pool: Pool) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(address: Address) -> AsyncIterator[Connection]:
-    """A connection of its own, for as long as the context lasts. Raises SpoolError."""
-    connection = await connect(address)
+async def opened(address: Address, *, hurried: bool = False) -> AsyncIterator[Connection]:
+    """A connection of its own, for as long as the context lasts. Raises SpoolError.
+
+    Args:
+        address: of the server.
+        hurried: a person waits for it, who is to hear soon that nobody answers.
+    """
+    connection = await connect(address, hurried=hurried)
     try:
         yield connection
     finally:

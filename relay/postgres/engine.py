@@ -117,7 +117,7 @@ class PostgresSpool(CourierHalf):
             raise
 
     async def _open(self, *, stands: bool) -> None:
-        async with opened(self._database.address) as connection:
+        async with opened(self._database.address, hurried=not stands) as connection:
             await schema.require(connection)
         await self._database.open()
         await self._node.join(self._local.home)

@@ -59,7 +59,7 @@ async def examine(address: Address) -> Facts:
     Raises:
         SpoolError: it cannot be reached, or refuses the login.
     """
-    async with opened(address) as connection:
+    async with opened(address, hurried=True) as connection:
         try:
             return await _examine(connection)
         except psycopg.Error as error:

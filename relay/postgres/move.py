@@ -41,7 +41,7 @@ async def move(address: Address, pieces: Iterable[list[Exported]]) -> tuple[int,
         SpoolError: the database will not; the same may be begun again.
     """
     moved = known = 0
-    async with opened(address) as connection:
+    async with opened(address, hurried=True) as connection:
         await schema.require(connection)
         try:
             for piece in pieces:

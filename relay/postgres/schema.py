@@ -204,7 +204,7 @@ async def require(connection: Connection) -> None:
 
 async def migrate_as(owner: Address, role: str) -> list[int]:
     """`migrate`, with a connection of the owner's."""
-    async with opened(owner) as connection:
+    async with opened(owner, hurried=True) as connection:
         return await migrate(connection, role)
 
 

@@ -6,6 +6,7 @@ with a warning, because somebody has cancelled its wait for the replica.
 
 import getpass
 import logging
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,10 +28,15 @@ _REPEATABLE = frozenset({"40001", "40P01"})  # serialization failure, deadlock: 
 _FULL = frozenset({"53100", "53200", "54000"})  # disk full, out of memory, a limit of the program
 # The server ends the session, or the connection breaks: what was under way may have been done.
 _BROKEN = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "40003")
+# The driver's line about one of several hosts, and what it puts before libpq's own words.
+_HOST = re.compile(r"- (?:\w+: (?:'[^']*'|None)(?:, )?)+: (?P<said>.*)")
+_PREFIX = re.compile(r"^connection (?:failed|is bad): ")
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 # What the driver logs of broken connections the spool says in its own words.
 logging.getLogger("psycopg").setLevel(logging.CRITICAL + 1)
 _CONNECT_TIMEOUT = 5  # seconds for each host that is named
+# A person waits for a command, which asks once: the only host, or each of several (libpq's shortest).
+_HURRIED_TIMEOUT, _HURRIED_TIMEOUT_EACH = 3, 2
 
 
 class InDoubt(SpoolError):  # noqa: N818 - what it is, not an error of ours
@@ -56,8 +62,11 @@ class Address:
     url: str
     password: str = field(default="", repr=False)
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self, *, hurried: bool = False) -> dict[str, Any]:
         """What libpq is given.
+
+        Args:
+            hurried: whether somebody waits who is to hear soon that nobody answers.
 
         Raises:
             SpoolError: the URL cannot be read, or would have mail cross a network in plain text.
@@ -68,7 +77,9 @@ class Address:
             raise SpoolError(f"spool.url cannot be read: {str(error).strip()}") from None
         if self.password:
             given["password"] = self.password
-        given.setdefault("connect_timeout", _CONNECT_TIMEOUT)
+        several = "," in str(given.get("hostaddr") or given.get("host") or "")
+        short = _HURRIED_TIMEOUT_EACH if several else _HURRIED_TIMEOUT
+        given.setdefault("connect_timeout", short if hurried else _CONNECT_TIMEOUT)
         given.setdefault("application_name", "relay")
         # A database whose machine is gone must be noticed in seconds, not in two hours.
         keepalives = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3}
@@ -140,14 +151,14 @@ async def _configure(connection: Connection) -> None:
     connection.watch()
 
 
-async def connect(address: Address) -> Connection:
-    """A connection outside of a pool.
+async def connect(address: Address, *, hurried: bool = False) -> Connection:
+    """A connection outside of a pool; `hurried` as for `Address.parameters`.
 
     Raises:
         SpoolError: the server cannot be reached, or refuses.
     """
     try:
-        connection = await Connection.connect("", **address.parameters(), **_KEYWORDS)
+        connection = await Connection.connect("", **address.parameters(hurried=hurried), **_KEYWORDS)
     except (psycopg.Error, OSError) as error:
         raise translate(error) from error
     connection.watch()
@@ -204,10 +215,12 @@ def translate(error: BaseException, *, sent: bool = False) -> SpoolError:
 
 
 def _describe(error: BaseException, state: str) -> str:
-    """The error's first line; of a row that is refused, nothing of its content."""
-    if isinstance(error, PoolTimeout):
+    """The error's first line, or what each host said; of a row that is refused, nothing of its content."""
+    if isinstance(error, PoolTimeout | PoolClosed | psycopg.errors.ConnectionTimeout):
         return "the database does not answer"
     if state.startswith(("22", "23")):
         return f"the database refuses a value ({type(error).__name__}, {state})"
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return f"the database: {lines[0].strip()}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # Where several hosts are named, the first line is the last one's, and the others' follow.
+    each = [found["said"] for line in lines if (found := _HOST.fullmatch(line))] or lines[:1]
+    return f"the database: {'; '.join(_PREFIX.sub('', one) for one in each)}"

@@ -170,6 +170,8 @@ class Service:
         return find_verbs(desk) | find_verbs(learned) | find_verbs(consents) | own
 
     async def _look(self, queue_id: str) -> dict[str, Any]:
+        if trouble := self.spool.room().trouble:
+            raise SpoolError(trouble)  # many are looked at, and a person waits
         return await self.verbs.queue_show(queue_id)
 
     async def _tell_state(self) -> dict[str, Any]:

@@ -155,3 +155,20 @@ async def test_an_outage_of_the_database_forgets_no_version(database, tmp_path):
         cut.go_away()
         await asyncio.sleep(1.1)  # a look is good for a second
         assert await store.version("scanner") == version
+
+
+async def test_a_command_asks_a_server_once_that_it_cannot_reach():
+    """It asked for each account again, and a person waited ten seconds for each."""
+    asked = []
+
+    async def hang_up(_, writer):
+        asked.append(1)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        store = on(f"postgresql://relay@127.0.0.1:{port}/relay?sslmode=disable")
+        for account in ("scanner", "erp"):
+            with pytest.raises(GrantError, match="the database"):
+                await store.load(account)
+    assert asked == [1]

@@ -9,6 +9,7 @@ import pytest
 
 from relay.console.service import ServiceStatus
 from relay.host.clock import Clock
+from relay.operator.asking import ask
 from relay.operator.remedies import find_remedy
 from relay.operator.state import as_json
 from relay.outcome import Action, Blame, Outcome, TroubleKind
@@ -16,7 +17,7 @@ from relay.postgres import room
 from relay.spool import SpoolError, State
 from relay.spool.rows.codecs import dump_outcome
 from tests.support import postgres
-from tests.support.nodes import cluster_on, send, until, wait_for_each_other
+from tests.support.nodes import PATIENCE, cluster_on, send, until, wait_for_each_other
 
 
 @pytest.fixture
@@ -239,14 +240,24 @@ async def test_a_trouble_of_the_relay_is_told_once_and_not_again_by_the_next_sen
 
 
 async def test_a_node_says_how_it_is_while_the_database_is_away(cluster):
-    """Only the queue is not known then; and what helps is not room on this machine's disk."""
+    """Only the queue is not known then; and what helps is not room on this machine's disk. Whoever asks hears
+    so at once: each command took as long as the relay waits for a connection, and some of them twice that.
+    """
     first = await cluster.start("first")
     await asyncio.to_thread(send, first)
     server = postgres.server()
+    first.spool.database.desk.timeout = 10 * PATIENCE  # so long the relay itself waits for a connection
     await asyncio.to_thread(server.stop)
     try:
         await until(lambda: first.troubles.find(TroubleKind.NO_ROOM))
-        state = await first.read_state()
+        async with asyncio.timeout(PATIENCE):
+            state = await first.read_state()
+            assert "cannot be written: the database" in (await ServiceStatus(first).problems())[0]
+            for verb, words in (("queue_list", {"states": [], "limit": 1}), ("queue_retry", {"every": True})):
+                with pytest.raises(SpoolError, match="the database does not answer"):
+                    await ask(first.verbs, {}, verb, words)
+            (client,) = (await ask(first.verbs, {}, "doctor", {}))["clients"]
+            assert client["last"]["mail"][0]["reason"] == "the database does not answer"
     finally:
         await asyncio.to_thread(server.start)
     assert (state.queue, state.disk.reason) == (None, "the database does not answer")

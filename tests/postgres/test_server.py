@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.postgres.server import Address
+from relay.postgres.server import Address, connect
 from relay.spool import SpoolError
 
 
@@ -40,3 +40,9 @@ def test_the_password_is_handed_over_and_not_shown():
     address = Address("postgresql://relay@localhost/relay", "swordfish")
     assert address.parameters()["password"] == "swordfish"
     assert "swordfish" not in repr(address)
+
+
+async def test_each_host_says_why_it_was_not_reached():
+    """Only the last one did, and the first one may have refused the password."""
+    with pytest.raises(SpoolError, match=r"^the database: connection to .*/first/.*; .*/second/.*"):
+        await connect(Address("postgresql:///relay?user=relay&host=/nowhere/first,/nowhere/second"))
