@@ -7,7 +7,7 @@ html, or Base64. Whoever writes about fields keeps the text that was written.
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
 from relay.message.fields import OWN_NAME, Field, Fields
@@ -16,11 +16,22 @@ from relay.message.text.encoded_words import escape_words
 
 _LOOK = 8 * 1024
 _BLANKS = re.compile(rb"(?:[ \t]*\r?\n)*")
-_FIELD = re.compile(rb"([A-Za-z][A-Za-z0-9-]*):[^\n]*\n?(?:[ \t]+[^\s][^\n]*\n?)*")
+# With its folds. Programs that put an empty line behind every line put one before a fold, behind a semicolon.
+_FIELD = re.compile(
+    rb"([A-Za-z][A-Za-z0-9-]*):[^\n]*\n?(?:(?:(?<=;\r\n)(?:\r\n)+|(?<=;\n)\n+)?[ \t]+[^\s][^\n]*\n?)*"
+)
 _MIME = re.compile(rb"content-[a-z-]+|mime-version", re.IGNORECASE)
 _END = re.compile(rb"[ \t]*\r?\n|--|\Z")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}[ \t]*\r?(?:\n|\Z)")
 _ESCAPES = re.compile(rb"=[0-9A-F]{2}|=\r?\n")
+_MANY_ESCAPES = re.compile(rb"(?:(?:=[0-9A-F]{2})[^=]{0,200}){3}")
+_TAGS = re.compile(rb"</[a-z][a-z0-9]{0,15}>|<br ?/?>", re.IGNORECASE)
+# What goes on with a field that ends in a semicolon, behind an empty line.
+_FOLD = re.compile(
+    rb"(?:(?:[ \t]*\r?\n)*[ \t]+(?:(?:file)?name|charset|boundary)[*0-9]*=[^\n]*\n)+(?=[ \t]*\r?\n|[a-z-]+:)",
+    re.IGNORECASE,
+)
+_EMPTY_LINE = re.compile(rb"[ \t]*\r?\n")
 # Who sends is looked up where a message's fields are, and nowhere else.
 _NEVER = {"from", "sender", "bcc", "received", "return-path"}
 _SAID = {"mime-version", "content-type", "content-transfer-encoding"}
@@ -47,23 +58,52 @@ def find_late_fields(
         end: where the part ends at the latest.
         delimiters: lines that end the part; none for the message itself.
     """
+    if _is_open(fields) and (fold := _FOLD.match(bytes(content[body : min(end, body + _LOOK)]))):
+        return _go_on(content, fields, body, end, delimiters, fold)
     if not _may_begin(bytes(content[body : min(end, body + 100)]), is_part=bool(delimiters)):
         return None
     head = bytes(content[body : min(end, body + _LOOK)])
     late, after = _read(head, body, is_part=bool(delimiters))
     if not any(field.name.startswith("content-") for field in late):
         return None
-    both = Fields((*fields, *(field for field in late if field.name not in _NEVER)))
+    # Of two that say what the content is, the late one was written for it.
+    mime = [field for field in late if field.name.startswith("content-")]
+    others = (field for field in late if field not in mime and field.name not in _NEVER)
+    both = Fields((*mime, *fields, *others))
     rest = head[after:].lstrip(b"\r\n \t")
-    if _is_borne_out(fields, both, rest, is_part=bool(delimiters)):
-        return Late(both, body + after)
+    if _is_borne_out(fields, late, both, rest, is_part=bool(delimiters)):
+        empty = _EMPTY_LINE.match(head, after)
+        return Late(both, body + (empty.end() if empty else after))
     names = {field.name for field in late}
     return Late(fields, body, taken=False) if names >= _SAID and not _has_mime(fields) else None
 
 
+def _go_on(
+    content: Buffer, fields: Fields, body: int, end: int, delimiters: Collection[bytes], fold: re.Match[bytes]
+) -> Late:
+    """The fields with what belongs to the last of them, and those that follow."""
+    *kept, last = fields.fields
+    value = last.value + fold[0].replace(b"\r", b"").replace(b"\n", b"").rstrip(b"; \t")
+    longer = Fields((*kept, replace(last, value=value)))
+    start = body + fold.end()
+    empty = _EMPTY_LINE.match(bytes(content[start : start + 100]))
+    behind = find_late_fields(content, longer, start, end, delimiters)
+    return behind or Late(longer, start + (empty.end() if empty else 0))
+
+
+def _is_open(fields: Fields) -> bool:
+    """Whether the last field is one with parameters, and says that another one follows."""
+    last = fields.fields[-1] if fields.fields else None
+    return (
+        last is not None
+        and last.name in {"content-type", "content-disposition"}
+        and last.value.endswith(b";")
+    )
+
+
 def _may_begin(head: bytes, *, is_part: bool) -> bool:
     name = _FIELD.match(head.lstrip(b"\r\n \t"))
-    return name is not None and (_MIME if is_part else OWN_NAME).fullmatch(name[1]) is not None
+    return name is not None and (not is_part or _MIME.fullmatch(name[1]) is not None)
 
 
 def _read(head: bytes, offset: int, *, is_part: bool) -> tuple[list[Field], int]:
@@ -72,7 +112,7 @@ def _read(head: bytes, offset: int, *, is_part: bool) -> tuple[list[Field], int]
     at = end = 0
     while blanks := _BLANKS.match(head, at):
         field = _FIELD.match(head, blanks.end())
-        if field is None or not (_MIME if is_part else OWN_NAME).fullmatch(field[1]):
+        if field is None or not _may_follow(field[1], apart=bool(found and blanks[0]), is_part=is_part):
             break
         value = escape_words(field[0].partition(b":")[2].rstrip(b"\r\n"))
         name = field[1].decode().lower()
@@ -82,24 +122,55 @@ def _read(head: bytes, offset: int, *, is_part: bool) -> tuple[list[Field], int]
     return (found, end) if _END.match(head, end) else ([], 0)
 
 
+def _may_follow(name: bytes, *, apart: bool, is_part: bool) -> bool:
+    """Whether a field of that name may be one of them; behind an empty line only one of mail."""
+    if is_part:
+        return _MIME.fullmatch(name) is not None
+    return not apart or OWN_NAME.match(name) is not None
+
+
 def _has_mime(fields: Fields) -> bool:
     return any(_MIME.fullmatch(field.name.encode()) for field in fields)
 
 
-def _is_borne_out(own: Fields, both: Fields, rest: bytes, *, is_part: bool) -> bool:
+def _is_borne_out(own: Fields, late: list[Field], both: Fields, rest: bytes, *, is_part: bool) -> bool:
     """Whether what follows is what the fields say."""
     declared = own.first("content-type")
     content_type = read_structured(both.first("content-type") or b"")
     encoding = (both.first("content-transfer-encoding") or b"").strip().lower()
     if encoding.startswith(b"base64") and _BASE64.match(rest):
         return True
+    boundary = content_type.parameters.get("boundary", "")
     if declared is not None:
+        kind = read_structured(declared).value
+        if kind.startswith("text/"):
+            return _is_plainly_late(own, late, boundary, rest, is_part=is_part)
         # What is no text does not begin with fields.
-        return is_part and not read_structured(declared).value.startswith(("text/", "message/", "multipart/"))
-    if boundary := content_type.parameters.get("boundary", ""):
-        return b"\n--" + boundary.encode() in b"\n" + rest
-    if is_part and not own.fields:
-        return "/" in content_type.value
-    if encoding.startswith(b"quoted-printable") and _ESCAPES.search(rest):
-        return True
-    return content_type.value == "text/html" and rest.startswith(b"<")
+        return is_part and not kind.startswith(("message/", "multipart/"))
+    if boundary or (is_part and not own.fields):
+        return _has_boundary(rest, boundary) if boundary else "/" in content_type.value
+    if not OWN_NAME.match(late[0].name.encode()):
+        return False  # what a server answered, perhaps
+    return (
+        (encoding.startswith(b"quoted-printable") and _ESCAPES.search(rest) is not None)
+        or (content_type.value == "text/calendar" and rest.upper().startswith(b"BEGIN:VCALENDAR"))
+        or (content_type.value == "text/html" and (rest.startswith(b"<") or len(_TAGS.findall(rest)) > 1))
+    )
+
+
+def _is_plainly_late(own: Fields, late: list[Field], boundary: str, rest: bytes, *, is_part: bool) -> bool:
+    """Whether the fields are the text's own, though it has a type: a library or server put that first."""
+    names = {field.name for field in late}
+    if not _MIME.fullmatch(late[0].name.encode()):
+        return False  # somebody shows a message as it came
+    if boundary and "content-type" in names:
+        return _has_boundary(rest, boundary)
+    encoding = Fields(tuple(late)).first("content-transfer-encoding") or b""
+    if "content-type" not in names and encoding.strip().lower().startswith(b"quoted-printable"):
+        return _MANY_ESCAPES.search(rest) is not None
+    given = read_structured(Fields(tuple(late)).first("content-disposition") or b"").parameters
+    return is_part and own.first("content-disposition") is None and bool(given.get("filename"))
+
+
+def _has_boundary(rest: bytes, boundary: str) -> bool:
+    return b"\n--" + boundary.encode() in b"\n" + rest

@@ -30,6 +30,14 @@ HTML_QP = [
     "",
     "<p class=3D'x'>hi</p>",
 ]
+HTML_TEXT = ["Content-Type: text/html; charset=utf-8", "", "hi <b>Taro</b>,<br>", "your order"]
+CALENDAR = [
+    "Content-Type: text/calendar; method=REQUEST",
+    "",
+    "BEGIN:VCALENDAR",
+    "SUMMARY:hi",
+    "END:VCALENDAR",
+]
 TEXT = [
     "Content-Type: text/plain; charset=utf-8",
     "Content-Transfer-Encoding: base64",
@@ -55,6 +63,7 @@ def test_what_the_text_bears_out_is_read(mime, below, above, blanks):
     """The recipients got raw MIME with its Base64 as text, and no loss was named."""
     mail = read([*OWN, *above, *[""] * blanks, *below, *mime])
     assert "hi" in mail.body
+    assert not mail.body.startswith("\n")
     assert "Content-" not in mail.body
     assert len(mail.attachments) == (mime is MIXED)
     assert damages(mail)
@@ -80,12 +89,102 @@ def test_an_empty_line_behind_each_field(mime):
         ["Content-Transfer-Encoding: base64", "", "does not work with my printer"],
         ["Subject: another", "To: x@example.com", "", "was in the log"],
         ["Note: this", "", "<p>"],
+        ["Server: nginx", "Content-Type: text/html", "", "<p>"],
+        ["Content-Type: text/html", "", "Why is a <br> shown?"],
+        ["Content-Type: text/plain; charset=utf-8", "Note: =E3=81=82", "", "what is this?"],
     ],
 )
 def test_a_text_about_fields_stays(text):
     mail = read([*OWN, "", *text])
     assert mail.body.splitlines() == text
     assert damages(mail) == []
+
+
+@pytest.mark.parametrize("mime", [HTML_TEXT, CALENDAR], ids=["html", "calendar"])
+def test_html_that_begins_with_words_and_a_calendar(mime):
+    mail = read([*OWN, "", *mime])
+    assert "Content-" not in mail.body
+    assert (mail.content_type, len(mail.attachments)) == (("html", 0) if mime is HTML_TEXT else ("text", 1))
+    assert damages(mail)
+
+
+@at_once
+@pytest.mark.parametrize(
+    "first",
+    [["Importance: high", "X-Priority: 1"], ["Reply-To: r@example.com"], ["Date: today", "Thread-Index: x"]],
+)
+@pytest.mark.parametrize(
+    "own", [[], ["MIME-Version: 1.0"], ["MIME-Version: 1.0", "Content-Transfer-Encoding: 8bit"]]
+)
+def test_a_boundary_bears_out_whatever_stands_before_it(own, first):
+    mail = read([*OWN, *own, "", *first, "MIME-Version: 1.0", *MIXED])
+    assert (mail.subject, mail.body, len(mail.attachments)) == ("scan", "hi", 1)
+    assert damages(mail)
+
+
+@at_once
+@pytest.mark.parametrize("own", ["text/plain", "text/plain; charset=us-ascii", "text/html; charset=utf-8"])
+@pytest.mark.parametrize("version", [[], ["MIME-Version: 1.0"]])
+def test_a_type_that_a_library_put_first(own, version):
+    """PHP programs add MIME to the text, where their mail() has declared it already."""
+    mail = read([*OWN, f"Content-Type: {own}", "", *version, *MIXED])
+    assert (mail.body, len(mail.attachments)) == ("hi", 1)
+    assert damages(mail)
+    shown = ["Received: from a", "MIME-Version: 1.0", *MIXED]
+    assert read([*OWN, f"Content-Type: {own}", "", *shown]).body.splitlines() == shown
+
+
+@at_once
+@pytest.mark.parametrize("where", ["message", "part"])
+def test_quoted_printable_behind_a_text_with_a_type(where):
+    text = ["Content-Type: text/plain; charset=utf-8", "", "Content-Transfer-Encoding: quoted-printable", ""]
+    text += ["=E3=81=82=E3=81=84"]
+    mail = read([*OWN, *text] if where == "message" else [*OWN, MIXED[0], "", "--b", *text, "--b--"])
+    assert mail.body.strip() == "あい"
+    assert damages(mail)
+
+
+def test_a_part_of_text_whose_disposition_stands_behind_an_empty_line():
+    part = [
+        "Content-Type: text/csv; name=a.csv",
+        "",
+        "Content-Disposition: attachment; filename=a.csv",
+        "",
+        "a,b",
+    ]
+    (file,) = read([*OWN, MIXED[0], "", *MIXED[2:6], "--b", *part, "--b--"]).attachments
+    assert (file.filename, file.size) == ("a.csv", 3)
+
+
+@at_once
+@pytest.mark.parametrize("blanks", [1, 2])
+@pytest.mark.parametrize("where", ["message", "part", "part's field by field"])
+def test_an_empty_line_before_a_fold(where, blanks):
+    """Programs put an empty line behind every line; a name or a boundary then stood in the text."""
+    gap = [""] * blanks
+    if where == "message":
+        fields = [
+            "From: a@example.com",
+            "To: b@example.com",
+            "Subject: scan",
+            "Content-Type: multipart/mixed;",
+        ]
+        lines = [one for field in [*fields, "\tboundary=b"] for one in (field, *gap)]
+        mail = read([*lines, *MIXED[1:]])
+    else:
+        part = ["Content-Type: application/pdf;", *gap, '\tname="a.pdf"', *(gap if where != "part" else [])]
+        part += ["Content-Transfer-Encoding: base64", "", "JVBERi0xLjQK"]
+        mail = read([*OWN, MIXED[0], "", *MIXED[2:6], "--b", *part, "--b--"])
+    (file,) = mail.attachments
+    assert (mail.body, file.filename, file.size) == ("hi", "a.pdf", 9)
+    assert damages(mail)
+
+
+def test_a_text_of_assignments_is_no_fold():
+    for line in ('  x = "1";', '  title="a"'):
+        assert read([*OWN, "Content-Type: text/plain;", "", line]).body == line + "\n"
+    folds = '  name="a";\r\n\r\n' * 20_000
+    assert parse(f"Content-Type: text/plain;\r\n\r\n{folds}x".encode()).mail.body
 
 
 def test_what_looks_like_fields_and_is_not_borne_out_is_named():
