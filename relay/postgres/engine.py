@@ -136,6 +136,7 @@ class PostgresSpool(CourierHalf):
             self._incoming.waiters.watch(),
             self._watch_new(),
             self._watch_others(),
+            self._watch_sessions(),
         )
 
     async def _watch_others(self) -> None:
@@ -146,6 +147,13 @@ class PostgresSpool(CourierHalf):
                     one.is_alive and not one.is_self for one in await self._board.nodes()
                 )
             await asyncio.sleep(self._node.times.beat)
+
+    async def _watch_sessions(self) -> None:
+        """Let other nodes know which sessions of this one are over, for ever."""
+        while True:
+            await asyncio.sleep(self._node.times.beat)
+            with contextlib.suppress(SpoolError):
+                await self._incoming.recall.end_forgotten()
 
     async def _stand(self) -> None:
         """Become the sender whenever there is none, for ever."""

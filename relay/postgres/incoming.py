@@ -47,7 +47,7 @@ class Incoming:
         self._words = words
         self.writer = Writer(database)
         self.waiters = Waiters(database, node, words)
-        self.recall = Recall(database, node)
+        self.recall = Recall(database, node, patience)
 
     async def put(self, submission: Submission, account: str, *, waits: bool) -> str:
         """Keep a message; its queue id.
@@ -100,8 +100,9 @@ class Incoming:
         if not doubtful:
             raise error
         # When it comes again it is recognised: the row will say so, if there is one.
-        self.forget_session(put.entry.queue_id)
-        raise SpoolInDoubt(put.entry.queue_id) from error
+        queue_id = put.entry.queue_id
+        self._end_session(queue_id, statements.END_DOUBTFUL, (queue_id, put.fingerprint))
+        raise SpoolInDoubt(queue_id) from error
 
     async def _is_kept(self, put: Put) -> bool:
         """Whether the row is there and will stay. Raises SpoolError: nobody knows yet."""
@@ -121,7 +122,10 @@ class Incoming:
 
     def forget_session(self, queue_id: str) -> None:
         """The session ended without our reply: an equal submission repeats this one."""
-        self.recall.end(queue_id, self.writer.follow(statements.END_UNHEARD, (queue_id,)))
+        self._end_session(queue_id, statements.END_UNHEARD, (queue_id,))
+
+    def _end_session(self, queue_id: str, query: str, values: tuple[str, ...]) -> None:
+        self.recall.end(queue_id, self.writer.follow(query, values))
         self.note(queue_id, NOT_HEARD)
 
     def note(self, queue_id: str, event: str, **detail: object) -> None:

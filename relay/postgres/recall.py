@@ -14,9 +14,17 @@ _AGAIN = 0.25  # seconds between looks at a session of another node
 class Recall:
     """Finds the message that a submission repeats."""
 
-    def __init__(self, database: Database, node: Node) -> None:
+    def __init__(self, database: Database, node: Node, patience: float) -> None:
+        """Args:
+        database: where they are looked up.
+        node: that answers for what it finds.
+        patience: seconds after which no put is under way any more.
+        """
         self._database = database
         self._node = node
+        self._patience = patience
+        # What this node takes over is among its own a little later than in the table.
+        self._taking_over = asyncio.Lock()
         self._asked: dict[str, asyncio.Future[bool]] = {}  # by fingerprint; looked up in one statement
         self._looking: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Future[None]] = set()  # sessions whose end is being written
@@ -36,6 +44,12 @@ class Recall:
         self._ending.add(written)
         written.add_done_callback(self._ending.discard)
 
+    async def end_forgotten(self) -> None:
+        """Have the table know of sessions that are over. Raises SpoolError."""
+        async with self._taking_over:
+            values = {"node": self._node.token, "open": [*self._open], "patience": self._patience}
+            await self._database.write(statements.END_FORGOTTEN, values)
+
     async def find(self, fingerprint: str) -> str | None:
         """The message of this fingerprint whose reply was never heard; this node answers for it now.
 
@@ -54,11 +68,12 @@ class Recall:
             "silent": self._node.silence,
         }
         while True:
-            found = await self._database.write(statements.RECALL, {**values, "open": [*self._open]})
-            if found:
-                queue_id: str = found[0][0]
-                self.open(queue_id)
-                return queue_id
+            async with self._taking_over:
+                found = await self._database.write(statements.RECALL, {**values, "open": [*self._open]})
+                if found:
+                    queue_id: str = found[0][0]
+                    self.open(queue_id)
+                    return queue_id
             ((is_open,),) = await self._database.read(statements.IS_OPEN, values)
             if not is_open:
                 return None

@@ -92,6 +92,19 @@ END_SESSION = (
     f" SELECT fingerprint, %s, {NOW} FROM ended) {NOTE}"
 )
 END_UNHEARD = "UPDATE relay.unheard SET over = true WHERE queue_id = %s"
+# Of a session in doubt. Where there is no row, what is still on its way to the server finds this one (no node
+# has its token) and is not kept: its client may have been served again by then.
+END_DOUBTFUL = (
+    "WITH ended AS (UPDATE relay.unheard SET over = true WHERE queue_id = %s RETURNING 1)"
+    " INSERT INTO relay.heard (fingerprint, node, at)"
+    f" SELECT %s, 0, {NOW} WHERE NOT EXISTS (SELECT FROM ended)"
+)
+# Sessions of this node that are over, and of which the table does not know: their rows were not to be seen
+# when they ended, for their commit waited for its replica.
+END_FORGOTTEN = (
+    "UPDATE relay.unheard SET over = true WHERE node = %(node)s AND NOT over"
+    f" AND queue_id <> ALL(%(open)s::text[]) AND arrival < {NOW} - %(patience)s"
+)
 SET_ASIDE = (
     "WITH aside AS (UPDATE relay.message SET state = 'held', next_attempt = 0, status = '4.3.0',"
     " reason = %(reason)s, hold = 'damage' WHERE queue_id = %(queue_id)s"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -24,15 +25,23 @@ async def cut(database, tmp_path):
         yield proxy
 
 
-@pytest.fixture
-async def spool(cut, database, tmp_path):
+@asynccontextmanager
+async def opened_behind(cut, database, folder, patience=PATIENCE):
     from relay.postgres.engine import Options, PostgresSpool
     from relay.postgres.server import Address
 
-    spool = PostgresSpool(Options(tmp_path / "state", "node", Address(cut.url(database)), patience=PATIENCE))
+    spool = PostgresSpool(Options(folder / "state", "node", Address(cut.url(database)), patience=patience))
     await spool.open()
-    yield spool
-    await spool.close()
+    try:
+        yield spool
+    finally:
+        await spool.close()
+
+
+@pytest.fixture
+async def spool(cut, database, tmp_path):
+    async with opened_behind(cut, database, tmp_path) as spool:
+        yield spool
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
@@ -101,6 +110,50 @@ async def test_a_session_in_doubt_gets_no_reply_and_its_next_try_is_the_same_mai
     known = await asyncio.wait_for(spool.recall(again), 30)
     rows = postgres.server().sql("SELECT queue_id FROM relay.message", database)
     assert [(known.queue_id,)] == rows
+
+
+async def test_what_reaches_the_server_after_the_next_try_is_not_kept(cut, database, tmp_path):
+    """The session ended in doubt, the next one was answered, then the first one's octets came: two mails."""
+    async with opened_behind(cut, database, tmp_path, patience=0.5) as spool:
+        cut.arm("time", b"INSERT INTO relay.unheard")
+        put = asyncio.create_task(spool.put(make_submission(spool), "scanner"))
+        await _until(lambda: cut.done)
+        cut.leave()
+        with pytest.raises(SpoolInDoubt):
+            await asyncio.wait_for(put, 30)
+        cut.is_away = False
+        await _until(lambda: spool.room().accepting)
+        again = make_submission(spool)
+        assert await asyncio.wait_for(spool.recall(again), 30) is None
+        queue_id = await spool.put(again, "scanner")
+        spool.replied(queue_id, reply.queued(queue_id))
+        cut.free.set()
+        await asyncio.wait_for(cut.late.wait(), 30)
+    assert postgres.server().sql("SELECT queue_id FROM relay.message", database) == [(queue_id,)]
+
+
+async def test_what_was_not_to_be_seen_when_its_session_ended_is_recognised_at_another_node(
+    cut, opened, database, tmp_path
+):
+    """The row waited for the replica, so nobody could say there that its session was over.
+
+    The other node waited for that session until this one ended, and the client for its reply.
+    """
+    other = await opened("other")
+    async with opened_behind(cut, database, tmp_path, patience=0.5) as spool:
+        with hanging_replica():
+            put = asyncio.create_task(spool.put(make_submission(spool), "scanner"))
+            await _until(lambda: _waiting(database))
+            cut.leave()
+            with pytest.raises(SpoolInDoubt):
+                await asyncio.wait_for(put, 30)
+            cut.is_away = False
+            # That the session is over, and what stands in the row's place.
+            await _until(lambda: len(_waiting(database)) > 1)
+        ((queue_id,),) = await _until(
+            lambda: postgres.server().sql("SELECT queue_id FROM relay.message", database)
+        )
+        assert (await asyncio.wait_for(other.recall(make_submission(other)), 30)).queue_id == queue_id
 
 
 @contextlib.contextmanager
@@ -183,8 +236,9 @@ def _end(how, database):
 
 async def _until(condition):
     async with asyncio.timeout(30):
-        while not condition():
+        while not (found := condition()):
             await asyncio.sleep(0.02)
+        return found
 
 
 async def _keep_cancelling(put, database):

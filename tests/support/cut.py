@@ -22,7 +22,9 @@ class Cut:
         self.is_away = False  # no connection is taken any more
         self.goes_away = False  # it is so after the next loss
         self.free = asyncio.Event()
+        self.late = asyncio.Event()  # what had waited for that has come to its end
         self._writers = set()
+        self._relays = set()  # those of them that lead back to the relay
         self._listening = None
 
     async def __aenter__(self):
@@ -47,6 +49,12 @@ class Cut:
         for writer in self._writers:
             writer.transport.abort()
 
+    def leave(self):
+        """As if the relay's side of every connection were gone; what is under way reaches the server."""
+        self.is_away = True
+        for writer in self._relays:
+            writer.transport.abort()
+
     async def _serve(self, reader, writer):
         if self.is_away:
             writer.transport.abort()
@@ -57,15 +65,23 @@ class Cut:
             writer.transport.abort()
             return
         self._writers |= {writer, back}
+        self._relays.add(writer)
         deaf = asyncio.Event()
         try:
-            await asyncio.gather(self._ask(reader, back, writer, deaf), self._answer(there, writer, deaf))
+            waited, _ = await asyncio.gather(
+                self._ask(reader, back, writer, deaf), self._answer(there, writer, deaf)
+            )
+            if waited:
+                self.late.set()
         finally:
             for one in (writer, back):
                 self._writers.discard(one)
                 one.close()
+            self._relays.discard(writer)
 
     async def _ask(self, reader, back, writer, deaf):
+        """Whether something had to wait."""
+        waited = False
         while octets := await self._read(reader):
             # What is committed without being waited for goes on beside it.
             if self.times and self.lose and self.when in octets and b"synchronous_commit" not in octets:
@@ -74,7 +90,7 @@ class Cut:
                 if self.lose == "request":
                     break
                 if self.lose == "time":
-                    await self.free.wait()
+                    waited = bool(await self.free.wait())
                 else:
                     deaf.set()
             back.write(octets)
@@ -83,7 +99,11 @@ class Cut:
             if self.goes_away:
                 self.go_away()
         writer.close()
-        back.close()
+        if waited:
+            back.write_eof()  # the server comes to its end before it hears that nobody listens
+        else:
+            back.close()
+        return waited
 
     async def _answer(self, there, writer, deaf):
         while octets := await self._read(there):
