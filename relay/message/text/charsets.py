@@ -46,6 +46,7 @@ from relay.message.text.readings import (
     REPLACEMENT,
     Reading,
     decode_by,
+    is_whole,
     read,
 )
 
@@ -115,7 +116,7 @@ def decode_field(raw: bytes, codec: str = "") -> str:
     """
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii")
-    return decode(raw, codec if codec in EAST_ASIAN or not _is_utf_8(raw) else "").text
+    return decode(raw, codec if codec in EAST_ASIAN or not is_whole(raw, "utf-8") else "").text
 
 
 def read_hinted(octets: bytes, codec: str) -> Reading | None:
@@ -144,14 +145,6 @@ def _clean(text: str) -> str:
     return text
 
 
-def _is_utf_8(octets: bytes) -> bool:
-    try:
-        octets.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _is_long_utf_8(octets: bytes, codec: str) -> bool:
     """Whether it is UTF-8 that text of another charset is by no chance worth counting.
 
@@ -161,7 +154,7 @@ def _is_long_utf_8(octets: bytes, codec: str) -> bool:
     if octets.isascii():
         return False
     if codec in EAST_ASIAN:
-        return _is_utf_8(octets) and _NOT_EAST_ASIAN.search(octets.decode("utf-8")) is None
+        return is_whole(octets, "utf-8") and _NOT_EAST_ASIAN.search(octets.decode("utf-8")) is None
     high = len(octets.translate(None, _LOW))
     if 3 * len(octets.translate(None, _NO_TAIL)) < high:
         return False  # each of its characters would have one of those at least
@@ -229,7 +222,7 @@ def _read_utf_16(octets: bytes, codec: str) -> Decoded | None:
         return _make(read(octets, codec), guessed=False)
     found = read(octets, codec)
     if b"\0" not in octets:
-        if (_is_utf_8(octets) and not _ODD.search(octets.decode("utf-8"))) or find_east_asian(octets):
+        if (is_whole(octets, "utf-8") and not _ODD.search(octets.decode("utf-8"))) or find_east_asian(octets):
             return None
         found = max(
             (found, read(octets, "utf-16-le"), read(octets, "utf-16-be")),
@@ -366,7 +359,7 @@ def _read_foreign(line: bytes, codec: str) -> Reading:
     main = read(line, codec)
     if codec == "utf-8" and not main.fits and is_plain_japanese(line):
         return read(line, "cp932")
-    if codec != "utf-8" and main.wrong and _is_utf_8(line) and _LONG.search(line.decode("utf-8")):
+    if codec != "utf-8" and main.wrong and is_whole(line, "utf-8") and _LONG.search(line.decode("utf-8")):
         return read(line, "utf-8")
     if main.wrong and not main.good and looks_western(line):
         return read(line, "cp1252")
@@ -405,7 +398,7 @@ def _find_marks(octets: bytes) -> str:
 def _has_utf_8(octets: bytes) -> bool:
     """Whether some lines are UTF-8 by no chance: many characters of it, or more lines than are none of it."""
     lines = [line for line in _split(octets) if not line.isascii()]
-    good = [line for line in lines if _is_utf_8(line)]
+    good = [line for line in lines if is_whole(line, "utf-8")]
     text = b"".join(good).decode("utf-8")
     two, long = len(_TWO.findall(text)), len(_LONG.findall(text))
     if long >= _ENOUGH or two >= 4 * _ENOUGH:
@@ -417,7 +410,7 @@ def _has_utf_8(octets: bytes) -> bool:
 def _read_mixed(octets: bytes) -> Decoded | None:
     """Lines of UTF-8, and others: those by a charset of their own, if they are another's in the main."""
     lines = _split(octets)
-    foreign = [line for line in lines if not line.isascii() and not _is_utf_8(line)]
+    foreign = [line for line in lines if not line.isascii() and not is_whole(line, "utf-8")]
     others = [line for line in foreign if not read(line, "utf-8").fits]
     if not others:
         return None

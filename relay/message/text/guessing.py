@@ -10,7 +10,7 @@ from relay.message.limits import FIELD
 from relay.message.text.budget import SAMPLE
 from relay.message.text.japanese import decode_euc_jp
 from relay.message.text.labels import find_codec
-from relay.message.text.readings import read
+from relay.message.text.readings import is_whole, read
 
 _FIRST_HIGH = re.compile(rb"[\x80-\xff]")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
@@ -223,13 +223,7 @@ def _is_within(character: str, codec: str, first: int, last: int) -> bool:
 
 def _is_usual_korean(sample: bytes, codec: str) -> bool:
     """Whether all of it is among the 2,350 syllables that KS X 1001 has."""
-    if codec != "cp949":
-        return False
-    try:
-        sample.decode("euc_kr")
-    except UnicodeDecodeError:
-        return False
-    return True
+    return codec == "cp949" and is_whole(sample, "euc_kr")
 
 
 def _is_common(character: str) -> bool:

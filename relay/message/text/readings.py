@@ -47,6 +47,15 @@ class Reading:
         return self.whole or (self.good > 0 and self.wrong * 8 <= self.good)
 
 
+def is_whole(octets: bytes, codec: str) -> bool:
+    """Whether Python's own codec reads every octet."""
+    try:
+        octets.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def read(octets: bytes, codec: str) -> Reading:
     """Decode with replacement."""
     text, whole = decode_by(octets, codec)
