@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from relay.console.server import Front
     from relay.console.server import Server as HttpServer
     from relay.sandbox import Sandbox
-    from relay.sandbox.faults import Wish
+    from relay.sandbox.faults import FaultRequest
     from relay.service import Service
 
 _HOST = "127.0.0.1"
@@ -46,11 +46,11 @@ class _Options:
     once: bool
     api_only: bool
     as_json: bool
-    faults: "list[Wish]"
+    faults: "list[FaultRequest]"
     settings: dict[str, int | bool]
 
 
-def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> "list[Wish]":
+def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> "list[FaultRequest]":
     if not texts:
         return []
     from relay.sandbox import Clock
@@ -102,7 +102,7 @@ def command(
     once: bool,
     api_only: bool,
     as_json: bool,
-    faults: "list[Wish]",
+    faults: "list[FaultRequest]",
     **settings: int | bool | None,
 ) -> None:
     """Try the relay in a minute: a simulated Works, a relay before it, and an inbox to look at.

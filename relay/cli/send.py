@@ -19,7 +19,7 @@ from relay.cli import (
     config_option,
     json_option,
 )
-from relay.cli.startup import call, deaf, read_config, unusable
+from relay.cli.startup import call, cannot_use_state_dir, not_listening, read_config
 from relay.cli.terminal import echo, print_json
 from relay.config.model import Config
 
@@ -135,9 +135,9 @@ async def send(config: Config, content: BinaryIO, reverse_path: str, paths: list
     try:
         await service.start()
     except SpoolLocked as error:
-        raise deaf(config, error) from None
+        raise not_listening(config, error) from None
     except SpoolError as error:
-        raise unusable(config, error) from None
+        raise cannot_use_state_dir(config, error) from None
     except OSError as error:
         raise Failure(f"state_dir {config.state_dir} cannot be used: {error}", EX_CANTCREAT) from None
     try:

@@ -33,7 +33,7 @@ _UNAVAILABLE = b"421 4.3.2 the relay is not running, try again later\r\n"
 
 
 @dataclass(slots=True)
-class _Wish:
+class _Invocation:
     """What the command line asks for."""
 
     reverse_path: str | None = None  # None: the caller's own
@@ -73,61 +73,68 @@ def command(arguments: tuple[str, ...], server: str | None, aliases_path: str | 
     taken and ignored. Exits with 0 when the relay took the message, with 65 when it refused, with 67 when
     nobody said whose a user's mail is, with 75 when it should be tried again.
     """  # noqa: D301 - \b is click's
-    wish = _read_arguments(list(arguments))
+    invocation = _read_arguments(list(arguments))
     where = _read_server(server or os.environ.get("RELAY_SENDMAIL_SERVER") or _DEFAULT_SERVER)
-    if wish.mode == "s":
+    if invocation.mode == "s":
         _converse(where)
-    elif wish.mode == "m":
+    elif invocation.mode == "m":
         aliases = Path(aliases_path or os.environ.get("RELAY_SENDMAIL_ALIASES") or _ALIASES)
         try:
-            _send(wish, where, aliases)
+            _send(invocation, where, aliases)
         except Failure as failure:
-            if wish.quiet:
+            if invocation.quiet:
                 raise click.exceptions.Exit(failure.exit_code) from None
             raise
-    elif wish.mode == "p":
+    elif invocation.mode == "p":
         from relay.cli.queue import command as queue
 
         queue.main(["list"], prog_name="relay queue", standalone_mode=False)
 
 
-def _read_arguments(arguments: list[str]) -> _Wish:
+def _read_arguments(arguments: list[str]) -> _Invocation:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     kept = [one for at, one in enumerate(arguments) if at >= end or not one.startswith(_VALUE_WITHIN)]
     try:
         options, recipients = getopt.gnu_getopt(kept, _OPTIONS)
     except getopt.GetoptError as error:
         raise click.UsageError(str(error)) from None
-    wish = _Wish(recipients=[one for word in recipients for one in word.split(",") if one])
+    invocation = _Invocation(recipients=[one for word in recipients for one in word.split(",") if one])
     for option, value in options:
-        _read_option(wish, option, value)
-    if len(kept) < len(arguments) and wish.mode == "m" and not (wish.recipients or wish.from_fields):
-        wish.mode = "q"  # run the queue, which the relay does by itself
-    if any(not one.isprintable() for one in (wish.reverse_path or "", wish.full_name, *wish.recipients)):
+        _read_option(invocation, option, value)
+    if (
+        len(kept) < len(arguments)
+        and invocation.mode == "m"
+        and not (invocation.recipients or invocation.from_fields)
+    ):
+        invocation.mode = "q"  # run the queue, which the relay does by itself
+    if any(
+        not one.isprintable()
+        for one in (invocation.reverse_path or "", invocation.full_name, *invocation.recipients)
+    ):
         raise click.UsageError("an address or a name holds a control character")
-    return wish
+    return invocation
 
 
-def _read_option(wish: _Wish, option: str, value: str) -> None:
+def _read_option(invocation: _Invocation, option: str, value: str) -> None:
     long_name, _, long_value = value.partition("=")
     if option in ("-f", "-r"):
-        wish.reverse_path = value.strip("<>")
+        invocation.reverse_path = value.strip("<>")
     elif option == "-F":
-        wish.full_name = value
+        invocation.full_name = value
     elif option == "-t" or (option, value) == ("-o", "t"):
-        wish.from_fields = True
+        invocation.from_fields = True
     elif option in ("-i", "-I") or (option, value) == ("-o", "i"):
-        wish.dot_ends = False
+        invocation.dot_ends = False
     elif (option, long_name) == ("-O", "IgnoreDots"):
-        wish.dot_ends = long_value.lower() not in ("", "true", "t", "1", "yes", "y")
+        invocation.dot_ends = long_value.lower() not in ("", "true", "t", "1", "yes", "y")
     elif (option, value) in (("-o", "eq"), ("-e", "q")):
-        wish.quiet = True
+        invocation.quiet = True
     elif option == "-v":
-        wish.verbose = True
+        invocation.verbose = True
     elif option == "-b":
         if value not in ("m", "s", "p", "i"):
             raise click.UsageError(f"-b{value} is a mail server's mode; this only sends")
-        wish.mode = value
+        invocation.mode = value
 
 
 def _read_server(where: str) -> tuple[str, int]:
@@ -137,21 +144,21 @@ def _read_server(where: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _send(wish: _Wish, where: tuple[str, int], aliases: Path) -> None:
-    content = _read_content(dot_ends=wish.dot_ends)
-    if wish.from_fields:
+def _send(invocation: _Invocation, where: tuple[str, int], aliases: Path) -> None:
+    content = _read_content(dot_ends=invocation.dot_ends)
+    if invocation.from_fields:
         from relay.message import destinations
 
-        wish.recipients += [address.addr_spec for address in destinations(content)]
-    if not wish.recipients:
+        invocation.recipients += [address.addr_spec for address in destinations(content)]
+    if not invocation.recipients:
         raise Failure("no recipient was named; use -t to read them from the message", EX_USAGE)
-    given = wish.reverse_path
+    given = invocation.reverse_path
     own = given if given and "@" in given else f"{given or getpass.getuser()}@{socket.getfqdn()}"
-    if wish.full_name:
-        content = _name_sender(content, wish.full_name, own)
+    if invocation.full_name:
+        content = _name_sender(content, invocation.full_name, own)
     # -f "" and -f "<>" are the null reverse-path (RFC 5321 §4.5.5), which is nobody's.
-    reply = _submit(where, "" if given == "" else own, _resolve(wish.recipients, aliases), content)
-    if wish.verbose:
+    reply = _submit(where, "" if given == "" else own, _resolve(invocation.recipients, aliases), content)
+    if invocation.verbose:
         echo(reply)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli import EX_UNAVAILABLE, Failure, config_option
-from relay.cli.startup import load_config, unusable
+from relay.cli.startup import cannot_use_state_dir, load_config
 
 _CONSOLE_AGAIN = 10.0  # seconds
 
@@ -43,7 +43,7 @@ def command(config_path: str | None) -> None:
     except SpoolLocked as error:
         raise Failure(f"{error}; stop it first, or give this one another state_dir", EX_UNAVAILABLE) from None
     except SpoolError as error:
-        raise unusable(config, error) from None
+        raise cannot_use_state_dir(config, error) from None
     except ListenError as error:
         raise Failure(str(error), EX_UNAVAILABLE) from None
     sys.stderr.flush()

@@ -129,10 +129,10 @@ def ask(config: Config, verb: str, **arguments: Any) -> Answer:
     except calling.Refused as error:
         raise Failure(str(error), EX_DATAERR) from None
     except SpoolLocked as error:
-        raise deaf(config, error) from None
+        raise not_listening(config, error) from None
     except SpoolError as error:
         if isinstance(error.__cause__, OSError):
-            raise unusable(config, error) from None
+            raise cannot_use_state_dir(config, error) from None
         raise Failure(str(error), EX_CANTCREAT) from None
 
 
@@ -147,12 +147,12 @@ def ask_service(config: Config, verb: str, **arguments: Any) -> Answer:
     return answer
 
 
-def deaf(config: Config, error: Exception) -> Failure:
+def not_listening(config: Config, error: Exception) -> Failure:
     """What to say when a relay has the spool and cannot be spoken to."""
     return Failure(f"{error}, but does not listen at {config.control_socket}; restart it", EX_UNAVAILABLE)
 
 
-def unusable(config: Config, error: "SpoolError") -> Failure:
+def cannot_use_state_dir(config: Config, error: "SpoolError") -> Failure:
     """What to say when nothing can be kept in the state directory."""
     from relay.operator.check import find_remedy
 

@@ -32,7 +32,7 @@ class LearningRefused(Exception):  # noqa: N818 - the relay will not; the text s
     """The window cannot be opened."""
 
 
-class Standing(Enum):
+class Admission(Enum):
     """How a client stands with a listener."""
 
     STRANGER = "stranger"  # may not connect
@@ -43,7 +43,7 @@ class Standing(Enum):
     @property
     def needs_login(self) -> bool:
         """Whether the listener's auth = "required" holds for it."""
-        return self in (Standing.STRANGER, Standing.KNOWN)
+        return self in (Admission.STRANGER, Admission.KNOWN)
 
 
 @dataclass(slots=True)
@@ -111,19 +111,19 @@ class Learning:
         self._devices = {key: self._devices.get(key, {}) for key in keys}
         return [Window(ip_network(key[0]), *key[1:], self._devices[key]) for key in keys]
 
-    def judge(self, config: Config, listener: Listener, client: str) -> Standing:
+    def judge(self, config: Config, listener: Listener, client: str) -> Admission:
         """How this client stands with this listener."""
         address = read_address(client)
         if address is None:
-            return Standing.STRANGER
+            return Admission.STRANGER
         if find_device(config, listener.address, client) is not None:
-            return Standing.DEVICE
+            return Admission.DEVICE
         known = any(address in network for network in listener.networks)
         if known and listener.auth != "required":
-            return Standing.KNOWN
+            return Admission.KNOWN
         if self._window(listener, address) is not None:
-            return Standing.LEARNED
-        return Standing.KNOWN if known else Standing.STRANGER
+            return Admission.LEARNED
+        return Admission.KNOWN if known else Admission.STRANGER
 
     def may_hold(self, listener: Listener, client: str) -> bool:
         """Whether one more message of this client may be held."""

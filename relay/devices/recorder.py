@@ -214,7 +214,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Visits:
+class ClientHistory:
     """The records that are kept of one client address."""
 
     last: Record
@@ -226,7 +226,7 @@ class Recorder:
 
     def __init__(self, most: int = _MOST_ADDRESSES) -> None:
         self._most = most
-        self._visits: OrderedDict[str, Visits] = OrderedDict()
+        self._visits: OrderedDict[str, ClientHistory] = OrderedDict()
         self._live: deque[tuple[int, str, str, Line]] = deque(maxlen=_MOST_LIVE_LINES)
         self._serial = 0
         self._news = asyncio.Event()
@@ -238,7 +238,7 @@ class Recorder:
         record = Record(client, listener, session, time.time(), self)
         visits = self._visits.get(client)
         if visits is None:
-            self._visits[client] = Visits(record)
+            self._visits[client] = ClientHistory(record)
         else:
             visits.last = record
         self._visits.move_to_end(client)
@@ -253,11 +253,11 @@ class Recorder:
         if visits is not None and record.troubled:
             visits.troubled = record
 
-    def visits(self, client: str) -> Visits | None:
+    def visits(self, client: str) -> ClientHistory | None:
         """What is known of an address."""
         return self._visits.get(client)
 
-    def all(self) -> list[Visits]:
+    def all(self) -> list[ClientHistory]:
         """What is known of every address, the latest first."""
         return list(reversed(self._visits.values()))
 

@@ -6,7 +6,7 @@ from typing import Any
 from relay.config.model import Config
 from relay.config.networks import read_address
 from relay.devices.doctor import diagnose
-from relay.devices.recorder import Line, Mark, Record, Recorder, Visits
+from relay.devices.recorder import ClientHistory, Line, Mark, Record, Recorder
 from relay.host.clock import to_iso
 from relay.spool import NoSuchMessage, SpoolError
 
@@ -78,7 +78,7 @@ class DoctorVerbs:
         found = diagnose(record, self._config())
         return [{"problem": a.problem, "text": a.text, "fault": a.fault} for a in found]
 
-    async def _describe(self, visits: Visits, *, with_lines: bool) -> dict[str, Any]:
+    async def _describe(self, visits: ClientHistory, *, with_lines: bool) -> dict[str, Any]:
         last = visits.last
         before = visits.troubled if visits.troubled is not last else None
         return {

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from relay.host.browser import read_form
 from relay.host.texts import gettext as _
-from relay.sandbox.faults import KINDS, PLACES, Faults, Wish
+from relay.sandbox.faults import KINDS, PLACES, FaultRequest, Faults
 from relay.sandbox.pages import page
 
 _MOST = 100_000
@@ -52,19 +52,19 @@ class FaultPages:
             if "end" in form:
                 self._faults.clear(form["end"])
             else:
-                self._faults.add(_read_wish(form))
+                self._faults.add(_read_request(form))
         except ValueError as error:
             return self._page(str(error), 400)
         return RedirectResponse("/inbox/faults", 303)
 
 
-def _read_wish(form: Mapping[str, str]) -> Wish:
+def _read_request(form: Mapping[str, str]) -> FaultRequest:
     """The fault that a form asks for; what is left empty is not asked.
 
     Raises:
         ValueError: a number is none.
     """
-    wish: Wish = {"kind": form.get("kind", "")}
+    wish: FaultRequest = {"kind": form.get("kind", "")}
     for name in ("times", "seconds"):
         if text := form.get(name, "").strip():
             if not text.isascii() or not text.isdigit() or int(text) > _MOST:

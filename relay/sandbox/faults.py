@@ -51,7 +51,7 @@ SILENCE = 60.0  # seconds of a "no-answer" that does not say how many
 
 
 # A fault as it is wished for: the JSON object of POST /sandbox/faults.
-Wish = dict[str, Any]
+FaultRequest = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -131,14 +131,14 @@ class Faults:
         return 60.0 if fault.until == math.inf else max(0.0, fault.until - self._clock.now())
 
 
-def parse_fault(text: str) -> Wish:
+def parse_fault(text: str) -> FaultRequest:
     """A wish as it is written on a command line: `503`, `429:seconds=30`, `cut-after:times=2,at=token`.
 
     Raises:
         ValueError: a property without a value. Whether the wish is one says `Faults.add`.
     """
     kind, _, rest = text.partition(":")
-    wish: Wish = {"kind": kind}
+    wish: FaultRequest = {"kind": kind}
     for pair in filter(None, rest.split(",")):
         name, equals, value = pair.partition("=")
         if not equals:

@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.config.model import User
 from relay.config.rules import Rules, find_device
-from relay.devices.learning import Standing
+from relay.devices.learning import Admission
 from relay.smtp import policy
 from relay.smtp.context import Door
 from relay.smtp.limits import name_source
@@ -29,7 +29,7 @@ class Client:
         self._door = door
         self.peer = peer
         self.source = name_source(peer)
-        self.standing = door.learning.judge(door.config, door.listener, peer)
+        self.admission = door.learning.judge(door.config, door.listener, peer)
         self.helo = ""
         self.user: User | None = None  # by AUTH, or by a client certificate
         self.has_logged_in = False
@@ -84,7 +84,7 @@ class Client:
     def is_learned(self) -> bool:
         """Whether what it sends is held until an operator adopts it."""
         known = self.user is not None and policy.may_connect(self._door.listener, self.peer)
-        return self.standing is Standing.LEARNED and not known
+        return self.admission is Admission.LEARNED and not known
 
     @property
     def spender(self) -> str:
@@ -98,9 +98,9 @@ class Client:
     def _stands_as_before(self) -> bool:
         door = self._door
         now = door.learning.judge(door.config, door.listener, self.peer)
-        if now is Standing.DEVICE:
-            self.standing = now  # adopted meanwhile
-        return now is self.standing
+        if now is Admission.DEVICE:
+            self.admission = now  # adopted meanwhile
+        return now is self.admission
 
     def _is_still_user(self) -> bool:
         before = self.user

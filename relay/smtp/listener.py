@@ -13,7 +13,7 @@ from contextlib import suppress
 import structlog
 
 from relay import metrics, reply
-from relay.devices.learning import Standing
+from relay.devices.learning import Admission
 from relay.devices.recorder import DeviceFault
 from relay.reply import Reply
 from relay.smtp import policy
@@ -139,7 +139,7 @@ class Listening:
 
     def _may_enter(self, sock: socket.socket, peer: str, source: str) -> bool:
         door = self.door
-        if source and door.learning.judge(door.config, door.listener, peer) is Standing.STRANGER:
+        if source and door.learning.judge(door.config, door.listener, peer) is Admission.STRANGER:
             self._turn_away(sock, peer, reply.NETWORK_NOT_ALLOWED, "its network is not allowed")
             return False
         sessions = self.door.guard.sessions

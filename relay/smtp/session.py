@@ -276,7 +276,7 @@ class Session(Conversation):
         if (
             self.door.listener.auth == "required"
             and self.client.user is None
-            and self.client.standing.needs_login
+            and self.client.admission.needs_login
         ):
             return reply.LOGIN_REQUIRED if self.client.may_login else reply.TLS_REQUIRED
         if self.client.is_learned and not self.door.learning.may_hold(self.door.listener, self.client.peer):

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from relay.config.load import build
-from relay.devices.learning import Learning, LearningRefused, Standing
+from relay.devices.learning import Admission, Learning, LearningRefused
 from relay.operator import calling
 from relay.outcome import Hold
 from relay.spool import State
@@ -149,17 +149,17 @@ def test_the_window_is_over_when_its_time_is():
     config = build({"listener": [{"address": "127.0.0.1:2525"}]}, {})
     learning.open("192.168.1.0/24", 60)
     judge = lambda: learning.judge(config, config.listener[0], "192.168.1.7")  # noqa: E731
-    assert judge() is Standing.LEARNED
+    assert judge() is Admission.LEARNED
     now[0] += 61
-    assert judge() is Standing.STRANGER
+    assert judge() is Admission.STRANGER
 
 
 def test_mapped_addresses_are_their_ipv4_selves():
     learning = Learning()
     config = build({"listener": [{"address": "127.0.0.1:2525", "networks": ["192.168.1.0/24"]}]}, {})
-    assert learning.judge(config, config.listener[0], "::ffff:192.168.1.7") is Standing.KNOWN
-    assert learning.judge(config, config.listener[0], "::ffff:8.8.8.8") is Standing.STRANGER
-    assert learning.judge(config, config.listener[0], "nonsense") is Standing.STRANGER
+    assert learning.judge(config, config.listener[0], "::ffff:192.168.1.7") is Admission.KNOWN
+    assert learning.judge(config, config.listener[0], "::ffff:8.8.8.8") is Admission.STRANGER
+    assert learning.judge(config, config.listener[0], "nonsense") is Admission.STRANGER
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2a00::1", "192.168.1.0/24", "printer"])

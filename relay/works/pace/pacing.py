@@ -49,7 +49,7 @@ _KEPT = DAY  # seconds for which a message may claim its room once there is enou
 
 
 @dataclass(frozen=True, slots=True)
-class _Owed:
+class _Reservation:
     """Room in a mailbox's day that is kept for a message which found too little."""
 
     message: str
@@ -62,27 +62,28 @@ class _Mailbox:
     rate: Rate
     recipients_per_day: int
     day: Window = field(default_factory=lambda: Window(DAY))
-    owed: _Owed | None = None
+    reserved: _Reservation | None = None
 
     def room_in(self, now: float, recipients: int, message: str = "") -> float:
-        """Seconds until the day has room for so many; what is owed to another message counts as used."""
+        """Seconds until the day has room for so many; what is reserved for another message counts as used."""
         if not self.recipients_per_day:
             return 0.0
-        if self.owed is not None and now >= self.owed.until:
-            self.owed = None
-        others = self.owed.recipients if self.owed is not None and self.owed.message != message else 0
+        kept = self.reserved
+        if kept is not None and now >= kept.until:
+            kept = self.reserved = None
+        others = kept.recipients if kept is not None and kept.message != message else 0
         return self.day.room_in(now, recipients + others, self.recipients_per_day)
 
     def refuse(self, message: str, recipients: int, until: float) -> None:
         """Keep for this message what becomes free; else mail to fewer recipients takes it each time."""
         # Room for one is found whenever there is any.
-        if message and recipients > 1 and (self.owed is None or self.owed.message == message):
-            self.owed = _Owed(message, recipients, until)
+        if message and recipients > 1 and (self.reserved is None or self.reserved.message == message):
+            self.reserved = _Reservation(message, recipients, until)
 
     def serve(self, message: str) -> None:
         """The message found room: nothing is kept for it any more."""
-        if self.owed is not None and self.owed.message == message:
-            self.owed = None
+        if self.reserved is not None and self.reserved.message == message:
+            self.reserved = None
 
 
 @dataclass(frozen=True, slots=True)
