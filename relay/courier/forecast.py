@@ -77,15 +77,15 @@ class Forecast:
         self.backlog = Backlog()
         self._coming: Counter[str] = Counter()  # messages on their way to the spool, by account
         self._usual = 0.0  # seconds that an attempt takes, on average of late
-        # Of the node that sends, where that is another one; the backlog counts what was put here since.
+        # The chances that another node says, which sends; the backlog counts what was put here since.
         self._chances: Mapping[str, Chance] | None = MappingProxyType({})
 
     def lead(self) -> None:
-        """This node sends."""
+        """Go by what this node knows: it sends."""
         self._chances = None
 
     def follow(self, chances: Mapping[str, Chance]) -> None:
-        """Another node sends, and says this."""
+        """Go by what another node says, which sends."""
         self._chances = chances
         self.backlog.clear()
 
@@ -104,7 +104,7 @@ class Forecast:
             self._coming[account] -= 1
 
     def learn(self, seconds: float) -> None:
-        """An attempt took so long."""
+        """An attempt took so many seconds."""
         self._usual += (seconds - self._usual) / 8
 
     def seconds(self, account: str, flow: str) -> float:

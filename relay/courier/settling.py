@@ -1,4 +1,4 @@
-"""How an attempt ends: written once, heard by a session that waits, told to whoever must know."""
+"""The end of an attempt: it is written once, and whoever waits for it or must know of it is told."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,10 +29,10 @@ class FailedMessage:
 
 
 class Notices(Protocol):
-    """Who tells the sender."""
+    """Makes notices to senders."""
 
     async def write(self, failure: FailedMessage) -> Notice | None:
-        """What is to be said about a failure, if it is to be said to anybody. Never raises."""
+        """The notice about a failure; None: nobody is to be told. Never raises."""
 
     def announce(self, queue_id: str, notice: Notice, notice_id: str) -> None:
         """The notice about this message was put, under an id of its own."""
@@ -74,7 +74,7 @@ class Settling:
         self._on_hold(entry, outcome)
 
     async def _fail(self, attempt: Attempt, settlement: Settlement) -> tuple[Settlement, bool]:
-        """A session that waits hears it, and nothing is kept; else the sender is told by mail."""
+        """Let a waiting session hear the failure, and keep nothing; else tell the sender by mail."""
         claim = attempt.claim
         if not _was_partly_taken(claim.entry, attempt.outcomes):
             refused = replace(settlement, state=State.REFUSED)
@@ -100,7 +100,7 @@ class Settling:
 
 
 def _was_partly_taken(entry: Entry, outcomes: Sequence[Outcome]) -> bool:
-    """Whether somebody may have got the message: then it was not refused, whatever comes now."""
+    """Whether somebody may have got the message: then no reply may say that it was refused."""
     return bool(entry.relayed or entry.unknowns) or any(one.may_have_been_taken for one in outcomes)
 
 

@@ -17,11 +17,11 @@ class _Wait:
     account: str
     sessions: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)  # settled, or not worth waiting for
-    verdict: "asyncio.Task[Settlement | None] | None" = None  # asked for once
+    verdict: "asyncio.Task[Settlement | None] | None" = None  # one question to the spool, for both
 
 
 class Verdicts:
-    """Who waits for which message."""
+    """The sessions that wait, by message."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -71,12 +71,12 @@ class Verdicts:
             wait.over.set()
 
     def dismiss(self, account: str | None = None) -> None:
-        """There is nothing to wait for any more, of this account or at all."""
+        """End the waiting for messages of this account, or for all of them."""
         for wait in self._waits.values():
             if account in (None, wait.account):
                 wait.over.set()
 
     def dismiss_message(self, queue_id: str) -> None:
-        """The same, of one message."""
+        """End the waiting for one message."""
         if (wait := self._waits.get(queue_id)) is not None:
             wait.over.set()

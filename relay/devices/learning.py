@@ -33,7 +33,7 @@ class LearningRefused(Exception):  # noqa: N818 - the relay will not; the text s
 
 
 class Admission(Enum):
-    """How a client stands with a listener."""
+    """Whether a listener lets a client in, and as what."""
 
     STRANGER = "stranger"  # may not connect
     KNOWN = "known"  # its network is the listener's
@@ -99,11 +99,11 @@ class Learning:
             self._open.change(dict.clear)
 
     async def settle(self) -> None:
-        """Wait until the other nodes can see it, if the database answers."""
+        """Wait until the other nodes can see the change, if the database answers."""
         await self._open.settle()
 
     def windows(self) -> list[Window]:
-        """Those that are open."""
+        """The windows that are open now."""
         if not self._open.value:
             return []
         now = self._clock()
@@ -112,7 +112,7 @@ class Learning:
         return [Window(ip_network(key[0]), *key[1:], self._devices[key]) for key in keys]
 
     def judge(self, config: Config, listener: Listener, client: str) -> Admission:
-        """How this client stands with this listener."""
+        """Whether this listener lets this client in, and as what."""
         address = read_address(client)
         if address is None:
             return Admission.STRANGER

@@ -53,7 +53,7 @@ class Live:
     authorizer: "Authorizer"
     server: "Server"
     troubles: Troubles
-    elsewhere: Callable[[], Sent | None] = lambda: None  # what the node says that sends, if it is another one
+    elsewhere: Callable[[], Sent | None] = lambda: None  # what the node that sends says; None: it is this one
     nodes: Callable[[], Sequence[NodeFacts]] = tuple
 
 
@@ -65,7 +65,7 @@ def explain_room(room: Room) -> str:
 
 
 def find_cause(room: Room) -> Cause:
-    """Of new mail not being taken."""
+    """Why new mail is not taken, as a value."""
     if room.trouble:
         return Cause.SPOOL
     return Cause.MOST if room.reached else Cause.OTHER
@@ -189,7 +189,7 @@ class Reader:
         return Account(account.name, account.address, account.default, grant, hold, Use(*minute), Use(*day))
 
     def _left_account(self, name: str) -> Account:
-        """Mail waits for it, and it is not in the configuration."""
+        """An account that has left the configuration, and for which mail waits."""
         hold = self._hold(self._live.standing, name) if self._live else None
         return Account(name, "", default=False, grant=grants.NONE, hold=hold)
 

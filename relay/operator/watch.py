@@ -19,9 +19,9 @@ _SHOWN = 3600.0  # seconds for which a clock that was set is told of
 _MOST_RECALLED = 500  # messages that wait for a person since before the start
 _MOST_SOURCES = 20  # over their limit that are told of at once
 _MOST_LOOKED = 50  # messages in trouble whose state is looked at each time
-# Whose sender could not be told: over so long after the operator was told, in seconds, by every way by then.
+# NOT_TOLD is over so many seconds after the operator was told: by every way by then.
 _KNOWN = 3600.0
-# In which states a message is while it is in this trouble, of which is told before it is written down.
+# The states of a message in this trouble. It is told of before it is written down: hence SENDING.
 _STATES = {
     TroubleKind.MESSAGE_HELD: (State.HELD, State.SENDING),
     TroubleKind.NOT_TOLD: (State.FAILED, State.SENDING),
@@ -60,7 +60,7 @@ class Watch:
         self._clock = clock
         self._steady = SteadyClock(clock)
         self._turn = asyncio.Lock()
-        self._looked = 0  # so many troubles of messages in this round
+        self._looked = 0  # troubles of messages that this round has looked at
         self._jump: tuple[float, str] | None = (
             None  # when the clock was set, by boot time, and how that is told
         )
@@ -101,7 +101,7 @@ class Watch:
         await self._end_settled(state.now)
 
     async def _end_settled(self, now: float) -> None:
-        """End the troubles of messages that were dealt with, by whomever, or that are gone by their age."""
+        """End the troubles of messages that somebody has dealt with, or that are gone by their age."""
         about = [one for one in self._troubles.current if one.kind in _STATES]
         self._looked = self._looked % len(about) if about else 0
         turn = about[self._looked :][:_MOST_LOOKED]

@@ -63,7 +63,7 @@ class Client:
 
     @property
     def rules(self) -> Rules:
-        """Whose rules hold for it."""
+        """The rules of its user, its device and its listener."""
         listener = self._door.listener
         return Rules(self.user, find_device(self._door.config, listener.address, self.peer), listener)
 
@@ -88,7 +88,7 @@ class Client:
 
     @property
     def spender(self) -> str:
-        """Whose messages an hour are counted: the user's, else the source's."""
+        """By whom its messages an hour are counted: the user, else the source."""
         return self.user.name if self.user else self.source
 
     def may_go_on(self) -> bool:

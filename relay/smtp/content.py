@@ -116,7 +116,7 @@ def _make_envelope(session: Conversation, transaction: Transaction) -> Envelope:
 
 
 async def _look_up(session: Conversation, transaction: Transaction) -> None:
-    """All the content is there: read on only to notice when the client leaves, and whether it has."""
+    """Notice whether the client has left: all its content is there, so nothing else is read."""
     stream = session.stream
     if not stream.paused and transaction.is_alone:
         return  # the event loop will hear of it in time

@@ -76,7 +76,7 @@ class Receiver:
 
     @property
     def ends_barely(self) -> bool:
-        """Whether what came last looks like an end of data with bare line ends, which is none."""
+        """Whether the last octets are an end of data with bare line ends, which does not count as one."""
         return self._tail.endswith(_BARE_ENDS)
 
     async def read_data(self) -> None:
@@ -149,7 +149,7 @@ class Receiver:
         return self._sink.finish()
 
     def release(self) -> None:
-        """The message is kept or refused: it counts no longer."""
+        """Count the message's octets no longer: it is kept or refused."""
         self._holding.release()
 
     async def discard(self) -> None:

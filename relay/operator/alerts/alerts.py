@@ -50,7 +50,7 @@ class Alerts:
         current.subscribe(self._configure)
 
     async def watch(self) -> None:
-        """Tell, for ever; what was told before the last stop and is found no more is over, after a while."""
+        """Tell for ever. A trouble told before the last stop is over if it is not found again in a while."""
         self._settled_at = self._now() + SETTLED
         self._configure(self._current.config)
         try:
@@ -101,7 +101,9 @@ class Alerts:
         """What is to be told next this way, by this node."""
         troubles = self._troubles
         if troubles.leads and not self._leads:
-            self._settled_at = self._now() + SETTLED  # what the last sender had found is found again by then
+            self._settled_at = (
+                self._now() + SETTLED
+            )  # by then this node has found again what the last sender had found
         self._leads = troubles.leads
         said = self._memory.said(way.name)
         planned = plan(
@@ -119,7 +121,7 @@ class Alerts:
         return replace(trouble, name=trouble.name_among(self._documents.node))
 
     def _is_ours(self, key: Key) -> bool:
-        """Whether this node tells of it, and that it is over."""
+        """Whether this node is the one that tells of it, and of its end."""
         kind, name = key
         if kind in _SHARED:
             return self._troubles.leads

@@ -9,7 +9,7 @@ from relay.outcome import Trouble, TroubleKind
 
 # A trouble that passes by itself is told of when it has lasted so long, in seconds.
 _PATIENCE = {TroubleKind.API: 900.0}
-# News rather than states: after a restart nobody finds them again, and they are not over for that.
+# Events and not states: after a restart nobody finds them again, and yet they are not over.
 _NEWS = frozenset(kind.value for kind in (TroubleKind.DAMAGE, TroubleKind.NOT_TOLD))
 # A trouble that comes and goes, or becomes another sort, is told of again at most once in so many seconds.
 QUIET = 300.0
@@ -33,12 +33,12 @@ class Said:
     """What was told last of one trouble, one way."""
 
     at: float  # seconds since the epoch
-    sort: str | None  # of the trouble; None: an older release told it, and did not write that down
-    over: bool = False  # that it is over
+    sort: str | None  # of the trouble; None: told by an older release, which did not write it down
+    over: bool = False  # what was told is that the trouble is over
     claimed: float = 0.0  # until when a node is about to tell of it, in seconds since the epoch
 
     def is_forgotten(self, now: float) -> bool:
-        """Whether it says nothing any more: over, and old."""
+        """Whether it need not be remembered any more: over, and old."""
         return self.over and not 0 <= now - self.at < QUIET and not self.is_claimed(now)
 
     def is_claimed(self, now: float) -> bool:
@@ -96,12 +96,12 @@ def plan(
 
 
 def _wait_for_others(due: Due, said: Said, now: float) -> Due:
-    """Later, if a node is about to tell of it."""
+    """Put it off while a node is about to tell of it."""
     return replace(due, at=max(due.at, said.claimed)) if said.is_claimed(now) else due
 
 
 def _is_over(key: Key, ended: Container[Key]) -> bool:
-    """Whether the end of a piece of news is one. That nobody was told ends by telling of it."""
+    """Whether the end of an event is to be told. NOT_TOLD ends when somebody is told, which is no news."""
     return key in ended and key[0] != TroubleKind.NOT_TOLD.value
 
 
@@ -125,5 +125,5 @@ def _plan_one(key: Key, trouble: Trouble, said: Said | None, now: float, every: 
 
 
 def _after(at: float, seconds: float, now: float) -> float:
-    """So long after `at`; a time in the future was a wrong clock, and is forgotten."""
+    """So many seconds after `at`; now, if a wrong clock wrote a time in the future."""
     return at + seconds if at <= now else now
