@@ -36,7 +36,7 @@ from relay.spool import (
 )
 
 log = structlog.get_logger("intake")
-
+_AGAIN = 0.05  # seconds until a message is put again of which another node has kept an equal one
 
 # Told of a message that is kept: its queue id, its envelope, its octets.
 OnKept = Callable[[str, Envelope, bytes], None]
@@ -149,6 +149,7 @@ class Intake:
             try:
                 return await self._keep(submission, arrived, kept_twice=kept_twice)
             except TakenElsewhere:
+                await asyncio.sleep(_AGAIN)  # the network may just be telling us that the client has left
                 if self._has_left(session):
                     submission.content.discard()
                     log.info("not kept again for a client that has left", session=session)

@@ -34,10 +34,10 @@ class Client:
         self._file = self._socket.makefile("rb")
         self._file.readline()
 
-    def hand_over(self, verb="DATA"):
+    def hand_over(self):
         """All of a message; no reply to it is waited for."""
-        self.begin(verb)
-        self.end(verb)
+        self.begin()
+        self.end()
 
     def begin(self, verb="DATA"):
         """All that is waited for: with BDAT the rest comes at once (RFC 2920, RFC 3030)."""
@@ -66,9 +66,9 @@ class Client:
         self._socket.close()
 
 
-async def hand_over(address, verb="DATA"):
+async def hand_over(address):
     client = await asyncio.to_thread(Client, address)
-    await asyncio.to_thread(client.hand_over, verb)
+    await asyncio.to_thread(client.hand_over)
     return client
 
 
@@ -165,21 +165,20 @@ async def stalling(cluster, folder, database, name="stalled"):
         await node.stop()
 
 
-async def begin_to_write(node, cut, verb="DATA"):
+async def begin_to_write(node, cut):
     """A client whose message is being written."""
     cut.arm("time", PUT)
-    client = await hand_over(node.server.addresses[0], verb)
+    client = await hand_over(node.server.addresses[0])
     await until(lambda: cut.done)
     return client
 
 
-@pytest.mark.parametrize("verb", ["DATA", "BDAT"])
-async def test_the_other_nodes_put_is_under_way(cluster, database, tmp_path, verb):
+async def test_the_other_nodes_put_is_under_way(cluster, database, tmp_path):
     """It was written after this node had kept the message and had answered: two mails, and no record."""
     first = await cluster.start("first")
     async with stalling(cluster, tmp_path, database) as (second, cut):
         await wait_for_each_other(first, second)
-        client = await begin_to_write(second, cut, verb)
+        client = await begin_to_write(second, cut)
         client.leave()
         code, text = await asyncio.to_thread(send, first)
         assert code == 250, text

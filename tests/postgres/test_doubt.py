@@ -8,6 +8,7 @@ import pytest
 
 from relay import reply
 from relay.outcome import Action, Blame, Outcome
+from relay.postgres.node import Times
 from relay.spool import Settlement, SpoolError, SpoolInDoubt, State
 from tests.support import postgres
 from tests.support.cut import Cut
@@ -42,6 +43,13 @@ async def opened_behind(cut, database, folder, patience=PATIENCE):
 async def spool(cut, database, tmp_path):
     async with opened_behind(cut, database, tmp_path) as spool:
         yield spool
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Who waits for a connection gives up soon, and a node says soon what is over."""
+    monkeypatch.setattr("relay.postgres.server._CONNECT_TIMEOUT", 1)
+    monkeypatch.setattr(Times.__init__, "__defaults__", (30.0, 1.0))
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
@@ -112,7 +120,7 @@ async def test_a_session_in_doubt_gets_no_reply_and_its_next_try_is_the_same_mai
     assert [(known.queue_id,)] == rows
 
 
-async def test_what_reaches_the_server_after_the_next_try_is_not_kept(cut, database, tmp_path):
+async def test_what_reaches_the_server_after_the_next_try_is_not_kept(cut, database, tmp_path, impatient):
     """The session ended in doubt, the next one was answered, then the first one's octets came: two mails."""
     async with opened_behind(cut, database, tmp_path, patience=0.5) as spool:
         cut.arm("time", b"INSERT INTO relay.unheard")
@@ -133,7 +141,7 @@ async def test_what_reaches_the_server_after_the_next_try_is_not_kept(cut, datab
 
 
 async def test_what_was_not_to_be_seen_when_its_session_ended_is_recognised_at_another_node(
-    cut, opened, database, tmp_path
+    cut, opened, database, tmp_path, impatient
 ):
     """The row waited for the replica, so nobody could say there that its session was over.
 
