@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 from typing_extensions import override
 
-from relay.envelope import Submission
+from relay.envelope import Origin, Submission
 from relay.host.clock import Clock
 from relay.host.content import ContentWriter
 from relay.postgres import schema
@@ -156,14 +156,28 @@ class PostgresSpool(CourierHalf):
                 await self._incoming.recall.end_forgotten()
 
     async def _stand(self) -> None:
-        """Become the sender whenever there is none, for ever."""
+        """Become the sender whenever there is none, for ever.
+
+        A large message that is sent lies on the sender's disk: a machine without room leaves that to others.
+        """
         while True:
             await asyncio.sleep(min(_STAND_EVERY, self._node.times.beat))
-            if self._node.term or not self._node.answers:
+            if not self._node.answers:
                 continue
             with contextlib.suppress(SpoolError):
-                if await self._node.stand():
+                if self._local.is_short and await self._others_have_room():
+                    await self._step_aside()
+                elif not self._node.term and await self._node.stand():
                     self._words.tell(Word(Topic.SENDER), self._node.token)
+
+    async def _others_have_room(self) -> bool:
+        return any(one.is_alive and one.accepting and not one.is_self for one in await self._board.nodes())
+
+    async def _step_aside(self) -> None:
+        if self._node.term:
+            log.warning("another node is to send: this machine's disk has no room", node=self._node.name)
+            await self._node.hand_over()
+            self._words.tell(Word(Topic.SENDER), self._node.token)
 
     async def _watch_new(self) -> None:
         """Find what waits and is not known here, for ever."""
@@ -238,8 +252,11 @@ class PostgresSpool(CourierHalf):
     @override
     async def put(self, submission: Submission, account: str, *, waits: bool = False) -> str:
         room = self.room()
-        if not room.accepting:
-            raise SpoolError(room.trouble) if room.trouble else SpoolFull("there is no room for it")
+        if room.trouble:
+            raise SpoolError(room.trouble)
+        # That this machine's disk is full can be told: a notice needs no room there.
+        if not room.accepting and submission.envelope.origin is not Origin.NOTICE:
+            raise SpoolFull("there is no room for it")
         queue_id = await self._incoming.put(submission, account, waits=waits)
         submission.content.discard()
         if not submission.hold:

@@ -7,6 +7,7 @@ import psycopg
 from typing_extensions import override
 
 from relay.envelope import Content
+from relay.host.safeio import DISK_FULL
 from relay.outcome import Hold
 from relay.postgres import content as contents
 from relay.postgres import search, statements
@@ -25,6 +26,7 @@ from relay.spool import (
     NoSuchMessage,
     Past,
     SpoolError,
+    SpoolFull,
     State,
     Topic,
     Word,
@@ -171,10 +173,15 @@ class OperatorHalf(MessageVerbs):
         return await self._database.finish(self._fetch_once(entry))
 
     async def _fetch_once(self, entry: Entry) -> Content:
+        writer = self.writer()
+        writer.fits = lambda _: True  # what is to be sent may have the room that new mail may not
         try:
             async with self._database.desk.connection() as connection:
-                found = await contents.copy_out(connection, entry.queue_id, self.writer())
+                found = await contents.copy_out(connection, entry.queue_id, writer)
         except (psycopg.Error, OSError) as error:
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                text = f"{entry.queue_id} has no room on this machine's disk: {error.strerror}"
+                raise SpoolFull(text) from error
             raise translate(error) from error
         contents.verify(found, entry.size, entry.sha256)
         return found

@@ -84,6 +84,11 @@ class LocalRoom:
             self.scratch, fits=lambda octets: self._look_at_disk() - octets > self._keep_free
         )
 
+    @property
+    def is_short(self) -> bool:
+        """Whether this machine's disk has less free than it should."""
+        return self._look_at_disk() < self._keep_free
+
     def _look_at_disk(self) -> int:
         now = time.monotonic()
         if now - self._looked >= _GOOD_FOR:

@@ -111,6 +111,7 @@ class Sharing:
                 await self._say()
                 await (self._lead() if term() else self._follow())
             except SpoolError as error:
+                self._led_at = self._now()  # who sends is not known while the database is away
                 log.debug("nodes do not hear of each other now", reason=str(error))
             except Exception:
                 log.exception("a look at the other nodes broke off")  # the next one may not

@@ -106,6 +106,25 @@ async def test_what_waits_reaches_the_limit_of_the_database(cluster, monkeypatch
         await asyncio.to_thread(send, one, 2)
 
 
+async def test_a_sender_whose_disk_is_full_leaves_sending_to_another_and_says_so(cluster, monkeypatch):
+    """It held the lease and could fetch no large message: nothing was sent by anybody, and the mail about its
+    disk found no room on that disk.
+    """
+    notify = {"delivery": {"notify": "postmaster@example.com"}}
+    first, second = [await cluster.start(name, **notify) for name in ("first", "second")]
+    await wait_for_each_other(first, second)
+    await until(lambda: all(one.accepting for one in first.sharing.nodes))
+    monkeypatch.setattr(first.spool._local, "_keep_free", 2**62)
+    told = {"first.test", "scan 1"}
+    code, text = await asyncio.to_thread(send, second, body="x" * 400_000)
+    assert code == 250, text
+    await until(lambda: second.courier.working and not first.courier.working)
+    await until(lambda: {one.subject.partition("/")[0] for one in cluster.sandbox.messages} == told)
+    monkeypatch.setattr(second.spool._local, "_keep_free", 2**62)  # there is no better one
+    await until(lambda: not any(one.accepting for one in second.sharing.nodes))
+    assert second.courier.working
+
+
 async def test_when_the_sender_ends_another_node_goes_on_with_what_it_knew(cluster):
     """Works is down when the machine is patched: the next sender must not hammer it with mail."""
     first, second = await cluster.start("first"), await cluster.start("second")
