@@ -176,7 +176,9 @@ async def _do(config: Config, verb: str, arguments: dict[str, Any]) -> Answer:
     logs.set_up(config.log.model_copy(update={"level": "error"}))  # not to standard output, which may be JSON
     await spool.open(stands=False)
     try:
-        return await asking.ask(Verbs(spool, journal=journal), {"uid": os.getuid()}, verb, arguments)
+        node = "" if spool.board is None else config.hostname
+        verbs = Verbs(spool, journal=journal, node=node)
+        return await asking.ask(verbs, {"uid": os.getuid()}, verb, arguments)
     finally:
         await spool.close()
         journal.close()

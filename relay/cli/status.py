@@ -207,7 +207,7 @@ def _node(node: _Tree) -> str:
     if node["sends_since"]:
         parts.append(f"sends since {show_time(node['sends_since'])}")
     if node["differs"]:
-        parts.append("its configuration is another one than here")
+        parts.append(f"its configuration is another one than here: {', '.join(node['different'])}")
     return "; ".join(parts)
 
 

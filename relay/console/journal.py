@@ -63,8 +63,9 @@ class JournalPages:
         return [Route("/activity", self._site.look(self._show), methods=["GET"])]
 
     async def _show(self, request: Request) -> Response:
-        records = (await self._site.ask(request, "audit", limit=_LISTED))["records"]
-        return self._site.page(request, "activity.html", records=[_describe(one) for one in records])
+        found = await self._site.ask(request, "audit", limit=_LISTED)
+        records = [_describe(one) for one in found["records"]]
+        return self._site.page(request, "activity.html", records=records, node=found["node"])
 
 
 def _describe(record: Record) -> Record:

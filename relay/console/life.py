@@ -86,7 +86,8 @@ def _tell_event(one: Life) -> Step:
     at, event, detail = read_iso(one["at"]), one["event"], one["detail"]
     if event == "asked":
         who = show_name(name_asker(detail)) or _("somebody")
-        return Step(at, _("{who} asked for it: {verb}").format(who=who, verb=say(detail.get("verb", ""))))
+        what = _("{who} asked for it: {verb}").format(who=who, verb=say(detail.get("verb", "")))
+        return Step(at, what, note=str(detail.get("node", "")))
     said = write_reply(detail) if event == REPLIED else ""
     return Step(at, say(_EVENTS.get(event, event)), code=said)
 

@@ -63,6 +63,8 @@ async def ask(
         raise Refused(f"the running relay does not know {name!r}; is it of another version?")
     if name in LOOKING:
         return await _wait_for(verbs, name, verb(**arguments))
+    if verbs.node:
+        asker = {**asker, "node": verbs.node}
     token = ASKER.set(asker)
     log.info("asked", verb=name, **asker)
     refused = "it broke off"

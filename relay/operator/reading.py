@@ -12,6 +12,7 @@ from relay.operator import grants
 from relay.operator.answering import while_it_answers
 from relay.operator.certificates import Certificates
 from relay.operator.concerns import find_concerns, write_headline
+from relay.operator.likeness import find_differences
 from relay.operator.state import (
     Account,
     Certificate,
@@ -243,7 +244,8 @@ def _node(facts: NodeFacts, own: str) -> Node:
         sessions=facts.sessions,
         accepting=facts.accepting,
         reason=facts.trouble,
-        differs=bool(own and facts.fingerprint) and facts.fingerprint != own,
+        differs=bool(keys := find_differences(own, facts.fingerprint)),
+        different=keys,
     )
 
 

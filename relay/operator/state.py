@@ -103,6 +103,7 @@ class Node:
     accepting: bool | None  # new mail is taken; None: it has not said
     reason: str  # why not
     differs: bool  # its configuration is another one than that of the node that tells
+    different: tuple[str, ...] = ()  # in these keys
 
 
 @dataclass(frozen=True, slots=True)

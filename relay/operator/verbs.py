@@ -84,6 +84,7 @@ class Verbs:
         intake: "Intake | None" = None,
         more: Mapping[str, Verb] = MappingProxyType({}),
         journal: Audit | None = None,
+        node: str = "",
     ) -> None:
         """Args:
         spool: the messages.
@@ -91,12 +92,14 @@ class Verbs:
         intake: takes what a command sends; None where nothing is taken.
         more: what other parts of the service can be asked, by the name of the verb.
         journal: the record of who asked for what; None where nothing is recorded.
+        node: at which node it is asked for; "": there are no others.
         """
         self.spool = spool
         self._standing = standing
         self._intake = intake
         self._more = more
         self.journal = journal
+        self.node = node
 
     def find(self, name: str) -> Verb | None:
         """The verb of that name, here or in another part of the service."""
@@ -105,7 +108,8 @@ class Verbs:
 
     async def audit(self, limit: int) -> Answer:
         """Who asked for what that changed something, newest first."""
-        return {"records": await asyncio.to_thread(self.journal.latest, limit) if self.journal else []}
+        records = await asyncio.to_thread(self.journal.latest, limit) if self.journal else []
+        return {"records": records, "node": self.node}
 
     @property
     def _held(self) -> Mapping[str, Outcome]:

@@ -99,7 +99,10 @@ class Service:
             documents,
         )
         journal = Audit(config.state_dir)
-        self.verbs = Verbs(self.spool, self.standing, intake, self._other_verbs(keeping, documents), journal)
+        self.verbs = Verbs(
+            *(self.spool, self.standing, intake, self._other_verbs(keeping, documents), journal),
+            node=config.hostname if self.sharing else "",
+        )
         self._listen = listen
         self._stack = AsyncExitStack()
         self._stack.push_async_callback(asyncio.to_thread, journal.close)

@@ -6,7 +6,6 @@ what the last one knew. A node says of itself how many sessions it has and wheth
 """
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from relay.config.model import Config
 from relay.courier import Courier, Standing
 from relay.courier.handover import Chance, Standings
 from relay.host.clock import to_local
+from relay.operator.likeness import find_differences, fingerprint, name_keys
 from relay.operator.reading import explain_room
 from relay.operator.state import Account, Sent, Use
 from relay.operator.trouble import Troubles
@@ -30,6 +30,7 @@ log = structlog.get_logger("service")
 _EVERY = 1.0  # seconds
 _SAY_EVERY = 5.0  # seconds between words of this node about itself, unless something changes
 _UNKNOWN_MINUTE = 60.0  # seconds of the budget that is not known after a change of the primary
+_RELOADED_WITHIN = 120.0  # seconds in which a person changes the configuration of one node after the other
 _SILENCE = 120.0  # seconds without anybody who sends, after which each node says so
 
 
@@ -76,6 +77,7 @@ class Sharing:
         self._said: tuple[int, bool, str, str] | None = None  # of this node
         self._said_at = 0.0  # by the loop's clock, as the next
         self._led_at = 0.0
+        self._differs_since: dict[str, float] = {}  # by the node's name
         self.sent: Sent | None = None  # what the node that sends says; None: this one sends
         self.nodes: Sequence[NodeFacts] = ()
 
@@ -159,14 +161,20 @@ class Sharing:
             troubles.begin(TroubleKind.NO_SENDER, "", "of the nodes that take mail none sends it")
 
     def _judge_nodes(self) -> None:
-        """Nodes that are silent, or go by another configuration than this one, which sends."""
+        """Nodes that are silent, or for long go by another configuration than this one, which sends."""
         own, troubles = fingerprint(self._current.config), self._parts.troubles
-        wrong = {}
+        differing = {one.name: find_differences(one.fingerprint, own) for one in self.nodes if one.is_alive}
+        now, before = self._now(), self._differs_since
+        self._differs_since = {name: before.get(name, now) for name, keys in differing.items() if keys}
+        wrong = {
+            name: "its configuration is another one than that of the node that sends: "
+            + name_keys(differing[name])
+            for name, since in self._differs_since.items()
+            if now - since >= _RELOADED_WITHIN
+        }
         for one in self.nodes:
             if not one.is_alive:
                 wrong[one.name] = f"it has not been heard of since {to_local(one.seen, dated=True)}"
-            elif one.fingerprint and one.fingerprint != own:
-                wrong[one.name] = "its configuration is another one than that of the node that sends"
         for name, reason in wrong.items():
             troubles.begin(TroubleKind.NODE, name, reason)
         for known in troubles.shared:
@@ -196,9 +204,3 @@ def _timeless(said: Said) -> Said:
     """The same, without the times that change by themselves."""
     standings, limits = replace(said.standings, at=0.0), replace(said.limits, pause=0.0, holds_for=0.0)
     return replace(said, standings=standings, limits=limits)
-
-
-def fingerprint(config: Config) -> str:
-    """A hash of what should be the same on each node. Secrets are not in it."""
-    own = {"hostname", "state_dir", "console", "log", "listener", "include", "device"}
-    return hashlib.sha256(config.model_dump_json(exclude=own).encode()).hexdigest()[:16]

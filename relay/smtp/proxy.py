@@ -11,6 +11,7 @@ import socket
 from aiosmtpd.proxy_protocol import AF, V2_CMD, get_proxy
 from aiosmtpd.proxy_protocol import log as _parser_log
 
+from relay.config.networks import read_address
 from relay.smtp.peek import until_readable
 
 _PATIENCE = 5.0  # seconds; a balancer sends its header with the connection
@@ -40,7 +41,10 @@ async def read_client(sock: socket.socket, peer: str) -> str:
     # A health check may name addresses all the same; LOCAL says that they mean nothing.
     if data.command == V2_CMD.LOCAL or data.family not in (AF.INET, AF.INET6):
         return peer
-    return str(data.src_addr) if data.src_addr else peer
+    if not data.src_addr:
+        return peer
+    # A balancer that listens on IPv6 says ::ffff:192.0.2.1 of a client whom everybody knows as 192.0.2.1.
+    return str(read_address(str(data.src_addr)) or data.src_addr)
 
 
 class _Socket:

@@ -14,6 +14,7 @@ from relay.operator.remedies import find_remedy
 from relay.operator.state import as_json
 from relay.outcome import Action, Blame, Outcome, TroubleKind
 from relay.postgres import room
+from relay.service import sharing
 from relay.spool import SpoolError, State
 from relay.spool.rows.codecs import dump_outcome
 from tests.support import postgres
@@ -41,9 +42,13 @@ async def test_a_session_hears_what_another_node_has_sent(cluster):
     assert (counts[State.RELAYED], counts[State.REFUSED], counts[State.FAILED]) == (1, 1, 0)
 
 
-async def test_every_node_shows_the_same_and_every_verb_works_from_each(cluster):
-    """An account is in trouble: nobody may have to find out which node sends."""
-    first, second = await cluster.start("first"), await cluster.start("second")
+async def test_every_node_shows_the_same_and_every_verb_works_from_each(cluster, monkeypatch):
+    """An account is in trouble: nobody may have to find out which node sends. And where a node goes by
+    another configuration, each says in which keys.
+    """
+    monkeypatch.setattr(sharing, "_RELOADED_WITHIN", 0.0)
+    first = await cluster.start("first")
+    second = await cluster.start("second", delivery={"notify_every": "2h"})
     await wait_for_each_other(first, second)
     cluster.sandbox.add_fault("404", times=0)
     code, text = await asyncio.to_thread(send, second)
@@ -62,13 +67,21 @@ async def test_every_node_shows_the_same_and_every_verb_works_from_each(cluster)
     async def is_same():
         return await shown(first) == await shown(second)
 
+    await until(
+        lambda: (
+            (one := second.troubles.find(TroubleKind.NODE, "second.test")) and "notify_every" in one.reason
+        )
+    )
     await until(is_same)
+    assert [one.different for one in (await first.read_state()).nodes] == [(), ("delivery.notify_every",)]
     names = [(one.name, one.sends_since is not None, one.this) for one in (await second.read_state()).nodes]
     assert names == [("first.test", True, False), ("second.test", False, True)]
     cluster.sandbox.faults.clear()
-    answer = await second.verbs.queue_retry(every=True)
+    answer = await ask(second.verbs, {"uid": 0}, "queue_retry", {"every": True})
     assert (answer["problems"], answer["accounts"]) == ([], ["scanner"])
+    assert (await second.verbs.audit(1))["records"][0]["node"] == "second.test"
     await until(lambda: [one.subject for one in cluster.sandbox.messages] == ["scan 1"])
+    await second.reload(second.config.model_copy(update={"delivery": first.config.delivery}))
     await until(lambda: not second.standing.held and not second.troubles.shared)
 
 

@@ -1,10 +1,12 @@
 """PROXY headers: what balancers send, whole or in pieces, in time or just so."""
 
+import socket
 import struct
 import time
 
 import pytest
 
+from relay.smtp.proxy import read_client
 from tests.support.smtp import House
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -52,7 +54,13 @@ def test_a_header_in_pieces_of_one_octet_counts_as_often_as_it_has_octets(house)
     ],
     ids=["facts", "long", "cut-fact", "mapped-v2", "mapped-v1"],
 )
-def test_headers_that_name_a_client_of_an_allowed_network(house, header):
+async def test_headers_that_name_a_client_of_an_allowed_network(house, header):
+    """And it has one name: its lane, its limits and its message sent again elsewhere go by that."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        far.sendall(header)
+        assert await read_client(near, "127.0.0.1") == "10.1.2.3"
     with house.connect("proxy") as client:
         client.send(header + b"NOOP\r\n")
         assert client.reply().startswith("220 ")
