@@ -132,16 +132,16 @@ async def test_while_the_database_is_away_a_node_goes_on_by_what_it_knows(join, 
     documents = await join()
     known = KnownLogins(documents)
     known.add("192.0.2.7", "before")
-    await known.settle()
+    await known._shared.settle()
     postgres.server().sql("REVOKE ALL ON relay.document FROM relay", database)
     known.add("192.0.2.7", "meanwhile")
-    await known.settle()
+    await known._shared.settle()
     assert ("192.0.2.7", "before") in known
     assert ("192.0.2.7", "meanwhile") in known
     with pytest.raises(DocumentError, match="cannot be read"):
         await documents.change(LOGINS, str)
     postgres.server().sql("GRANT ALL ON relay.document TO relay", database)
-    await known.settle()
+    await known._shared.settle()
     assert ("192.0.2.7", "meanwhile") in KnownLogins(await join("b"))
 
 
