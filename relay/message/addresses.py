@@ -31,6 +31,7 @@ _UNSAFE = re.compile("[\x00-\x20\x7f\xa0\u200b-\u200f\u2028-\u202e\u2060\u3000\u
 _WIDE = re.compile("[\uff0c\uff1b\u3001\u3000]")
 _BLANKS_AND_MARKS = re.compile(r"[\s<>\"'(),;:]+")
 _COMMENT = re.compile(r"\([^()]*\)")
+_WIDE_COMMENT = re.compile("\uff08([^\uff08\uff09]*)\uff09")
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
 _STOP = re.compile("[,;]")
 _ANGLE = re.compile("<[^<>]*>")
@@ -40,6 +41,8 @@ _LOCAL_PART = re.compile(r"[A-Za-z0-9._+-]+\Z")
 _QUOTED_WORD = re.compile(r'(?:\A|(?<=\.))"((?:[^"\\]|\\.)*)"(?=[.@])', re.DOTALL)
 # Blanks before a dot of the domain (RFC 5322 §4.4); behind one of a domain that is no name yet, too.
 _BEFORE_DOT = re.compile(r"@[^\s@\"]*(?:\s+\.\s*[^\s.@\"][^\s@\"]*)+")
+# Blanks on both sides of a dot of the local part; those on one side may be a name's (`Dr. John john@e.com`).
+_AROUND_DOT = re.compile(r"(?<!\S)[^\s@\"]++(?:\s+\.\s+[^\s@\".]++){1,20}+(?=@)")
 _BEHIND_DOT = re.compile(r"([^\s@\"]+@[^\s@.\"]+\.)\s+([^\s@\"]+)")
 # A device says the same From and To with every message: so many fields, no longer than this, are remembered.
 _REMEMBERED, _SHORT = 256, 200
@@ -207,7 +210,9 @@ class _Reader:
         if several := self._find_several(name):
             self._found += _Reader(several, nested=True).read()
             return
-        name = _join_domain(name)
+        if "@" in name and '"' not in name and (wide := _WIDE_COMMENT.search(name)):
+            name, comment = _WIDE_COMMENT.sub(" ", name).strip(), comment or wide[1]
+        name = _join_dots(name)
         spec = clean_addr_spec(name)
         if len(name.split()) > 1 and '"' not in name:  # `John Doe john@example.com`, or `a@b c@d`
             loose = _find_loose(name)
@@ -269,8 +274,9 @@ def unquote(spec: str) -> str:
     return _QUOTED_WORD.sub(lambda word: _QUOTED_PAIR.sub(r"\1", word[1]), local + at) + domain
 
 
-def _join_domain(text: str) -> str:
-    """The text without the blanks that RFC 5322 §4.4 lets stand around the dots of a domain."""
+def _join_dots(text: str) -> str:
+    """The text without the blanks that RFC 5322 §4.4 lets stand around the dots of an addr-spec."""
+    text = _AROUND_DOT.sub(lambda found: "".join(found[0].split()), text) if " . " in text else text
     text = _BEFORE_DOT.sub(lambda found: "".join(found[0].split()), text)
     return found[1] + found[2] if (found := _BEHIND_DOT.fullmatch(text)) else text
 

@@ -142,7 +142,7 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
             # Without a name and a type it could not be opened.
             file = replace(file, media_type=find_format(content, part) or file.media_type)
         chosen = Chosen(files=[file])
-        if part.media_type in _OPAQUE:
+        if part.media_type in _OPAQUE or _is_named_opaque(part):
             signed = part.content_type.parameters.get("smime-type", "").lower() == "signed-data"
             chosen.losses.append(("signature" if signed else "encryption", part.media_type))
             chosen.is_sealed = True
@@ -154,6 +154,11 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
         return chosen
     read = read_text(content, part)
     return Chosen([read.piece], [from_text(file, read.piece.codec) for file in read.files], read.losses)
+
+
+def _is_named_opaque(part: Part) -> bool:
+    """Whether it is S/MIME by its name alone, as gateways that know no such type send it (RFC 8551 §3.9)."""
+    return part.media_type == "application/octet-stream" and filename_of(part).lower().endswith(".p7m")
 
 
 def _is_text(part: Part, *, expected: bool) -> bool:

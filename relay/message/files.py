@@ -1,6 +1,8 @@
 """Parts that go along as files: their names, types and sizes; files within files."""
 
 import mimetypes
+import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -8,7 +10,7 @@ from relay.envelope import Buffer
 from relay.mail import Attachment, Leaf, Loss, make_loss
 from relay.message.decoding import decode_leaf, measure
 from relay.message.formats.rtf import decompress
-from relay.message.formats.tnef import TnefFile, read_tnef
+from relay.message.formats.tnef import SIGNATURE, TnefFile, read_tnef
 from relay.message.formats.tnef_message import make_eml
 from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yencoded
 from relay.message.names import complete_filename, keep_apart, make_filename, make_one_line
@@ -23,6 +25,7 @@ _FALLBACKS = {
     "message/news": "message",
     "message/partial": "message",
     "text/calendar": "invite",
+    "text/x-vcalendar": "invite",
     "application/pgp-encrypted": "version",
     "application/pgp-signature": "signature",
     "application/pkcs7-signature": "smime",
@@ -34,7 +37,10 @@ _FALLBACKS = {
     "text/rfc822-headers": "headers",
 }
 _DECODERS = {"x-uuencode": decode_uuencoded, "x-yencode": decode_yencoded}
+_APOSTROPHES = re.compile("'([^']+)'")  # in place of quotation marks, which no field has
 _DEEPEST_TNEF = 5
+_BROKEN_TNEF = "it is cut off or broken, and goes along as it is"
+_CALENDARS = {"text/calendar", "application/ics", "text/x-vcalendar"}
 _LONGEST_CALENDAR = 1024 * 1024  # octets
 _LONGEST_TYPE = 255  # RFC 6838 §4.2: 127 characters for each of the two names
 _TYPES = mimetypes.MimeTypes()  # the built-in table only: the same on every machine
@@ -50,7 +56,7 @@ class File:
     content_id: str = ""
     location: str = ""
     method: str = ""  # of text/calendar
-    is_cut: bool = False  # whether the name ends within an encoded-word
+    is_cut: bool = False  # whether the name ends within a word, an escape or a character
     damage: str = ""  # what is wrong with its octets, in one line; "" for nothing that is known
     size: int = 0  # decoded octets, once it was measured
 
@@ -81,6 +87,8 @@ def filename_of(part: Part) -> str:
         part.disposition.parameters.get("filename", "").strip()
         or part.content_type.parameters.get("name", "").strip()
     )
+    if quoted := _APOSTROPHES.fullmatch(given):
+        given = quoted[1]
     if given or part.media_type.startswith(("text/", "message/")):
         return given
     # Some programs put it here; other descriptions are no names.
@@ -111,12 +119,14 @@ def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[s
     losses: list[tuple[str, str]] = []
     within = Within()
     for file in files:
-        found = None
+        found, damage = None, file.damage
         if file.media_type in _TNEF_TYPES or file.name.lower() == "winmail.dat":
             budget.current().take_format()
-            found = read_tnef(octets_of(content, file))
+            stream = octets_of(content, file)
+            found = read_tnef(stream)
+            damage = _BROKEN_TNEF if stream.startswith(SIGNATURE) else damage
         if found is None:
-            kept.append(file)
+            kept.append(replace(file, damage=damage))
             continue
         kept += _from_tnef(found.files, 0)
         if any(one.is_lost for one in found.files):
@@ -147,9 +157,9 @@ def _from_tnef(files: list[TnefFile], depth: int) -> Iterator[File]:
             yield File((file.name or inner.subject or "message") + ".eml", "message/rfc822", make_eml(inner))
             continue
         if inner is None:
-            yield File(
-                file.name, file.media_type.lower(), file.octets, content_id=file.content_id.strip("<>")
-            )
+            damage = _BROKEN_TNEF if file.is_message else ""
+            identity = file.content_id.strip("<>")
+            yield File(file.name, file.media_type.lower(), file.octets, content_id=identity, damage=damage)
             continue
         if inner.html or inner.text:
             extension = ".html" if inner.html else ".txt"
@@ -177,7 +187,10 @@ def measure_files(content: Buffer, files: list[File]) -> tuple[list[File], list[
 
 
 def join_calendars(content: Buffer, files: list[File]) -> list[File]:
-    """The files without a second copy of an invitation: programs send it as an alternative and as a file."""
+    """The files without a second copy of an invitation: programs send it as an alternative and as a file.
+
+    Two that have names of their own are two files.
+    """
     if sum(map(_is_calendar, files)) < 2:
         return files
     kept: list[File] = []
@@ -185,9 +198,11 @@ def join_calendars(content: Buffer, files: list[File]) -> list[File]:
     for file in files:
         if _is_calendar(file):
             budget.current().take_format()
-            # Folds, line ends and encodings differ (RFC 5545 §3.1).
-            key = b"".join(octets_of(content, file).replace(b"\r\n ", b"").replace(b"\n ", b"").split())
-            if (place := places.setdefault(key, len(kept))) < len(kept):
+            # Folds, line ends, marks and encodings differ (RFC 5545 §3.1).
+            octets = octets_of(content, file).removeprefix(BOM_UTF8)
+            key = b"".join(octets.replace(b"\r\n ", b"").replace(b"\n ", b"").split())
+            place = places.setdefault(key, len(kept))
+            if place < len(kept) and (not file.name or kept[place].name in {"", file.name}):
                 kept[place] = replace(kept[place], name=kept[place].name or file.name)
                 continue
         kept.append(file)
@@ -195,7 +210,7 @@ def join_calendars(content: Buffer, files: list[File]) -> list[File]:
 
 
 def _is_calendar(file: File) -> bool:
-    is_named = file.media_type in {"text/calendar", "application/ics"} or file.name.lower().endswith(".ics")
+    is_named = file.media_type in _CALENDARS or file.name.lower().endswith(".ics")
     return is_named and file.size <= _LONGEST_CALENDAR
 
 

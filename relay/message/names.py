@@ -96,6 +96,7 @@ _EXTENSIONS = {
     "text/richtext": ".rtx",
     "text/rtf": ".rtf",
     "text/vcard": ".vcf",
+    "text/x-vcalendar": ".vcs",
     "text/x-vcard": ".vcf",
     "text/xml": ".xml",
     "video/mp4": ".mp4",

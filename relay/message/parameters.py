@@ -26,6 +26,7 @@ _EXTENDED = re.compile(r"([A-Za-z0-9_.:-]*)'([A-Za-z0-9-]*)'(.*)\Z", re.DOTALL)
 # Encoded-words, where they stand outside quotes, with the equals sign of the parameter whose value they are.
 _WORD = r"=\?[^?\s]+\?[BbQq]\?[^?]*\?="
 _WORDS = re.compile(rf'"(?:[^"\\]|\\.)*"?|(?P<equals>=\s*)?(?P<words>{_WORD}(?:\s+{_WORD})*)', re.DOTALL)
+_CUT_ESCAPE = re.compile(rb"%[0-9A-Fa-f]?\Z")
 _COMMENT = re.compile(r"\A\s*\([^()]*\)")
 _FOLD = re.compile(r"\r?\n")
 _MOST_PARAMETERS = 1000
@@ -37,7 +38,9 @@ class Structured:
 
     value: str
     parameters: dict[str, str] = field(default_factory=dict)
-    cut: frozenset[str] = frozenset()  # the parameters whose value ends within an encoded-word
+    cut: frozenset[str] = (
+        frozenset()
+    )  # the parameters whose value ends within a word, an escape or a character
 
 
 def read_structured(raw: bytes) -> Structured:
@@ -85,9 +88,11 @@ def _read_parameters(text: str, at: int) -> tuple[dict[str, str], frozenset[str]
     decoded = {name: _decode_plain(value) for name, value in plain.items()}
     # RFC 2231 wins over the plain form (RFC 6266 §4.3 says so for HTTP, and every mail program does it).
     joined = {name: _join(parts) for name, parts in sections.items()}
-    decoded.update({name: value for name, value in joined.items() if value or name not in decoded})
-    cut = frozenset(name for name, value in plain.items() if name not in joined and is_cut(value))
-    return decoded, cut
+    decoded.update({name: value for name, (value, _) in joined.items() if value or name not in decoded})
+    cut = {name for name, value in plain.items() if name not in joined and is_cut(value)}
+    cut |= {name for name, (_, is_within) in joined.items() if is_within}
+    cut |= {name for name, value in decoded.items() if value.rstrip().endswith("\ufffd")}
+    return decoded, frozenset(cut)
 
 
 def _unquote(value: str, rest: str) -> str:
@@ -108,8 +113,11 @@ def _decode_plain(value: str) -> str:
     return value
 
 
-def _join(parts: dict[int, tuple[str, bool]]) -> str:
-    """Put the sections of RFC 2231 §3 together; octets are decoded only when all are there."""
+def _join(parts: dict[int, tuple[str, bool]]) -> tuple[str, bool]:
+    """Put the sections of RFC 2231 §3 together; octets are decoded only when all are there.
+
+    The flag says whether the last one ends within an escape.
+    """
     charset = ""
     octets = bytearray()
     is_extended = False
@@ -122,8 +130,10 @@ def _join(parts: dict[int, tuple[str, bool]]) -> str:
                 charset, value = head[1], head[3].strip('"')
         # Some senders cut within "%E3": nothing is unquoted before all is together.
         octets += (value if extended else value.replace("%", "%25")).encode("utf-8", "surrogatepass")
-    whole = unquote_to_bytes(bytes(octets))
+    kept = _CUT_ESCAPE.sub(b"", octets)
+    is_cut_off = is_extended and len(kept) < len(octets)
+    whole = unquote_to_bytes(bytes(kept if is_cut_off else octets))
     if not is_extended:
-        return _decode_plain(whole.decode("utf-8", "replace"))
+        return _decode_plain(whole.decode("utf-8", "replace")), False
     text = charsets.decode(whole, charset).text
-    return decode_words(text) if has_words(text) else text
+    return decode_words(text) if has_words(text) else text, is_cut_off

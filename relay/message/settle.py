@@ -2,6 +2,7 @@
 attached.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -33,8 +34,21 @@ from relay.message.parse import Understood
 from relay.message.recipients import find_others, find_own, split_spec
 
 # RFC 6761, RFC 6762, RFC 8375, and what routers and offices call their networks.
-_NOT_PUBLIC = (".local", ".localhost", ".localdomain", ".invalid", ".internal", ".home.arpa", ".lan", ".corp")
-_NO_REPLY = {"noreply", "donotreply", "dontreply", "noreplies", "noresponse", "mailerdaemon"}
+_NOT_PUBLIC = (
+    ".local",
+    ".localhost",
+    ".localdomain",
+    ".invalid",
+    ".internal",
+    ".home.arpa",
+    ".lan",
+    ".corp",
+    ".home",
+)
+_NO_REPLY = {"noresponse", "mailerdaemon"}
+_SAYS_NO = re.compile(
+    r"(?:\A|[^a-z0-9])(?:no|do[-_.]?not|dont)[-_.]?repl(?:y|ies)"
+)  # noreply+tag@, auto-no-reply@
 _MOST_NAMES = 50  # of mailboxes that one line has
 
 
@@ -205,8 +219,10 @@ def _say(addresses: Sequence[Address], mail: Mail, understood: Understood) -> tu
 def _can_be_answered(spec: str) -> bool:
     """Whether a reply may arrive: the domain is a public one, and the mailbox does not say no."""
     local, domain = split_spec(spec)
-    is_public = "." in domain.strip("[]") and not domain.endswith(_NOT_PUBLIC)
-    return is_public and not domain.startswith("[") and "".join(filter(str.isalnum, local)) not in _NO_REPLY
+    is_number = domain.startswith("[") or domain.rpartition(".")[2].isdigit()
+    is_public = "." in domain and not is_number and not domain.endswith(_NOT_PUBLIC)
+    says_no = _SAYS_NO.search(local) or "".join(filter(str.isalnum, local)) in _NO_REPLY
+    return is_public and not says_no
 
 
 def _specs(addresses: Sequence[Address]) -> set[tuple[str, str]]:

@@ -43,6 +43,7 @@ _ENCODINGS = {
     "xyenc": "x-yencode",
     "yenc": "x-yencode",
 }
+_COMMENT = re.compile(r"\([^()]*\)")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 _RAW_BOUNDARY = re.compile(rb"""boundary\s*=\s*["']?([^"';\r\n]+)""", re.IGNORECASE)
 _GUESSED_BOUNDARY = re.compile(
@@ -228,7 +229,7 @@ def make_part(fields: Fields, start: int, end: int, default: str = "text/plain")
 def _read_encoding(fields: Fields) -> str:
     """The content-transfer-encoding, however it is spelled: `7-bit`, `Quoted Printable`, `x-uue`."""
     raw = open_words((fields.first("content-transfer-encoding") or b"").decode("latin-1"))
-    letters = _NOT_WORD.sub("", raw.lower())
+    letters = _NOT_WORD.sub("", _COMMENT.sub("", raw).lower())
     return next((encoding for start, encoding in _ENCODINGS.items() if letters.startswith(start)), "7bit")
 
 

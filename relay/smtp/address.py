@@ -23,6 +23,7 @@ _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]+\]", re.IGNORECASE)  # RFC 532
 _LONGEST_LOCAL_PART, _LONGEST_PATH = 64, 254  # RFC 5321 §4.5.3.1.1, §4.5.3.1.3 less the brackets
 # A display name may stand before the brackets: devices send what their address book shows.
 _PATH = re.compile(r"([^<>]*)<([^<>]*)>(.*)", re.DOTALL)
+_QUOTED = re.compile(r'"[^"]*"')
 _BARE = re.compile(rf"([^{BLANKS}]+)[{BLANKS}]*(.*)", re.DOTALL)
 
 
@@ -36,7 +37,7 @@ def split_path(argument: str, several: Reply) -> tuple[str, str]:
     found = _PATH.fullmatch(argument)
     if found is not None and "@" not in found[1]:
         # `<a@b>;<c@d>` comes from address books of devices.
-        if any(mark in found[1] + found[3][:1] for mark in ";,<"):
+        if any(mark in _QUOTED.sub("", found[1]) + found[3][:1] for mark in ";,<"):
             raise Rejected(several)
         return found[2].strip(BLANKS), found[3].strip(BLANKS)
     found = _BARE.fullmatch(argument)

@@ -87,6 +87,11 @@ def test_time_is_linear(field):
         (b"<jdoe@test . example>", ["jdoe@test.example"]),
         (b"jdoe@test (comment) . example", ["jdoe@test.example"]),
         (b"Mama .mama@docomo.ne.jp", [".mama@docomo.ne.jp"]),
+        (b"taro . yamada@example.com", ["taro.yamada@example.com"]),
+        (b"taro . y . yamada@example . com, b@x.y", ["taro.y.yamada@example.com", "b@x.y"]),
+        (b"<taro . yamada@example.com>", ["taro.yamada@example.com"]),
+        (b"Joe Q . Public john@example.com", ["john@example.com"]),
+        ("taro@example.com（営業）".encode(), ["taro@example.com"]),
         (b"Dr. John john@example.com", ["john@example.com"]),
         (b"john@example.com. Thanks", ["john@example.com"]),
         (b"a@example.com b@example.com", ["a@example.com", "b@example.com"]),
@@ -123,6 +128,7 @@ def test_many_blanks_and_dots_take_linear_time():
     field = b"a@b" + b" . c" * 15_000
     assert read_addresses([field])[0].addr_spec == "a@b" + ".c" * 15_000
     assert read_addresses([b"a@b" + b" ." * 30_000])
+    assert read_addresses([b"a . b" * 15_000 + b"@c"])
 
 
 def test_a_destination_field_may_be_as_long_as_the_section():

@@ -318,6 +318,11 @@ def test_a_from_with_an_address_is_the_originator():
         "do_not_reply@example.com",
         "a@[192.0.2.1]",
         "mailer-daemon@example.com",
+        "noreply+tag@example.com",
+        "no-reply-123@example.com",
+        "auto-noreply@example.com",
+        "mfp@192.168.1.5",
+        "nas@router.home",
     ],
 )
 @pytest.mark.parametrize("name", ["From", "Reply-To"])
@@ -327,6 +332,13 @@ def test_whoever_cannot_be_answered_gets_no_line(name, spec):
     body, lost = run(content, **OWN)
     assert body["body"] == "x\n"
     assert lost["originator" if name == "From" else "reply-to"].added == ""
+
+
+@pytest.mark.parametrize(
+    "spec", ["piano-reply@example.com", "reply@example.com", "nora@home.example.com", "noreen@x.jp"]
+)
+def test_whoever_can_be_answered_gets_a_line(spec):
+    assert spec in run(f"From: {spec}\r\nTo: a@example.com\r\n\r\nx\r\n".encode(), **OWN)[0]["body"]
 
 
 def test_a_name_that_is_the_address_is_said_once():

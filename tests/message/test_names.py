@@ -33,3 +33,42 @@ def test_a_name_under_a_type_that_means_nothing_is_a_file(content_type):
     )
     mail = parse(message).mail
     assert (mail.body, [one.filename for one in mail.attachments]) == ("", ["stock.csv"])
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"attachment; filename*=UTF-8''%E8%A6%8B%E7%A9%8D%E6%9B",
+        b"attachment; filename*=UTF-8''%E8%A6%8B%E7%A9%8D%E",
+        b"attachment; filename*=UTF-8''%E8%A6%8B%E7%A9%8D%",
+        b"attachment; filename*0*=UTF-8''%E8%A6%8B; filename*1*=%E7%A9%8D%E6%9",
+        b"attachment; filename*=Shift_JIS''%8C%A9%90%CF%8",
+        'attachment; filename="見積書"'.encode()[:-2] + b'"',
+        'attachment; filename="見積書'.encode()[:-1],
+    ],
+)
+def test_a_name_cut_within_an_escape_or_a_character(field):
+    """Devices cut names by octets: nobody could open a file without its extension."""
+    fields = b"Content-Type: application/pdf\r\nContent-Disposition: " + field
+    mail = parse(fields + b"\r\n\r\nx").mail
+    assert [one.filename for one in mail.attachments] == ["見積.pdf"]
+    assert "attachment-name" in [loss.loss for loss in mail.losses]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("'a.pdf'", "a.pdf"),
+        ("'見積 書.pdf'", "見積 書.pdf"),
+        ("'a.pdf", "'a.pdf"),
+        ("it's 'x'.pdf", "it's 'x'.pdf"),
+    ],
+)
+def test_apostrophes_around_a_name(given, name):
+    fields = f"Content-Type: application/pdf\r\nContent-Disposition: attachment; filename={given}"
+    assert parse(fields.encode() + b"\r\n\r\nx").mail.attachments[0].filename == name
+
+
+@pytest.mark.parametrize("spelled", ["(x) base64", "base64 (MIME)", "BASE64", '"base64"', "base64;"])
+def test_a_transfer_encoding_with_a_comment(spelled):
+    assert parse(f"Content-Transfer-Encoding: {spelled}\r\n\r\n5pel5pys\r\n".encode()).mail.body == "日本"

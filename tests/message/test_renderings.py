@@ -104,8 +104,8 @@ ICS = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:a long summa\r\n ry\r\nEND:V
 @pytest.mark.parametrize("media_type", ["application/ics", "text/calendar", "application/octet-stream"])
 @pytest.mark.parametrize(
     "again",
-    [ICS, ICS.replace("\r\n ", ""), ICS.replace("\r\n", "\n"), ICS + "\r\n"],
-    ids=["same", "fold", "lf", "end"],
+    [ICS, ICS.replace("\r\n ", ""), ICS.replace("\r\n", "\n"), ICS + "\r\n", "\ufeff" + ICS],
+    ids=["same", "fold", "lf", "end", "mark"],
 )
 def test_an_invitation_comes_once(again, media_type):
     """Google sends it as an alternative and as a file."""
@@ -120,6 +120,25 @@ def test_an_invitation_comes_once(again, media_type):
     assert base64.b64decode(one["data"]).rstrip() == ICS.encode().rstrip()
 
 
+def test_files_that_are_equal_and_have_names_of_their_own_are_all_sent():
+    names = ["team.ics", "all.ics", "a.csv", "b.csv", "b.csv"]
+    parts = [
+        part(
+            "text/calendar" if name.endswith("ics") else "text/csv",
+            ICS,
+            f"Content-Disposition: attachment; filename={name}",
+        )
+        for name in names
+    ]
+    body, _ = run(group("mixed", part("text/plain", "x"), *parts))
+    assert [one["filename"] for one in body["attachments"]] == [*names[:4], "b (2).csv"]
+
+
+def test_a_vcalendar_is_a_calendar():
+    body, _ = run(group("alternative", part("text/plain", "x"), part("text/x-vcalendar", ICS)))
+    assert [one["filename"] for one in body["attachments"]] == ["invite.vcs"]
+
+
 def test_two_invitations_are_two():
     calendars = [part("text/calendar", ICS), part("text/calendar", ICS.replace("long", "short"))]
     body, _ = run(group("mixed", part("text/plain", "Meetings"), *calendars))
@@ -128,6 +147,7 @@ def test_two_invitations_are_two():
 
 SEALED = {
     "smime": part("application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", "MIAG"),
+    "by name": part('application/octet-stream; name="smime.p7m"', "MIAG"),
     "signed": part("application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", "MIAG"),
     "pgp": group(
         "encrypted",

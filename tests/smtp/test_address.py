@@ -3,8 +3,8 @@
 import pytest
 
 from relay.message import destinations
-from relay.reply import Rejected
-from relay.smtp.address import check_forward_path, check_reverse_path
+from relay.reply import ONE_ADDRESS, Rejected
+from relay.smtp.address import check_forward_path, check_reverse_path, split_path
 from tests.support.at_once import at_once
 
 LOCALS = [
@@ -67,3 +67,12 @@ def test_fields_and_commands_agree(local):
     """`sendmail -t` and `send` take recipients from the fields and give them to the listener."""
     (found,) = destinations(f'To: "{local}"@docomo.ne.jp\r\n\r\nx'.encode())
     assert check(found.addr_spec) == check(f'"{local}"@docomo.ne.jp') == f"{local}@docomo.ne.jp"
+
+
+@pytest.mark.parametrize("name", ["Yamada Taro ", '"Yamada, Taro" ', '"Yamada; Taro"'])
+def test_a_display_name_before_a_path_may_be_quoted(name):
+    """Devices send what their address book shows; a comma within quotes parts no addresses."""
+    found = split_path(f"{name}<a@example.com> NOTIFY=NEVER", ONE_ADDRESS)
+    assert found == ("a@example.com", "NOTIFY=NEVER")
+    with pytest.raises(Rejected):
+        split_path(f"{name}<a@example.com>, <b@example.com>", ONE_ADDRESS)

@@ -174,7 +174,12 @@ def _is_mostly_utf_8(found: Reading) -> bool:
 def may_be_utf_8(octets: bytes) -> bool:
     """Whether raw octets are UTF-8, perhaps but for a few, or cut off."""
     found = read(octets, "utf-8")
-    return found.whole or _is_mostly_utf_8(found)
+    return found.whole or _is_cut_utf_8(found) or _is_mostly_utf_8(found)
+
+
+def _is_cut_utf_8(found: Reading) -> bool:
+    """Whether a reading as UTF-8 has a long character, and but for one that is cut off nothing is wrong."""
+    return not found.wrong and _LONG.search(found.text.replace(REPLACEMENT, "")) is not None
 
 
 def _read_declared(octets: bytes, codec: str) -> Decoded | None:
@@ -371,7 +376,7 @@ def _read_undeclared(octets: bytes) -> Decoded:
     if codec := _find_marks(octets):
         return _make(read(octets, codec), guessed=True)
     utf_8 = read(octets, "utf-8")
-    if utf_8.whole or (not utf_8.wrong and _LONG.search(utf_8.text.replace(REPLACEMENT, ""))):
+    if utf_8.whole or _is_cut_utf_8(utf_8):
         return _make(utf_8, guessed=True)
     if _has_utf_8(octets) or _is_mostly_utf_8(utf_8):
         return _read_mixed(octets) or _make(utf_8, guessed=True)

@@ -17,6 +17,7 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 # What the codec makes of octets that begin no character: 80, A0, FD, FE, FF.
 _NO_SHIFT_JIS = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 _BEYOND = re.compile("[^\x00-\x7f]+")
+_BEHIND = ' \t\r\n";'  # what may stand behind the last character of a text, or of a field's value
 _SAMPLE = 4096  # octets that are enough to see the order of octets by
 
 
@@ -66,7 +67,7 @@ def read(octets: bytes, codec: str) -> Reading:
     if not replaced and not private:
         return Reading(codec, text, whole, beyond, 0)
     good = beyond - replaced - private
-    if codec in _MULTIPLE and text.rstrip().endswith(REPLACEMENT) and _ends_within(octets):
+    if codec in _MULTIPLE and text.rstrip(_BEHIND).endswith(REPLACEMENT) and _ends_within(octets):
         replaced -= 1
     runs = _BEYOND.findall(text)
     broken = sum(1 for run in runs if REPLACEMENT in run or (private and _PRIVATE.search(run)))
@@ -75,7 +76,7 @@ def read(octets: bytes, codec: str) -> Reading:
 
 def _ends_within(octets: bytes) -> bool:
     """Whether the last octets may be the beginning of a character; devices cut by octets."""
-    return any(octet >= 0x80 for octet in octets.rstrip()[-1:])
+    return any(octet >= 0x80 for octet in octets.rstrip(_BEHIND.encode())[-1:])
 
 
 def decode_by(octets: bytes, codec: str) -> tuple[str, bool]:

@@ -184,6 +184,14 @@ def test_cut_off_it_is_carried_as_it_is(cut):
     (one,) = run(message(WINMAIL[:cut]))["attachments"]
     assert one["filename"] == "winmail.dat"
     assert base64.b64decode(one["data"]) == WINMAIL[:cut]
+    assert "damaged" in losses(message(WINMAIL[:cut]))
+
+
+def test_an_attached_message_that_is_cut_off_is_named():
+    inner = stream(*INNER, attachment("a.pdf", b"%PDF" * 20))[:-90]
+    content = message(stream(embedded("Order", inner)))
+    assert "damaged" in losses(content)
+    assert run(content)["attachments"]
 
 
 @at_once
