@@ -5,14 +5,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.console.chart import draw_hours
+from relay.console.chart import Chart, draw_hours
 from relay.console.pages import show_moment
 from relay.console.site import Site
 from relay.console.status import Status
 from relay.host.texts import gettext as _
 from relay.host.texts import ngettext, say
+from relay.operator.calling import Answer
 from relay.operator.state import Concern, Headline, RelayState
 from relay.outcome import TroubleKind
+from relay.spool import SpoolError
 
 log = structlog.get_logger("console")
 _LISTED = 10  # messages on the page
@@ -37,7 +39,7 @@ class OverviewPages:
         seen = await look(status)
         if seen is None:
             return self._site.page(request, "unavailable.html", 503)
-        found = await self._site.ask(request, "queue_list", states=[], limit=_LISTED, counted=False)
+        messages, chart = await self._read_messages(request) if seen.queue else (None, None)
         headline, facts = say_headline(seen.headline)
         return self._site.page(
             request,
@@ -47,9 +49,17 @@ class OverviewPages:
             facts=facts,
             problems=await find_problems(status),
             ways={one: way for one in seen.concerns if (way := find_way(one))},
-            chart=draw_hours(await status.hours(_HOURS)),
-            messages=found["messages"],
+            chart=chart,
+            messages=messages,
         )
+
+    async def _read_messages(self, request: Request) -> tuple[list[Answer] | None, Chart | None]:
+        """The latest, and how many there were in each hour; None where the spool does not answer just now."""
+        try:
+            found = await self._site.ask(request, "queue_list", states=[], limit=_LISTED, counted=False)
+            return found["messages"], draw_hours(await self._site.status.hours(_HOURS))
+        except SpoolError:
+            return None, None
 
 
 async def look(status: Status) -> RelayState | None:

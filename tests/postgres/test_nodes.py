@@ -5,8 +5,11 @@ import json
 import smtplib
 import time
 
+import httpx2 as httpx
 import pytest
 
+from relay.console.app import build as console
+from relay.console.server import serving
 from relay.console.service import ServiceStatus
 from relay.host.clock import Clock
 from relay.operator.asking import ask
@@ -288,6 +291,12 @@ async def test_a_node_says_how_it_is_while_the_database_is_away(cluster):
             for verb, words in (("queue_list", {"states": [], "limit": 1}), ("queue_retry", {"every": True})):
                 with pytest.raises(SpoolError, match="the database does not answer"):
                     await ask(first.verbs, {}, verb, words)
+            async with (
+                serving(console(ServiceStatus(first), first.config)) as pages,
+                httpx.AsyncClient() as http,
+            ):
+                page = await http.get(pages.url)
+            assert (page.status_code, "not known now" in page.text) == (200, True)
             (client,) = (await ask(first.verbs, {}, "doctor", {}))["clients"]
             assert client["last"]["mail"][0]["reason"] == "the database does not answer"
     finally:
