@@ -140,9 +140,11 @@ class PostgresSpool(CourierHalf):
         )
 
     async def _watch_others(self) -> None:
-        """Know whether words need be said, for ever."""
+        """Know whether words need be said, and whether another machine goes by this one's name, for ever."""
         while True:
-            with contextlib.suppress(SpoolError):
+            with contextlib.suppress(SpoolError, OSError):
+                if await self._node.has_copy():
+                    await self._node.move(await asyncio.to_thread(self._local.rename))
                 self._words.alone = not any(
                     one.is_alive and not one.is_self for one in await self._board.nodes()
                 )

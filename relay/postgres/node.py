@@ -26,6 +26,7 @@ from relay.spool import SpoolError
 
 log = structlog.get_logger("spool")
 _MARGIN = 6  # a sixth of the lease's length
+_HOME = "node-id"  # the file with the name of a state directory
 _EXPIRED = 2  # an end more than two lengths ahead was written by a clock that was set
 _LAST_WORDS = 1.5  # seconds for what an ending node says; the stop of a service has ten in all
 ALIVE = 15.0  # seconds since its last beat, within which a node is believed to live and to hear its verdicts
@@ -66,12 +67,16 @@ def read_home(folder: Path) -> str:
     Raises:
         OSError: it cannot be read or written.
     """
-    path = folder / "node-id"
     with contextlib.suppress(FileNotFoundError):
-        if known := path.read_text(encoding="ascii").strip():
+        if known := (folder / _HOME).read_text(encoding="ascii").strip():
             return known
+    return write_home(folder)
+
+
+def write_home(folder: Path) -> str:
+    """Give a state directory a new name. Raises OSError."""
     made = secrets.token_hex(16)
-    safeio.write_file(path, f"{made}\n".encode("ascii"))
+    safeio.write_file(folder / _HOME, f"{made}\n".encode("ascii"))
     return made
 
 
@@ -160,14 +165,34 @@ class Node:
         """Who has the lease now. Raises SpoolError."""
         query = (
             f"SELECT coalesce(n.name, ''), l.epoch, l.holder IS NULL OR n.ended IS NOT NULL,"
-            f" u.until < {NOW} OR u.until > {NOW} + %s, coalesce(n.home = %s, false)"
+            f" u.until < {NOW} OR u.until > {NOW} + %s,"
+            " coalesce(n.home = %s AND n.started <= (SELECT started FROM relay.node WHERE token = %s), false)"
             " FROM relay.lease l JOIN relay.lease_until u USING (name)"
             " LEFT JOIN relay.node n ON n.token = l.holder WHERE l.name = 'sender'"
         )
-        found = await self._database.read(query, (_EXPIRED * self.times.lease, self.home))
+        values = (_EXPIRED * self.times.lease, self.home, self.token)
+        found = await self._database.read(query, values)
         if not found:
             raise SpoolError("the database has no lease row: run `relay spool migrate`")
         return Holder(*found[0])
+
+    async def has_copy(self) -> bool:
+        """Whether another process began in a state directory of this name, whose lock this one has.
+
+        So it has a copy, as the clone of a machine does. Each took the other for its dead predecessor, and
+        the lease from it. Raises SpoolError.
+        """
+        query = (
+            "SELECT EXISTS (SELECT FROM relay.node later JOIN relay.node mine USING (home)"
+            " WHERE mine.token = %s AND later.started > mine.started)"
+        )
+        return bool((await self._database.read(query, (self.token,)))[0][0])
+
+    async def move(self, home: str) -> None:
+        """Go by another name of the state directory. Raises SpoolError."""
+        await self._database.write("UPDATE relay.node SET home = %s WHERE token = %s", (home, self.token))
+        self.home = home
+        log.warning("another machine has this one's node-id, as a copied disk does: this one has a new one")
 
     async def stand(self) -> bool:
         """Take the lease, if nobody has it who lives; whether it was taken. Raises SpoolError."""

@@ -154,7 +154,9 @@ class CourierHalf(OperatorHalf):
         queue_id = claim.entry.queue_id
         claimed = self._turns.find(queue_id, claim.token)
         if claimed is None:
-            raise SpoolError(f"{queue_id} is not there to be sent any more")
+            raise SpoolError(
+                f"{queue_id} is not to be sent by this node: another one sends, or it was dealt with"
+            )
         values = {
             **self._node.fence,
             **statements.claim_values(claim, claimed.before),
@@ -170,7 +172,9 @@ class CourierHalf(OperatorHalf):
             claimed.doubtful.append(request)
             raise
         if not begun:
-            raise SpoolError(f"{queue_id} is not there to be sent any more")
+            raise SpoolError(
+                f"{queue_id} is not to be sent by this node: another one sends, or it was dealt with"
+            )
         claimed.started.append(request)
         try:
             self.check_term()

@@ -11,7 +11,7 @@ import structlog
 from relay.host.content import ContentWriter
 from relay.host.safeio import DISK_FULL
 from relay.postgres.database import Database
-from relay.postgres.node import read_home
+from relay.postgres.node import read_home, write_home
 from relay.spool import Room, SpoolError, SpoolFull
 from relay.spool.lock import take_lock
 
@@ -71,6 +71,11 @@ class LocalRoom:
         except OSError as error:
             kind = SpoolFull if error.errno in DISK_FULL else SpoolError
             raise kind(f"{error.strerror}: {error.filename}") from error
+
+    def rename(self) -> str:
+        """Give the state directory a new name. Blocks; raises OSError."""
+        self.home = write_home(self._state_dir)
+        return self.home
 
     def release(self) -> None:
         """Let go of the folders."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -48,6 +49,24 @@ async def test_every_node_takes_mail_and_one_sends(opened):
         ("first", True),
         ("second", False),
     ]
+
+
+async def test_the_clone_of_a_machine_is_a_machine_of_its_own(opened, tmp_path):
+    """Each took the other for its predecessor, which its lock proves to be dead: the lease changed hands with
+    every beat, and one of them was shown to nobody.
+    """
+    first = await opened("first", times=Times(lease=30.0, beat=0.5))
+    (tmp_path / "clone").mkdir()
+    shutil.copy(tmp_path / "first" / "node-id", tmp_path / "clone" / "node-id")
+    clone = await opened("clone", times=Times(lease=30.0, beat=60.0))
+    async with asyncio.timeout(30):
+        while len(nodes := await first.board.nodes()) < 2 or first.term:
+            await asyncio.sleep(0.02)
+    assert [(one.name, one.sends) for one in nodes] == [("clone", True), ("first", False)]
+    assert not await first.node.stand()
+    known = [(tmp_path / name / "node-id").read_text().strip() for name in ("first", "clone")]
+    assert known == [first.node.home, clone.node.home]
+    assert first.node.home != clone.node.home
 
 
 async def test_of_nodes_that_stand_at_once_one_is_the_sender(opened, database):
@@ -328,7 +347,7 @@ async def test_a_late_word_stops_a_start_that_is_prepared(opened, database):
         await second.settle(found.claim, Settlement(State.QUEUED, found.outcome))
         with await second.claim(["scanner"], 0) as again:
             await first.record(claim, 0, TAKEN)
-            with pytest.raises(SpoolError, match="not there to be sent"):
+            with pytest.raises(SpoolError, match="not to be sent by this node"):
                 await second.start(again, 0, ["a@example.com"])
 
 
