@@ -259,8 +259,9 @@ class Spool(Protocol):
         """
 
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
-        """Record durably how this request ended; waits for room rather than fail.
+        """Record how this request ended, at once; waits for room rather than fail.
 
+        Durable when it returns, but for what was taken: then all that comes after follows it to the disk.
         Also after another sender has judged it unknown: what is known after all is better.
         """
 

@@ -16,7 +16,7 @@ from typing_extensions import override
 from relay.envelope import Content, Submission
 from relay.host.clock import Clock, SteadyClock
 from relay.host.content import ContentWriter
-from relay.outcome import Outcome
+from relay.outcome import Action, Outcome
 from relay.reply import Reply
 from relay.spool import (
     GONE,
@@ -353,9 +353,15 @@ class SqliteSpool(Queries):
 
     @override
     async def record(self, claim: Claim, request: int, outcome: Outcome) -> None:
-        await self._writer.insist(
+        written = self._writer.insist(
             lambda c: statements.end_request(c, claim, request, outcome, self._clock.wall())
         )
+        if outcome.action is Action.RELAYED:
+            # A session that hears so now has been told the truth. After a crash the request is one whose end
+            # nobody knows, as it would be if the session had waited.
+            written.add_done_callback(_see_error)
+        else:
+            await written
 
     def _is_current(self, claim: Claim) -> bool:
         """Whether nobody else has claimed the message since."""
@@ -490,3 +496,9 @@ class SqliteSpool(Queries):
         # Whoever has claimed it will find the damage.
         if queue_id not in self._scheduler.claimed:
             await self._set_aside(queue_id, reason)
+
+
+def _see_error(written: "asyncio.Future[None]") -> None:
+    """The writer has logged it: asyncio need not."""
+    if not written.cancelled():
+        written.exception()
