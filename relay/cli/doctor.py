@@ -37,6 +37,8 @@ def command(address: str, config_path: str | None, *, live: bool, as_json: bool)
         _explain(answer, address)
     else:
         _list(answer)
+    if answer.get("others") and not as_json:
+        echo(f"\neach node knows only who came to it; ask the same at {', '.join(answer['others'])}")
 
 
 def _list(answer: dict[str, Any]) -> None:

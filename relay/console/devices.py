@@ -55,6 +55,7 @@ class DevicePages:
             waiting=learning["waiting"],
             spans=_SPANS,
             since=read_iso(seen["since"]),
+            others=seen["others"],
             now=time.time(),
         )
 

@@ -1,6 +1,6 @@
 """The doctor's verbs for the control socket: what `relay doctor` asks the running service."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from relay.config.model import Config
@@ -17,15 +17,23 @@ _LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
 class DoctorVerbs:
     """Verbs that read the recorder, by the configuration of the moment."""
 
-    def __init__(self, config: Callable[[], Config], recorder: Recorder, look: Look) -> None:
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        recorder: Recorder,
+        look: Look,
+        others: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         """Args:
         config: gives that of the moment.
         recorder: what was heard.
         look: how a message stands, by its id.
+        others: the names of the other nodes, where a device may have been as well.
         """
         self._config = config
         self._recorder = recorder
         self._look = look
+        self._others = others
 
     async def doctor(self, address: str = "", most: int = 0) -> dict[str, Any]:
         """The last sessions of one address, or of all, with advice.
@@ -41,6 +49,7 @@ class DoctorVerbs:
             "since": to_iso(self._recorder.started),
             "listeners": [x.address for x in self._config().listener],
             "serial": self._recorder.serial,
+            "others": [*self._others()],
         }
         if not address:
             answer["clients"] = [

@@ -165,7 +165,7 @@ class Service:
         self, keeping: Keeping, documents: Documents
     ) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
         """What parts of the service can be asked besides the queue."""
-        desk = DoctorVerbs(lambda: self.config, self.server.recorder, self._look)
+        desk = DoctorVerbs(lambda: self.config, self.server.recorder, self._look, self._name_others)
         adopted = Adopted(documents, self.current)
         learned = LearningVerbs(lambda: self.config, self.server.learning, self.spool, adopted)
         consents = ConsentVerbs(lambda: self.config, keeping, self.sending.notice)
@@ -176,6 +176,11 @@ class Service:
         if trouble := self.spool.room().trouble:
             raise SpoolError(trouble)  # many are looked at, and a person waits
         return await self.verbs.queue_show(queue_id)
+
+    def _name_others(self) -> list[str]:
+        """The other nodes that live."""
+        nodes = self.sharing.nodes if self.sharing else ()
+        return [one.name for one in nodes if one.is_alive and not one.is_self]
 
     async def _tell_state(self) -> dict[str, Any]:
         """How the relay is."""

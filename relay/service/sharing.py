@@ -163,9 +163,13 @@ class Sharing:
     def _judge_nodes(self) -> None:
         """Nodes that are silent, or for long go by another configuration than this one, which sends."""
         own, troubles = fingerprint(self._current.config), self._parts.troubles
-        differing = {one.name: find_differences(one.fingerprint, own) for one in self.nodes if one.is_alive}
+        differing = {
+            one.name: keys
+            for one in self.nodes
+            if one.is_alive and (keys := find_differences(one.fingerprint, own))
+        }
         now, before = self._now(), self._differs_since
-        self._differs_since = {name: before.get(name, now) for name, keys in differing.items() if keys}
+        self._differs_since = {name: before.get(name, now) for name in differing}
         wrong = {
             name: "its configuration is another one than that of the node that sends: "
             + name_keys(differing[name])

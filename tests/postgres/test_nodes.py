@@ -83,6 +83,7 @@ async def test_every_node_shows_the_same_and_every_verb_works_from_each(cluster,
     answer = await ask(second.verbs, {"uid": 0}, "queue_retry", {"every": True})
     assert (answer["problems"], answer["accounts"]) == ([], ["scanner"])
     assert (await second.verbs.audit(1))["records"][0]["node"] == "second.test"
+    assert (await ask(second.verbs, {}, "doctor", {}))["others"] == ["first.test"]
     await until(lambda: [one.subject for one in cluster.sandbox.messages] == ["scan 1"])
     await second.reload(second.config.model_copy(update={"delivery": first.config.delivery}))
     await until(lambda: not second.standing.held and not second.troubles.shared)
