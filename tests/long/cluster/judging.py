@@ -48,7 +48,7 @@ class Verdict:
     def figures(self):
         unjudged = self._unjudged()
         figures = self._judge_as_one_relay(unjudged)
-        at_once = {number for number, found in self._requests.items() if are_at_once(found)}
+        at_once = {number for number in self._requests if self._is_at_once(number, unjudged)}
         untrue = {
             number for number in self._book.accepted if number not in unjudged and self._is_untrue(number)
         }
@@ -91,6 +91,12 @@ class Verdict:
             for number in self._book.left
             if len(found := self._rows.get(number, ())) > 1 and any(one[0] in replied for one in found[:-1])
         }
+
+    def _is_at_once(self, number, unjudged):
+        """Two requests for one message; what the relay had to take for two messages is two."""
+        found = self._requests[number]
+        parts = {one.queue_id for one in found} if number in unjudged else {None}
+        return any(are_at_once([one for one in found if part in (None, one.queue_id)]) for part in parts)
 
     def _is_untrue(self, number):
         """`relayed` before Works had it, another message's id, or `queued` for what was refused."""
