@@ -3,6 +3,7 @@
     server       the address, TLS, connections, and what an error of the server means
     schema       the tables, and how one version becomes the next
     node         this node's row and its beat; the lease of the one node that sends
+    clocks       this machine's clocks beside the database's
     board        what nodes tell each other of themselves
     room         the node's lock and scratch folder, and the limits
     incoming     the door's half of the contract
