@@ -161,8 +161,9 @@ def find_east_asian(sample: bytes) -> str:
     if has_shift_jis(sample):
         return "cp932"
     runs = _HIGH_OCTETS.findall(sample)
-    if sum(map(len, runs)) < max(_ENOUGH_OCTETS, 6 * len(runs)):
-        # Accents stand alone; so do the first octets of Big5, but there is hardly a letter beside them.
+    size, is_paired = sum(map(len, runs)), all(len(run) % 2 == 0 for run in runs)
+    if size < _ENOUGH_OCTETS or (size < 6 * len(runs) and not is_paired):
+        # Accents stand alone, and not all in pairs; so do the first octets of Big5, but with hardly a letter.
         found = read(sample, "big5")
         is_big5 = found.good >= 3 * len(_LETTER.findall(found.text))
         return "big5" if is_big5 and _find_plain_east_asian(sample) == "big5" else ""

@@ -106,6 +106,7 @@ def test_one_foreign_line(codec, text, foreign, own):
 SINGLE = ["iso-8859-1", "windows-1252", "iso-8859-2", "koi8-r", "windows-1251", "iso-8859-15"]
 SINGLE += ["iso-8859-7", "windows-1254", "windows-1255", "tis-620", "cp850"]
 UTF_8 = ["請求書 2026年", "お世話になっております。", "견적서", "Dzień dobry, łączna kwota", "Привет, мир"]
+UTF_8 += ["Größe", "être allé", "Łódź"]
 UTF_8 += ["Siparişiniz gönderildi, teşekkürler", "Η παραγγελία σας", "ההזמנה נשלחה", "แจ้งเตือน", "Done 👍"]
 
 
@@ -171,6 +172,9 @@ def test_a_line_of_utf_8_in_another_charset(codec, text, label, foreign):
     [
         ("iso-8859-1", "Grüße, Ã© und 10 °C"),
         ("iso-8859-1", "Ã©"),
+        ("iso-8859-1", "de la liberté\xa0»"),
+        ("iso-8859-1", "«\xa0été\xa0» et «\xa0marché\xa0»"),
+        ("iso-8859-1", "„Ä“ und „Ö“"),
         ("iso-8859-1", "Müller & Söhne GmbH – Größe"),
         ("windows-1251", "Отчёт за сентябрь"),
         ("koi8-r", "Отчёт за сентябрь"),
@@ -186,9 +190,17 @@ def test_a_label_that_is_right_is_believed(label, text):
     assert (found.text, found.guessed) == (text, False)
 
 
+@at_once
 @pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "iso-8859-2"])
 @pytest.mark.parametrize(
-    ("codec", "text"), [("cp932", JAPANESE), ("euc-jp", JAPANESE), ("cp949", KOREAN), ("gb18030", CHINESE)]
+    ("codec", "text"),
+    [
+        ("cp932", JAPANESE),
+        ("euc-jp", JAPANESE),
+        ("cp949", KOREAN),
+        ("cp949", "이 문서 의 값은 문자열 또는 널이 아닙니다"),
+        ("gb18030", CHINESE),
+    ],
 )
 def test_east_asian_text_is_not_latin(codec, text, label):
     found = decode(text.encode(codec), label)
@@ -339,6 +351,61 @@ def test_the_label_of_another_country_is_not_believed_against_the_evidence(text,
     """Private and rare characters stood for each of them, and no loss said so: a device's default label."""
     decoded = decode(text.encode(codec), label)
     assert (decoded.text, decoded.guessed) == (text, True)
+
+
+LONG = {
+    "euc-jp": "お疲れ様です。本日の会議は午後三時からです。資料は共有フォルダーにあります。",
+    "cp932": "お疲れ様です。本日の会議は午後三時からです。資料は共有フォルダーにあります。",
+    "cp949": KOREAN,
+    "gb18030": "今天的会议从下午三点开始。墨粉不足，请准备更换的墨盒。",
+    "big5": TAIWAN,
+}
+
+
+@at_once
+@pytest.mark.parametrize("label", ["euc-kr", "gb2312", "big5"])
+@pytest.mark.parametrize("codec", LONG)
+def test_the_rows_tell_east_asian_charsets_apart(codec, label):
+    """A text of one is valid in the others: a device's label made other words of it, without a loss."""
+    found = decode(LONG[codec].encode(codec), label)
+    assert (found.text, found.guessed) == (LONG[codec], OWN[codec] != label)
+
+
+@at_once
+@pytest.mark.parametrize("label", ["shift_jis", "euc-jp", "euc-kr", "gb2312", "big5"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No.5 の プリンター は 使えません",
+        "이 문서 는 10 장 입니다",
+        "第 5 页 的 文件",
+        "サイズ 5×3 の用紙がありません",
+        "温度 25°C の警報です",
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 1])
+def test_utf_8_under_an_east_asian_label_with_words_of_one_character(text, label, cut):
+    """Read by the label half of it is wrong, and nothing as UTF-8."""
+    octets = text.encode()
+    assert decode(octets[: len(octets) - cut], label).text.rstrip("\ufffd") == text[: len(text) - cut]
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("big5", "日月日月日月日月日月日月日月"),
+        ("gbk", "您好，您的訂單已經出貨，請注意查收，謝謝您的合作"),
+        ("gb2312", "ノルウェーのブークモールについて"),
+        ("gb2312", "お疲れさまです。会议は明日からです。"),
+        ("euc-kr", "大韓民國 憲法 第一條 大韓民國은 民主共和國이다"),
+        ("euc-kr", "ㅏㅑㅓㅕㅗㅛㅜㅠ ㅋㅋㅋ ㅎㅎ 감사합니다 αβγ ⅠⅡⅢ"),
+        ("euc-kr", "お疲れさまです。資料をご確認ください。"),
+    ],
+)
+def test_rare_rows_are_believed_under_their_own_label(text, label):
+    codec = {"big5": "big5", "euc-kr": "cp949"}.get(label, "gb18030")
+    found = decode(text.encode(codec), label)
+    assert (found.text, found.guessed) == (text, False)
 
 
 @pytest.mark.parametrize(
