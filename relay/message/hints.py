@@ -2,9 +2,9 @@
 
 A subject or a file name in raw octets is a dozen of them: too few to guess by. The program that wrote them
 wrote the texts beside them too, and those say what they are: the charset of the same part first, then those
-of the other parts (html may say it itself), then those of encoded-words, then the charset that texts which
-say nothing, and all the raw fields, are of together. Only when none of them fits is guessed by the field
-alone (see `charsets`).
+of the other parts (html may say it itself), then those of encoded-words, then that of the language that
+Content-Language or html declares, then the charset that texts which say nothing, and all the raw fields, are
+of together. Only when none of them fits is guessed by the field alone (see `charsets`).
 """
 
 import re
@@ -29,6 +29,16 @@ _SINGLE = ("iso8859", "cp125", "cp8", "koi8", "mac-", "tis-620", "ptcp154", "cp4
 _PRIVATE = re.compile("[\ue000-\uf8ff\ufffd]")
 _HEAD = 4096  # octets of an html part, in which it may say its charset
 _MOST_HINTS = 8
+# The charset by which text in a language is read; a Japanese one stands for all three.
+_LANGUAGES = {
+    "ja": "cp932",
+    "ko": "cp949",
+    "zh-tw": "big5",
+    "zh-hk": "big5",
+    "zh-hant": "big5",
+    "zh": "gb18030",
+}
+_HTML_LANGUAGE = re.compile(rb"""(?i)<html\b[^<>]{0,500}?\blang\s*=\s*["']?([A-Za-z-]{2,20})""")
 _MOST_TEXTS = 4  # that say no charset
 _MOST_FIELDS = 200  # raw ones of one message; no honest one has more
 _NAMES = {"subject", "from", "sender", "reply-to", "to", "cc", "bcc", "content-type", "content-disposition"}
@@ -77,15 +87,26 @@ def _own_charset(part: Part) -> str:
 
 
 def _find_hints(content: Buffer, parts: list[Part]) -> Iterator[str]:
-    """The codecs that the message names: its texts' first, then those of encoded-words."""
+    """The codecs that the message names: its texts' first, those of encoded-words, those of languages."""
+    languages: list[bytes] = []
     for part in parts:
+        languages += part.fields.every("content-language")[:1]
         if codec := _own_charset(part):
             yield codec
         elif part.media_type == "text/html" and not part.is_multipart:
-            yield find_codec(find_label(part, decode_leaf(content, part.leaf, most=_HEAD)))
+            head = decode_leaf(content, part.leaf, most=_HEAD)
+            languages += _HTML_LANGUAGE.findall(head)[:1]
+            yield find_codec(find_label(part, head))
     for part in parts:
         for field in part.fields:
             yield from map(find_codec, find_charsets(field.value))
+    yield from map(_find_by_language, languages)
+
+
+def _find_by_language(tags: bytes) -> str:
+    """The codec of the first language of the list (RFC 3282 §2, RFC 5646); "" for none that needs one."""
+    tag = tags.partition(b",")[0].decode("latin-1").strip().lower()
+    return next((codec for start, codec in _LANGUAGES.items() if f"{tag}-".startswith(f"{start}-")), "")
 
 
 def _guess_together(content: Buffer, parts: list[Part], raw: list[Part]) -> Iterator[str]:

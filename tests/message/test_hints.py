@@ -67,6 +67,33 @@ def test_what_declares_nothing_is_of_one_charset_as_a_whole(codec, place):
             assert parse(content).mail.subject.rstrip("\ufffd") == subject[: len(subject) - cut]
 
 
+LANGUAGES = [
+    ("ja", "euc-jp", "障害"),
+    ("ja-JP", "cp932", "異常"),
+    ("ko", "cp949", "알림"),
+    ("ko-KR, en", "cp949", "견적"),
+]
+LANGUAGES += [
+    ("zh-CN", "gb18030", "订单"),
+    ("zh", "gb18030", "错误"),
+    ("zh-TW", "big5", "訂單"),
+    ("zh-Hant-HK", "big5", "通知"),
+]
+
+
+@at_once
+@pytest.mark.parametrize(("language", "codec", "text"), LANGUAGES)
+def test_the_declared_language_comes_before_a_guess(language, codec, text):
+    """Two characters are too few to guess by."""
+    raw, field = text.encode(codec), b"Content-Language: " + language.encode()
+    plain = parse(b"Subject: " + raw + b"\r\n" + field + b"\r\nContent-Type: text/plain\r\n\r\n" + raw).mail
+    assert (plain.subject, plain.body) == (text, text)
+    page = b'<html dir="ltr" lang="%s"><body>%s</body></html>' % (language.partition(",")[0].encode(), raw)
+    html = parse(b"Subject: " + raw + b"\r\nContent-Type: text/html\r\n\r\n" + page).mail
+    assert (html.subject, f"<body>{text}<" in html.body) == (text, True)
+    assert parse(b"Subject: Gr\xf6\xdfe\r\nContent-Language: de\r\n\r\nx").mail.subject == "Größe"
+
+
 def test_utf_8_needs_no_hint():
     assert read("見積書".encode(), "shift_jis").subject == "見積書"
 

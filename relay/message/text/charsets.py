@@ -15,7 +15,7 @@ bodies, fields and names alike; the first row that holds decides:
 | a Japanese label | of Shift_JIS and EUC-JP the one with fewer wrong octets |
 | - neither has any, or euc-jp is declared | what is declared |
 | - half-width katakana in Shift_JIS | EUC-JP if all octets pair up and a pair is kana |
-| | (rows A4, A5), else half-width katakana (JIS X 0201) |
+| | (rows A4, A5), or all kanji are rare in Shift_JIS alone; else half-width katakana (JIS X 0201) |
 | a few octets that the declared charset has not | the declared charset, with replacement |
 | lines in UTF-8, and others | line by line |
 | UTF-8 but for a few octets | UTF-8, with replacement |
@@ -36,6 +36,7 @@ from relay.message.text.guessing import (
     find_east_asian,
     guess_codec,
     has_shift_jis,
+    is_common,
     is_plain_japanese,
     looks_western,
 )
@@ -68,6 +69,7 @@ _EMOJI = re.compile("[\U0001f000-\U0001faff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd-\uffff]")
 _KANA = re.compile("[\u3041-\u30fa]")
+_KANJI = re.compile("[\u4e00-\u9fff]")
 # Characters that are no chance in a text that is all UTF-8, an emoji counted twice: of 23,000 short texts in
 # their own charset of single octets none had two.
 _ENOUGH = 2
@@ -350,8 +352,15 @@ def read_japanese(octets: bytes, declared: str) -> Reading:
     if sjis.cost:
         is_euc = declared == "euc-jp" or _has_more_kana(euc, sjis)
     else:
-        is_euc = has_kana_pairs(octets) if HALFWIDTH.search(sjis.text) else declared == "euc-jp"
+        is_half = HALFWIDTH.search(sjis.text) is not None
+        is_euc = has_kana_pairs(octets) or _is_rarer(sjis, euc) if is_half else declared == "euc-jp"
     return euc if is_euc else sjis
+
+
+def _is_rarer(one: Reading, other: Reading) -> bool:
+    """Whether one reading has only kanji that hardly anybody writes, and the other none of them."""
+    kanji = _KANJI.findall(one.text)
+    return bool(kanji) and not any(map(is_common, kanji)) and all(map(is_common, other.text))
 
 
 def _drop_utf_8(octets: bytes) -> bytes:

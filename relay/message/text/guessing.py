@@ -108,16 +108,11 @@ def _prefer_japanese(sample: bytes, codec: str) -> str:
     """Short Japanese is often taken for Chinese or Korean: kana beside common kanji is Japanese."""
     euc, whole = decode_euc_jp(sample)
     kana = set(_HIRAGANA.findall(euc)) - _LAUGHTER if codec == "cp949" else _KANA.search(euc)
-    if whole and kana and all(map(_is_common, euc)):
+    if whole and kana and all(map(is_common, euc)):
         return "euc-jp"
     sjis = sample.decode("cp932", "replace")
     is_kana = _KANA.search(sjis) or (_HALFWIDTH.search(sjis) and _KANJI.search(sjis))
-    if (
-        "\ufffd" not in sjis
-        and is_kana
-        and all(map(_is_common, sjis))
-        and not _is_usual_korean(sample, codec)
-    ):
+    if "\ufffd" not in sjis and is_kana and all(map(is_common, sjis)) and not _is_usual_korean(sample, codec):
         return "cp932"
     return codec
 
@@ -129,7 +124,7 @@ def is_plain_japanese(sample: bytes) -> bool:
     """
     text, wrong = _read_sample(sample, "cp932")
     beyond = [character for character in text if character >= "\x80"]
-    odd = wrong + sum(not _is_common(one) or "\uff61" <= one <= "\uff9f" for one in beyond)
+    odd = wrong + sum(not is_common(one) or "\uff61" <= one <= "\uff9f" for one in beyond)
     return odd * _FEW <= len(beyond) and _JAPANESE_RUN.search(text) is not None
 
 
@@ -138,7 +133,7 @@ def _is_half_width(sample: bytes) -> bool:
     text, wrong = _read_sample(sample, "cp932")
     kana = len(_HALFWIDTH.findall(text))
     beyond = [character for character in text if character >= "\x80"]
-    if wrong or kana < _ENOUGH_KANA or 2 * kana < len(beyond) or not all(map(_is_common, beyond)):
+    if wrong or kana < _ENOUGH_KANA or 2 * kana < len(beyond) or not all(map(is_common, beyond)):
         return False
     is_kana = _FEW * len(_NO_LETTERS.findall(text)) >= kana
     return is_kana and _ODD_RUN.search(sample) is not None and not looks_western(sample)
@@ -174,7 +169,7 @@ def _is_plain_euc_jp(sample: bytes) -> bool:
     """Whether it is EUC-JP beyond doubt: common kanji, and kana that no Korean writes."""
     text, wrong = _read_sample(sample, "euc-jp")
     beyond = [character for character in text if character >= "\x80"]
-    if (wrong + sum(not _is_common(one) for one in beyond)) * _FEW > len(beyond):
+    if (wrong + sum(not is_common(one) for one in beyond)) * _FEW > len(beyond):
         return False
     hiragana = set(_HIRAGANA.findall(text))
     katakana = any(len(set(run)) > 1 for run in _KATAKANA_RUN.findall(text))
@@ -227,7 +222,7 @@ def _is_usual_korean(sample: bytes, codec: str) -> bool:
     return codec == "cp949" and is_whole(sample, "euc_kr")
 
 
-def _is_common(character: str) -> bool:
+def is_common(character: str) -> bool:
     """Whether Japanese people write it in mail: ASCII, kana, or a kanji of JIS level 1."""
     if character < "\x80" or "\u3000" <= character <= "\u30ff" or "\uff01" <= character <= "\uff9f":
         return True

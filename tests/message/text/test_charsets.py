@@ -207,8 +207,8 @@ def test_east_asian_text_is_not_latin(codec, text, label):
     assert (found.text, found.guessed) == (text, True)
 
 
-HALFWIDTH = ["ﾌﾘｺﾐ", "ﾃﾞｰﾀ", "ﾊﾟｿｺﾝ", "ｻｸﾗ ﾐｷ", "ｱ", "ﾃｽﾄ.pdf", "ｶ)ﾔﾏﾀﾞ 10000"]
-FULLWIDTH = ["おかし", "テスト", "データ 12", "請求書について"]
+HALFWIDTH = ["ﾃｽﾄ送信", "ﾌﾘｺﾐ", "ﾃﾞｰﾀ", "ﾊﾟｿｺﾝ", "ｻｸﾗ ﾐｷ", "ｱ", "ﾃｽﾄ.pdf", "ｶ)ﾔﾏﾀﾞ 10000"]
+FULLWIDTH = ["おかし", "テスト", "データ 12", "請求書について", "障害", "障害発生"]
 
 
 def word(octets: bytes, label: str) -> bytes:
