@@ -204,6 +204,8 @@ def _node(node: _Tree) -> str:
         parts.append(f"{node['sessions']:,} sessions")
         if node["accepting"] is False:
             parts.append(f"new mail is refused: {node['reason']}")
+        elif node["reason"]:
+            parts.append(node["reason"])
     if node["sends_since"]:
         parts.append(f"sends since {show_time(node['sends_since'])}")
     if node["differs"]:

@@ -26,7 +26,7 @@ from relay.courier.judgement import (
 )
 from relay.courier.judgement.state import AccountState, ApiState
 from relay.host.clock import Clock
-from relay.outcome import Action, Outcome, Scope
+from relay.outcome import Action, Cause, Outcome, Scope
 from relay.works.pace.circuit import Circuit
 
 log = structlog.get_logger("standing")
@@ -115,6 +115,11 @@ class Standing:
             self._gate.close()
         else:
             self._gate.open(left.api.down_since)
+
+    def ask_soon(self) -> None:
+        """Ask Works at once, where the last sender could not reach it: this machine perhaps can."""
+        if self._api_outcome is not None and self._api_outcome.cause is Cause.UNREACHABLE:
+            self._api_probe_at = self._clock.steady()
 
     # What messages and people say.
 

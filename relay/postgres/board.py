@@ -54,6 +54,7 @@ class PostgresBoard(Board):
     def __init__(self, database: Database, node: Node) -> None:
         self._database = database
         self._node = node
+        self.cannot_send = False  # as this node has said
 
     @override
     async def publish(self, state: str) -> None:
@@ -70,6 +71,7 @@ class PostgresBoard(Board):
 
     @override
     async def say(self, sessions: int, *, accepting: bool, trouble: str, fingerprint: str) -> None:
+        self.cannot_send = accepting and bool(trouble)
         values = (sessions, accepting, trouble, fingerprint, self._node.token)
         await self._database.write_soon(_SAY, values)
 

@@ -160,24 +160,28 @@ class PostgresSpool(CourierHalf):
     async def _stand(self) -> None:
         """Become the sender whenever there is none, for ever.
 
-        A large message that is sent lies on the sender's disk: a machine without room leaves that to others.
+        A large message that is sent lies on the sender's disk: a machine without room leaves that to others,
+        and so does one that has no way to Works.
         """
         while True:
             await asyncio.sleep(min(_STAND_EVERY, self._node.times.beat))
             if not self._node.answers:
                 continue
             with contextlib.suppress(SpoolError):
-                if self._local.is_short and await self._others_have_room():
+                if (self._local.is_short or self._board.cannot_send) and await self._another_can():
                     await self._step_aside()
                 elif not self._node.term and await self._node.stand():
                     self._words.tell(Word(Topic.SENDER), self._node.token)
 
-    async def _others_have_room(self) -> bool:
-        return any(one.is_alive and one.accepting and not one.is_self for one in await self._board.nodes())
+    async def _another_can(self) -> bool:
+        return any(
+            one.is_alive and one.accepting and not one.trouble and not one.is_self
+            for one in await self._board.nodes()
+        )
 
     async def _step_aside(self) -> None:
         if self._node.term:
-            log.warning("another node is to send: this machine's disk has no room", node=self._node.name)
+            log.warning("another node is to send: this machine cannot", node=self._node.name)
             await self._node.hand_over()
             self._words.tell(Word(Topic.SENDER), self._node.token)
 

@@ -30,6 +30,7 @@ from relay.operator.trouble import Troubles, describe
 from relay.operator.verbs import Verbs, find_verbs
 from relay.operator.watch import Watch
 from relay.outcome import TroubleKind
+from relay.service.outlet import Outlet
 from relay.service.reports import Reports
 from relay.service.sending import Sending
 from relay.service.sharing import Parts, Sharing
@@ -114,6 +115,7 @@ class Service:
             return None
         parts = Parts(
             *(self.courier, self.standing, self.pacing, self.troubles, self._reader.read_accounts),
+            outlet=Outlet(self.current, self.standing),
             room=self.spool.room,
             count_sessions=self.server.count_sessions,
         )

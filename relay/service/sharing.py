@@ -23,6 +23,7 @@ from relay.operator.reading import explain_room
 from relay.operator.state import Account, Sent, Use
 from relay.operator.trouble import Troubles
 from relay.outcome import Trouble, TroubleKind
+from relay.service.outlet import Outlet
 from relay.spool import Board, NodeFacts, Published, Room, SpoolError
 from relay.works.pace.pacing import Limits, Pacing
 
@@ -57,6 +58,7 @@ class Parts:
     pacing: Pacing
     troubles: Troubles
     read_accounts: Callable[[Config], Awaitable[tuple[Account, ...]]]
+    outlet: Outlet
     room: Callable[[], Room]
     count_sessions: Callable[[], int]
 
@@ -91,6 +93,7 @@ class Sharing:
             parts.pacing.wait(_UNKNOWN_MINUTE)
         if found is not None and (said := _load(found)) is not None:
             self._know(found, said)
+            parts.standing.ask_soon()
         parts.troubles.lead()
 
     def _know(self, found: Published, said: Said) -> None:
@@ -107,6 +110,10 @@ class Sharing:
         Args:
             term: of this node as the sender; 0: another one is.
         """
+        courier = self._parts.courier
+        await asyncio.gather(self._share(term), self._parts.outlet.watch(lambda: courier.working))
+
+    async def _share(self, term: Callable[[], int]) -> None:
         self._led_at = self._now()
         while True:
             try:
@@ -176,7 +183,10 @@ class Sharing:
             for name, since in self._differs_since.items()
             if now - since >= _RELOADED_WITHIN
         }
+        is_up = self._parts.standing.outage is None  # else it is Works, and not that machine
         for one in self.nodes:
+            if is_up and one.is_alive and one.accepting and one.trouble and not one.is_self:
+                wrong[one.name] = one.trouble
             if not one.is_alive:
                 wrong[one.name] = f"it has not been heard of since {to_local(one.seen, dated=True)}"
         for name, reason in wrong.items():
@@ -189,7 +199,7 @@ class Sharing:
         """Say how this node is, and look at the others."""
         self.nodes = await self._board.nodes()
         room, now = self._parts.room(), self._now()
-        trouble = explain_room(room)
+        trouble = explain_room(room) or self._parts.outlet.problem
         sessions = self._parts.count_sessions()
         said = (sessions, room.accepting, trouble, fingerprint(self._current.config))
         if said != self._said or now - self._said_at >= _SAY_EVERY:

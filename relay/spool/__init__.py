@@ -109,7 +109,7 @@ class Board(Protocol):
         Args:
             sessions: of clients, open now.
             accepting: whether new mail is taken.
-            trouble: why not; a sentence.
+            trouble: why not, or, where it is, why another node should send; a sentence.
             fingerprint: of its configuration.
         """
 

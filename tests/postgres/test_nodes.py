@@ -17,11 +17,13 @@ from relay.operator.remedies import find_remedy
 from relay.operator.state import as_json
 from relay.outcome import Action, Blame, Outcome, TroubleKind
 from relay.postgres import room
-from relay.service import sharing
+from relay.service import outlet, sharing
 from relay.spool import SpoolError, State
 from relay.spool.rows.codecs import dump_outcome
 from tests.support import postgres
 from tests.support.nodes import PATIENCE, cluster_on, send, until, wait_for_each_other
+from tests.support.ports import free_port
+from tests.support.whole_relay import CLIENT
 
 
 @pytest.fixture
@@ -140,6 +142,23 @@ async def test_a_sender_whose_disk_is_full_leaves_sending_to_another_and_says_so
     monkeypatch.setattr(second.spool._local, "_keep_free", 2**62)  # there is no better one
     await until(lambda: not any(one.accepting for one in second.sharing.nodes))
     assert second.courier.working
+
+
+async def test_a_sender_that_cannot_reach_works_leaves_sending_to_another(cluster, monkeypatch):
+    """Its own line was cut, and not that to the database: Works was down for all, and nothing was sent."""
+    monkeypatch.setattr(outlet, "_EVERY", 0.2)
+    auth = {**CLIENT, "auth_url": f"{cluster.http.url}/oauth2/v2.0"}
+    works = {**auth, "api_url": f"http://127.0.0.1:{free_port()}/v1.0"}
+    first, second = await cluster.start("first", works=works), await cluster.start("second")
+    await wait_for_each_other(first, second)
+    for number in (1, 2):  # one message alone proves nothing
+        assert (await asyncio.to_thread(send, second, number))[0] == 250
+    await until(lambda: second.courier.working)
+    await until(lambda: second.troubles.find(TroubleKind.NODE, "first.test"))
+    assert "cannot reach Works" in second.troubles.find(TroubleKind.NODE, "first.test").reason
+    assert not second.troubles.find(TroubleKind.NODE, "second.test")
+    await second.verbs.queue_retry(every=True)
+    await until(lambda: {one.subject for one in cluster.sandbox.messages} == {"scan 1", "scan 2"})
 
 
 async def test_when_the_sender_ends_another_node_goes_on_with_what_it_knew(cluster):
