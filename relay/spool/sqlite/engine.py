@@ -358,8 +358,8 @@ class SqliteSpool(Queries):
         )
         if outcome.action is Action.RELAYED:
             # A session that hears so now has been told the truth. After a crash the request is one whose end
-            # nobody knows, as it would be if the session had waited.
-            written.add_done_callback(_see_error)
+            # nobody knows, as it would be if the session had waited. An error is in the writer's log.
+            written.add_done_callback(lambda done: done.cancelled() or done.exception())
         else:
             await written
 
@@ -496,9 +496,3 @@ class SqliteSpool(Queries):
         # Whoever has claimed it will find the damage.
         if queue_id not in self._scheduler.claimed:
             await self._set_aside(queue_id, reason)
-
-
-def _see_error(written: "asyncio.Future[None]") -> None:
-    """The writer has logged it: asyncio need not."""
-    if not written.cancelled():
-        written.exception()
