@@ -137,6 +137,10 @@ def _read_secret(
     wrong = "" if lines else "is empty"
     if len(lines) > 1 and key not in _LISTS:
         wrong = "holds several lines; expected the secret alone"
+    elif unseen := next((one for one in "".join(lines) if not one.isprintable()), ""):
+        wrong = (
+            f"holds a character that cannot be seen (U+{ord(unseen):04X}): write the secret anew, in UTF-8"
+        )
     return [Problem(where, f"{path}: {wrong}")] if wrong else []
 
 

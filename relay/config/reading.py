@@ -48,7 +48,7 @@ def read(path: Path) -> Document:
         OSError: the file cannot be read.
     """
     octets = path.read_bytes()
-    if octets.startswith(_UTF_16):
+    if octets.startswith(_UTF_16) or b"\0" in octets[:2]:  # with its mark, or an ASCII letter without
         said = 'is in UTF-16 ("Unicode" in Notepad): save the file as UTF-8'
         return Document(None, "", (Slip(said, 0, 0, ""),))
     try:
@@ -124,7 +124,7 @@ def _look(error: tomllib.TOMLDecodeError, lines: list[str]) -> tuple[Slip, str |
     found = _PLACE.search(said)
     line = int(found[1]) if found and found[1] else len(lines)
     column = int(found[2]) if found and found[2] else 1
-    while line > 1 and column <= 1 and not lines[line - 1].strip():
+    while line > 1 and column <= 1 and not lines[line - 1].strip(" \t\r"):
         line -= 1  # what is missing is missing at the end of the line before
         column = len(lines[line - 1]) + 1
     best = _find_best(lines, line - 1) or Guess(f"is not TOML: {_PLACE.sub('', said)}")

@@ -59,6 +59,15 @@ def test_no_line_with_a_secret_is_shown(tmp_path, text):
     assert "hunter2" not in "\n".join(problems(tmp_path, text))
 
 
+@pytest.mark.parametrize("character", ["\u3000", "\xa0", "\u200b", "\ufeff", "\x1a"])
+@pytest.mark.parametrize("line", ["%s", "  %s%s", "%s [delivery]"])
+def test_a_line_that_looks_empty(tmp_path, character, line):
+    """Python counts most of them among the blanks: the line before was blamed, and then all before that."""
+    (found,) = problems(tmp_path, BASE + line.replace("%s", character) + "\n")
+    assert f"(U+{ord(character):04X})" in found
+    assert found.startswith("7:")
+
+
 def test_files_that_windows_programs_save(tmp_path):
     """Notepad puts a mark before the file, and old editors end lines with CR: both are read."""
     path = tmp_path / "relay.toml"
@@ -67,6 +76,8 @@ def test_files_that_windows_programs_save(tmp_path):
         assert load(path, {}, learned=False).account[0].name == "scanner"
     (found,) = problems(tmp_path, (BASE + "# 複合機\n").encode("cp932"))
     assert found.startswith("7:3: is not UTF-8 (perhaps Shift_JIS): save the file as UTF-8\n    # ")
+    for codec in ("utf-16-le", "utf-16-be"):
+        assert "UTF-16" in problems(tmp_path, BASE.encode(codec))[0]
     (found,) = problems(tmp_path, BASE.encode("utf-16"))
     assert found.endswith('is in UTF-16 ("Unicode" in Notepad): save the file as UTF-8')
 
@@ -81,6 +92,10 @@ def test_a_secret_file_of_a_windows_program(tmp_path):
     path.write_text("s3cret\nhunter2\n")
     (found,) = problems(tmp_path, (tmp_path / "relay.toml").read_text())
     assert "holds several lines; expected the secret alone" in found
+    assert "hunter2" not in found
+    path.write_text("hunter2\u200b\n", encoding="utf-8")
+    (found,) = problems(tmp_path, (tmp_path / "relay.toml").read_text())
+    assert "cannot be seen (U+200B)" in found
     assert "hunter2" not in found
 
 
