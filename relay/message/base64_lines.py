@@ -63,7 +63,9 @@ def _find_start(content: Buffer, leaf: Leaf, look: int) -> Found:
         return found
     lines = [(line, _strip(line[0])) for line in _LINE.finditer(head)]
     lines = [(line, text) for line, text in lines if text]
-    found.width = max((len(text) for _, text in lines if _is_data(text)), default=0)
+    data = [text for _, text in lines if _is_data(text)]
+    # A line that something was put into is longer than the others.
+    found.width = max(map(len, [text for text in data if not _count_junk(text)] or data), default=0)
     following = [*(text for _, text in lines[1:]), b""]
     for (line, text), after in zip(lines, following, strict=False):
         if _is_data(text) and not _is_short(text, after):

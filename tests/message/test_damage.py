@@ -171,7 +171,7 @@ def test_a_line_amid_base64(line, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("stray", [b"!", b"\0", b"\xff\xfe", b"*&^%$#"])
+@pytest.mark.parametrize("stray", [b"!", b"\0", b"\xff\xfe", b"*&^%$#", b"!!!!\0***"])
 def test_octets_that_base64_does_not_have(stray, size):
     lines = split(size)
     lines[3] = lines[3][:10] + stray + lines[3][10:]
