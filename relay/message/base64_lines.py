@@ -132,10 +132,13 @@ class _Scan:
         data = self._found.data
         is_full = len(text) >= self._width
         if self._doubtful is not None and is_full and self._gap is None:
-            # A short line amid full ones is none of them.
+            # A short line amid full ones is none of them, if it is a word or within a quantum.
             data[-1] = (data[-1][0], self._doubtful)
             self._gap, self._text = self._doubtful, 1
-        self._doubtful = start if not is_full and data and not self._ended and b"=" not in text else None
+        # Encoders that work in chunks end each with a short line of whole quanta.
+        is_odd = len(text) % 4 > 0 or _is_word(text)
+        is_short = not is_full and is_odd and data and not self._ended and b"=" not in text
+        self._doubtful = start if is_short else None
         if self._gap is not None:
             self._found.between += self._text
             self._gap, self._text = None, 0

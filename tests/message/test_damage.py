@@ -66,6 +66,18 @@ def test_what_is_whole_is_no_damage(encoding, size):
     assert files[0].removesuffix(b"\n") == octets_of(size).removesuffix(b"\n")
 
 
+@at_once
+@pytest.mark.parametrize("chunk", [57, 300, 999, 1000, 3000, 3072, 4096, 8190])
+@pytest.mark.parametrize("width", [60, 64, 76, 128])
+def test_base64_of_an_encoder_that_works_in_chunks(chunk, width):
+    """Each ends with a short line of whole quanta: those were left out of the file as text."""
+    octets = bytes(binascii.crc32(b"%d" % number) & 0xFF for number in range(20_000))
+    pieces = [base64.b64encode(octets[at : at + chunk]) for at in range(0, len(octets), chunk)]
+    lines = [piece[at : at + width] for piece in pieces for at in range(0, len(piece), width)]
+    files, _, _, damages = send(b"\r\n".join(lines), "base64")
+    assert (files == [octets], damages) == (True, [])
+
+
 LEADS = [
     b"This is a scan, pages=1",
     b"Scanned document",
