@@ -31,6 +31,7 @@ _GLANCE = 1024  # octets; as a rule the first line of Base64 is among them
 _HEAD = 16 * 1024  # octets within which the first line of Base64 is looked for
 _LONGEST_LINE = 64 * 1024  # a line that is longer is taken in pieces
 _MOST_RANGES = 1000
+_MOST_WORDS = 3  # that stand amid Base64 or behind it, and leave all of it valid
 _NARROW = 20  # characters; lines of a file with so few are as short as words
 _DENSE = 8  # octets for each line; where there are fewer, they are not looked at one by one
 _END_OF_FILE = b"\0\x1a"  # DOS programs end files with these
@@ -84,7 +85,31 @@ def find_base64(content: Buffer, leaf: Leaf, found: Found, clean_end: int) -> No
         return
     if clean_end > found.start:
         found.data.append((found.start, clean_end))
-    _Scan(found).run(content, max(found.start, clean_end), leaf.end)
+    scan = _Scan(found)
+    scan.run(content, max(found.start, clean_end), leaf.end)
+    judged = found.between + found.lines
+    is_uneven = judged > scan.words or max(scan.words, scan.short) > _MOST_WORDS
+    if not (judged and is_uneven) and not found.before:
+        return
+    start = next((at for at in (found.start, leaf.start) if _is_whole(content, at, leaf.end)), -1)
+    if start < 0 or (start == found.start and not (judged and is_uneven)):
+        return
+    # Lines may end anywhere (RFC 2045 §6.8): a gateway has wrapped it anew.
+    found.before = found.before if start == found.start else []
+    found.start, found.data, found.between, found.behind, found.lines = start, [(start, leaf.end)], 0, None, 0
+
+
+def _is_whole(content: Buffer, start: int, end: int) -> bool:
+    """Whether there is nothing but whole quanta of the alphabet, and padding at the end alone."""
+    size, padding = 0, b""
+    for block in read_blocks(content, start, end):
+        signs = block.translate(None, BLANKS)
+        bare = signs.rstrip(b"=")
+        if bare and (padding or bare.translate(None, ALPHABET)):
+            return False
+        size += len(signs)
+        padding += signs[len(bare) :]
+    return size % 4 == 0 and len(padding) < 3
 
 
 class _Scan:
@@ -97,6 +122,9 @@ class _Scan:
         self._gap: int | None = None  # where text began that nothing has followed yet
         self._text = 0  # lines of it
         self._doubtful: int | None = None  # where a short line began that may be a word
+        self._is_word = False  # whether it is one
+        self.words = 0  # lines of text that are words, whatever their length
+        self.short = 0  # lines of Base64 that are not full
 
     def run(self, content: Buffer, start: int, end: int) -> None:
         begun = self._found.data[-1][0] if self._found.data else start
@@ -113,6 +141,7 @@ class _Scan:
                 self._found.checksum = text[1:]
                 self._ended = True
             elif self._is_text(text):
+                self.words += not _is_data(text) or _is_shouted(text)
                 self._gap = at if self._gap is None else self._gap
                 self._text += 1
             else:
@@ -135,8 +164,11 @@ class _Scan:
             # A short line amid full ones is none of them, if it is a word or within a quantum.
             data[-1] = (data[-1][0], self._doubtful)
             self._gap, self._text = self._doubtful, 1
+            self.words += self._is_word
         # Encoders that work in chunks end each with a short line of whole quanta.
-        is_odd = len(text) % 4 > 0 or _is_word(text)
+        self.short += not is_full
+        self._is_word = _is_word(text)
+        is_odd = len(text) % 4 > 0 or self._is_word
         is_short = not is_full and is_odd and data and not self._ended and b"=" not in text
         self._doubtful = start if is_short else None
         if self._gap is not None:
@@ -215,3 +247,8 @@ def _is_plain_word(word: bytes) -> bool:
 def _is_word(text: bytes) -> bool:
     """Whether a line is one word as it is written: Base64 mixes cases and digits."""
     return 2 < len(text) < 40 and text.isalpha() and (text.islower() or text.istitle())
+
+
+def _is_shouted(text: bytes) -> bool:
+    """Whether a line is one word in capitals: `DISCLAIMER`."""
+    return 4 < len(text) < 40 and text.isalpha() and text.isupper()

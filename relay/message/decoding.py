@@ -99,6 +99,7 @@ def _locate(content: Buffer, leaf: Leaf, *, known: bool) -> _Located:
     begun = replace(leaf, start=found.start)
     clean_end, characters = find_clean(content, begun) if known and found.width else (found.start, 0)
     find_base64(content, leaf, found, clean_end)
+    characters = characters if found.start == begun.start else 0
     if not found.data:
         note = "it is no Base64, and carried as it is"
         return _Located((replace(leaf, encoding="8bit"),), notes=[note])

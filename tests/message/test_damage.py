@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import itertools
 import json
 import quopri
 import time
@@ -78,6 +79,25 @@ def test_base64_of_an_encoder_that_works_in_chunks(chunk, width):
     assert (files == [octets], damages) == (True, [])
 
 
+@at_once
+@pytest.mark.parametrize("size", [777, 5000])
+@pytest.mark.parametrize("width", [50, 61, 68, 70, 72, 75, (74, 75, 76), (76, 76, 76, 40, 36), (76, 5, 71)])
+def test_base64_that_was_wrapped_anew(width, size):
+    """Lines may end anywhere (RFC 2045 §6.8): every second one was taken for text, the file was spoilt."""
+    lines = encode(octets_of(size), "base64").split(b"\r\n")
+    if isinstance(width, int):
+        lines = [line[at : at + width] for line in lines for at in range(0, len(line), width)]
+    else:
+        whole, lines = b"".join(lines), []
+        for number in itertools.count():
+            if not whole:
+                break
+            lines.append(whole[: width[number % len(width)]])
+            whole = whole[len(lines[-1]) :]
+    files, _, _, damages = send(b"\r\n".join(lines), "base64")
+    assert (files == [octets_of(size)], damages) == (True, [])
+
+
 LEADS = [
     b"This is a scan, pages=1",
     b"Scanned document",
@@ -98,6 +118,7 @@ TAILS = [
     b"-- \r\nThis message was checked for viruses by Example Gateway.",
     b"Regards",
     b"Bob",
+    b"DISCLAIMER",
     b"This will work",
     b"_____\r\nlist mailing list\r\nlist@example.com\r\nhttps://example.com/mailman/listinfo/list",
     b"https://example.com/unsubscribe/" + b"a" * 44,
