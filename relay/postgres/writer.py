@@ -81,10 +81,11 @@ def _insert(table: str, columns: dict[str, str], fresh: Mapping[str, str] = Mapp
 _INSERT_MESSAGES = _insert("message", MESSAGE, _FRESH)
 _INSERT_UNHEARD = _insert("unheard", _UNHEARD)
 _INSERT_PIECES = _insert("content", _PIECE)
-# Equal messages of several nodes take turns, so that the later one finds the earlier one.
+# Equal messages of several nodes take turns, so that the later one finds the earlier one. A node that stopped
+# within its turn must not stop this one too: the group is then tried one by one, and that message refused.
 _TAKE_TURNS = (
-    b"SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended(f, 0) AS key"
-    b" FROM unnest(%b::text[]) AS f ORDER BY 1) AS keys"
+    b"SELECT pg_advisory_xact_lock(key) FROM set_config('lock_timeout', '3s', true),"
+    b" (SELECT DISTINCT hashtextextended(f, 0) AS key FROM unnest(%b::text[]) AS f ORDER BY 1) AS keys"
 )
 # Whether another node has kept an equal message since the client may have sent this one there, heard or not.
 # A division by zero: an error is the one way to end a group within its single round trip.

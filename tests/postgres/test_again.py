@@ -5,6 +5,7 @@ import signal
 import socket
 from contextlib import asynccontextmanager
 
+import psycopg
 import pytest
 
 from relay import metrics
@@ -14,7 +15,8 @@ from tests.support.cut import Cut
 from tests.support.nodes import cluster_on, send, until, wait_for_each_other
 
 COUNT = "SELECT count(*) FROM relay.message"
-PUT = b"INSERT INTO relay.unheard"
+# Where a put begins to hold up equal ones: what comes before it may have gone on its way by itself.
+PUT = b"pg_advisory_xact_lock"
 # What `send` sends.
 ENVELOPE = ("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>")
 MESSAGE = b"Subject: scan 1\r\n\r\nbody\r\n"
@@ -222,6 +224,19 @@ async def test_a_client_that_sends_the_same_to_two_nodes_at_once_has_two_mails(c
             ("kept twice",)
         ]
         assert metrics.KEPT_TWICE._value.get() - before == 1
+
+
+async def test_a_node_that_stopped_within_its_turn_holds_up_equal_messages_only(cluster, database):
+    """Its lock stays as long as its connection, and every put elsewhere waited behind the equal one."""
+    node = await cluster.start("first")
+    await wait_for_each_other(node, await cluster.start("second"))
+    assert (await asyncio.to_thread(send, node, 1))[0] == 250
+    await until(lambda: postgres.server().sql("SELECT count(*) FROM relay.heard", database) == [(1,)])
+    with psycopg.connect(postgres.server().url(database, "relay")) as stopped:
+        stopped.execute("SELECT pg_advisory_xact_lock(hashtextextended(fingerprint, 0)) FROM relay.heard")
+        equal, other = await asyncio.gather(*(asyncio.to_thread(send, node, number) for number in (1, 2)))
+    assert (equal[0], other[0]) == (451, 250)
+    assert (await asyncio.to_thread(send, node, 1))[0] == 250
 
 
 async def test_the_other_nodes_put_is_in_doubt(cluster, database, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from relay.console.app import build as console
 from relay.console.server import serving
 from relay.console.service import ServiceStatus
+from relay.courier.judgement import outage
 from relay.host.clock import Clock
 from relay.operator.asking import ask
 from relay.operator.remedies import find_remedy
@@ -147,12 +148,14 @@ async def test_a_sender_whose_disk_is_full_leaves_sending_to_another_and_says_so
 async def test_a_sender_that_cannot_reach_works_leaves_sending_to_another(cluster, monkeypatch):
     """Its own line was cut, and not that to the database: Works was down for all, and nothing was sent."""
     monkeypatch.setattr(outlet, "_EVERY", 0.2)
+    monkeypatch.setattr(outage, "PROBE_EVERY", 1.0)
     auth = {**CLIENT, "auth_url": f"{cluster.http.url}/oauth2/v2.0"}
     works = {**auth, "api_url": f"http://127.0.0.1:{free_port()}/v1.0"}
     first, second = await cluster.start("first", works=works), await cluster.start("second")
     await wait_for_each_other(first, second)
-    for number in (1, 2):  # one message alone proves nothing
-        assert (await asyncio.to_thread(send, second, number))[0] == 250
+    # One message alone proves nothing.
+    for code, _ in await asyncio.gather(*(asyncio.to_thread(send, second, number) for number in (1, 2))):
+        assert code == 250
     await until(lambda: second.courier.working)
     await until(lambda: second.troubles.find(TroubleKind.NODE, "first.test"))
     assert "cannot reach Works" in second.troubles.find(TroubleKind.NODE, "first.test").reason
