@@ -92,6 +92,8 @@ def normalise(body: bytes) -> bytes:
 
 
 def _in_pairs(body: bytes) -> bool:
+    if _lines_are_even(body):
+        return True
     first = body.find(b"\n", _EDGE) + 1
     last = body.rfind(b"\n", first, max(first, len(body) - _EDGE)) + 1
     if last > first and _lines_are_even(body[first:last]):
