@@ -38,9 +38,8 @@ class Structured:
 
     value: str
     parameters: dict[str, str] = field(default_factory=dict)
-    cut: frozenset[str] = (
-        frozenset()
-    )  # the parameters whose value ends within a word, an escape or a character
+    # The parameters whose value ends within a word, an escape or a character.
+    cut: frozenset[str] = frozenset()
 
 
 def read_structured(raw: bytes) -> Structured:

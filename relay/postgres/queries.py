@@ -7,6 +7,7 @@ import psycopg
 from typing_extensions import override
 
 from relay.envelope import Content
+from relay.host.content import ContentWriter
 from relay.host.safeio import DISK_FULL
 from relay.outcome import Hold
 from relay.postgres import content as contents
@@ -173,8 +174,8 @@ class OperatorHalf(MessageVerbs):
         return await self._database.finish(self._fetch_once(entry))
 
     async def _fetch_once(self, entry: Entry) -> Content:
-        writer = self.writer()
-        writer.fits = lambda _: True  # what is to be sent may have the room that new mail may not
+        # What is to be sent may have the room that new mail may not.
+        writer = ContentWriter(self.writer().directory)
         try:
             async with self._database.desk.connection() as connection:
                 found = await contents.copy_out(connection, entry.queue_id, writer)

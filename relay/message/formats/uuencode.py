@@ -237,9 +237,8 @@ def _check_yenc(octets: bytes, said: dict[bytes, bytes], *, is_fragment: bool) -
     if is_fragment and said.get(b"begin", b"").isdigit() and said.get(b"end", b"").isdigit():
         size = b"%d" % (int(said[b"end"]) - int(said[b"begin"]) + 1)
     crc = said[b"pcrc32"] or (b"" if is_fragment else said.get(b"crc32", b""))
-    is_other = bool(crc) and int(crc[-8:], 16) != zlib.crc32(
-        octets
-    )  # some write a negative number, in 64 bits
+    # Some write a negative number, in 64 bits.
+    is_other = bool(crc) and int(crc[-8:], 16) != zlib.crc32(octets)
     wrong = (
         f"it has {len(octets)} octets, {size.decode()} were announced"
         if size.isdigit() and int(size) != len(octets)

@@ -101,9 +101,8 @@ class Alerts:
         """What is to be told next this way, by this node."""
         troubles = self._troubles
         if troubles.leads and not self._leads:
-            self._settled_at = (
-                self._now() + SETTLED
-            )  # by then this node has found again what the last sender had found
+            # By then this node has found again what the last sender had found.
+            self._settled_at = self._now() + SETTLED
         self._leads = troubles.leads
         said = self._memory.said(way.name)
         planned = plan(
