@@ -1,24 +1,19 @@
-"""Parts that go along as files: their names, types and sizes; files within files."""
+"""Parts that go along as files: their names, types and sizes."""
 
 import mimetypes
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
 from relay.mail import Attachment, Leaf, Loss, make_loss
 from relay.message.decoding import decode_leaf, measure
-from relay.message.formats.rtf import decompress
-from relay.message.formats.tnef import SIGNATURE, TnefFile, read_tnef
-from relay.message.formats.tnef_message import make_eml
 from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yencoded
 from relay.message.names import complete_filename, keep_apart, make_filename, make_one_line
 from relay.message.structure import Part
 from relay.message.text import budget, charsets
 from relay.message.text.encoded_words import decode_unstructured
 
-_TNEF_TYPES = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _FALLBACKS = {
     "message/rfc822": "message",
     "message/global": "message",
@@ -38,8 +33,6 @@ _FALLBACKS = {
 }
 _DECODERS = {"x-uuencode": decode_uuencoded, "x-yencode": decode_yencoded}
 _APOSTROPHES = re.compile("'([^']+)'")  # in place of quotation marks, which no field has
-_DEEPEST_TNEF = 5
-_BROKEN_TNEF = "it is cut off or broken, and goes along as it is"
 _CALENDARS = {"text/calendar", "application/ics", "text/x-vcalendar"}
 _LONGEST_CALENDAR = 1024 * 1024  # octets
 _LONGEST_TYPE = 255  # RFC 6838 §4.2: 127 characters for each of the two names
@@ -102,73 +95,12 @@ def content_id_of(part: Part) -> str:
     return "".join(raw.split()).strip("<>")
 
 
-@dataclass(slots=True)
-class Within:
-    """What stood in winmail.dat beside its files, for a message without any other text."""
-
-    text: str = ""
-    html: bytes = b""
-    charset: str = ""  # of the html, as winmail.dat declares it
-    codepage: str = ""  # of the system that made it
-    file: File | None = None  # its RTF; itself, where nothing of it can be read
-
-
-def expand(content: Buffer, files: list[File]) -> tuple[list[File], list[tuple[str, str]], Within]:
-    """Take the files out of winmail.dat; gives the files, the losses, and what else stood in it."""
-    kept: list[File] = []
-    losses: list[tuple[str, str]] = []
-    within = Within()
-    for file in files:
-        found, damage = None, file.damage
-        if file.media_type in _TNEF_TYPES or file.name.lower() == "winmail.dat":
-            budget.current().take_format()
-            stream = octets_of(content, file)
-            found = read_tnef(stream)
-            damage = _BROKEN_TNEF if stream.startswith(SIGNATURE) else damage
-        if found is None:
-            kept.append(replace(file, damage=damage))
-            continue
-        kept += _from_tnef(found.files, 0)
-        if any(one.is_lost for one in found.files):
-            kept.append(replace(file, name=file.name or "winmail.dat"))
-            losses.append(("damaged", "a message within winmail.dat cannot be read; it goes along as it is"))
-        within.text = within.text or found.text
-        if found.html and not within.html:
-            within.html, within.charset, within.codepage = found.html, found.charset, found.codepage
-        if within.file is None and (found.rtf or not found.files):
-            octets = decompress(found.rtf)
-            within.file = file if octets is None else File("message.rtf", "application/rtf", octets)
-        losses.append(("text-alternative", "what winmail.dat held beside its files"))
-    return kept, losses, within
-
-
 def octets_of(content: Buffer, file: File) -> bytes:
     """All octets of a file."""
     if isinstance(file.source, bytes):
         return file.source
     leaves = (file.source,) if isinstance(file.source, Leaf) else file.source
     return b"".join(decode_leaf(content, leaf) for leaf in leaves)
-
-
-def _from_tnef(files: list[TnefFile], depth: int) -> Iterator[File]:
-    for file in files:
-        inner = read_tnef(file.octets) if depth < _DEEPEST_TNEF else None
-        if inner is not None and file.is_message:
-            yield File((file.name or inner.subject or "message") + ".eml", "message/rfc822", make_eml(inner))
-            continue
-        if inner is None:
-            damage = _BROKEN_TNEF if file.is_message else ""
-            identity = file.content_id.strip("<>")
-            yield File(file.name, file.media_type.lower(), file.octets, content_id=identity, damage=damage)
-            continue
-        if inner.html or inner.text:
-            extension = ".html" if inner.html else ".txt"
-            yield File((file.name or "message") + extension, "", inner.html or inner.text.encode())
-        elif inner.rtf:
-            octets = decompress(inner.rtf)
-            name = (file.name or "message") + (".dat" if octets is None else ".rtf")
-            yield File(name, "", file.octets if octets is None else octets)
-        yield from _from_tnef(inner.files, depth + 1)
 
 
 def measure_files(content: Buffer, files: list[File]) -> tuple[list[File], list[Loss]]:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urljoin
 from relay.envelope import Buffer
 from relay.mail import Mail, make_loss
 from relay.message.body import Chosen, choose
-from relay.message.files import File, expand, join_calendars, make_attachments, measure_files
+from relay.message.files import File, join_calendars, make_attachments, measure_files
 from relay.message.formats import html
 from relay.message.header import Header, read_header
 from relay.message.hints import settle_fields
@@ -18,6 +18,7 @@ from relay.message.long import split_rest
 from relay.message.structure import read_structure
 from relay.message.text import budget
 from relay.message.text_part import Piece, decode_html, join, name_charset
+from relay.message.winmail import expand
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ def _expand(content: Buffer, chosen: Chosen) -> None:
         decoded = decode_html(within.html, within.charset, within.codepage)
         chosen.pieces = [Piece(is_html=True, text=decoded.text, codec=decoded.codec)]
         chosen.losses += name_charset("winmail.dat", decoded)
-    elif within.text.strip():
-        chosen.pieces = [Piece(is_html=False, text=within.text.replace("\r\n", "\n"))]
+    elif within.text is not None:
+        chosen.pieces = [Piece(is_html=False, text=within.text.text.replace("\r\n", "\n"))]
+        chosen.losses += name_charset("winmail.dat", within.text)
     elif within.file:
         chosen.files.append(within.file)
 

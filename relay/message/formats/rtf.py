@@ -1,6 +1,7 @@
 """Compressed RTF ([MS-OXRTFCP]): the text of an Outlook message that has no other, within winmail.dat."""
 
 import struct
+import zlib
 
 # [MS-OXRTFCP] §2.1.2.1: what the dictionary holds at the beginning.
 _BEGINNING = (
@@ -22,6 +23,19 @@ def decompress(octets: bytes) -> bytes | None:
         return octets[16 : 16 + size] if kind == _STORED else _expand(octets, size)
     except (struct.error, IndexError):
         return None
+
+
+def is_checked(octets: bytes) -> bool:
+    """Whether the octets are all there, and of the checksum that they state ([MS-OXRTFCP] §3.1.3.2).
+
+    Its CRC is that of zlib without the two inversions; RTF that is stored as it is has none.
+    """
+    try:
+        size, kind, checksum = struct.unpack_from("<I4x4sI", octets)
+    except struct.error:
+        return False
+    crc = zlib.crc32(octets[16 : size + 4], 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return size + 4 <= len(octets) and bool(checksum == (0 if kind == _STORED else crc))
 
 
 def _expand(octets: bytes, size: int) -> bytes:

@@ -6,26 +6,31 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from relay.message.formats.rtf import decompress
-from relay.message.formats.tnef import Tnef, TnefFile, read_tnef
+from relay.message.formats.tnef import Tnef, TnefFile
 
-_DEEPEST = 5
+_ENDS = (".eml", ".msg")
 
 
-def make_eml(message: Tnef, depth: int = 0) -> bytes:
+def make_eml_name(file: TnefFile, message: Tnef) -> str:
+    """The name of the .eml that a message within becomes."""
+    name = file.name or message.subject or "message"
+    return (name[:-4] if name.lower().endswith(_ENDS) else name) + ".eml"
+
+
+def make_eml(message: Tnef) -> bytes:
     """The message in the form of RFC 5322, with CRLF; what it holds of fields, its text and its files."""
     made = EmailMessage(policy=SMTP)
     if message.sender_name or message.sender:
         made["From"] = _make_address(message.sender_name, message.sender)
-    for field, value in (("To", message.to), ("Cc", message.cc)):
-        if value:
-            # Names, as a rule: what can be read of them is all that is there.
-            made[field] = [_make_address(name.strip(), "") for name in value.split(";") if name.strip()]
+    for field, recipients in (("To", message.to), ("Cc", message.cc)):
+        if recipients:
+            made[field] = [_make_address(name, spec) for name, spec in recipients]
     made["Subject"] = _clean(message.subject)
     if message.sent is not None:
         made["Date"] = format_datetime(message.sent)
     _set_text(made, message)
     for file in message.files:
-        _attach(made, file, depth)
+        _attach(made, file)
     return made.as_bytes()
 
 
@@ -44,18 +49,16 @@ def _set_text(made: EmailMessage, message: Tnef) -> None:
         charset = message.charset or message.codepage or "utf-8"
         made.add_attachment(message.html, "text", "html", disposition="inline", params={"charset": charset})
         return
-    made.set_content(message.text or "", cte="base64")
-    rtf = decompress(message.rtf) if message.rtf and not message.text else None
+    made.set_content(message.text.text, cte="base64")
+    rtf = decompress(message.rtf) if message.rtf and not message.text.text else None
     if rtf:
         made.add_attachment(rtf, "application", "rtf", filename="message.rtf")
 
 
-def _attach(made: EmailMessage, file: TnefFile, depth: int) -> None:
-    name = _clean(file.name)
-    inner = read_tnef(file.octets) if file.is_message and depth < _DEEPEST else None
-    if inner is not None:
-        eml = make_eml(inner, depth + 1)
-        made.add_attachment(eml, "application", "octet-stream", filename=f"{name or 'message'}.eml")
+def _attach(made: EmailMessage, file: TnefFile) -> None:
+    if file.message is not None:
+        name = _clean(make_eml_name(file, file.message))
+        made.add_attachment(make_eml(file.message), "application", "octet-stream", filename=name)
         return
     kind, slash, subtype = file.media_type.lower().partition("/")
     usable = (
@@ -65,6 +68,6 @@ def _attach(made: EmailMessage, file: TnefFile, depth: int) -> None:
         file.octets,
         kind if usable and kind not in {"text", "multipart", "message"} else "application",
         subtype if usable and kind not in {"text", "multipart", "message"} else "octet-stream",
-        filename=name or "attachment",
+        filename=_clean(file.name) or "attachment",
         cid=f"<{_clean(file.content_id)}>" if file.content_id and file.content_id.isascii() else None,
     )
