@@ -34,6 +34,7 @@ _MECHANISMS = frozenset(
 )
 # Other protocols that knock at a mail server's port.
 _FOREIGN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "CONNECT", "PROXY", "SSH-2.0", "USER"})
+_COMMANDS = _SHOWN | _BARE | _FOREIGN | {"AUTH"}
 
 
 # Blanks and controls that stand for one; what Python calls white space beyond ASCII is none to SMTP.
@@ -70,13 +71,20 @@ class Mark(StrEnum):
 
 
 class Line(NamedTuple):
-    """One line of a session."""
+    """One line of a session, or a reply of several."""
 
     at: float  # seconds since the epoch
     side: str  # C: the client, S: the relay, -: a remark
-    text: str
+    text: str  # "" of a reply
     mark: Mark = Mark.TEXT
-    reply: Reply | None = None  # whose line it is
+    reply: Reply | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """What was said, line by line: what EHLO is answered has one for each extension."""
+        if self.reply is None:
+            return [self.text]
+        return [text[:_LONGEST_LINE] for text in self.reply.encode().decode("ascii").splitlines()]
 
 
 class LiveLine(NamedTuple):
@@ -116,8 +124,8 @@ class Record:
         if phase != "command" or not self.taken:
             self.note(DeviceFault.HUNG_UP, phase)
 
-    def heard(self, line: str) -> str:
-        """Record a command line; the line itself."""
+    def heard(self, line: str) -> tuple[str, str]:
+        """Record a command line; its verb and argument, as `split_command` tells them."""
         verb, argument = split_command(line)
         if verb in _SHOWN:
             self._add("C", f"{verb} {argument}".strip())
@@ -130,17 +138,14 @@ class Record:
         else:
             # It may be a password that came at the wrong moment.
             self._add("C", f"(not an SMTP command, {len(line)} characters)")
-            verb = "?"
-        if verb not in self.verbs:
-            self.verbs.append(verb)
-        return line
+        known = verb if verb in _COMMANDS else "?"
+        if known not in self.verbs:
+            self.verbs.append(known)
+        return verb, argument
 
     def said(self, answer: Reply) -> None:
         """The relay gave this reply."""
-        # It is printable already; what EHLO is answered is a line for each extension.
-        texts = answer.encode().decode("ascii").splitlines() if answer.lines else [str(answer)]
-        for text in texts:
-            self._keep(Line(time.time(), "S", text[:_LONGEST_LINE], reply=answer))
+        self._keep(Line(time.time(), "S", "", reply=answer))
         if answer.code >= 400 and answer not in self.replies:  # noqa: PLR2004 - 4yz and 5yz
             del self.replies[:-19]
             self.replies.append(answer)

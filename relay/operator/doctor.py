@@ -72,7 +72,9 @@ class DoctorVerbs:
         lines = [x for x in news if wanted in ("", x.client)]
         return {
             "serial": serial,
-            "lines": [{"client": x.client, "session": x.session, **_line(x.line)} for x in lines],
+            "lines": [
+                {"client": x.client, "session": x.session, **one} for x in lines for one in _lines(x.line)
+            ],
             "advice": {
                 x.session: self._advise(x.client, x.session) for x in lines if x.line.mark is Mark.END
             },
@@ -125,7 +127,7 @@ class DoctorVerbs:
             "advice": self._advice(record),
         }
         if with_lines:
-            answer["lines"] = [_line(line) for line in record.lines]
+            answer["lines"] = [one for line in record.lines for one in _lines(line)]
             answer["left_out"] = record.left_out
         return answer
 
@@ -138,5 +140,5 @@ def _read_client(text: str) -> str:
     return str(address)
 
 
-def _line(line: Line) -> dict[str, str]:
-    return {"at": to_iso(line.at, "milliseconds"), "side": line.side, "text": line.text}
+def _lines(line: Line) -> list[dict[str, str]]:
+    return [{"at": to_iso(line.at, "milliseconds"), "side": line.side, "text": text} for text in line.texts]

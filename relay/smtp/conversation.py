@@ -121,8 +121,8 @@ class Conversation(SMTP):
         self.stream.put(answer.encode())
         if answer.code >= 400:  # noqa: PLR2004 - 4yz and 5yz
             metrics.REFUSALS.labels(str(answer.code)).inc()
-        if answer in reply.OURS:
-            self.note("told to come again", reply=str(answer))
+            if answer in reply.OURS:
+                self.note("told to come again", reply=str(answer))
         if now or not self.stream.pending:
             await self.stream.flush()
         self.record.said(answer)

@@ -12,7 +12,7 @@ from typing import ClassVar, NoReturn
 import structlog
 
 from relay import reply
-from relay.devices.recorder import DeviceFault, split_command
+from relay.devices.recorder import DeviceFault
 from relay.reply import Rejected, Reply, Unanswered
 from relay.smtp import login
 from relay.smtp.acknowledgement import Acknowledgement
@@ -87,7 +87,7 @@ class Session(Conversation):
         await self.say(Reply(220, "", f"{self.door.config.hostname} ESMTP relay"))
         while True:
             for _ in range(_AT_A_TURN):
-                await self._command(await self._line())
+                await self._answer(*await self._command())
             # A thousand pipelined commands are read without waiting once: others have their turn too.
             await asyncio.sleep(0)
 
@@ -134,7 +134,8 @@ class Session(Conversation):
 
     # Lines in, replies out.
 
-    async def _line(self) -> str:
+    async def _command(self) -> tuple[str, str]:
+        """The next command's verb and argument."""
         if self._stopping:
             raise Stopping
         try:
@@ -158,8 +159,7 @@ class Session(Conversation):
             await self.stream.more()
         return not self._conduct.idle and not self.client.helo and looks_like_tls(self.stream.peek(3))
 
-    async def _command(self, line: str) -> None:
-        verb, argument = split_command(line)
+    async def _answer(self, verb: str, argument: str) -> None:
         try:
             answer = await self._obey(verb, argument)
         except Rejected as rejected:
