@@ -18,7 +18,7 @@ from relay.message.notes import find_language, say_unreadable
 from relay.message.options import find_options, read_options, read_unwanted_losses
 from relay.message.parse import Understood, parse
 from relay.message.payload import Payload, make_payload
-from relay.message.recipients import assign, find_own
+from relay.message.recipients import Recipients
 from relay.message.settle import attach_original, settle_losses
 from relay.message.text import budget
 from relay.message.text.effort import costs_little
@@ -84,12 +84,12 @@ def make_mail(
     mail = settle_losses(understood, content, conversion, forward_paths)
     mail = _name_sender(mail, conversion)
     _check_size(mail, conversion)
-    to, cc = (find_own(shown, forward_paths) for shown in (mail.to, mail.cc))
+    recipients = Recipients(forward_paths)
     options = Options()
     if conversion.options_by_field:
         options = read_options(understood.header.options)
         _check_losses(mail, read_unwanted_losses(understood.header.options))
-    return replace(mail, to=to, cc=cc, options=options)
+    return replace(mail, to=recipients.find_own(mail.to), cc=recipients.find_own(mail.cc), options=options)
 
 
 def _check_losses(mail: Mail, unwanted: Collection[str]) -> None:
@@ -107,7 +107,7 @@ def make_requests(mail: Mail, forward_paths: Sequence[str], conversion: Conversi
         Request(
             one.serves, make_payload(mail, one, conversion, body), len(one.to) + len(one.cc) + len(one.bcc)
         )
-        for one in assign(mail.to, mail.cc, forward_paths, conversion)
+        for one in Recipients(forward_paths).assign(mail.to, mail.cc, conversion)
     )
     return Converted(requests, mail.losses)
 

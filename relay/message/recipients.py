@@ -58,86 +58,74 @@ def split_spec(spec: str) -> tuple[str, str]:
     return local.casefold(), fold_domain(domain)
 
 
-class _Envelope:
-    """The envelope's recipients, each mailbox once, to be claimed by the fields."""
+class Recipients:
+    """The envelope's recipients, each mailbox once, compared with those that the fields name."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        self.order: dict[tuple[str, str], str] = {}  # first spelling of each mailbox
-        self.claimed: set[tuple[str, str]] = set()
+        """Args:
+        paths: as the envelope has them; of a mailbox that stands there twice the first spelling counts.
+        """
+        self._spellings: dict[tuple[str, str], list[str]] = {}
         for path in paths:
-            self.order.setdefault(split_spec(path), path)
+            self._spellings.setdefault(split_spec(path), []).append(path)
 
-    def claim(self, addresses: Iterable[Address]) -> list[str]:
+    def find_own(self, addresses: Iterable[Address]) -> tuple[Address, ...]:
+        """Those of the addresses that are among them, each once and in the envelope's spelling."""
+        return tuple(Address("", path) for path in self._claim(addresses, set()))
+
+    def find_others(self, addresses: Iterable[Address]) -> list[Address]:
+        """Those that are not, each once; `root` alone is there as `root@` any domain."""
+        locals_ = {local for local, _ in self._spellings}
+        return [
+            one
+            for one in dict.fromkeys(addresses)
+            if split_spec(one.addr_spec) not in self._spellings and one.addr_spec.casefold() not in locals_
+        ]
+
+    def assign(
+        self, to: Iterable[Address], cc: Iterable[Address], conversion: Conversion
+    ) -> list[Destinations]:
+        """Who stands where, in as many requests as the API needs."""
+        claimed: set[tuple[str, str]] = set()
+        shown_to = self._claim(to, claimed)
+        shown_cc = self._claim(cc, claimed)
+        hidden = [paths[0] for key, paths in self._spellings.items() if key not in claimed]
+        if not shown_to:
+            shown_to, shown_cc = shown_cc, []
+        most = conversion.recipients_per_mail or max(1, len(self._spellings) + 1)
+        if shown_to:
+            requests = _split(shown_to, shown_cc, hidden, most)
+        elif len(hidden) > 1 and conversion.bcc_only_to_account and conversion.account_address:
+            requests = _split_hidden(hidden, most, conversion.account_address)
+        else:
+            requests = [Destinations(tuple(some), separately=len(some) > 1) for some in _chunks(hidden, most)]
+        return [self._serve(one) for one in requests] or [Destinations(())]
+
+    def _claim(self, addresses: Iterable[Address], claimed: set[tuple[str, str]]) -> list[str]:
         """The envelope's spelling of those addresses that are in it and that no earlier field claimed."""
         found: list[str] = []
         for address in addresses:
             key = split_spec(address.addr_spec)
-            if key in self.order and key not in self.claimed:
-                self.claimed.add(key)
-                found.append(self.order[key])
+            if key in self._spellings and key not in claimed:
+                claimed.add(key)
+                found.append(self._spellings[key][0])
         return found
 
-    def rest(self) -> list[str]:
-        return [path for key, path in self.order.items() if key not in self.claimed]
-
-
-def assign(
-    to: Iterable[Address], cc: Iterable[Address], forward_paths: Sequence[str], conversion: Conversion
-) -> list[Destinations]:
-    """Who stands where, in as many requests as the API needs."""
-    envelope = _Envelope(forward_paths)
-    shown_to = envelope.claim(to)
-    shown_cc = envelope.claim(cc)
-    hidden = envelope.rest()
-    if not shown_to:
-        shown_to, shown_cc = shown_cc, []
-    spellings = _spellings(forward_paths)
-    most = conversion.recipients_per_mail or max(1, len(envelope.order) + 1)
-    if shown_to:
-        return _split(shown_to, shown_cc, hidden, most, spellings)
-    if len(hidden) > 1 and conversion.bcc_only_to_account and conversion.account_address:
-        return _split_hidden(hidden, most, spellings, conversion.account_address)
-    return [
-        _serving(spellings, Destinations(tuple(some), separately=len(some) > 1))
-        for some in _chunks(hidden, most)
-    ] or [Destinations(())]
-
-
-def find_own(addresses: Iterable[Address], forward_paths: Sequence[str]) -> tuple[Address, ...]:
-    """Those of the addresses that are in the envelope, each once and in the envelope's spelling."""
-    return tuple(Address("", path) for path in _Envelope(forward_paths).claim(addresses))
-
-
-def find_others(addresses: Iterable[Address], forward_paths: Sequence[str]) -> list[Address]:
-    """The addresses that are not in the envelope, each once; `root` alone is there as `root@` any domain."""
-    envelope = _Envelope(forward_paths)
-    locals_ = {local for local, _ in envelope.order}
-    return [
-        one
-        for one in dict.fromkeys(addresses)
-        if split_spec(one.addr_spec) not in envelope.order and one.addr_spec.casefold() not in locals_
-    ]
-
-
-def _spellings(paths: Sequence[str]) -> dict[tuple[str, str], list[str]]:
-    spellings: dict[tuple[str, str], list[str]] = {}
-    for path in paths:
-        spellings.setdefault(split_spec(path), []).append(path)
-    return spellings
-
-
-def _serving(spellings: dict[tuple[str, str], list[str]], one: Destinations) -> Destinations:
-    served = (path for spec in (*one.to, *one.cc, *one.bcc) for path in spellings.get(split_spec(spec), ()))
-    return Destinations(one.to, one.cc, one.bcc, tuple(served), one.separately)
+    def _serve(self, one: Destinations) -> Destinations:
+        """The request with the envelope's recipients that it reaches."""
+        served = (
+            path
+            for spec in (*one.to, *one.cc, *one.bcc)
+            for path in self._spellings.get(split_spec(spec), ())
+        )
+        return Destinations(one.to, one.cc, one.bcc, tuple(served), one.separately)
 
 
 def _chunks(paths: list[str], most: int) -> list[list[str]]:
     return [paths[at : at + most] for at in range(0, len(paths), most)]
 
 
-def _split(
-    to: list[str], cc: list[str], bcc: list[str], most: int, spellings: dict[tuple[str, str], list[str]]
-) -> list[Destinations]:
+def _split(to: list[str], cc: list[str], bcc: list[str], most: int) -> list[Destinations]:
     """Requests of at most `most` recipients; each needs somebody in `to`.
 
     Those shown come first, To before Cc. When only Cc are left they stand in `to` (nobody is shown who was
@@ -155,16 +143,10 @@ def _split(
         separately = not shown_to and len(hidden) > 1
         if not shown_to:
             shown_to, hidden = hidden, []
-        one = Destinations(tuple(shown_to), tuple(shown_cc), tuple(hidden), separately=separately)
-        requests.append(_serving(spellings, one))
+        requests.append(Destinations(tuple(shown_to), tuple(shown_cc), tuple(hidden), separately=separately))
     return requests
 
 
-def _split_hidden(
-    hidden: list[str], most: int, spellings: dict[tuple[str, str], list[str]], account: str
-) -> list[Destinations]:
+def _split_hidden(hidden: list[str], most: int, account: str) -> list[Destinations]:
     """Bcc-only, with the account's own address in `to`; it gets a copy of each request."""
-    return [
-        _serving(spellings, Destinations((account,), bcc=tuple(some)))
-        for some in _chunks(hidden, max(1, most - 1))
-    ]
+    return [Destinations((account,), bcc=tuple(some)) for some in _chunks(hidden, max(1, most - 1))]

@@ -31,7 +31,7 @@ from relay.message.notes import (
     say_reply_to,
 )
 from relay.message.parse import Understood
-from relay.message.recipients import find_others, find_own, split_spec
+from relay.message.recipients import Recipients, split_spec
 
 # RFC 6761, RFC 6762, RFC 8375, and what routers and offices call their networks.
 _NOT_PUBLIC = (
@@ -135,8 +135,9 @@ def _find(
     if header.options and not conversion.options_by_field:
         names = dict.fromkeys(name.title() for name, _ in header.options)
         found.append(_Found("options", ", ".join(names)))
-    found += _find_others(header, (*forward_paths, *conversion.envelope))
-    if not find_own(header.to, forward_paths) and (moved := find_own(header.cc, forward_paths)):
+    found += _find_others(header, Recipients((*forward_paths, *conversion.envelope)))
+    recipients = Recipients(forward_paths)
+    if header.cc and not recipients.find_own(header.to) and (moved := recipients.find_own(header.cc)):
         found.append(_Found("cc-moved", _list(moved)))
     shown = [one for one in (*header.to, *header.cc) if one.display_name]
     if shown:
@@ -157,9 +158,9 @@ def _find_redirection(mail: Mail, understood: Understood, conversion: Conversion
     return [_Found("redirected", _list(addresses), (line,))]
 
 
-def _find_others(header: Header, forward_paths: Sequence[str]) -> list[_Found]:
+def _find_others(header: Header, recipients: Recipients) -> list[_Found]:
     """Who stands in To and Cc and is not sent to: the fields say who else has the mail."""
-    to, cc = find_others(header.to, forward_paths), find_others(header.cc, forward_paths)
+    to, cc = recipients.find_others(header.to), recipients.find_others(header.cc)
     lines = tuple(f"{name}: {_list_names(some)}" for name, some in (("To", to), ("Cc", cc)) if some)
     return [_Found("other-recipients", _list([*to, *cc]), lines)] if lines else []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.mail import Address, Conversion
-from relay.message.recipients import assign
+from relay.message.recipients import Recipients
 
 
 def addresses(*specs: str) -> tuple[Address, ...]:
@@ -11,7 +11,7 @@ def addresses(*specs: str) -> tuple[Address, ...]:
 
 
 def place(to, cc, envelope, **options):
-    return assign(addresses(*to), addresses(*cc), envelope, Conversion(**options))
+    return Recipients(envelope).assign(addresses(*to), addresses(*cc), Conversion(**options))
 
 
 def test_fields_and_envelope_meet():

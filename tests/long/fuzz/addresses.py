@@ -17,7 +17,7 @@ import unicodedata
 from relay import reply
 from relay.config.model import Listener
 from relay.mail import Conversion
-from relay.message.recipients import assign
+from relay.message.recipients import Recipients
 from relay.reply import Rejected
 from relay.smtp.address import check_forward_path, split_path
 from relay.smtp.parameters import read_rcpt_parameters
@@ -78,7 +78,7 @@ def check(argument):
 
 def named_by_the_api(paths):
     """Who the API sends to, splitting `to` at everything that could be meant as a separator."""
-    to = "; ".join(assign((), (), paths, Conversion(recipients_per_mail=0))[0].to)
+    to = "; ".join(Recipients(paths).assign((), (), Conversion(recipients_per_mail=0))[0].to)
     for separator in find_separators():
         to = to.replace(separator, ";")
     return [word.strip() for word in to.split(";")]
