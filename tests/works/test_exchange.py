@@ -255,7 +255,7 @@ async def test_connections_outlive_cancellation_at_every_step(tls, scheme, size)
         assert [end.status for end in ends] == [202] * 20
         [kept] = exchanges._kept._idle.values()
         assert len(kept) <= 20
-        assert all(one.is_idle() for one in kept)
+        assert all(one.is_idle() for _, one in kept)
         await exchanges.aclose()
 
 

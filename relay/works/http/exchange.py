@@ -7,7 +7,7 @@ which connection is used again (`kept`), and what the two facts of `progress` me
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
@@ -128,9 +128,8 @@ class Exchanges:
             response = await connection.handle_async_request(asked)
             async with contextlib.aclosing(response):
                 if progress.status is not None:
-                    answer = Answer(progress.status, _read_headers(response))
-                    body, whole = await _read_body(response, answer.headers)
-                    answer = replace(answer, body=body, whole=whole)
+                    headers = _read_headers(response)
+                    answer = Answer(progress.status, headers, *await _read_body(response, headers))
         except httpcore.LocalProtocolError:  # its text may hold the token
             raise ValueError("a request's target or header has octets that cannot stand there") from None
         except _broken() as error:
@@ -180,7 +179,8 @@ class Exchanges:
             self._kept = Kept(
                 httpcore.AsyncConnectionPool(
                     tls, proxy, keepalive_expiry=_IDLE, network_backend=Backend()
-                ).create_connection
+                ).create_connection,
+                _IDLE,
             )
         return self._kept
 

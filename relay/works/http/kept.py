@@ -4,6 +4,7 @@ The pool of httpcore looks at each of its connections when a request begins and 
 twenty of them is a tenth of what a small message costs. Here a request meets the one that was used last.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,18 +16,23 @@ if TYPE_CHECKING:
 class Kept:
     """The idle connections to one host, or to a few that redirect to each other."""
 
-    def __init__(self, connect: "Callable[[httpcore.Origin], httpcore.AsyncConnectionInterface]") -> None:
+    def __init__(
+        self, connect: "Callable[[httpcore.Origin], httpcore.AsyncConnectionInterface]", idle: float
+    ) -> None:
         """Args:
         connect: makes a connection, which connects when it is first used.
+        idle: seconds after which an unused one is closed.
         """
         self._connect = connect
-        self._idle: dict[str, deque[httpcore.AsyncConnectionInterface]] = {}  # the one used last at the end
+        self._longest = idle
+        # With the time at which it became idle; the one used last at the end.
+        self._idle: dict[str, deque[tuple[float, httpcore.AsyncConnectionInterface]]] = {}
 
     async def take(self, origin: "httpcore.Origin") -> "httpcore.AsyncConnectionInterface":
         """A connection that nobody else uses, until `give_back`."""
         idle = self._idle.get(str(origin), ())
         while idle:
-            connection = idle.pop()
+            _, connection = idle.pop()
             if not connection.has_expired():
                 return connection
             await connection.aclose()
@@ -36,16 +42,16 @@ class Kept:
         self, origin: "httpcore.Origin", connection: "httpcore.AsyncConnectionInterface"
     ) -> None:
         """Keep a connection whose answer was read whole, and close any other, and those not used for long."""
-        idle = self._idle.setdefault(str(origin), deque())
+        idle, now = self._idle.setdefault(str(origin), deque()), time.monotonic()
         if connection.is_available():
-            idle.append(connection)
+            idle.append((now, connection))
         else:
             await connection.aclose()
-        while idle and idle[0].has_expired():
-            await idle.popleft().aclose()
+        while idle and now - idle[0][0] > self._longest:
+            await idle.popleft()[1].aclose()
 
     async def aclose(self) -> None:
         """Close them all."""
         for idle in self._idle.values():
             while idle:
-                await idle.pop().aclose()
+                await idle.pop()[1].aclose()
