@@ -66,7 +66,7 @@ def set_up(log: Log) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log.level]),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     for name in _FOREIGN:
         foreign = logging.getLogger(name)

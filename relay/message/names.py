@@ -115,7 +115,7 @@ def extension_of(media_type: str) -> str:
 
 def count_units(text: str) -> int:
     """The length in UTF-16 code units, as the API's limits are counted."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut_units(text: str, most: int) -> str:

@@ -218,10 +218,9 @@ def make_part(fields: Fields, start: int, end: int, default: str = "text/plain")
     """A part, from its fields and the range of its body."""
     raw = fields.first("content-type")
     content_type = read_structured(raw or b"")
-    content_type = replace(content_type, value=_USUAL_TYPES.get(content_type.value, content_type.value))
-    declared = content_type.value.count("/") == 1 and not content_type.value.endswith("/")
-    if not declared:
-        content_type = replace(content_type, value=default)
+    media_type = _USUAL_TYPES.get(content_type.value, content_type.value)
+    declared = media_type.count("/") == 1 and not media_type.endswith("/")
+    content_type = Structured(media_type if declared else default, content_type.parameters, content_type.cut)
     disposition = read_structured(fields.first("content-disposition") or b"")
     return Part(fields, start, end, content_type, disposition, _read_encoding(fields), declared)
 

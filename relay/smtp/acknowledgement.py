@@ -120,8 +120,12 @@ def has_left(transport: asyncio.Transport | None) -> bool:
     """Whether the client sends no more, though what it sent may not have been read yet."""
     if transport is None or transport.is_closing():
         return True
-    connected = _share(transport)
+    connected = transport.get_extra_info("socket") if _KNOWN else None
     if connected is None:
         return False
-    with connected:
-        return _look(connected).state != _TCP_ESTABLISHED
+    # Its descriptor in an object that answers questions, for one question.
+    asked = socket.socket(connected.family, socket.SOCK_STREAM, 0, connected.fileno())
+    try:
+        return _look(asked).state != _TCP_ESTABLISHED
+    finally:
+        asked.detach()
