@@ -45,13 +45,9 @@ class Reply:
             raise ValueError(f"{self.code} cannot carry {self.enhanced}")
 
     def __str__(self) -> str:
-        return self._line
-
-    @cached_property
-    def _line(self) -> str:
         return " ".join(filter(None, (str(self.code), self.enhanced, self.plain)))
 
-    @cached_property
+    @property
     def plain(self) -> str:
         """The text as the client gets it."""
         # Replies are ASCII in one line (RFC 5321 §4.2): a line break would be a second reply.
@@ -64,7 +60,7 @@ class Reply:
 
     @cached_property
     def _octets(self) -> bytes:
-        first = self._line
+        first = str(self)
         if not self.lines:
             return f"{first}\r\n".encode("ascii")
         further = [f"{self.code}-{line}" for line in self.lines[:-1]] + [f"{self.code} {self.lines[-1]}"]

@@ -38,9 +38,10 @@ async def hang_up(session: Conversation) -> None:
     stream.discard()
     if stream.transport is None:
         return
-    with suppress(*_ENDS):
-        async with asyncio.timeout(_LINGER):
-            await stream.flush()
+    if stream.owes:
+        with suppress(*_ENDS):
+            async with asyncio.timeout(_LINGER):
+                await stream.flush()
     if stream.transport.get_write_buffer_size():
         # Whoever does not take the last reply has no claim on the socket.
         session.loop.call_later(SHUTDOWN, stream.transport.abort)

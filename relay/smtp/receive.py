@@ -137,6 +137,11 @@ class Receiver:
         self._refusal = self.refusal or refusal
         self._sink.drop()
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether `finish` has given the content away: nothing is left to throw away."""
+        return self._sink.is_finished
+
     async def finish(self) -> Content:
         """The content, whole.
 
@@ -153,7 +158,7 @@ class Receiver:
         self._holding.release()
 
     async def discard(self) -> None:
-        """Throw away what was written; harmless after `finish`."""
+        """Throw away what was written."""
         self._pace.end_content(self._loop.time())
         self.release()
         await self._sink.discard()

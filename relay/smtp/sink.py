@@ -33,7 +33,7 @@ class Sink:
         self._pending: list[bytes] = []
         self._pending_octets = 0
         self._writing: asyncio.Future[None] | None = None
-        self._finished = False
+        self.is_finished = False  # `finish` has given the content away
         self.failure: Reply | None = None  # why it could not be written
 
     def keeps_in_memory(self, octets: int) -> bool:
@@ -90,13 +90,11 @@ class Sink:
         except OSError as error:
             log.error("content cannot be written", reason=error.strerror)
             raise Rejected(reply.SPOOL_UNAVAILABLE) from None
-        self._finished = True
+        self.is_finished = True
         return content
 
     async def discard(self) -> None:
-        """Throw away what was written; harmless after `finish`."""
-        if self._finished:
-            return
+        """Throw away what was written, if `finish` has not given it away."""
         self.drop()
         if self._writing is not None:
             await asyncio.gather(self._writing, return_exceptions=True)

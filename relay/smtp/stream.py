@@ -200,6 +200,11 @@ class Stream:
         """Send this with the next flush."""
         self._out.append(reply)
 
+    @property
+    def owes(self) -> bool:
+        """Whether anything was put that the kernel does not have yet."""
+        return bool(self._out) or self._drained is not None
+
     async def flush(self) -> None:
         """Send what was put; returns when the kernel, or a small buffer before it, has it.
 

@@ -136,11 +136,12 @@ class Transaction:
         """Forget the transaction, and what came of its content."""
         self.close()
         self.arrived()
-        if self.receiver is not None:
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None and receiver.is_finished:
+            receiver.release()
+        elif receiver is not None:
             # Also when the session is cancelled: a file left behind is nobody's.
-            discarding = asyncio.ensure_future(self.receiver.discard())
-            self.receiver = None
-            await asyncio.shield(discarding)
+            await asyncio.shield(asyncio.ensure_future(receiver.discard()))
 
 
 def _after(argument: str, keyword: str) -> str:
