@@ -1,8 +1,8 @@
 """Attempts that may be under way at once, in all and of each account.
 
-An account whose calls hang must not take all of them: each other account can have one at any time. And a
-message that waits for the converting process lends its place to others: some take long there, and who sends
-such messages would have all places while nothing is sent.
+Accounts whose calls hang must not take all of them: the last free ones are kept for accounts that have none,
+one for each. And a message that waits for the converting process lends its place to others: some take long
+there, and who sends such messages would have all places while nothing is sent.
 """
 
 import asyncio
@@ -75,10 +75,12 @@ class Slots:
         self._all.release()
 
     def is_full(self, account: str) -> bool:
-        """Whether this account has all the places that it may have while there are other accounts."""
-        others = len(self._current.config.account) - 1
+        """Whether this account may have no further place, because accounts that have none must find one."""
+        has_places = account in self._of_account
+        without = len(self._current.config.account) - len(self._of_account) - (not has_places)
         # With very many accounts one of them may still have half.
-        return self._of_account[account] >= max(self.most - others, self.most // 2, 1)
+        kept = min(without, self.most - max(self.most // 2, 1)) if has_places else 0
+        return self.most - self._of_account.total() <= kept
 
     def take(self, account: str, octets: int = 0) -> Place:
         """The place that was acquired is this account's.

@@ -9,6 +9,7 @@ Three rules stand behind the rows:
 - A status that nobody has seen before is never permanent.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ _LONGEST_DIAGNOSTIC = 200
 _LONGEST_WAIT = 3600.0  # seconds; a header may ask for more, but one probe an hour costs nothing
 _SHORTEST_WAIT = 1.0  # seconds; "0" is a second that has not ended yet, and no wait at all is a storm
 _RATE_WINDOW = 60.0  # seconds; Works API §3
+# The form of today, and the two older ones that whoever reads a date must take (RFC 9110 §5.6.7).
+_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
 
 class Failure(Enum):
@@ -340,8 +343,8 @@ def _delay(value: str | None) -> float | None:
     # Retry-After is a number of seconds or a date (RFC 9110 §10.2.3).
     if value is None:
         return None
-    try:
-        when = datetime.strptime(value, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
-    except ValueError:
-        return seconds(value)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    for form in _DATES:
+        with contextlib.suppress(ValueError):
+            when = datetime.strptime(value, form).replace(tzinfo=UTC)
+            return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return seconds(value)

@@ -26,6 +26,7 @@ PAGE = diagnose(Answer(400, {}, b"<html>Bad Request</html>", whole=True))
 TOO_LARGE_PAGE = diagnose(Answer(413, {}, b"", whole=True))
 OVER_QUOTA = diagnose(Answer(400, {}, QUOTA, whole=True))
 FORBIDDEN = diagnose(Answer(403, {}, ERROR, whole=True))
+UNAUTHORIZED = diagnose(Answer(401, {}, ERROR, whole=True))
 UNREACHABLE = diagnose_failure(Failure.NOT_REACHED)
 UNKNOWN = diagnose_failure(Failure.NO_ANSWER)
 TRUE_ANSWERS = [
@@ -104,13 +105,17 @@ def test_a_fault_that_comes_back_waits_for_a_person():
     assert settle_fault(world.config.delivery, another, now).state is State.DELAYED
 
 
-def test_an_old_message_is_given_up_but_never_on_the_word_of_a_proxy():
-    """Five days of a filter's page are nobody's verdict on the message."""
+@pytest.mark.parametrize("status", [302, 307, 400, 403, 406, 407, 413, 418, 422, 451, 501, 505])
+def test_an_old_message_is_given_up_but_never_on_the_word_of_a_proxy(status):
+    """Five days of a filter's page are nobody's verdict: a filter's 403 to one message bounced it."""
     world = World()
     world.now += 6 * DAY
     old = {"arrival": world.now - 5.5 * DAY, "since": world.now - 5.5 * DAY}
     assert world.end("m1", replace(UNREACHABLE, if_repeated=None), **old).settlement.state is State.FAILED
-    assert world.end("m2", PAGE, **old).settlement.state is State.HELD
+    assert world.end("m2", FORBIDDEN, **old).settlement.state is State.FAILED
+    page = diagnose(Answer(status, {}, b"<html>Blocked</html>", whole=True))
+    world.end("n1", TAKEN)  # Works itself is well
+    assert world.end("m3", page, **old).settlement.state is State.HELD
 
 
 # Messages refused in words that are not Works' own.
@@ -290,6 +295,21 @@ def test_after_a_good_probe_one_message_tries_the_account():
     world.standing.probed("a", None)
     trying = world.standing.take("a")
     world.end("m3", TAKEN, probe=True)
+    assert world.standing.holds == {}
+
+
+def test_a_401_to_one_message_alone_keeps_nobody_else_waiting():
+    """It was taken for the grant's whatever the message, which kept its turn before all others for good."""
+    world, states = World(), []
+    for _ in range(2):
+        states.append(world.end("m1", UNAUTHORIZED).settlement.state)
+        world.now += 2 * HOUR
+        world.standing.probed("a", None)
+        states.append(world.end("m1", UNAUTHORIZED, probe=True).settlement.state)
+        world.end("n1", TAKEN, probe=True)
+        assert world.standing.holds == {}
+    states.append(world.end("m1", UNAUTHORIZED).settlement.state)
+    assert states == [State.QUEUED, State.DELAYED, State.QUEUED, State.DELAYED, State.HELD]
     assert world.standing.holds == {}
 
 

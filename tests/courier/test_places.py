@@ -100,6 +100,22 @@ async def test_an_account_that_has_its_share_gets_no_place_back_beyond_it():
     await asyncio.wait_for(converting, PATIENCE)
 
 
+@pytest.mark.parametrize(
+    ("most", "accounts", "taken"),
+    [(20, 1, [20]), (20, 2, [19, 1]), (20, 3, [18, 1, 1]), (20, 4, [17, 1, 1, 1]), (3, 4, [1, 1, 1, 0])],
+)
+async def test_accounts_whose_calls_hang_leave_a_place_for_each_other_one(most, accounts, taken):
+    """Two of them had all twenty places, and the third account's mail waited until their calls ended."""
+    names = [str(number) for number in range(accounts)]
+    some, found = slots(most, *names), []
+    for name in names:
+        found.append(0)
+        while sum(found) < most and not some.is_full(name):
+            await take(some, name)
+            found[-1] += 1
+    assert found == taken
+
+
 @pytest.mark.parametrize("end", [ValueError, asyncio.CancelledError])
 async def test_what_ends_within_has_no_place_and_gives_none_back(end):
     some = slots(1, "a")

@@ -203,6 +203,8 @@ def test_the_reason_is_never_the_apis():
         ({"ratelimit_reset": "9" * 5000}, 60.0),
         ({"retry_after": "tomorrow"}, 60.0),
         ({"retry_after": "Mon, 01 Jan 2001 00:00:00 GMT"}, 1.0),
+        ({"retry_after": "Monday, 01-Jan-01 00:00:00 GMT"}, 1.0),
+        ({"retry_after": "Mon Jan  1 00:00:00 2001"}, 1.0),
         ({"ratelimit_reset": "0"}, 1.0),
     ],
 )

@@ -39,9 +39,8 @@ def judge(account: AccountState, message: str, outcome: Outcome) -> tuple[Outcom
 def _is_suspicious(outcome: Outcome) -> bool:
     if outcome.cause is Cause.FOREIGN:
         return True
-    # Without an answer, or with a 401, it is the grant, whatever the message.
-    is_account = outcome.scope is Scope.ACCOUNT and outcome.http_status is not None
-    return is_account and outcome.cause is not Cause.UNAUTHORIZED
+    # Without an answer it is the grant, whatever the message.
+    return outcome.scope is Scope.ACCOUNT and outcome.http_status is not None
 
 
 def _suspect(account: AccountState, message: str, outcome: Outcome) -> tuple[Outcome, AccountState]:

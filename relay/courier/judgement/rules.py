@@ -105,9 +105,9 @@ def _unknown(delivery: Delivery, tried: Tried, outcome: Outcome, now: Now) -> Se
 
 
 def _wait_for_account(delivery: Delivery, tried: Tried, outcome: Outcome, now: Now) -> Settlement:
-    is_grant = outcome.http_status is None or outcome.cause is Cause.UNAUTHORIZED
-    if tried.probe and not is_grant:
-        # It may be this message after all: the next probe is another one.
+    if tried.probe and outcome.http_status is not None:
+        # The probe before it was answered well, also with a 401 now: it may be this message after all, and
+        # the next one that tries is another.
         return _delay(tried, outcome, now.wall + delivery.retry.wait(tried.claim.attempt), spent=False)
     return Settlement(MessageState.QUEUED, outcome, tried.losses, spent=False)
 
@@ -120,13 +120,16 @@ def _later(delivery: Delivery, tried: Tried, outcome: Outcome, state: State, now
         return _delay(tried, outcome, now.wall + (outcome.retry_after or 0.0), spent=False)
     expires = (entry.since or entry.arrival) + delivery.give_up_after
     if now.wall >= expires and not expiry.excuses(state, delivery.give_up_after, now.steady):
-        # What no answer of Works refused is not the message's fault, however long it lasts.
-        foreign = outcome.cause is Cause.FOREIGN
-        return _hold(tried, outcome) if foreign else give_up(tried, outcome)
+        return _hold(tried, outcome) if _is_foreign(outcome) else give_up(tried, outcome)
     due = now.wall + _find_wait(delivery, tried.claim.attempt, outcome, state)
     if now.wall < expires:
         due = min(due, expires)  # one last try when its time is up
     return _delay(tried, outcome, due)
+
+
+def _is_foreign(outcome: Outcome) -> bool:
+    """Whether something answered that does not speak as Works does: no verdict, however long it says so."""
+    return outcome.cause is Cause.FOREIGN or (outcome.http_status is not None and not outcome.code)
 
 
 def _find_wait(delivery: Delivery, attempt: int, outcome: Outcome, state: State) -> float:
