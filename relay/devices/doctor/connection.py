@@ -18,9 +18,8 @@ def _explain_network(case: Case) -> Advice:
         )
     return Advice(
         "network",
-        f'{start}: add "{client}", or its whole network "{case.network}", to networks in relay.toml, or '
-        "let the "
-        f"relay get to know it: relay learn {case.network} --for 15m",
+        f'{start}: add "{client}", or its whole network "{case.network}", to networks in relay.toml, or let '
+        f"the relay get to know it: relay learn {case.network} --for 15m",
         "relay",
     )
 
@@ -49,10 +48,9 @@ def _explain_timeout(case: Case) -> Advice:
 
 _BARE_DOT = Advice(
     "bare-dot",
-    "it ends its message with bare line feeds (LF . LF) where SMTP wants CR LF . CR LF, and then waits "
-    "for a reply that cannot come: "
-    "look for a newer firmware, or a setting for line ends; the relay cannot take it without opening a "
-    "way to smuggle mail.",
+    "it ends its message with bare line feeds (LF . LF) where SMTP wants CR LF . CR LF, and then waits for "
+    "a reply that cannot come: look for a newer firmware, or a setting for line ends; the relay cannot take "
+    "it without opening a way to smuggle mail.",
 )
 
 
@@ -94,8 +92,7 @@ def _explain_early_end(case: Case) -> Advice | None:
         return Advice(
             "hung-up-after-greeting",
             "it hung up after the greeting: it wants to log in, which is offered after STARTTLS only. "
-            "Choose STARTTLS "
-            "on its panel, or set auth_without_tls = true for its network.",
+            "Choose STARTTLS on its panel, or set auth_without_tls = true for its network.",
         )
     lacking = [
         *([("STARTTLS", '"no encryption"', "tls")] if listener.tls == "none" else []),
@@ -106,9 +103,8 @@ def _explain_early_end(case: Case) -> Advice | None:
     wishes, choices, keys = zip(*lacking, strict=True)
     return Advice(
         "hung-up-after-greeting",
-        f"it hung up after the greeting: it probably wants {' or '.join(wishes)}, which this listener "
-        f"does not offer. Choose {' and '.join(choices)} on its panel, or give the listener "
-        f"{' and '.join(keys)}.",
+        f"it hung up after the greeting: it probably wants {' or '.join(wishes)}, which this listener does "
+        f"not offer. Choose {' and '.join(choices)} on its panel, or give the listener {' and '.join(keys)}.",
     )
 
 
@@ -135,8 +131,7 @@ def _explain_proxy(case: Case) -> Advice:
     return Advice(
         "proxy-header",
         f"it sent a PROXY header that was not taken: add {case.record.client} to proxy_networks of the "
-        "listener "
-        f"{case.record.listener} if it is your balancer, or switch PROXY off there.",
+        f"listener {case.record.listener} if it is your balancer, or switch PROXY off there.",
         "relay",
     )
 
@@ -145,8 +140,7 @@ def _explain_full(case: Case) -> Advice:
     return Advice(
         "too-many-sessions",
         f"too many sessions were open at once, and {case.record.client} was told to come back: it does by "
-        "itself. If "
-        "this is usual, raise sessions or sessions_per_address in [limits].",
+        "itself. If this is usual, raise sessions or sessions_per_address in [limits].",
         "relay",
     )
 
@@ -155,8 +149,7 @@ def _explain_our_trouble(case: Case) -> Advice:
     return Advice(
         "relay-trouble",
         f'the relay could not take its mail ("{case.answer}"): the device is not to blame and should try '
-        "again; "
-        "relay check says what is wrong.",
+        "again; relay check says what is wrong.",
         "relay",
     )
 

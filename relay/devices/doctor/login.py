@@ -21,16 +21,14 @@ def _explain_login(case: Case) -> Advice:
         return Advice(
             "no-users",
             f"it logs in as {_quote(name)}, but no [[user]] is configured: add one (relay passwd hashes the "
-            "password), or "
-            'choose "no authentication" on its panel.',
+            'password), or choose "no authentication" on its panel.',
             "relay",
         )
     if name in names:
         return Advice(
             "wrong-password",
             f"it logs in as '{name}' with a wrong password: enter it again on its panel (some cut it after "
-            "16 or 32 "
-            "characters, or spoil special ones), or set a new one: relay passwd",
+            "16 or 32 characters, or spoil special ones), or set a new one: relay passwd",
         )
     return Advice("unknown-user", _unknown(case, name, names))
 
@@ -101,8 +99,7 @@ def _explain_needs_tls(case: Case) -> Advice:
     return Advice(
         "login-before-tls",
         "it logs in before STARTTLS, where its password could be read on the way: choose STARTTLS on its "
-        "panel, or set "
-        "auth_without_tls = true on a listener for its network alone.",
+        "panel, or set auth_without_tls = true on a listener for its network alone.",
     )
 
 
@@ -122,14 +119,12 @@ def _explain_login_needed(case: Case) -> Advice:
         return Advice(
             "login-needed",
             "it sends without a login and without TLS; a login is asked for, and offered after STARTTLS: "
-            "choose "
-            "STARTTLS and enter user name and password on its panel.",
+            "choose STARTTLS and enter user name and password on its panel.",
         )
     return Advice(
         "login-needed",
-        "it sends without a login, and one is asked for: enter user name and password for SMTP on its "
-        "panel (a "
-        "POP login before SMTP is another thing).",
+        "it sends without a login, and one is asked for: enter user name and password for SMTP on its panel "
+        "(a POP login before SMTP is another thing).",
     )
 
 
@@ -138,15 +133,13 @@ def _explain_mechanism(case: Case) -> Advice:
     return Advice(
         "login-mechanism",
         f"it wants to log in by {mechanism or 'a mechanism of its own'}; the relay takes PLAIN and LOGIN: "
-        "choose one "
-        'of them, or "automatic", on its panel.',
+        'choose one of them, or "automatic", on its panel.',
     )
 
 
 _GARBLED_LOGIN = Advice(
     "login-garbled",
-    "its login could not be read (not Base64, or broken off): enter user name and password again, "
-    "without "
+    "its login could not be read (not Base64, or broken off): enter user name and password again, without "
     "special characters, and look for a newer firmware.",
 )
 
@@ -198,8 +191,7 @@ def _explain_account(case: Case) -> Advice:
     return Advice(
         "no-account",
         f"no Works account sends{sender}: set default = true for one [[account]], or give this client a "
-        "[[user]] with "
-        "an account.",
+        "[[user]] with an account.",
         "relay",
     )
 

@@ -35,8 +35,7 @@ def _explain_recipient(case: Case) -> Advice:
     return Advice(
         "bad-recipient",
         f"its recipient '{case.path}' is not an address that mail can carry: correct it in the device's "
-        "address book; "
-        "quotes, spaces, brackets and semicolons are not taken.",
+        "address book; quotes, spaces, brackets and semicolons are not taken.",
     )
 
 
@@ -46,8 +45,7 @@ def _explain_sender(case: Case) -> Advice:
     return Advice(
         "bad-sender",
         f"its sender '{case.path}' is not an address that mail can carry: enter one like "
-        "scanner@example.com on its "
-        "panel.",
+        "scanner@example.com on its panel.",
     )
 
 
@@ -81,9 +79,8 @@ def _explain_size(case: Case) -> Advice:
 
 _TOO_MANY_RECIPIENTS = Advice(
     "too-many-recipients",
-    "it names too many recipients in one message: the rest come in a second one if the client knows "
-    "how to; else "
-    "raise recipients in [limits], or send to a group.",
+    "it names too many recipients in one message: the rest come in a second one if the client knows how to; "
+    "else raise recipients in [limits], or send to a group.",
     "relay",
 )
 
@@ -112,8 +109,7 @@ def _explain_order(case: Case) -> Advice | None:
     return Advice(
         "out-of-order",
         f"it sent {case.command.partition(' ')[0] or 'a command'} at the wrong moment: look for a newer "
-        "firmware; "
-        "relay doctor --json shows the session.",
+        "firmware; relay doctor --json shows the session.",
     )
 
 
@@ -123,8 +119,7 @@ def _explain_command(case: Case) -> Advice | None:
     return Advice(
         "not-smtp",
         f"it sent what is no SMTP command here ({case.command or 'nothing'}): it is of no harm if mail "
-        "arrives; else it "
-        "is probably no mail client.",
+        "arrives; else it is probably no mail client.",
         "nobody",
     )
 
@@ -133,8 +128,7 @@ def _explain_syntax(case: Case) -> Advice:
     return Advice(
         "bad-syntax",
         f"the relay does not understand '{case.command}': enter the address on its panel again, without "
-        "brackets and "
-        "names.",
+        "brackets and names.",
     )
 
 
@@ -142,8 +136,7 @@ def _explain_parameter(case: Case) -> Advice:
     return Advice(
         "unknown-parameter",
         f"it uses a parameter that the relay does not know ('{case.command}'): switch extended options off "
-        "on the "
-        "device.",
+        "on the device.",
     )
 
 

@@ -48,9 +48,8 @@ def _explain_broken_off(case: Case) -> Advice:
     reason = case.record.troubles[DeviceFault.TLS_FAILED].lower().replace("_", " ")
     return Advice(
         "tls-broken-off",
-        f"TLS was broken off before it was agreed ({reason or 'no reason given'}): most "
-        f"devices do this when they do not trust the certificate; put {_name_file(case)} among those that "
-        "the device trusts.",
+        f"TLS was broken off before it was agreed ({reason or 'no reason given'}): most devices do this "
+        f"when they do not trust the certificate; put {_name_file(case)} among those that the device trusts.",
     )
 
 
@@ -156,8 +155,7 @@ def _explain_no_tls(case: Case) -> Advice:
     return Advice(
         "no-starttls",
         f"it wants STARTTLS, which the listener {case.record.listener} does not offer: switch encryption "
-        "off on its "
-        'panel, or set tls = "starttls" (relay certificate makes a certificate).',
+        'off on its panel, or set tls = "starttls" (relay certificate makes a certificate).',
     )
 
 
