@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Mapping
 from urllib.parse import parse_qsl
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing (RFC 9110 §9.2.1)
-_LARGEST_FORM, _MOST_FIELDS = 64 * 1024, 50  # octets; fields
+_LARGEST_BODY, _MOST_FIELDS = 64 * 1024, 50  # octets; fields of a form
 _OWN = frozenset({"same-origin", "none"})  # "none": a person typed the address (Fetch Metadata §2.1)
 
 
@@ -32,10 +32,23 @@ async def read_form(body: AsyncIterable[bytes]) -> dict[str, str]:
     Raises:
         ValueError: it is none, or a large one.
     """
+    return dict(parse_form(await read_body(body)))
+
+
+def parse_form(body: bytes) -> list[tuple[str, str]]:
+    """The fields of a form with their values, in order. Raises ValueError: it is none."""
+    return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+
+
+async def read_body(body: AsyncIterable[bytes]) -> bytes:
+    """The octets of a request that is small: a form, or a wish.
+
+    Raises:
+        ValueError: it is a large one.
+    """
     octets = bytearray()
     async for block in body:
         octets += block
-        if len(octets) > _LARGEST_FORM:
-            raise ValueError("the form is too large")
-    fields = parse_qsl(octets.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
-    return dict(fields)
+        if len(octets) > _LARGEST_BODY:
+            raise ValueError("the body is too large")
+    return bytes(octets)

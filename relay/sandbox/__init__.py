@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Scope
 
-from relay.sandbox.answers import Refusal
+from relay.sandbox.answers import AuthError, BadWish, Refusal
 from relay.sandbox.api import Api
 from relay.sandbox.bots import Bots
 from relay.sandbox.control import Control
@@ -83,8 +85,18 @@ class Sandbox:
         auth = Auth(self.settings, self.grants, self.faults, self.bots)
         inbox, faults = Inbox(self._kept, teller), FaultPages(self.faults, beside=teller is not None)
         parts = (self.bots, self._api, auth, self.control, faults, inbox)  # the API takes every path
-        app = Starlette(routes=[route for part in parts for route in part.routes()])
+        app = Starlette(
+            routes=[route for part in parts for route in part.routes()],
+            exception_handlers=dict.fromkeys((Refusal, AuthError, BadWish), self._answer),
+        )
         return FaultyWay(OwnSite(app), self.faults, self._account_of)
+
+    async def _answer(self, _: Request, raised: Any) -> Response:
+        """The answer that a handler raised, to go no further."""
+        if isinstance(raised, AuthError):
+            return raised.response(return_codes=self.settings.return_code_errors)
+        answer: Response = raised.response()
+        return answer
 
     def _account_of(self, scope: Scope) -> str:
         """Whose request it is, for faults that are meant for one account."""

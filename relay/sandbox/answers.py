@@ -38,11 +38,6 @@ def unauthorized(error: str, description: str) -> Refusal:
     return Refusal(401, "UNAUTHORIZED", "Authentication failed", {"www-authenticate": challenge})
 
 
-def api_not_exists() -> Refusal:
-    """404 for every path and method that is not the simulated API's."""
-    return Refusal(404, "NOT_FOUND", "Api not exists")
-
-
 def too_many_requests(headers: Mapping[str, str] | None = None) -> Refusal:
     """429 (Works API §3)."""
     return Refusal(429, "TOO_MANY_REQUESTS", "API rate limit exceeded", headers or {})
@@ -57,10 +52,18 @@ class AuthError(Exception):
     status: int = 400
     return_code: str = ""
 
-    def response(self, *, return_codes: bool = False) -> Response:
+    def response(self, *, return_codes: bool) -> Response:
         """The answer on the wire; `return_codes` turns every error into the second shape."""
         if self.return_code or return_codes:
             body = {"returnCode": self.return_code or "99", "returnMessage": self.error}
         else:
             body = {"error": self.error, "error_description": self.description}
         return JSONResponse(body, self.status, headers={"cache-control": "no-store"})
+
+
+class BadWish(Exception):  # noqa: N818 - an answer, not an error of ours
+    """A request under /sandbox that asks for nothing that there is; the text says what was expected."""
+
+    def response(self) -> Response:
+        """The answer on the wire."""
+        return JSONResponse({"error": str(self)}, 400)

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from relay.envelope import IN_MEMORY, Content
 from relay.host.content import ContentWriter
-from relay.sandbox.answers import Refusal, api_not_exists, unauthorized
+from relay.sandbox.answers import Refusal, unauthorized
 from relay.sandbox.faults import Faults
 from relay.sandbox.grants import Grant, Grants, Member
 from relay.sandbox.messages import Draft, Message, Messages
@@ -86,12 +86,9 @@ class Api:
 
     async def _count_unread(self, request: Request) -> Response:
         self.unread_counts += 1
-        try:
-            grant = self._authenticate(request, "unread-count")
-            headers = self._count_limit.take()
-            self._mailbox(grant, request.path_params["user"], "mail", "mail.read")
-        except Refusal as refusal:
-            return refusal.response()
+        grant = self._authenticate(request, "unread-count")
+        headers = self._count_limit.take()
+        self._mailbox(grant, request.path_params["user"], "mail", "mail.read")
         return JSONResponse({"count": 0}, headers=headers)
 
     def _mailbox(self, grant: Grant, user: str, *scopes: str) -> Member:
@@ -194,14 +191,11 @@ class Api:
         )
 
     async def _who_am_i(self, request: Request) -> Response:
-        try:
-            grant = self._grants.authenticate(request.headers.get("authorization", ""))
-        except Refusal as refusal:
-            return refusal.response()
+        grant = self._grants.authenticate(request.headers.get("authorization", ""))
         if not {"user.read", "user.profile.read"} & set(grant.scopes):
-            return Refusal(403, "FORBIDDEN", "The scope is missing").response()
+            raise Refusal(403, "FORBIDDEN", "The scope is missing")
         return JSONResponse({"userId": grant.member.user_id, "email": grant.member.login_id})
 
 
 async def _unknown(_: Request) -> Response:
-    return api_not_exists().response()
+    raise Refusal(404, "NOT_FOUND", "Api not exists")

@@ -92,12 +92,9 @@ class Bots:
         return claims
 
     async def _take(self, request: Request) -> Response:
-        try:
-            self._authenticate(request.headers.get("authorization", ""))
-            _find_channel(request.path_params["bot"], request.path_params["channel"])
-            text = _read_text(await request.body())
-        except Refusal as refusal:
-            return refusal.response()
+        self._authenticate(request.headers.get("authorization", ""))
+        _find_channel(request.path_params["bot"], request.path_params["channel"])
+        text = _read_text(await request.body())
         self.said.append({"time": self._clock.now(), "channel": CHANNEL, "text": text})
         return JSONResponse({}, 201)
 

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from relay.host.browser import read_body
+from relay.sandbox.answers import BadWish
 from relay.sandbox.faults import Faults
 from relay.sandbox.grants import Grants
 from relay.sandbox.messages import FIELDS, Message, Messages
@@ -17,7 +19,6 @@ from relay.sandbox.settings import Clock
 
 _FARTHEST = 100 * 366 * 86400.0  # seconds
 _AT_A_TIME = 500  # items
-_LARGEST_WISH = 64 * 1024  # octets
 
 
 class Control:
@@ -62,11 +63,11 @@ class Control:
             return Response(status_code=204)
         asked = request.query_params.get("after", "0")
         if not (asked.isascii() and asked.isdigit()):
-            return JSONResponse({"error": "after must be an id"}, 400)
+            raise BadWish("after must be an id")
         after = int(asked[:18])
         fields = [name for name in request.query_params.get("fields", "").split(",") if name]
         if unknown := set(fields) - set(FIELDS):
-            return JSONResponse({"error": f"unknown field: {min(unknown)}"}, 400)
+            raise BadWish(f"unknown field: {min(unknown)}")
         if fields:
             found = [one for one in self._messages.summaries if one.id > after]
             lines: Iterable[Any] = ({name: getattr(one, name) for name in fields} for one in found)
@@ -101,7 +102,7 @@ class Control:
             try:
                 fault = self._faults.add(await _read_json(request))
             except ValueError as error:
-                return JSONResponse({"error": str(error)}, 400)
+                raise BadWish(str(error)) from None
             return JSONResponse(fault.as_json(), 201)
         if request.method == "DELETE":
             self._faults.clear(request.query_params.get("kind", ""))
@@ -118,7 +119,7 @@ class Control:
                     raise ValueError(seconds)  # noqa: TRY301 - one answer to all that is wrong
                 self._clock.move(seconds)
             except (ValueError, KeyError, TypeError):
-                return JSONResponse({"error": 'expected {"seconds": number}'}, 400)
+                raise BadWish('expected {"seconds": number}') from None
         return JSONResponse({"now": self._clock.now(), "offset": self._clock.offset})
 
     async def _serve_grants(self, request: Request) -> Response:
@@ -152,7 +153,7 @@ class Control:
         except (ValueError, KeyError, TypeError, AttributeError):
             member = None
         if member is None:
-            return JSONResponse({"error": 'expected {"login_id": a member\'s}'}, 400)
+            raise BadWish('expected {"login_id": a member\'s}')
         return JSONResponse(self._grants.issue(member, ("mail",)), 201)
 
 
@@ -162,12 +163,7 @@ async def _read_json(request: Request) -> Any:
     Raises:
         ValueError: it is not JSON, or long.
     """
-    body = b""
-    async for block in request.stream():
-        body += block
-        if len(body) > _LARGEST_WISH:
-            raise ValueError("too long")
-    return json.loads(body)
+    return json.loads(await read_body(request.stream()))
 
 
 async def _array(items: Iterable[Any]) -> AsyncIterator[bytes]:

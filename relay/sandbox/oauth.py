@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from relay.host.browser import parse_form, read_body
 from relay.host.texts import mark
 from relay.sandbox.answers import AuthError
 from relay.sandbox.bots import Bots
@@ -24,7 +25,6 @@ SCOPE_MEANINGS = {
     "user.read": mark("See the members of your company"),
     "user.profile.read": mark("See your profile"),
 }
-_LARGEST_FORM = 64 * 1024  # octets
 
 
 class Auth:
@@ -47,11 +47,8 @@ class Auth:
 
     async def _authorize(self, request: Request) -> Response:
         wish = request.query_params
-        problem = self._unanswerable(wish)
-        if problem:
-            return page("problem.html", 400, problem=problem)
-        if error := self._refuse(wish):
-            return _send_back(wish, error=error.error, error_description=error.description)
+        if (refused := self._refuse(wish)) is not None:
+            return refused
         scopes = wish["scope"].split()
         return page(
             "consent.html",
@@ -68,11 +65,8 @@ class Auth:
     async def _decide(self, request: Request) -> Response:
         form = await _read_form(request)
         wish = QueryParams({**request.query_params, **form})  # without a browser nobody repeats the query
-        problem = self._unanswerable(wish)
-        if problem:
-            return page("problem.html", 400, problem=problem)
-        if error := self._refuse(wish):
-            return _send_back(wish, error=error.error, error_description=error.description)
+        if (refused := self._refuse(wish)) is not None:
+            return refused
         if form.get("decision") != "allow":
             return _send_back(wish, error="access_denied", error_description="The member said no")
         try:
@@ -84,6 +78,14 @@ class Auth:
         )
         return _send_back(wish, code=code)
 
+    def _refuse(self, wish: Mapping[str, str]) -> Response | None:
+        """The answer to a wish about which no member is asked; None if one is."""
+        if problem := self._unanswerable(wish):
+            return page("problem.html", 400, problem=problem)
+        if error := self._find_error(wish):
+            return _send_back(wish, error=error.error, error_description=error.description)
+        return None
+
     def _unanswerable(self, wish: Mapping[str, str]) -> str:
         """Why nobody may be sent back to the redirect URL (RFC 6749 §4.1.2.1); "" when one may."""
         if wish.get("client_id") != self._settings.client_id:
@@ -92,7 +94,7 @@ class Auth:
             return "redirect_uri is not registered for this app"
         return ""
 
-    def _refuse(self, wish: Mapping[str, str]) -> AuthError | None:
+    def _find_error(self, wish: Mapping[str, str]) -> AuthError | None:
         if wish.get("response_type") != "code":
             return AuthError("unsupported_response_type", "response_type must be code")
         scopes = wish.get("scope", "").split()
@@ -104,12 +106,7 @@ class Auth:
         return None
 
     async def _token(self, request: Request) -> Response:
-        try:
-            form = await _read_form(request)
-            self._check_client(form)
-            answer = self._grant(form)
-        except AuthError as error:
-            return error.response(return_codes=self._settings.return_code_errors)
+        answer = self._grant(await self._read_request(request))
         return JSONResponse(answer, headers={"cache-control": "no-store", "pragma": "no-cache"})
 
     def _grant(self, form: Mapping[str, str]) -> dict[str, str]:
@@ -135,17 +132,15 @@ class Auth:
         if death is not None:
             self._grants.kill(grant, access_only=death.access_only)
 
-    def _check_client(self, form: Mapping[str, str]) -> None:
-        settings = self._settings
+    async def _read_request(self, request: Request) -> dict[str, str]:
+        """The form of a request that the app itself makes. Raises AuthError."""
+        form, settings = await _read_form(request), self._settings
         if (form.get("client_id"), form.get("client_secret")) != (settings.client_id, settings.client_secret):
             raise AuthError("invalid_client", "client_id or client_secret is wrong", status=401)
+        return form
 
     async def _revoke(self, request: Request) -> Response:
-        try:
-            form = await _read_form(request)
-            self._check_client(form)
-        except AuthError as error:
-            return error.response(return_codes=self._settings.return_code_errors)
+        form = await self._read_request(request)
         self._grants.revoke(form.get("token", ""))
         return Response(status_code=200)
 
@@ -165,18 +160,13 @@ async def _read_form(request: Request) -> dict[str, str]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
         raise AuthError("invalid_request", "the body must be form-encoded")
-    body = b""
-    async for block in request.stream():
-        body += block
-        if len(body) > _LARGEST_FORM:
-            raise AuthError("invalid_request", "the body is too large")
     try:
-        fields = parse_qs(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=50)
+        fields = parse_form(await read_body(request.stream()))
     except ValueError:
-        raise AuthError("invalid_request", "the body is malformed") from None
-    if any(len(values) > 1 for values in fields.values()):
+        raise AuthError("invalid_request", "the body is malformed or too large") from None
+    if len(form := dict(fields)) < len(fields):
         raise AuthError("invalid_request", "a parameter is repeated")
-    return {name: values[0] for name, values in fields.items()}
+    return form
 
 
 def _send_back(wish: Mapping[str, str], **answer: str) -> Response:

@@ -50,6 +50,12 @@ async def test_a_consent_becomes_tokens_that_send(works):
     assert (await works.send()).status_code == 202
 
 
+async def test_an_answer_that_is_no_form_is_refused(works):
+    """It had the server fail with 500."""
+    answer = await works.http.post("/oauth2/v2.0/authorize", params=WISH, json={"decision": "allow"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
 async def test_whoever_has_no_browser_answers_at_the_printed_address(works):
     """curl, as docs/sandbox.md has it, sends the answer alone: the question stands in the address."""
     answered = {"login_id": LOGIN, "decision": "allow"}
