@@ -67,7 +67,7 @@ DOORS = {
     "smtplib": {"notices", "cli", "django"},
     "starlette": {"console", "sandbox"},
     "uvicorn": {"console", "sandbox"},
-    "jinja2": {"console", "sandbox"},
+    "jinja2": {"host/templates"},
     "segno": {"console"},
     "cryptography": {"host/certificate", "works/auth", "postgres", "sandbox/bots"},
     "prometheus_client": {"metrics", "console"},

@@ -6,9 +6,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.console.chart import Chart, draw_hours
-from relay.console.pages import show_moment
 from relay.console.site import Site
 from relay.console.status import Status
+from relay.host.templates import show_moment
 from relay.host.texts import gettext as _
 from relay.host.texts import ngettext, say
 from relay.operator.calling import Answer

@@ -1,23 +1,17 @@
 """The console's pages: their templates, how values are said on them, and what goes with each."""
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import cache
-from importlib.resources import files
 
-import jinja2
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from relay.host.clock import to_local
-from relay.host.display import show_octets
-from relay.host.texts import gettext, mark, ngettext, say
+from relay.host.templates import hash_file, make_environment, read_file
+from relay.host.texts import gettext, mark
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 # Two of a unit are told in the smaller one: 90 minutes, 36 hours.
@@ -28,7 +22,8 @@ _UNITS = (
     (0, 1, mark("{number} s")),
 )
 # The pages' own style and script; they stand in each page, and nothing else may run or style it.
-_STYLE, _SCRIPT = "console.css", "console.js"
+_PACKAGE = "relay.console"
+_STYLE, _SCRIPT = (_PACKAGE, "console.css"), (_PACKAGE, "console.js")
 # One page at a time: the event loop then waits for one other thread at most, and not for as many as browsers
 # click.
 _RENDERING = ThreadPoolExecutor(1, thread_name_prefix="pages")
@@ -41,48 +36,19 @@ def show_span(seconds: float) -> str:
     return gettext(text).format(number=int(seconds / size))
 
 
-def show_moment(seconds: float) -> str:
-    """Epoch seconds as a time of this machine's zone, which is named; with its date, if that is not today."""
-    return to_local(seconds, "seconds")
-
-
 def read_iso(text: str) -> float:
     """The epoch seconds of a time as verbs answer it (RFC 3339)."""
     return datetime.fromisoformat(text).timestamp()
 
 
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("relay.console"),
-        extensions=["jinja2.ext.i18n"],
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(
-        span=show_span, moment=show_moment, octets=show_octets, iso=read_iso, zip=zip, say=say
-    )
-    return environment
+_ENVIRONMENT = make_environment(_PACKAGE, strict=True, span=show_span, iso=read_iso, zip=zip)
 
 
-@cache
-def _read(name: str) -> str:
-    return files("relay.console").joinpath("templates", name).read_text("utf-8")
-
-
-@cache
 def _policy() -> str:
-    """Nothing from elsewhere; the page's own style and script by their hashes (CSP level 3 §2.3.1)."""
-    style, script = (
-        "'sha256-" + base64.b64encode(hashlib.sha256(_read(name).encode()).digest()).decode() + "'"
-        for name in (_STYLE, _SCRIPT)
-    )
+    """Nothing from elsewhere; the page's own style and script by their hashes."""
     return (
-        f"default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src {hash_file(*_STYLE)}; script-src {hash_file(*_SCRIPT)}; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 
 
@@ -95,8 +61,8 @@ class Page(Response):
         self._context = context
 
     def _render(self) -> str:
-        own = {"style": Markup(_read(_STYLE)), "script": Markup(_read(_SCRIPT))}  # noqa: S704 - files of ours
-        return _environment().get_template(self._template).render(own | dict(self._context))
+        own = {"style": Markup(read_file(*_STYLE)), "script": Markup(read_file(*_SCRIPT))}  # noqa: S704 - of ours
+        return _ENVIRONMENT.get_template(self._template).render(own | dict(self._context))
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
