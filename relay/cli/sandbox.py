@@ -244,7 +244,7 @@ async def _simulated(
 
 def _add_console(front: "Front", service: "Service", sandbox: "Sandbox") -> None:
     """The console and the simulated Works on one port."""
-    from relay.console.access import OpenAccess
+    from relay.console.access import OPEN
     from relay.console.app import build
     from relay.console.service import ServiceStatus
 
@@ -252,7 +252,7 @@ def _add_console(front: "Front", service: "Service", sandbox: "Sandbox") -> None
     front.app = build(
         ServiceStatus(service),
         service.config,
-        access=OpenAccess(),
+        access=OPEN,
         beside=sandbox.app,
         links={"Inbox": "/inbox"},
     )

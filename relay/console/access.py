@@ -8,9 +8,8 @@ or TLS.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
-from relay.config.model import Config, Console, ConsoleUser
+from relay.config.model import Config, ConsoleUser
 from relay.host.texts import gettext as _
 
 
@@ -48,59 +47,27 @@ def show_name(name: str) -> str:
     return _("anybody") if name == ANYBODY else name
 
 
-class Access(Protocol):
-    """What the console may show, and to whom."""
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the console may show, and to whom: as relay.toml says, at this moment."""
+
+    config: Callable[[], Config]
+    anybody: Person = NOBODY  # whoever comes while nobody is asked to log in
 
     def users(self) -> tuple[ConsoleUser, ...]:
         """Who may log in; none: nobody is asked to."""
-
-    def anybody(self) -> Person:
-        """Whoever comes while nobody is asked to log in."""
+        return self.config().console_user
 
     def why_closed(self) -> str:
         """Why no page is shown at all, and what to do; "" when they are."""
+        console = self.config().console
+        if not console.is_reachable or self.users() or console.is_encrypted:
+            return ""
+        return _(
+            "Other machines reach this console, and anybody there could look. Its pages open when relay.toml "
+            "has a [[console_user]], or [console] a certificate_file, or an https url of a proxy before it."
+        )
 
 
-class ConfiguredAccess:
-    """As relay.toml says, at this moment."""
-
-    def __init__(self, config: Callable[[], Config]) -> None:
-        self._config = config
-
-    def users(self) -> tuple[ConsoleUser, ...]:
-        """The [[console_user]] tables."""
-        return self._config().console_user
-
-    def anybody(self) -> Person:
-        """A person who looks."""
-        return NOBODY
-
-    def why_closed(self) -> str:
-        """The reason, if other machines reach a console that has neither users nor TLS."""
-        return explain_closed(self._config().console, self.users())
-
-
-class OpenAccess:
-    """Everybody acts: a console on loopback, before a relay to play with."""
-
-    def users(self) -> tuple[ConsoleUser, ...]:
-        """Nobody."""
-        return ()
-
-    def anybody(self) -> Person:
-        """A person who acts."""
-        return Person("", Role.OPERATOR)
-
-    def why_closed(self) -> str:
-        """It is open."""
-        return ""
-
-
-def explain_closed(console: Console, users: tuple[ConsoleUser, ...]) -> str:
-    """Why the console's pages are closed; "" when they are open."""
-    if not console.is_reachable or users or console.is_encrypted:
-        return ""
-    return _(
-        "Other machines reach this console, and anybody there could look. Its pages open when relay.toml has "
-        "a [[console_user]], or [console] a certificate_file, or an https url of a proxy before it."
-    )
+# Everybody acts: a console on loopback, before a relay to play with.
+OPEN = Access(Config, Person("", Role.OPERATOR))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from relay import metrics
 from relay.config.model import Config
-from relay.console.access import Access, ConfiguredAccess
+from relay.console.access import Access
 from relay.console.accounts import AccountPages
 from relay.console.devices import DevicePages
 from relay.console.gauges import read_gauges
@@ -52,7 +52,7 @@ def build(
     metrics.declare_losses(KINDS)
     settings = config or Config()
     console = settings.console
-    access = access or ConfiguredAccess(lambda: settings)
+    access = access or Access(lambda: settings)
     site = Site(status, access, Sessions(access, settings.limits), links)
     machine = _Machine(status)
     routes: list[BaseRoute] = [

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from relay.config.fields import split_address
-from relay.console.access import ANYBODY, ConfiguredAccess
+from relay.console.access import ANYBODY, Access
 from relay.console.app import build
 from relay.console.server import FEW, Server
 from relay.operator.answering import while_it_answers
@@ -110,7 +110,7 @@ async def open_console(service: Service) -> AsyncIterator[Server | None]:
     if not console.address:
         yield None
         return
-    access = ConfiguredAccess(lambda: service.config)
+    access = Access(lambda: service.config)
     app = build(ServiceStatus(service), service.config, access=access)
     try:
         shows = as_listener(console)

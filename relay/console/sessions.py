@@ -126,7 +126,7 @@ class Sessions:
     def find(self, request: Request) -> Person | None:
         """Who sits at this browser; None: nobody is logged in there, and has to."""
         if not self._access.users():
-            return self._access.anybody()
+            return self._access.anybody
         name = request.session.get(_KEY, "")
         session = self._sessions.get(name)
         if session is None:

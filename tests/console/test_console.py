@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay import metrics
 from relay.config.model import Config, Console
-from relay.console.access import OpenAccess
+from relay.console.access import OPEN
 from relay.console.app import build
 from relay.console.server import serving
 from relay.mail import KINDS
@@ -92,7 +92,7 @@ async def test_everything_is_escaped():
         STATE, hostname=evil, version=evil, concerns=(concern,), accounts=(account,), listeners=(listener,)
     )
     relay = Relay(replace(seen, headline=replace(STATE.headline, text=evil)), [message], troubles=(evil,))
-    async with console(relay, access=OpenAccess()) as http:
+    async with console(relay, access=OPEN) as http:
         for path in ("/", "/messages", f"/messages?{urlencode(dict.fromkeys(FIELDS, evil))}"):
             page = (await http.get(path)).text
             assert "<script>alert" not in page

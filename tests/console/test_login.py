@@ -12,7 +12,7 @@ from relay.config.load import ConfigError
 from relay.config.load import build as build_config
 from relay.config.model import ConsoleUser, Listener
 from relay.console import sessions
-from relay.console.access import ConfiguredAccess, OpenAccess
+from relay.console.access import OPEN, Access
 from relay.console.app import build
 from relay.console.server import Server
 from relay.host.certificate import make, write
@@ -32,7 +32,7 @@ class Browser:
         self.session, self.headers = session, headers
 
 
-OPEN = ("/metrics", "/healthz", "/readyz")  # machines do not log in
+MACHINES = ("/metrics", "/healthz", "/readyz")  # machines do not log in
 
 
 async def test_nothing_is_shown_before_the_login_and_everything_after():
@@ -40,7 +40,7 @@ async def test_nothing_is_shown_before_the_login_and_everything_after():
         answer = await http.get("/")
         assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/")
         assert "scanner" not in answer.text + (await http.get("/login")).text
-        for path in OPEN:
+        for path in MACHINES:
             assert (await http.get(path)).status_code == 200
         answer = await log_in(http)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
@@ -84,7 +84,7 @@ async def test_many_logins_at_once_leave_connections_for_others(monkeypatch):
     """A refusal waits; fifty of them would take all connections of the console."""
     monkeypatch.setattr(sessions, "_MOST_WAITING", 1)
     config = settings(ADMIN, delay=30.0)
-    held = sessions.Sessions(ConfiguredAccess(lambda: config), config.limits)
+    held = sessions.Sessions(Access(lambda: config), config.limits)
     slow = asyncio.create_task(held.log_in(Browser({}), "admin", "wrong"))
     await asyncio.sleep(0)  # it has begun
     assert await held.log_in(Browser({}), "admin", PASSWORD) is sessions.LoginEnd.BUSY
@@ -117,7 +117,7 @@ async def test_a_logout_ends_the_session_wherever_its_cookie_is():
 async def test_another_password_and_the_end_of_the_user_end_the_session():
     config = settings(ADMIN)
     now = [config]
-    async with browsing(config, access=ConfiguredAccess(lambda: now[0])) as http:
+    async with browsing(config, access=Access(lambda: now[0])) as http:
         await log_in(http)
         now[0] = settings(ConsoleUser(name="admin", password_hash=hash_password("another")))
         assert (await http.get("/")).status_code == 303
@@ -130,7 +130,7 @@ async def test_another_password_and_the_end_of_the_user_end_the_session():
 
 async def test_a_session_that_nobody_uses_ends_though_its_page_asks_for_itself():
     clock = [0.0]
-    access = ConfiguredAccess(lambda: settings(ADMIN))
+    access = Access(lambda: settings(ADMIN))
     held = sessions.Sessions(access, settings().limits, lambda: clock[0])
 
     cookie = {}
@@ -242,7 +242,7 @@ async def test_a_console_that_others_reach_is_closed_until_there_are_users_or_tl
             assert (answer.status_code == 403) is closed
             assert ("[[console_user]]" in answer.text) is closed
         assert (await log_in(http)).status_code == (403 if closed else 303 if users else 401)
-        for path in OPEN:
+        for path in MACHINES:
             assert (await http.get(path)).status_code == 200
     levels = [one.level for one in find_console_problems(config)]
     assert (Level.PROBLEM in levels) is closed
@@ -251,7 +251,7 @@ async def test_a_console_that_others_reach_is_closed_until_there_are_users_or_tl
 async def test_without_users_the_console_only_reads_and_an_open_one_needs_no_login():
     async with browsing(settings()) as http:
         assert "Log out" not in (await http.get("/")).text
-    async with browsing(settings(), access=OpenAccess()) as http:
+    async with browsing(settings(), access=OPEN) as http:
         assert (await http.get("/")).status_code == 200
 
 

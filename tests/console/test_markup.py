@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx2 as httpx
 import pytest
 
-from relay.console.access import OpenAccess
+from relay.console.access import OPEN
 from relay.console.app import build
 from relay.console.server import serving
 from relay.console.service import ServiceStatus
@@ -127,7 +127,7 @@ async def poisoned(folder):
         with pytest.raises(Refused):
             await ask(verbs, person, "learn", {"network": "8.8.8.0/24", "seconds": 60.0})
         await until(lambda: relay.service.server.recorder.visits("127.0.0.1").last.ended)
-        app = build(Poisoned(relay.service), access=OpenAccess())
+        app = build(Poisoned(relay.service), access=OPEN)
         async with (
             serving(app) as server,
             httpx.AsyncClient(

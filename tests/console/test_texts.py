@@ -12,7 +12,7 @@ import pytest
 
 from relay import __version__
 from relay.cli.sandbox_originals import Originals
-from relay.console.access import OpenAccess
+from relay.console.access import OPEN
 from relay.console.app import build
 from relay.console.server import serving
 from relay.console.service import ServiceStatus
@@ -94,7 +94,7 @@ async def playing(folder):
     sections = {"account": ACCOUNTS, "delivery": {"wait": "0s", "on_unknown": "hold"}}
     async with relaying(folder, grants=["qzscan"], originals=originals, **sections) as relay:
         works = relay.sandbox.app
-        app = build(ServiceStatus(relay.service), access=OpenAccess(), beside=works, links={"qz": "/inbox"})
+        app = build(ServiceStatus(relay.service), access=OPEN, beside=works, links={"qz": "/inbox"})
         async with (
             serving(app) as server,
             httpx.AsyncClient(

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from relay.console.access import OpenAccess
+from relay.console.access import OPEN
 from relay.console.app import build
 from relay.console.server import FEW, serving
 from relay.console.service import ServiceStatus
@@ -103,7 +103,7 @@ async def measure(options):
         filled = round(time.perf_counter() - began, 1)
         async with relaying(state, grants=[]) as relay:
             await relay.service.spool.counts()
-            app = build(ServiceStatus(relay.service), relay.service.config, access=OpenAccess())
+            app = build(ServiceStatus(relay.service), relay.service.config, access=OPEN)
             async with serving(app, connections=FEW) as server:
                 print(json.dumps({"messages": options.messages, "filled in": filled}), flush=True)
                 pages = await _outside("pages", server.url)
