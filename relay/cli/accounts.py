@@ -11,7 +11,7 @@ from rich.table import Table
 from relay import cli
 from relay.cli.startup import choose_account, read_config
 from relay.cli.status import read_accounts
-from relay.cli.terminal import echo, make_console, print_json, show_time
+from relay.cli.terminal import echo, make_console, print_answer, show_time
 from relay.config.model import Account, Config
 from relay.grants import Grant, GrantError, explain_unverified
 from relay.host.clock import to_iso
@@ -47,10 +47,7 @@ def command(confirmed: str | None, config_path: str | None, *, as_json: bool) ->
         except GrantError as error:
             raise cli.Failure(str(error), cli.EX_CANTCREAT) from None
     rows = asyncio.run(_describe_all(config, grants, now))
-    if as_json:
-        print_json(rows)
-    else:
-        _print(rows)
+    print_answer(rows, _print, as_json=as_json)
 
 
 async def _describe_all(config: Config, grants: Keeping, now: float) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from relay.cli.finding import WAITING
 from relay.cli.startup import ask_service, read_config
 from relay.cli.terminal import echo, print_json, show_time
 from relay.config.model import Config
+from relay.host.display import count
 
 _PATIENCE = 20.0  # seconds that one question of --live waits
 
@@ -61,8 +62,7 @@ def _verdict(client: dict[str, Any]) -> Iterator[str]:
     for advice in last["advice"]:
         yield advice["text"]
     if not last["advice"]:
-        count = last["messages"]
-        what = f"{count} message{'' if count == 1 else 's'} taken" if count else "no message was sent"
+        what = f"{count(last['messages'], 'message')} taken" if last["messages"] else "no message was sent"
         yield f"nothing was wrong in the last session; {what}"
     for mail in last["mail"]:
         yield _tell_fate(mail, client["client"])

@@ -3,15 +3,17 @@
 import asyncio
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 from relay.cli import config_option, json_option
 from relay.cli.startup import ask_service, read_config
-from relay.cli.terminal import confirm, echo, print_json, show_time
+from relay.cli.terminal import confirm, echo, print_answer, show_time
 from relay.config.model import Config
 from relay.config.units import parse_duration
+from relay.host.display import count
 
 _POLL = 2.0  # seconds between two looks for new devices
 
@@ -47,54 +49,41 @@ def command(  # noqa: PLR0913 - one for each option
     and which devices wait.
     """
     config = read_config(config_path)
-    if adopt or refuse:
-        _decide(config, adopt, refuse, as_json=as_json)
-        return
-    if forget:
-        answer = ask_service(config, "learn_forget", address=forget)
-        if as_json:
-            print_json(answer)
-        else:
-            echo(f"{forget} has to log in from now on; taken out of {answer['file']}")
-        return
-    if stop:
-        _show(ask_service(config, "learn_stop"), as_json=as_json)
-        return
-    if not network:
-        _show(ask_service(config, "learning"), as_json=as_json)
+    for verb, address in (("adopt", adopt), ("refuse", refuse), ("forget", forget)):
+        if address:
+            _decide(config, verb, address, as_json=as_json)
+            return
+    if stop or not network:
+        answer = ask_service(config, "learn_stop" if stop else "learning")
+        print_answer(answer, _show, as_json=as_json)
         return
     try:
         seconds = parse_duration(duration)
     except ValueError as error:
         raise click.UsageError(f"--for: {error}") from None
     answer = ask_service(config, "learn", network=network, seconds=seconds, listener=listener)
-    _show(answer, as_json=as_json)
+    print_answer(answer, _show, as_json=as_json)
     if sys.stdin.isatty() and not as_json:
         echo("waiting for devices; Ctrl-C ends this, and the learning goes on: relay learn --stop", err=True)
         _follow(config, time.monotonic() + seconds)
 
 
-def _decide(config: Config, adopt: str | None, refuse: str | None, *, as_json: bool) -> None:
-    if adopt:
-        answer = ask_service(config, "learn_adopt", address=adopt)
-        text = f"{adopt} adopted, {_count(answer['released'])} released; written to {answer['file']}"
-    else:
-        answer = ask_service(config, "learn_refuse", address=refuse)
-        text = f"{_count(answer['discarded'])} of {refuse} thrown away"
-    if as_json:
-        print_json(answer)
-    else:
-        echo(text)
+def _decide(config: Config, verb: str, address: str, *, as_json: bool) -> None:
+    answer = ask_service(config, f"learn_{verb}", address=address)
+    print_answer(answer, lambda done: echo(_SAID[verb](address, done)), as_json=as_json)
 
 
-def _count(ids: list[str]) -> str:
-    return f"{len(ids)} message{'' if len(ids) == 1 else 's'}"
+# What was done to a device, by the option that asked for it.
+_SAID: Mapping[str, Callable[[str, dict[str, Any]], str]] = {
+    "adopt": lambda who, done: (
+        f"{who} adopted, {count(len(done['released']), 'message')} released; written to {done['file']}"
+    ),
+    "refuse": lambda who, done: f"{count(len(done['discarded']), 'message')} of {who} thrown away",
+    "forget": lambda who, done: f"{who} has to log in from now on; taken out of {done['file']}",
+}
 
 
-def _show(answer: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-        return
+def _show(answer: dict[str, Any]) -> None:
     for window in answer["windows"]:
         at = f" at {window['listener']}" if window["listener"] else ""
         echo(f"learning {window['network']}{at} until {show_time(window['until'])}")
@@ -106,10 +95,9 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _sentence(device: dict[str, Any]) -> str:
-    count = device["messages"]
     return (
         f"{device['address']} ({device['helo'] or 'no name'}) sends as {device['reverse_path'] or '<>'} to "
-        f"{device['forward_path']}; {count} message{'' if count == 1 else 's'} held"
+        f"{device['forward_path']}; {count(device['messages'], 'message')} held"
     )
 
 
@@ -122,5 +110,5 @@ def _follow(config: Config, end: float) -> None:
             asked.add(device["address"])
             echo(_sentence(device))
             if confirm("Adopt it?", "it was not adopted", f"relay learn --adopt {device['address']}"):
-                _decide(config, device["address"], None, as_json=False)
+                _decide(config, "adopt", device["address"], as_json=False)
         asyncio.run(asyncio.sleep(_POLL))

@@ -11,9 +11,10 @@ from relay.cli import EX_DATAERR, EX_USAGE, Suggesting, config_option, json_opti
 from relay.cli.finding import WAITING, criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
 from relay.cli.status import find_heading
-from relay.cli.terminal import confirm, echo, print_json, show_time
+from relay.cli.terminal import confirm, echo, print_answer, print_json, show_time
 from relay.cli.trace import tell_reply
 from relay.config.model import Config
+from relay.host.display import count
 
 _More = dict[str, Any]  # what a verb is asked for
 _TIMES = ("arrival", "next_attempt")
@@ -58,10 +59,10 @@ def list_(config_path: str | None, *, as_json: bool, states: tuple[str, ...], **
 @json_option
 def show(queue_id: str, config_path: str | None, *, as_json: bool) -> None:
     """Show one message."""
-    answer = ask(read_config(config_path), "queue_show", queue_id=queue_id)
-    if as_json:
-        print_json(answer)
-        return
+    print_answer(ask(read_config(config_path), "queue_show", queue_id=queue_id), _show, as_json=as_json)
+
+
+def _show(answer: dict[str, Any]) -> None:
     for key, value in answer.items():
         if key == "losses":
             value = "; ".join(f"{x['loss']} ({x['detail']})" for x in value)  # noqa: PLW2901
@@ -184,10 +185,8 @@ def discard(config: Config, meant: _More, *, as_json: bool, yes: bool) -> None:
     queue_ids = meant["queue_ids"]
     for queue_id in queue_ids:
         ask(config, "queue_show", queue_id=queue_id)  # one that there is not is no question
-    if not yes and (count := len(queue_ids) or _count_all(config, meant["account"])):
-        what = f"{count:,} message{'s' * (count > 1)}" + (
-            f" of account {meant['account']}" * bool(meant["account"])
-        )
+    if not yes and (number := len(queue_ids) or _count_all(config, meant["account"])):
+        what = count(number, "message") + f" of account {meant['account']}" * bool(meant["account"])
         if not confirm(f"Throw {what} away for good?", "nothing was thrown away", "--yes"):
             raise click.exceptions.Exit(EX_USAGE)
     _print(ask(config, "queue_discard", **meant), "discarded", as_json=as_json)

@@ -8,7 +8,7 @@ import click
 
 from relay.cli import EX_UNAVAILABLE, config_option, json_option
 from relay.cli.startup import call, read_config
-from relay.cli.terminal import echo, print_json, show_time
+from relay.cli.terminal import echo, print_answer, show_time
 from relay.config.model import Config
 from relay.operator import calling
 
@@ -30,10 +30,7 @@ def command(config_path: str | None, *, as_json: bool) -> None:
     with 0 when all is well, or somebody should only look.
     """
     state = asyncio.run(read_state(read_config(config_path)))
-    if as_json:
-        print_json(state)
-    else:
-        _print(state)
+    print_answer(state, _print, as_json=as_json)
     if state["health"] == "bad":
         raise click.exceptions.Exit(EX_UNAVAILABLE)
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,14 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     # JSON is UTF-8 (RFC 8259 §8.1), or ASCII where the locale is something else.
     plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
     click.echo(escape_json(json.dumps(value, ensure_ascii=plain, indent=indent)))
+
+
+def print_answer(answer: Any, tell: Callable[[Any], object], *, as_json: bool) -> None:
+    """Print an answer: as JSON for programs, or as `tell` prints it for people."""
+    if as_json:
+        print_json(answer)
+    else:
+        tell(answer)
 
 
 def confirm(question: str, undone: str, option: str) -> bool:

@@ -8,7 +8,8 @@ import click
 from relay.cli import EX_NOINPUT, Failure, config_option, json_option
 from relay.cli.finding import criteria_options, say_count, show_message
 from relay.cli.startup import ask, read_config
-from relay.cli.terminal import echo, print_json, show_time
+from relay.cli.terminal import echo, print_answer, print_json, show_time
+from relay.host.display import count
 from relay.operator.trace import write_reply
 from relay.spool import REPLIED
 
@@ -51,13 +52,13 @@ def command(
     if bool(queue_id) == bool(given or states or part_of_id):
         raise click.UsageError("name a message by its id, or find it by --to, --from, --since, …")
     if queue_id:
-        _show(ask(config, "trace", queue_id=queue_id), as_json=as_json)
+        print_answer(ask(config, "trace", queue_id=queue_id), _show, as_json=as_json)
         return
     found = ask(config, "queue_list", states=list(states), queue_id=part_of_id, **criteria)
     if as_json:
         print_json({"messages": found["messages"], "total": found["total"]})
     elif found["total"] == 1:
-        _show(ask(config, "trace", queue_id=found["messages"][0]["queue_id"]), as_json=False)
+        _show(ask(config, "trace", queue_id=found["messages"][0]["queue_id"]))
     else:
         _list(found)
 
@@ -70,10 +71,7 @@ def _list(found: Answer) -> None:
     echo(say_count(found) or f"{found['total']:,} messages; relay trace ID tells one of them whole")
 
 
-def _show(life: Answer, *, as_json: bool) -> None:
-    if as_json:
-        print_json(life)
-        return
+def _show(life: Answer) -> None:
     for key, value in _lines(life):
         echo(f"{key:>11}  {value}".rstrip())
 
@@ -129,7 +127,7 @@ def _client(session: Answer) -> str:
 
 
 def _attempt(one: Answer) -> str:
-    to = f"{len(one['recipients'])} recipient{'s' * (len(one['recipients']) != 1)}"
+    to = count(len(one["recipients"]), "recipient")
     begin = f"{one['attempt']}.{one['request'] + 1}  {show_time(one['started'], 'seconds')}  to {to}"
     if one["seconds"] is None:
         return f"{begin}: under way"

@@ -28,3 +28,8 @@ def show_octets(size: int) -> str:
     if size < _GIGABYTE:
         return f"{size / _MEGABYTE:.1f} MB"
     return f"{size / _GIGABYTE:.1f} GB"
+
+
+def count(number: int, what: str) -> str:
+    """So many of something in English: 1 message, 2,000 messages."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

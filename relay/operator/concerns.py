@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from relay.grants import EXPIRY_MARKS
+from relay.host.display import count
 from relay.operator.remedies import find_remedy, judge
 from relay.operator.state import (
     Account,
@@ -105,11 +106,7 @@ def _judge_certificate(one: Certificate, now: float) -> tuple[str, str] | None:
     mark = next((days for days in EXPIRY_MARKS if left <= days), None)
     if mark is None:
         return None
-    return str(mark), f"the certificate {one.file} expires in at most {_say_days(mark)}"
-
-
-def _say_days(days: int) -> str:
-    return "1 day" if days == 1 else f"{days} days"
+    return str(mark), f"the certificate {one.file} expires in at most {count(mark, 'day')}"
 
 
 def find_unreported(now: Moment, accounts: Iterable[Account], disk: Disk | None) -> Iterable[Trouble]:

@@ -5,6 +5,7 @@ import structlog
 from relay import metrics
 from relay.courier.judgement import AccountHold
 from relay.envelope import Origin
+from relay.host.display import count
 from relay.operator.trouble import Troubles
 from relay.outcome import Action, Cause, Outcome, TroubleKind
 from relay.spool import Entry, Topic, Word
@@ -82,7 +83,7 @@ class Reports:
 
     def grant_expires(self, account: str, days: int, deadline: float) -> None:
         """A grant that does not renew itself dies in at most so many days, at this second since the epoch."""
-        reason = f"the account's grant dies in at most {days} day{'s' if days > 1 else ''}"
+        reason = f"the account's grant dies in at most {count(days, 'day')}"
         self._troubles.begin(TroubleKind.GRANT_EXPIRES, account, reason, deadline=deadline, stage=str(days))
 
     def grant_lasts(self, account: str) -> None:
