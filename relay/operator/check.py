@@ -44,7 +44,7 @@ _LITTLE_SPACE = 1024**3  # octets
 _DAY = 86400.0
 _WARN_DAYS = 30
 _NOT_OURS = "run this as the relay's own user, `chown` the directory to it, or name another state_dir"
-_NO_DIRECTORY = "something else is there: name another state_dir"
+_NO_DIRECTORY = "something else is there: move it away, or name another state_dir"
 # Hashes can be tried at leisure by whoever reads them.
 _SECRET_KEYS = re.compile(
     r"^[ \t]*(password_hash|client_secret|password|proxy)[ \t]*=(?!.*://[^@\n]*$)", re.MULTILINE

@@ -59,6 +59,10 @@ def remove_all(folder):
     shutil.rmtree(folder)
 
 
+def remove_the_state_directory(folder):
+    shutil.rmtree(folder.parent)
+
+
 def close_all(folder):
     for path in (folder / "spool.db", folder / "spool.db-wal", folder / "lock"):
         path.chmod(0)
@@ -75,6 +79,7 @@ REMOVALS = [
     remove("content"),
     remove("reserve"),
     remove_all,
+    remove_the_state_directory,
     close_all,
 ]
 
@@ -82,7 +87,7 @@ REMOVALS = [
 @pytest.mark.parametrize("spoil", REMOVALS, ids=lambda one: one.__name__)
 async def test_what_is_removed_is_written_again_and_loses_nothing(tmp_path, spoil):
     """Every message that had its 250, before or after, is there after a restart."""
-    folder = tmp_path / "spool"
+    folder = tmp_path / "state" / "spool"
     async with opened(folder) as spool:
         ids = await put(spool, 20)
         await spool.backlog(100)  # the reader has the file open too
@@ -164,6 +169,67 @@ async def test_what_was_moved_or_replaced_takes_no_more_until_it_is_back(tmp_pat
         ids |= await put(spool)
     async with opened(folder) as spool:
         assert await ids_in(spool) == ids
+
+
+def move_and_link(folder, aside):
+    """SQLite names its log after the file that a link leads to: a restart found neither."""
+    (folder / "spool.db").rename(aside)
+    (folder / "spool.db").symlink_to(aside)
+    yield
+    aside.replace(folder / "spool.db")
+
+
+def put_a_folder_in_place_of_the_log(folder, _):
+    """The connection was closed before it was known that another could take its place."""
+    (folder / "spool.db-wal").unlink()
+    (folder / "spool.db-wal").mkdir()
+    yield
+    (folder / "spool.db-wal").rmdir()
+
+
+def put_a_file_in_place_of_content(folder, _):
+    """It was made executable, mail in files was refused without a word, and a restart was impossible."""
+    shutil.rmtree(folder / "content")
+    (folder / "content").touch()
+    yield
+    (folder / "content").unlink()
+
+
+STRANGE = [move_and_link, put_a_folder_in_place_of_the_log, put_a_file_in_place_of_content]
+
+
+@pytest.mark.parametrize("change", STRANGE, ids=lambda one: one.__name__)
+async def test_what_is_of_another_kind_takes_no_more_until_it_is_put_right(tmp_path, change):
+    folder = tmp_path / "spool"
+    async with opened(folder) as spool, tended(spool):
+        ids = await put(spool, 10)
+        steps = change(folder, tmp_path / "aside")
+        next(steps)
+        await until(lambda: spool.room().trouble)
+        with pytest.raises(SpoolError):
+            await put(spool)
+        assert (await spool.show(min(ids))).state is State.QUEUED
+        next(steps, None)
+        await until(lambda: spool.room().accepting)
+        ids |= await put(spool)
+    async with opened(folder) as spool:
+        assert await ids_in(spool) == ids
+
+
+async def test_a_link_in_place_of_the_database_is_refused_at_a_start(tmp_path):
+    async with opened(tmp_path) as spool:
+        await put(spool)
+    (tmp_path / "spool.db").rename(tmp_path / "other")
+    (tmp_path / "spool.db").symlink_to(tmp_path / "other")
+    with pytest.raises(SpoolError, match="symbolic link"):
+        await SqliteSpool(tmp_path).open()
+
+
+async def test_a_folder_in_place_of_the_reserve_ends_no_start(tmp_path):
+    (tmp_path / "reserve").mkdir()
+    async with opened(tmp_path) as spool:
+        assert not spool.room().sending
+        (tmp_path / "reserve").rmdir()
 
 
 @pytest.mark.parametrize("name", ["spool.db", "spool.db-wal"])

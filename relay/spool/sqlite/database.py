@@ -152,14 +152,14 @@ class Database:
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
-            connection.close()
             self._salvage()
         else:
-            connection.close()
             recovery.finish(self._folder)
             self.generation += 1
             log.error("files of the spool were gone: what was open is written again", reason=trouble)
             self._tell(f"{trouble}; all that was open has been written again")
+        # Not sooner: where the new one cannot take its place, this connection alone has what was open.
+        connection.close()
         return self._reconnect()
 
     def _reconnect(self) -> sqlite3.Connection:

@@ -8,6 +8,7 @@ would be sent again. Three lines of defence, in the order in which the disk fill
 3. without the reserve nothing is claimed or started, until it could be made anew.
 """
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -106,7 +107,8 @@ class DiskSpace:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something else may lie there
+                self._path.unlink(missing_ok=True)
             return False
         return True
 

@@ -66,7 +66,7 @@ class Ownership:
 
         Raises:
             SpoolLocked: another process has it.
-            SpoolError: it cannot be made, or its mail is on the way to a database.
+            SpoolError: it cannot be made, a link lies in it, or its mail is on the way to a database.
         """
         try:
             # The state directory holds tokens too; as one of `parents` it would get the umask's mode.
@@ -75,6 +75,13 @@ class Ownership:
             self._lock_fd = take_lock(self._folder)
         except OSError as error:
             raise translate(error) from error
+        linked = next((name for name in _OPEN if (self._folder / name).is_symlink()), None)
+        if linked is not None:
+            self.release()
+            # SQLite names the log after the file that a link leads to: whoever makes or removes one loses it.
+            raise SpoolError(
+                f"{self._folder / linked} is a symbolic link: put the file itself there; the folder may be a link"
+            )
         if not moving and (self._folder / MOVING).exists():
             self.release()
             raise SpoolError(
@@ -101,8 +108,8 @@ class Ownership:
         """The write-ahead log was cut off by ourselves: it may be shorter than it was."""
         self._sizes.pop(_LOG, None)
 
-    def _identify(self, name: str) -> _Identity | None:
-        found = _stat(self._folder / name)
+    def _identify(self, name: str, *, follow: bool = False) -> _Identity | None:
+        found = _stat(self._folder / name, follow=follow)
         return None if found is None else (found.st_dev, found.st_ino)
 
     def look(self) -> Finding:
@@ -124,7 +131,7 @@ class Ownership:
 
     def _is_the_same(self, name: str) -> bool:
         """Whether an open file is the one in the folder, and no shorter than it was."""
-        found = _stat(self._folder / name)
+        found = _stat(self._folder / name, follow=False)
         if found is None or _identity_of(found) != self._identities.get(name):
             return found is None and name not in self._identities
         before = self._sizes.get(name, 0)
@@ -143,7 +150,7 @@ class Ownership:
             self.trouble = f"another file lies at {self._folder / _DATABASE}: remove it, or restart the relay"
             return Finding.ELSEWHERE
         self._mend_folders()
-        if self._identify("lock") != _identity_of(os.fstat(self._lock_fd)):
+        if self._identify("lock", follow=True) != _identity_of(os.fstat(self._lock_fd)):
             before, self._lock_fd = self._lock_fd, take_lock(self._folder)
             os.close(before)
             log.error("the spool's lock was removed: made again")
@@ -154,8 +161,16 @@ class Ownership:
         return Finding.WELL
 
     def _mend_folders(self) -> None:
+        # Permissions of the state directory are its owner's own: it is made again, and no more.
+        if _stat(self._folder.parent) is None:
+            self._folder.parent.mkdir(mode=_FOLDER_MODE, parents=True)
         for folder in (self._folder, *(self._folder / name for name in _FOLDERS)):
-            if _stat(folder) is None:
+            found = _stat(folder)
+            if found is not None and not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(
+                    errno.ENOTDIR, "this must be a folder, move away what lies there", str(folder)
+                )
+            if found is None:
                 folder.mkdir(mode=_FOLDER_MODE)
                 log.error("a folder of the spool was removed: made again", folder=str(folder))
                 self.news.append(f"{folder} was removed: it is made again, what lay in it is lost")
@@ -169,9 +184,9 @@ def _identity_of(found: os.stat_result) -> _Identity:
     return found.st_dev, found.st_ino
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _stat(path: Path, *, follow: bool = True) -> os.stat_result | None:
     try:
-        return path.stat()
+        return path.stat(follow_symlinks=follow)
     except FileNotFoundError:
         return None
 
