@@ -80,7 +80,7 @@ class Ownership:
             self.release()
             # SQLite names the log after the file that a link leads to: whoever makes or removes one loses it.
             raise SpoolError(
-                f"{self._folder / linked} is a symbolic link: put the file itself there; the folder may be a link"
+                f"{self._folder / linked} is a symbolic link: put the file itself there, or link the folder"
             )
         if not moving and (self._folder / MOVING).exists():
             self.release()
