@@ -196,8 +196,9 @@ def open_grants(config: Config, spool: Spool | None = None) -> Keeping:
     if config.spool.is_embedded:
         return Keeping(FileGrants(config.state_dir), Escrow(config.state_dir))
     address = _find_address(config)
+    from relay.postgres.database import Connecting
     from relay.postgres.engine import PostgresSpool
-    from relay.postgres.grants import AesSeal, Connecting, PostgresGrants
+    from relay.postgres.grants import AesSeal, PostgresGrants
 
     seal = AesSeal(config.spool.key.get_secret_value())
     if isinstance(spool, PostgresSpool):
@@ -220,9 +221,9 @@ def open_documents(config: Config, spool: Spool | None = None) -> Documents:
     if config.spool.is_embedded:
         return FileDocuments(config.state_dir)
     address = _find_address(config)
+    from relay.postgres.database import Connecting
     from relay.postgres.documents import PostgresDocuments
     from relay.postgres.engine import PostgresSpool
-    from relay.postgres.grants import Connecting
 
     if isinstance(spool, PostgresSpool):
         return PostgresDocuments(spool.database, spool.node, spool.words)

@@ -2,7 +2,6 @@
 
 import os
 import socket
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from relay.cli.startup import become_owner, refuse_overwriting
 from relay.cli.terminal import echo, print_json
 from relay.config.fields import split_address
 from relay.config.model import Config
+from relay.config.networks import read_address
 
 if TYPE_CHECKING:
     from relay.host.certificate import Pair
@@ -90,10 +90,8 @@ def _usual_names(config: Config | None) -> tuple[str, ...]:
 
 
 def _is_wildcard(host: str) -> bool:
-    try:
-        return ip_address(host).is_unspecified
-    except ValueError:
-        return False
+    address = read_address(host)
+    return address is not None and address.is_unspecified
 
 
 def _report(pair: "Pair", names: tuple[str, ...], path: Path, key: Path, *, as_json: bool) -> None:

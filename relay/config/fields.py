@@ -15,7 +15,7 @@ from pydantic import (
     SecretStr,
 )
 
-from relay.config.networks import Network, is_loopback, is_private, read_address
+from relay.config.networks import Network, is_private, names_loopback, read_address
 from relay.config.units import Schedule, parse_duration, parse_size
 
 # As the environment gives them, which has nothing but texts.
@@ -88,9 +88,7 @@ def _split_url(value: str) -> SplitResult:
 
 def _base_url(value: str) -> str:
     parts = _split_url(value)
-    address = read_address(parts.hostname or "")
-    loopback = parts.hostname == "localhost" or (address is not None and is_loopback(address))
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+    if parts.scheme != "https" and not (parts.scheme == "http" and names_loopback(parts.hostname or "")):
         raise ValueError("expected an https URL (http only to a loopback address)")
     return value.rstrip("/")
 

@@ -48,7 +48,7 @@ from relay.config.fields import (
     _device,
     split_address,
 )
-from relay.config.networks import Network, find_wide, is_loopback, read_address
+from relay.config.networks import Network, find_wide, names_loopback
 from relay.config.units import Schedule, parse_size
 from relay.mail import Policy, SecurityLevel
 
@@ -326,12 +326,7 @@ class Console(Section):
         """Whether other machines reach it: it listens beyond loopback, or has a name by which they do."""
         hosts = [split_address(self.address)[0]] if self.address else []
         hosts += [urlsplit(self.url).hostname or ""] if self.url else []
-        return not all(_is_own(host) for host in hosts)
-
-
-def _is_own(host: str) -> bool:
-    address = read_address(host)
-    return host.lower() == "localhost" or (address is not None and is_loopback(address))
+        return not all(names_loopback(host) for host in hosts)
 
 
 class ConsoleUser(Section):

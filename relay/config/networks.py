@@ -48,6 +48,12 @@ def is_loopback(address: Address) -> bool:
     return any(address in network for network in _LOOPBACK)
 
 
+def names_loopback(host: str) -> bool:
+    """Whether a host of a URL, an address or a name, is this machine by a loopback address."""
+    address = read_address(host)
+    return host.lower() == "localhost" or (address is not None and is_loopback(address))
+
+
 def is_link_local(address: Address) -> bool:
     """Whether this address means something on its own link only."""
     return any(address in network for network in _LINK_LOCAL)

@@ -57,7 +57,7 @@ def move_file(source: Path, target: Path) -> None:
     """
     # A name is only as durable as its folder (fsync(2)). The folder is opened first: without a descriptor
     # for it nothing has been moved, and the same can be tried again.
-    with _opened(target.parent) as folder:
+    with opened(target.parent) as folder:
         flush(source)
         source.replace(target)
         os.fsync(folder)
@@ -65,20 +65,21 @@ def move_file(source: Path, target: Path) -> None:
 
 def remove_file(path: Path) -> None:
     """Remove a file, so that it stays removed. Blocks. Raises OSError."""
-    with _opened(path.parent) as folder:
+    with opened(path.parent) as folder:
         path.unlink()
         os.fsync(folder)
 
 
 def flush(path: Path) -> None:
     """Put a file, or the names in a folder, on stable storage (fsync(2)). Raises OSError."""
-    with _opened(path) as fd:
+    with opened(path) as fd:
         os.fsync(fd)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+    """The descriptor of a file or folder, which children do not inherit. Raises OSError."""
+    fd = os.open(path, flags | os.O_CLOEXEC, OWNER_ONLY)
     try:
         yield fd
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relay.config.model import Config
-from relay.config.networks import is_loopback, read_address
+from relay.config.networks import names_loopback, read_address
 from relay.config.reading import read
 from relay.operator.findings import Finding, Level
 
@@ -47,8 +47,8 @@ def _find_placeholders(config: Config) -> Iterator[Finding]:
             f"{config.works.client_id!r} is the example's",
             "copy it from the app's page in the Works Developer Console: relay help start",
         )
-    if _is_simulated(config.works.api_url):
-        return
+    if names_loopback(urlsplit(config.works.api_url).hostname or ""):
+        return  # simulated
     for account in config.account:
         domain = account.address.rpartition("@")[2].lower()
         if domain.endswith(_EXAMPLES):
@@ -59,12 +59,6 @@ def _find_placeholders(config: Config) -> Iterator[Finding]:
                 "write the address of the mailbox that consents",
                 account.name,
             )
-
-
-def _is_simulated(api_url: str) -> bool:
-    host = urlsplit(api_url).hostname or ""
-    address = read_address(host)
-    return host == "localhost" or (address is not None and is_loopback(address))
 
 
 def _find_host_bits(path: Path) -> Iterator[Finding]:

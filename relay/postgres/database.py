@@ -5,11 +5,13 @@ A statement that has been sent is never cancelled: whoever waits for it may be, 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 import structlog
+from typing_extensions import override
 
 from relay.postgres.server import (
     Address,
@@ -29,13 +31,57 @@ log = structlog.get_logger("spool")
 T = TypeVar("T")
 Row = tuple[Any, ...]
 _AGAIN = 0.25  # seconds between tries of what must be written
+_AWAY_FOR = 5.0  # seconds for which a command takes a server for away that could not be reached
+_WRITES = 3  # tries of a write that is in doubt
 _TRIES = 4  # after a restart of the server each idle connection breaks once
 # The database's clock, seconds since the epoch: the only one that decides.
 NOW = "extract(epoch FROM clock_timestamp())::float8"
 _ERRORS = (psycopg.Error, OSError)  # those of the pool are psycopg's own
 
 
-class Database:
+class Statements(Protocol):
+    """Whoever runs single statements: the spool's pools, or a command's own connection."""
+
+    async def read(self, query: str, values: Any = ()) -> list[Row]:
+        """What a statement finds. Raises SpoolError."""
+
+    async def write(self, query: str, values: Any = ()) -> list[Row]:
+        """Run a statement that commits by itself. Raises SpoolError."""
+
+
+class Connecting(Statements):
+    """A connection for each statement: for a command, which asks for little.
+
+    A server that cannot be reached is not tried again for the next account: a person waits.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._away = ""  # why it could not be reached
+        self._failed = 0.0  # when that was; monotonic
+
+    @override
+    async def read(self, query: str, values: Any = ()) -> list[Row]:
+        return await self._run(query, values)
+
+    @override
+    async def write(self, query: str, values: Any = ()) -> list[Row]:
+        return await self._run(query, values)
+
+    async def _run(self, query: str, values: Any) -> list[Row]:
+        if self._away and time.monotonic() - self._failed < _AWAY_FOR:
+            raise Unreachable(self._away)
+        try:
+            async with opened(self._address, hurried=True) as connection:
+                return await run(connection, query, values)
+        except _ERRORS as error:
+            raise translate(error, sent=True) from error
+        except Unreachable as error:
+            self._away, self._failed = str(error), time.monotonic()
+            raise
+
+
+class Database(Statements):
     """The pools of one node: in all at most eight connections, with the one that listens."""
 
     def __init__(self, address: Address) -> None:
@@ -138,10 +184,7 @@ class Database:
         try:
             async with pool.connection() as connection:
                 sent = True
-                cursor = await connection.execute(query.encode(), values)
-                found = await cursor.fetchall() if cursor.description is not None else []
-                connection.be_certain()
-                return found
+                return await run(connection, query, values)
         except _ERRORS as error:
             if is_broken(error):
                 self._look_after(pool)
@@ -199,3 +242,24 @@ async def opened(address: Address, *, hurried: bool = False) -> AsyncIterator[Co
     finally:
         with contextlib.suppress(*_ERRORS):
             await connection.close()
+
+
+async def run(connection: Connection, query: str, values: Any = ()) -> list[Row]:
+    """Run one statement on a connection; what it finds or returns.
+
+    Raises:
+        InDoubt: the server has it, and its replica perhaps not.
+        psycopg.Error, OSError: it is not kept, or nobody knows.
+    """
+    cursor = await connection.execute(query.encode(), values)
+    found = await cursor.fetchall() if cursor.description is not None else []
+    connection.be_certain()
+    return found
+
+
+async def write_surely(database: Statements, query: str, values: Any) -> list[Row]:
+    """Write what may be written twice, again while nobody knows whether it is kept. Raises SpoolError."""
+    for _ in range(_WRITES - 1):
+        with contextlib.suppress(InDoubt):
+            return await database.write(query, values)
+    return await database.write(query, values)

@@ -11,7 +11,7 @@ import structlog
 from typing_extensions import override
 
 from relay.host.documents import Document, DocumentError, Documents, Follower
-from relay.postgres.grants import Statements
+from relay.postgres.database import Statements, write_surely
 from relay.postgres.node import Node
 from relay.postgres.server import InDoubt
 from relay.postgres.words import Words
@@ -19,7 +19,6 @@ from relay.spool import SpoolError, Topic, Word
 
 log = structlog.get_logger("documents")
 _LOOK_EVERY = 1.0  # seconds
-_TRIES = 3
 _LOAD = "SELECT body, version FROM relay.document WHERE name = %s"
 # Also where it stands there already: a store whose commit was in doubt is repeated.
 _STORE = (
@@ -86,23 +85,17 @@ class PostgresDocuments(Documents):
             "body": octets.decode(),
             "before": version,
         }
-        stored = await self._store(name, values)
+        try:
+            stored = await write_surely(self._database, _STORE, values)
+        except InDoubt as error:
+            raise DocumentError(f"nobody knows whether {name} is written: {error}") from error
+        except SpoolError as error:
+            raise DocumentError(f"{name} cannot be written: {error}") from error
         if not stored:
             return None
         if self._words is not None:
             self._words.tell(Word(Topic.DOCUMENT))
         return int(stored[0][0])
-
-    async def _store(self, name: str, values: dict[str, object]) -> list[tuple[int]]:
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                return await self._database.write(_STORE, values)
-            except InDoubt as error:
-                if not tries_left:
-                    raise DocumentError(f"nobody knows whether {name} is written: {error}") from error
-            except SpoolError as error:
-                raise DocumentError(f"{name} cannot be written: {error}") from error
-        raise AssertionError
 
     def _hear_word(self, word: Word) -> None:
         if word.topic is Topic.DOCUMENT:

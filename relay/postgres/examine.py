@@ -6,7 +6,7 @@ from dataclasses import replace
 import psycopg
 
 from relay.postgres import schema
-from relay.postgres.database import NOW, opened
+from relay.postgres.database import NOW, opened, run
 from relay.postgres.facts import Facts
 from relay.postgres.node import ALIVE
 from relay.postgres.server import Address, Connection, translate
@@ -67,23 +67,19 @@ async def examine(address: Address) -> Facts:
 
 
 async def _examine(connection: Connection) -> Facts:
-    row = await (await connection.execute(_FACTS.encode())).fetchone()
-    assert row is not None  # noqa: S101 - a session has a database
-    found = Facts(*row)
+    found = Facts(*(await run(connection, _FACTS))[0])
     found = replace(found, clock=found.clock - time.time())
     try:
         await schema.require(connection)
     except SpoolError as error:
         return replace(found, trouble=str(error))
-    lacking = await (await connection.execute(_RIGHTS.encode(), (list(TABLES),))).fetchall()
-    if lacking:
+    if lacking := await run(connection, _RIGHTS, (list(TABLES),)):
         return replace(found, missing_rights=tuple(name for (name,) in lacking))
-    owner = await (await connection.execute(_MAY_ALTER.encode())).fetchone()
-    counts = await (await connection.execute(_COUNTS.encode())).fetchall()
-    nodes = await (await connection.execute(_NODES.encode())).fetchall()
+    owner = await run(connection, _MAY_ALTER)
+    counts, nodes = await run(connection, _COUNTS), await run(connection, _NODES)
     return replace(
         found,
-        may_alter=bool(owner and owner[0]),
+        may_alter=bool(owner and owner[0][0]),
         counts=tuple((str(state), int(number)) for state, number in counts),
         nodes=tuple((str(name), str(release), bool(sends)) for name, release, sends in nodes),
     )

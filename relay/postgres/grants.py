@@ -13,22 +13,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-import psycopg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from typing_extensions import override
 
 from relay.grants import Grant, GrantError, GrantReplacedError, GrantStore, Mark, Seal, from_values, to_values
-from relay.postgres.database import NOW, Row, opened
-from relay.postgres.server import Address, Connection, InDoubt, Unreachable, translate
+from relay.postgres.database import NOW, Row, Statements, write_surely
 from relay.spool import SpoolError
 
 _KEY, _NONCE = 32, 12  # octets; AES-256, and the nonce of GCM (NIST SP 800-38D §8.2)
 _FORMAT = b"relay grant 1\0"  # before the nonce, and authenticated
-_TRIES = 3
-_AWAY_FOR = 5.0  # seconds for which a command takes a server for away that could not be reached
 _GOOD_FOR = 1.0  # seconds that a look at the versions is good for: it is asked for every message
 _REFRESH = 120.0  # seconds after which whoever began a refresh is taken for dead
 _LOAD = "SELECT sealed, confirmed_at, used_at, refresh_started_at FROM relay.account_grant WHERE account = %s"
@@ -74,56 +70,6 @@ _TAKE = (
     " OR NOT EXISTS (SELECT FROM relay.account_grant WHERE account = %(account)s)"
 )
 _GIVE_BACK = "UPDATE relay.account_grant SET refresher = NULL WHERE account = %s AND refresher = %s"
-
-
-class Statements(Protocol):
-    """Whoever runs single statements: the spool's pools, or a command's own connection."""
-
-    async def read(self, query: str, values: Any = ()) -> list[Row]:
-        """What a statement finds. Raises SpoolError."""
-
-    async def write(self, query: str, values: Any = ()) -> list[Row]:
-        """Run a statement that commits by itself. Raises SpoolError."""
-
-
-class Connecting(Statements):
-    """A connection for each statement: for a command, which asks for little.
-
-    A server that cannot be reached is not tried again for the next account: a person waits.
-    """
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self._away = ""  # why it could not be reached
-        self._failed = 0.0  # when that was; monotonic
-
-    @override
-    async def read(self, query: str, values: Any = ()) -> list[Row]:
-        return await self._run(query, values)
-
-    @override
-    async def write(self, query: str, values: Any = ()) -> list[Row]:
-        return await self._run(query, values)
-
-    async def _run(self, query: str, values: Any) -> list[Row]:
-        if self._away and time.monotonic() - self._failed < _AWAY_FOR:
-            raise Unreachable(self._away)
-        try:
-            async with opened(self._address, hurried=True) as connection:
-                return await _run_on(connection, query, values)
-        except Unreachable as error:
-            self._away, self._failed = str(error), time.monotonic()
-            raise
-
-
-async def _run_on(connection: Connection, query: str, values: Any) -> list[Row]:
-    try:
-        cursor = await connection.execute(query.encode(), values)
-        found = await cursor.fetchall() if cursor.description is not None else []
-        connection.be_certain()
-    except psycopg.Error as error:
-        raise translate(error, sent=True) from error
-    return found
 
 
 class AesSeal(Seal):
@@ -218,15 +164,10 @@ class PostgresGrants(GrantStore):
 
     async def _write(self, query: str, values: Any) -> list[Row]:
         """Write what bears to be written twice. Raises GrantError."""
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                return await self._database.write(query, values)
-            except InDoubt as error:
-                if not tries_left:
-                    raise GrantError(str(error)) from error
-            except SpoolError as error:
-                raise GrantError(str(error)) from error
-        raise AssertionError
+        try:
+            return await write_surely(self._database, query, values)
+        except SpoolError as error:
+            raise GrantError(str(error)) from error
 
     @override
     async def mark(self, account: str, of: str, mark: Mark, at: float | None) -> None:

@@ -9,7 +9,7 @@ from relay.postgres import content as contents
 from relay.postgres import schema
 from relay.postgres.database import opened
 from relay.postgres.server import Address, Connection, translate
-from relay.postgres.writer import MESSAGE
+from relay.postgres.writer import MESSAGE, UNHEARD
 from relay.spool.sqlite.export import Exported
 
 _REQUEST = {
@@ -24,13 +24,6 @@ _REQUEST = {
     "how_many": "int4",
 }
 _EVENT = {"queue_id": "text", "at": "float8", "event": "text", "detail": "text"}
-_UNHEARD = {
-    "queue_id": "text",
-    "fingerprint": "text",
-    "arrival": "float8",
-    "node": "int8",
-    "over": "bool",
-}
 _NOBODY = 0  # no node has this token: sessions of the old spool are over
 
 
@@ -72,7 +65,7 @@ async def _write(connection: Connection, messages: list[Exported]) -> None:
     await _copy(connection, "event", _EVENT, (event for one in messages for event in one.events))
     unheard = ((one.row, one.fingerprint) for one in messages if one.fingerprint)
     ended = ((row["queue_id"], print_, row["arrival"], _NOBODY, True) for row, print_ in unheard)
-    await _copy(connection, "unheard", _UNHEARD, ended)
+    await _copy(connection, "unheard", UNHEARD, ended)
 
 
 def _requests(messages: list[Exported]) -> Iterator[tuple[Any, ...]]:

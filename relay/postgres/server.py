@@ -19,7 +19,7 @@ from psycopg.errors import Diagnostic
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from relay.config.networks import is_loopback, read_address
+from relay.config.networks import names_loopback
 from relay.spool import SpoolError, SpoolFull
 
 # The warning of a commit that did not wait for its replica (PostgreSQL has no code of its own for it).
@@ -98,12 +98,7 @@ class Address:
 def is_local(given: Mapping[str, Any]) -> bool:
     """Whether no network lies between: a Unix socket, or loopback addresses only."""
     hosts = str(given.get("hostaddr") or given.get("host") or "").split(",")
-    return all(not host or host.startswith(("/", "@")) or _is_loopback(host) for host in hosts)
-
-
-def _is_loopback(host: str) -> bool:
-    address = read_address(host)
-    return host == "localhost" or (address is not None and is_loopback(address))
+    return all(not host or host.startswith(("/", "@")) or names_loopback(host) for host in hosts)
 
 
 def _require_tls(given: dict[str, Any]) -> None:

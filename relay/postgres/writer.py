@@ -64,7 +64,7 @@ _FRESH = {
     "claim": "''",
 }
 _GIVEN = tuple(name not in _FRESH for name in MESSAGE)
-_UNHEARD = {"queue_id": "text", "fingerprint": "text", "arrival": "float8", "node": "int8", "over": "bool"}
+UNHEARD = {"queue_id": "text", "fingerprint": "text", "arrival": "float8", "node": "int8", "over": "bool"}
 _PIECE = {"queue_id": "text", "number": "int4", "data": "bytea"}
 
 
@@ -79,7 +79,7 @@ def _insert(table: str, columns: dict[str, str], fresh: Mapping[str, str] = Mapp
 
 
 _INSERT_MESSAGES = _insert("message", MESSAGE, _FRESH)
-_INSERT_UNHEARD = _insert("unheard", _UNHEARD)
+_INSERT_UNHEARD = _insert("unheard", UNHEARD)
 _INSERT_PIECES = _insert("content", _PIECE)
 # Equal messages of several nodes take turns, so that the later one finds the earlier one. A node that stopped
 # within its turn must not stop this one too: the group is then tried one by one, and that message refused.

@@ -11,9 +11,8 @@ from relay.config.model import Device
 from relay.devices.adopted import Adopted, CannotAdopt
 from relay.host.clock import Clock
 from relay.host.documents import LOGINS, Document, DocumentError, FileDocuments
-from relay.postgres.database import Database
+from relay.postgres.database import Connecting, Database
 from relay.postgres.documents import PostgresDocuments
-from relay.postgres.grants import Connecting
 from relay.postgres.node import Node, Times
 from relay.postgres.server import Address
 from relay.postgres.words import Words

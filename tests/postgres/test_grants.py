@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from relay.grants import Grant, GrantError, GrantReplacedError, Mark
-from relay.postgres.grants import AesSeal, Connecting, PostgresGrants
+from relay.postgres.database import Connecting
+from relay.postgres.grants import AesSeal, PostgresGrants
 from relay.postgres.server import Address
 from relay.works.auth.files import FileGrants
 from tests.support import postgres

@@ -17,8 +17,8 @@ from relay.operator.alerts.alerts import Alerts
 from relay.operator.alerts.planning import Event
 from relay.operator.trouble import Troubles
 from relay.outcome import TroubleKind
+from relay.postgres.database import Connecting
 from relay.postgres.documents import PostgresDocuments
-from relay.postgres.grants import Connecting
 from relay.postgres.node import Node, Times
 from relay.postgres.server import Address
 from tests.support import postgres

@@ -100,7 +100,7 @@ class GrantFiles:
         path = name_file(self.folder, account)
         try:
             make_folder(self.folder)
-            with _opened(self.folder, os.O_RDONLY) as fd:
+            with safeio.opened(self.folder) as fd:
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 yield path
         except OSError as error:
@@ -112,7 +112,7 @@ class GrantFiles:
         path = name_file(self.folder, account).with_name(f".{account}.lock")
         try:
             make_folder(self.folder)
-            opened = _opened(path, os.O_RDWR | os.O_CREAT)
+            opened = safeio.opened(path, os.O_RDWR | os.O_CREAT)
             fd = opened.__enter__()
         except OSError as error:
             raise GrantError(f"{path}: {error.strerror}") from None
@@ -200,15 +200,6 @@ def _version_of(grant: Grant) -> str:
 
 def _write(path: Path, grant: Grant) -> None:
     safeio.write_file(path, json.dumps(to_values(grant), indent=1).encode() + b"\n")
-
-
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    fd = os.open(path, flags | os.O_CLOEXEC, safeio.OWNER_ONLY)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _try_lock(fd: int) -> bool:

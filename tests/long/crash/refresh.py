@@ -69,7 +69,8 @@ def keeping(directory, url):
     """The grants as they are kept: in files of this node, or in the database that the URL names."""
     if not url:
         return Keeping(FileGrants(directory), Escrow(directory))
-    from relay.postgres.grants import AesSeal, Connecting, PostgresGrants
+    from relay.postgres.database import Connecting
+    from relay.postgres.grants import AesSeal, PostgresGrants
     from relay.postgres.server import Address
     from tests.support import postgres
 
