@@ -106,6 +106,9 @@ _unknown_devices = click.option(
     is_flag=True,
     help="With --all or --account: also mail that waits until its device is adopted (relay learn).",
 )
+_unknown = click.option(
+    "--unknown", is_flag=True, help="Also what may have been taken already, without asking."
+)
 
 
 def _read_meant(queue_ids: tuple[str, ...], account: str, *, every: bool) -> _More:
@@ -126,23 +129,32 @@ def _read_meant(queue_ids: tuple[str, ...], account: str, *, every: bool) -> _Mo
     type=click.Choice(("delayed", "held", "failed")),
     help="With --all or --account: only these; may be repeated. By default delayed and held ones.",
 )
-@click.option("--unknown", is_flag=True, help="Also what may have been taken already, without asking.")
+@_unknown
 def retry(config: Config, meant: _More, *, as_json: bool, **own: Any) -> None:
     """Try messages now: delayed, held or failed ones.
 
     With --all or --account failed ones are left alone, whose senders were told that they were not sent. A
     message of which nobody knows whether Works took it is sent again only when you say so.
     """
-    answer = ask(config, "queue_retry", **meant, **own)
+    answer = _send_again(config, "queue_retry", meant, own, as_json=as_json)
+    if answer["left_failed"] and not as_json:
+        echo(f"left alone: {answer['left_failed']} that failed; --state failed sends them again", err=True)
+    _print(answer, "queued again", as_json=as_json)
+
+
+def _send_again(config: Config, verb: str, meant: _More, own: _More, *, as_json: bool) -> dict[str, Any]:
+    """Have the messages sent; of those that may have been taken already, the ones that a person wants."""
+    answer = ask(config, verb, **meant, **own)
     doubtful = answer["left_unknown"]
     if doubtful and not as_json and _confirm_doubtful(doubtful):
-        more = ask(config, "queue_retry", queue_ids=doubtful, unknown=True)
+        more = ask(config, verb, queue_ids=doubtful, unknown=True)
         answer["done"] += more["done"]
         answer["problems"] += more["problems"]
         answer["left_unknown"] = []
-    if not as_json:
-        _tell_left(answer)
-    _print(answer, "queued again", as_json=as_json)
+    if answer["left_unknown"] and not as_json:
+        number = len(answer["left_unknown"])
+        echo(f"left alone: {number} that may have been taken; --unknown sends them again", err=True)
+    return answer
 
 
 def _confirm_doubtful(queue_ids: list[str]) -> bool:
@@ -151,14 +163,6 @@ def _confirm_doubtful(queue_ids: list[str]) -> bool:
     for queue_id in queue_ids:
         echo(f"    {queue_id}", err=True)
     return confirm("Send them again?", "none of these was sent again", "--unknown")
-
-
-def _tell_left(answer: dict[str, Any]) -> None:
-    if answer["left_unknown"]:
-        number = len(answer["left_unknown"])
-        echo(f"left alone: {number} that may have been taken; --unknown sends them again", err=True)
-    if answer["left_failed"]:
-        echo(f"left alone: {answer['left_failed']} that failed; --state failed sends them again", err=True)
 
 
 @command.command()
@@ -171,9 +175,13 @@ def hold(config: Config, meant: _More, *, as_json: bool) -> None:
 @command.command()
 @_of_messages
 @_unknown_devices
-def release(config: Config, meant: _More, *, as_json: bool, unknown_devices: bool) -> None:
-    """Let held messages go. Tries their account again at once, if it is in trouble."""
-    answer = ask(config, "queue_release", **meant, unknown_devices=unknown_devices)
+@_unknown
+def release(config: Config, meant: _More, *, as_json: bool, **own: Any) -> None:
+    """Let held messages go. Tries their account again at once, if it is in trouble.
+
+    A message of which nobody knows whether Works took it is sent again only when you say so.
+    """
+    answer = _send_again(config, "queue_release", meant, own, as_json=as_json)
     _print(answer, "queued again", as_json=as_json)
 
 

@@ -146,7 +146,7 @@ class MessagePages:
             return self._site.page(
                 request, "question.html", life=life, act=name, label=_(act.label), may_double=may_double
             )
-        more = {"unknown": True} if act.verb == "queue_retry" and sure else {}
+        more = {"unknown": True} if act.doubles and sure else {}
         answer = await self._site.ask(request, act.verb, queue_ids=[queue_id], **more)
         if answer["problems"]:
             problem = "; ".join(map(say, answer["problems"]))

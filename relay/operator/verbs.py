@@ -5,6 +5,7 @@ import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -72,6 +73,18 @@ def _check_envelope(reverse_path: str, forward_paths: Sequence[str]) -> tuple[st
 def _may_have_been_taken(entry: Entry) -> bool:
     """Whether Works may have taken it, and nothing tries it any more: sent again, it may arrive twice."""
     return entry.unknowns > 0 and entry.state in (State.HELD, State.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """Which messages are to be sent again."""
+
+    queue_ids: Sequence[str]  # that are named
+    states: Collection[State]  # of all or an account's; none: only those that are named
+    account: str
+    every: bool
+    unknown_devices: bool  # also those that wait for their device to be adopted, when they are not named
+    unknown: bool  # also those that may have been taken already
 
 
 class Verbs:
@@ -167,16 +180,22 @@ class Verbs:
             unknown: also those that may have been taken already.
         """
         asked = tuple(State(state) for state in states) or (State.DELAYED, State.HELD)
-        found = await self._find(asked, account) if every or account else []
-        found = [entry for entry in found if unknown_devices or not _waits_for_adoption(entry)]
-        known = [*found, *await self._show_all(queue_ids)]
-        doubtful = [] if unknown else [entry.queue_id for entry in known if _may_have_been_taken(entry)]
-        chosen = [*queue_ids, *(entry.queue_id for entry in found)]
+        meant = _Meant(queue_ids, asked if every or account else (), account, every, unknown_devices, unknown)
+        answer = await self._send_again(self.spool.retry, meant)
+        left = [] if queue_ids or State.FAILED in asked else await self._find((State.FAILED,), account)
+        return answer | {"left_failed": len(left)}
+
+    async def _send_again(self, verb: Callable[[str], Awaitable[None]], meant: _Meant) -> Answer:
+        """Let messages go, but for those that may have been taken: a second mail is a person's decision."""
+        found = await self._find(meant.states, meant.account) if meant.states else []
+        found = [entry for entry in found if meant.unknown_devices or not _waits_for_adoption(entry)]
+        known = [] if meant.unknown else [*found, *await self._show_all(meant.queue_ids)]
+        doubtful = [entry.queue_id for entry in known if _may_have_been_taken(entry)]
+        chosen = dict.fromkeys([*meant.queue_ids, *(entry.queue_id for entry in found)])
         left_out = set(doubtful)
         sure = [queue_id for queue_id in chosen if queue_id not in left_out]
-        answer = await self._let_go(self.spool.retry, sure, account, every=every)
-        left = [] if queue_ids or State.FAILED in asked else await self._find((State.FAILED,), account)
-        return answer | {"left_unknown": doubtful, "left_failed": len(left)}
+        answer = await self._let_go(verb, sure, meant.account, every=meant.every)
+        return answer | {"left_unknown": list(dict.fromkeys(doubtful))}
 
     async def _show_all(self, queue_ids: Sequence[str]) -> list[Entry]:
         """Those of these messages that there are."""
@@ -193,11 +212,12 @@ class Verbs:
         every: bool = False,
         account: str = "",
         unknown_devices: bool = False,
+        unknown: bool = False,
     ) -> Answer:
         """Let these held messages go; the arguments are those of `queue_retry`."""
-        states = (State.HELD,)
-        chosen = await self._choose(queue_ids, states, every=every, account=account, all_held=unknown_devices)
-        return await self._let_go(self.spool.release, chosen, account, every=every)
+        states = (State.HELD,) if every or account else ()
+        meant = _Meant(queue_ids, states, account, every, unknown_devices, unknown)
+        return await self._send_again(self.spool.release, meant)
 
     async def queue_hold(
         self, queue_ids: Sequence[str] = (), *, every: bool = False, account: str = ""
@@ -225,20 +245,11 @@ class Verbs:
         return describe_life(entry, attempts, events, self._held)
 
     async def _choose(
-        self,
-        queue_ids: Sequence[str],
-        states: Collection[State],
-        *,
-        every: bool,
-        account: str,
-        all_held: bool = True,
+        self, queue_ids: Sequence[str], states: Collection[State], *, every: bool, account: str
     ) -> list[str]:
         """The queue ids of the messages that are meant."""
-        chosen = list(queue_ids)
-        if every or account:
-            found = await self._find(states, account)
-            chosen += [entry.queue_id for entry in found if all_held or not _waits_for_adoption(entry)]
-        return chosen
+        found = await self._find(states, account) if every or account else []
+        return list(dict.fromkeys([*queue_ids, *(entry.queue_id for entry in found)]))
 
     async def _find(self, states: Collection[State], account: str) -> list[Entry]:
         """The messages in these states, of this account or of all ("")."""

@@ -124,13 +124,23 @@ async def test_what_may_have_been_taken_is_sent_again_only_when_a_person_says_so
         relay.sandbox.add_fault("500", times=1)
         queue_id = await relay.put()
         await relay.reach(queue_id, State.HELD)
-        for words in (["--all"], [queue_id]):  # standard input is at its end: nobody says yes
-            asked = await command(config, "queue", "retry", *words)
+        ways = [
+            ("retry", "--all"),
+            ("retry", queue_id),
+            ("release", "--account", "scanner"),
+            ("release", queue_id),
+        ]
+        for words in ways:  # standard input is at its end: nobody says yes
+            asked = await command(config, "queue", *words)
             assert queue_id in asked.stderr
             assert "left alone: 1 that may have been taken" in asked.stderr
             assert (await relay.entry(queue_id)).state is State.HELD
         told = json.loads((await command(config, "queue", "retry", queue_id, "--json")).stdout)
         assert (told["done"], told["left_unknown"]) == ([], [queue_id])
-        done = await command(config, "queue", "retry", queue_id, "--unknown")
+        relay.sandbox.add_fault("500", times=1)
+        done = await command(config, "queue", "retry", queue_id, queue_id, "--unknown")
+        assert done.stdout == f"{queue_id} queued again\n"
+        await relay.reach(queue_id, State.HELD)
+        done = await command(config, "queue", "release", "--all", "--unknown")
         assert done.stdout == f"{queue_id} queued again\n"
         await relay.reach(queue_id, State.RELAYED)

@@ -114,7 +114,7 @@ async def test_unknown_is_sent_again_twice_at_most_then_a_person_decides(tmp_pat
         assert len(relay.sandbox.messages) == 3  # the first and two more
         assert [one["action"] for one in await relay.attempts(queue_id)] == ["unknown"] * 3
         relay.sandbox.faults.clear()
-        await relay.service.verbs.queue_release([queue_id])
+        await relay.service.verbs.queue_release([queue_id], unknown=True)
         await relay.reach(queue_id, State.RELAYED)
 
 
