@@ -57,12 +57,12 @@ class AccountPages:
         """What is served."""
         look, act = self._site.look, self._site.act
         return [
-            Route("/accounts", look(self._list), methods=["GET"]),
-            Route("/accounts/{name}/connect", act(self._begin), methods=["POST"]),
-            Route("/accounts/{name}/connect/{ticket}", act(self._ask), methods=["GET"]),
-            Route("/accounts/{name}/connect/{ticket}", act(self._paste), methods=["POST"]),
-            Route("/accounts/{name}/confirm", act(self._confirm), methods=["POST"]),
-            Route("/accounts/{name}/disconnect", act(self._disconnect), methods=["POST"]),
+            look("/accounts", self._list),
+            act("/accounts/{name}/connect", self._begin),
+            act("/accounts/{name}/connect/{ticket}", self._ask, "GET"),
+            act("/accounts/{name}/connect/{ticket}", self._paste),
+            act("/accounts/{name}/confirm", self._confirm),
+            act("/accounts/{name}/disconnect", self._disconnect),
             # Whoever brings a state that nobody can guess was shown it by an operator: the mailbox's owner at
             # a telephone has no session here.
             Route("/consent", self._come_back, methods=["GET"]),

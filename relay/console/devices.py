@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.console.pages import read_iso
-from relay.console.site import Site, go_on, read_form
+from relay.console.site import Pages, go_on, read_form
 from relay.host.texts import gettext as _
 from relay.host.texts import mark
 from relay.operator.calling import Refused
@@ -20,24 +20,21 @@ _LONGEST_NOTE = 200  # characters
 Answer = dict[str, Any]
 
 
-class DevicePages:
+class DevicePages(Pages):
     """`/devices`, and a page for each."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
 
     def routes(self) -> list[Route]:
         """What is served."""
         look, act = self._site.look, self._site.act
         return [
-            Route("/devices", look(self._list), methods=["GET"]),
-            Route("/devices/learn", act(self._learn), methods=["POST"]),
-            Route("/devices/learn/stop", act(self._stop), methods=["POST"]),
-            Route("/devices/{address}", look(self._show), methods=["GET"]),
-            Route("/devices/{address}/adopt", act(self._adopt), methods=["POST"]),
-            Route("/devices/{address}/refuse", act(self._refuse), methods=["POST"]),
-            Route("/devices/{address}/forget", act(self._forget), methods=["POST"]),
-            Route("/devices/{address}/name", act(self._name), methods=["POST"]),
+            look("/devices", self._list),
+            act("/devices/learn", self._learn),
+            act("/devices/learn/stop", self._stop),
+            look("/devices/{address}", self._show),
+            act("/devices/{address}/adopt", self._adopt),
+            act("/devices/{address}/refuse", self._refuse),
+            act("/devices/{address}/forget", self._forget),
+            act("/devices/{address}/name", self._name),
         ]
 
     async def _list(self, request: Request) -> Response:

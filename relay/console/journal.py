@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from relay.console.access import show_name
 from relay.console.pages import show_span
-from relay.console.site import Site
+from relay.console.site import Pages
 from relay.host.texts import mark, say
 
 _LISTED = 200
@@ -52,15 +52,12 @@ _ABOUT: Mapping[str, str] = MappingProxyType(
 )
 
 
-class JournalPages:
+class JournalPages(Pages):
     """`/activity`."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
 
     def routes(self) -> list[Route]:
         """What is served."""
-        return [Route("/activity", self._site.look(self._show), methods=["GET"])]
+        return [self._site.look("/activity", self._show)]
 
     async def _show(self, request: Request) -> Response:
         found = await self._site.ask(request, "audit", limit=_LISTED)

@@ -6,18 +6,15 @@ from starlette.routing import Route
 
 from relay.console.pages import page
 from relay.console.sessions import LoginEnd
-from relay.console.site import BadForm, Site, is_way_back, read_form
+from relay.console.site import BadForm, Pages, is_way_back, read_form
 from relay.host.texts import gettext as _
 
 _LONGEST = 1_000  # characters of a name or a password
 _STATUS = {LoginEnd.WRONG: 401, LoginEnd.LOCKED: 429, LoginEnd.BUSY: 503}
 
 
-class LoginPages:
+class LoginPages(Pages):
     """`/login` and `/logout`."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
 
     def routes(self) -> list[Route]:
         """What is served."""

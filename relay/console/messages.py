@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from relay.console.life import make_timeline, name_recipients, tell_reply
 from relay.console.pages import read_iso
-from relay.console.site import Site, go_on, read_form
+from relay.console.site import Pages, go_on, read_form
 from relay.host.texts import gettext as _
 from relay.host.texts import mark, say
 from relay.mail import KINDS
@@ -55,18 +55,15 @@ _ACTS: Mapping[str, _Act] = MappingProxyType(
 )
 
 
-class MessagePages:
+class MessagePages(Pages):
     """`/messages`, and a page for each message."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
 
     def routes(self) -> list[Route]:
         """What is served."""
         return [
-            Route("/messages", self._site.look(self._list), methods=["GET"]),
-            Route("/messages/{queue_id}", self._site.look(self._show), methods=["GET"]),
-            Route("/messages/{queue_id}/{act}", self._site.act(self._act), methods=["POST"]),
+            self._site.look("/messages", self._list),
+            self._site.look("/messages/{queue_id}", self._show),
+            self._site.act("/messages/{queue_id}/{act}", self._act),
         ]
 
     async def _list(self, request: Request) -> Response:

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.console.chart import Chart, draw_hours
-from relay.console.site import Site
+from relay.console.site import Pages
 from relay.console.status import Status
 from relay.host.templates import show_moment
 from relay.host.texts import gettext as _
@@ -24,15 +24,12 @@ _ACCOUNTS = (TroubleKind.ACCOUNT, TroubleKind.GRANT_EXPIRES, TroubleKind.UNVERIF
 _ABOUT_A_MESSAGE = (TroubleKind.MESSAGE_HELD, TroubleKind.NOT_TOLD, TroubleKind.DAMAGE)
 
 
-class OverviewPages:
+class OverviewPages(Pages):
     """`/`."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
 
     def routes(self) -> list[Route]:
         """What is served."""
-        return [Route("/", self._site.look(self._show))]
+        return [self._site.look("/", self._show)]
 
     async def _show(self, request: Request) -> Response:
         status = self._site.status

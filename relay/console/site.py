@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from relay.console.access import Access, Person
 from relay.console.pages import page
@@ -35,13 +36,13 @@ class Site:
     sessions: Sessions
     links: Mapping[str, str]  # further pages beside the console's: name → path
 
-    def look(self, handler: Handler) -> Handler:
-        """The handler, for people who may look."""
-        return self._let_in(handler, acting=False)
+    def look(self, path: str, handler: Handler) -> Route:
+        """A page for people who may look."""
+        return Route(path, self._let_in(handler, acting=False), methods=["GET"])
 
-    def act(self, handler: Handler) -> Handler:
-        """The handler, for people who may act."""
-        return self._let_in(handler, acting=True)
+    def act(self, path: str, handler: Handler, method: str = "POST") -> Route:
+        """What people do who may act, or a page for them alone."""
+        return Route(path, self._let_in(handler, acting=True), methods=[method])
 
     def _let_in(self, handler: Handler, *, acting: bool) -> Handler:
         async def answer(request: Request) -> Response:
@@ -83,6 +84,13 @@ class Site:
         """
         person: Person = request.state.person
         return await self.status.ask(person.name, verb, **arguments)
+
+
+class Pages:
+    """Some pages of the console."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
 
 def go_on(request: Request, path: str, said: str = "") -> Response:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.console.site import Site, go_on, read_form
+from relay.console.site import Pages, go_on, read_form
 from relay.host.texts import gettext as _
 from relay.host.texts import say
 from relay.operator.calling import Refused
@@ -17,17 +17,14 @@ from relay.operator.test_mail import write_test
 _LONGEST = 254  # octets of an address (RFC 5321 §4.5.3.1.3)
 
 
-class TrialPages:
+class TrialPages(Pages):
     """`/test`."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
 
     def routes(self) -> list[Route]:
         """What is served."""
         return [
-            Route("/test", self._site.look(self._show), methods=["GET"]),
-            Route("/test", self._site.act(self._send), methods=["POST"]),
+            self._site.look("/test", self._show),
+            self._site.act("/test", self._send),
         ]
 
     async def _show(self, request: Request) -> Response:
