@@ -2,7 +2,6 @@
 
 import mimetypes
 import re
-from codecs import BOM_UTF8
 from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
@@ -49,6 +48,7 @@ class File:
     content_id: str = ""
     location: str = ""
     method: str = ""  # of text/calendar
+    charset: str = ""  # as declared
     is_cut: bool = False  # whether the name ends within a word, an escape or a character
     damage: str = ""  # what is wrong with its octets, in one line; "" for nothing that is known
     size: int = 0  # decoded octets, once it was measured
@@ -65,6 +65,7 @@ def from_part(part: Part) -> File:
         content_id=content_id_of(part),
         location=location,
         method=part.content_type.parameters.get("method", ""),
+        charset=part.content_type.parameters.get("charset", ""),
         is_cut="filename" in part.disposition.cut or "name" in part.content_type.cut,
     )
 
@@ -126,19 +127,35 @@ def join_calendars(content: Buffer, files: list[File]) -> list[File]:
     if sum(map(_is_calendar, files)) < 2:
         return files
     kept: list[File] = []
-    places: dict[bytes, int] = {}
+    places: dict[str, int] = {}
     for file in files:
         if _is_calendar(file):
             budget.current().take_format()
-            # Folds, line ends, marks and encodings differ (RFC 5545 §3.1).
-            octets = octets_of(content, file).removeprefix(BOM_UTF8)
-            key = b"".join(octets.replace(b"\r\n ", b"").replace(b"\n ", b"").split())
-            place = places.setdefault(key, len(kept))
+            read = _read_calendar(content, file)
+            place = places.setdefault(read.key, len(kept))
             if place < len(kept) and (not file.name or kept[place].name in {"", file.name}):
-                kept[place] = replace(kept[place], name=kept[place].name or file.name)
+                first = kept[place]
+                if read.is_utf_8 and not _read_calendar(content, first).is_utf_8:
+                    # Saved as a file it says no charset, and is read as UTF-8 (RFC 5545 §3.1.4).
+                    first = replace(first, source=file.source, size=file.size, damage=file.damage)
+                kept[place] = replace(first, name=first.name or file.name)
                 continue
         kept.append(file)
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Calendar:
+    key: str  # its text without what may differ: folds, line ends, marks and charsets (RFC 5545 §3.1)
+    is_utf_8: bool
+
+
+def _read_calendar(content: Buffer, file: File) -> _Calendar:
+    # A fold may stand within a character.
+    octets = octets_of(content, file).replace(b"\r\n ", b"").replace(b"\n ", b"")
+    decoded = charsets.decode(octets, file.charset)
+    text = decoded.text.replace("\r\n ", "").replace("\n ", "")
+    return _Calendar("".join(text.split()), decoded.codec in {"us-ascii", "utf-8"})
 
 
 def _is_calendar(file: File) -> bool:

@@ -120,6 +120,29 @@ def test_an_invitation_comes_once(again, media_type):
     assert base64.b64decode(one["data"]).rstrip() == ICS.encode().rstrip()
 
 
+@pytest.mark.parametrize("summary", ["会議のお知らせ", "会議のおしらせ"], ids=["same", "other"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("iso-2022-jp", "utf-8"), ("utf-8", "shift_jis"), ("euc-jp", "shift_jis"), ("utf-16", "utf-8")],
+)
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_an_invitation_in_two_charsets_comes_once(first, second, summary, is_declared):
+    """In UTF-8, if that is one of them: a file that was saved says no charset (RFC 5545 §3.1.4)."""
+
+    def calendar(text, charset, media_type, *fields):
+        encoded = base64.b64encode(ICS.replace("summa", text).encode(charset)).decode()
+        return part(media_type, encoded, *fields, "Content-Transfer-Encoding: base64")
+
+    one = calendar("会議のお知らせ", first, f"text/calendar; charset={first}; method=REQUEST")
+    name = 'Content-Disposition: attachment; filename="invite.ics"'
+    label = f"; charset={second}" if is_declared else ""
+    two = calendar(summary, second, f"application/ics{label}", name)
+    body, _ = run(group("mixed", group("alternative", part("text/plain", "x"), one, boundary="c"), two))
+    found = [base64.b64decode(file["data"]) for file in body["attachments"]]
+    assert len(found) == (1 if summary == "会議のお知らせ" else 2)
+    assert "utf-8" not in (first, second) or any(b"\xe4\xbc\x9a\xe8\xad\xb0" in octets for octets in found)
+
+
 def test_files_that_are_equal_and_have_names_of_their_own_are_all_sent():
     names = ["team.ics", "all.ics", "a.csv", "b.csv", "b.csv"]
     parts = [

@@ -7,7 +7,8 @@ bodies, fields and names alike; the first row that holds decides:
 |---|---|
 | ASCII without NUL or escape sequence | ASCII, but for 7-bit charsets that are made of it |
 | a byte order mark, an escape sequence of ISO 2022 | what it says |
-| well-formed UTF-8 with several long characters | UTF-8 under any label but an East Asian one; under that |
+| well-formed UTF-8 with several long characters | UTF-8 under any label but an East Asian one, also for one |
+| | sign (a euro, a quotation mark, a dash, an arrow); under that |
 | | too if there are three, and hardly any of two octets, or all have three and none stands alone |
 | octets that the declared charset has | that; but text in Shift_JIS, EUC-KR or Big5 is not Latin, |
 | | what is beyond doubt Shift_JIS is of no alphabet, and that or Big5 not of mainland China or Korea; |
@@ -65,6 +66,8 @@ _FEW_LETTERS = ("iso8859", "cp125", "koi8", "cp874")
 _NOT_EAST_ASIAN = re.compile("[\u0080-\u07ff]|(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")
 _LONG_PAIR = re.compile(rb"(?:[\xe1-\xef][\x80-\xbf]{2}){2}")
 _TWO, _LONG = re.compile("[\u0080-\u07ff]"), re.compile("[\u0800-\U0010ffff]")
+# Signs whose octets are no text in any charset of single octets: â€™, в‚¬, β†’.
+_SIGN = re.compile("[\u2010-\u2027\u2030-\u205e\u20a0-\u22ff\u25a0-\u27bf]")
 _EMOJI = re.compile("[\U0001f000-\U0001faff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd-\uffff]")
@@ -194,6 +197,8 @@ def _is_rather_utf_8(octets: bytes, found: Reading) -> bool:
 
 def _is_mostly_utf_8(found: Reading) -> bool:
     """Whether a reading as UTF-8 has far more well-formed long characters than wrong octets."""
+    if found.whole and _SIGN.search(found.text):
+        return True
     text = found.text.replace(REPLACEMENT, "")
     emoji = len(_EMOJI.findall(text))
     weight = len(_TWO.findall(text)) + 2 * len(_LONG.findall(text)) + emoji

@@ -191,6 +191,18 @@ def test_a_label_that_is_right_is_believed(label, text):
 
 
 @at_once
+@pytest.mark.parametrize("text", ["5 €", "it’s", "a – b", "100 % → 20 %", "✓ ok", "№ 5", "… 5 °C"])
+@pytest.mark.parametrize(
+    "label",
+    ["iso-8859-1", "iso-8859-15", "windows-1250", "windows-1251", "windows-1253", "koi8-r", "tis-620"],
+)
+def test_one_sign_in_utf_8_is_one_under_any_label_of_single_octets(text, label):
+    """Programs write € or a curly apostrophe as UTF-8 and declare what they always have: it was â‚¬."""
+    found = decode(text.encode(), label)
+    assert (found.text, found.guessed) == (text, True)
+
+
+@at_once
 @pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "iso-8859-2"])
 @pytest.mark.parametrize(
     ("codec", "text"),
