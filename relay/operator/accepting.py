@@ -5,7 +5,7 @@ While it is not, every client hears 452 or 451 at RCPT, and nothing in the queue
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import Callable
 
 import structlog
 
@@ -18,13 +18,6 @@ log = structlog.get_logger("spool")
 _EVERY = 1.0  # seconds between looks
 
 
-class OnChange(Protocol):
-    """Hears that accepting ends or begins."""
-
-    def __call__(self, reason: str, cause: Cause) -> None:
-        """It ends for this reason, or begins ("")."""
-
-
 class Accepting:
     """Looks at the spool's room, and tells when accepting ends and when it begins again.
 
@@ -33,7 +26,7 @@ class Accepting:
         on_change: told why accepting ends, by a sentence and its cause; "" when it begins again.
     """
 
-    def __init__(self, spool: Spool, on_change: OnChange) -> None:
+    def __init__(self, spool: Spool, on_change: Callable[[str, Cause], None]) -> None:
         self._spool = spool
         self._ended: float | None = None  # when; monotonic
         self._on_change = on_change

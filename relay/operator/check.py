@@ -23,7 +23,7 @@ from relay.operator.alerts.telling import describe_ways, find_untold
 from relay.operator.certificates import name_console, read_expiries
 from relay.operator.concerns import explain_redirection
 from relay.operator.database import check_database
-from relay.operator.findings import Finding, Level
+from relay.operator.findings import Finding, Level, fine, problem, warning
 from relay.operator.ports import find_port_problems
 from relay.operator.running import ask_concerns, check_running, find_held
 from relay.operator.suspicions import find_suspicions
@@ -78,18 +78,13 @@ async def check(config: Config, path: Path | None = None) -> AsyncIterator[Findi
     for name, url in (("api_url", config.works.api_url), ("auth_url", config.works.auth_url)):
         yield await _reach(name, url, Proxy.to(url, config.works.proxy))
     if not config.account:
-        yield Finding(
-            "accounts",
-            Level.PROBLEM,
-            "there is no [[account]], so nothing can be sent",
-            "add one to relay.toml",
-        )
+        yield problem("accounts", "there is no [[account]], so nothing can be sent", "add one to relay.toml")
     grants = open_grants(config)
     for account in config.account:
         if spool.answers:
             found = await _account(config, account, held.get(account.name), grants)
         else:
-            found = Finding(f"account {account.name}", Level.PROBLEM, "not known", "see the database above")
+            found = problem(f"account {account.name}", "not known", "see the database above")
         yield replace(found, account=account.name)
     yield _alerts(config)
     yield _python()
@@ -110,8 +105,8 @@ def _alerts(config: Config) -> Finding:
             "set [alert] url, command or a Bot; or delivery.notify, with a fallback or a second account "
             "to send that mail"
         )
-        return Finding("alerts", Level.WARNING, text, remedy)
-    return Finding("alerts", Level.OK, f"trouble is told by {describe_ways(config) or 'nobody'}")
+        return warning("alerts", text, remedy)
+    return fine("alerts", f"trouble is told by {describe_ways(config) or 'nobody'}")
 
 
 def _python() -> Finding:
@@ -119,14 +114,13 @@ def _python() -> Finding:
     wanted = _GOOD_PYTHON.get((version.major, version.minor), 0)
     text = f"Python {version.major}.{version.minor}.{version.micro}"
     if version.micro < wanted:
-        return Finding(
+        return warning(
             "python",
-            Level.WARNING,
             f"{text}: its email library lacks fixes of header injection, which could add fields to a notice",
             f"install the updates of this system, which mend it without another number; by itself it is "
             f"mended in {version.major}.{version.minor}.{wanted}",
         )
-    return Finding("python", Level.OK, text)
+    return fine("python", text)
 
 
 def _configuration(files: list[Path]) -> Iterator[Finding]:
@@ -137,12 +131,10 @@ def _configuration(files: list[Path]) -> Iterator[Finding]:
         except OSError:
             continue  # root has read it; the owner of state_dir, who looks now, may not
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            remedy = f"chmod go-w {path}"
-            yield Finding("configuration", Level.WARNING, f"{path} can be written by other users", remedy)
+            yield warning("configuration", f"{path} can be written by other users", f"chmod go-w {path}")
         if secrets := sorted(set(_SECRET_KEYS.findall(text))):
-            yield Finding(
+            yield warning(
                 "configuration",
-                Level.WARNING,
                 f"{path} can be read by every user of this machine, and holds {', '.join(secrets)}",
                 f"let only the service's user read it: chgrp relay {path} && chmod 640 {path}",
             )
@@ -153,15 +145,14 @@ def _state_dir(config: Config) -> Iterator[Finding]:
     # What is there of it; where it is forbidden to look, nothing is.
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     if not existing.is_dir():
-        yield Finding("state_dir", Level.PROBLEM, f"{existing} is not a directory", _NO_DIRECTORY)
+        yield problem("state_dir", f"{existing} is not a directory", _NO_DIRECTORY)
         return
     if not os.access(existing, os.W_OK | os.X_OK):
-        yield Finding("state_dir", Level.PROBLEM, f"{folder} cannot be written by this user", _NOT_OURS)
+        yield problem("state_dir", f"{folder} cannot be written by this user", _NOT_OURS)
         return
     if folder.exists() and folder.stat().st_mode & 0o077:
-        yield Finding(
+        yield warning(
             "state_dir",
-            Level.WARNING,
             f"{folder} can be entered by other users; it holds tokens and mail",
             f"chmod 700 {folder}",
         )
@@ -169,7 +160,7 @@ def _state_dir(config: Config) -> Iterator[Finding]:
     text = f"{folder}, {free / 1024**3:.1f} GB free"
     if free < config.spool.keep_free:
         text += ", less than [spool] keep_free: new mail would get 452"
-        yield Finding("state_dir", Level.PROBLEM, text, "make room on its disk")
+        yield problem("state_dir", text, "make room on its disk")
         return
     yield Finding("state_dir", Level.WARNING if free < _LITTLE_SPACE else Level.OK, text)
 
@@ -200,34 +191,31 @@ def _listener(listener: Listener, expires: float | None) -> Finding:
     try:
         tls_context(listener)
     except ListenError as error:
-        remedy = error.remedy or _NEW_CERTIFICATE
-        return Finding(subject, Level.PROBLEM, error.problem, remedy)
+        return problem(subject, error.problem, error.remedy or _NEW_CERTIFICATE)
     text = f"tls {listener.tls}, auth {listener.auth}, networks {', '.join(map(str, listener.networks))}"
     if listener.tls != "none" and expires is not None:
         days = int((expires - time.time()) / _DAY)
         if expires <= time.time():
             text = f"its certificate {listener.certificate_file} has expired: clients that look at it go away"
-            return Finding(subject, Level.PROBLEM, text, _NEW_CERTIFICATE, mail_goes=True)
+            return problem(subject, text, _NEW_CERTIFICATE, mail_goes=True)
         text += f"; its certificate is good for {days} days"
         if days <= _WARN_DAYS:
-            return Finding(subject, Level.WARNING, text, _NEW_CERTIFICATE)
+            return warning(subject, text, _NEW_CERTIFICATE)
     if listener.tls_profile == "legacy":
-        return Finding(
-            subject, Level.WARNING, f"{text}; takes TLS 1.0", "keep it for the printers that need it"
-        )
+        return warning(subject, f"{text}; takes TLS 1.0", "keep it for the printers that need it")
     if listener.auth_without_tls and listener.tls == "none":
-        return Finding(subject, Level.WARNING, f"{text}; passwords cross the network in plain text")
-    return Finding(subject, Level.OK, text)
+        return warning(subject, f"{text}; passwords cross the network in plain text")
+    return fine(subject, text)
 
 
 def _copies(delivery: Delivery) -> Iterator[Finding]:
     """Who gets mail that is not theirs: nobody should find that out from the mail."""
     if delivery.redirect_all:
         remedy = "if it is not meant, take redirect_all out of [delivery]"
-        yield Finding("redirect_all", Level.WARNING, explain_redirection(delivery.redirect_all), remedy)
+        yield warning("redirect_all", explain_redirection(delivery.redirect_all), remedy)
     elif delivery.always_bcc:
         archive = ", ".join(delivery.always_bcc)
-        yield Finding("always_bcc", Level.OK, f"an unseen copy of every message goes to {archive}")
+        yield fine("always_bcc", f"an unseen copy of every message goes to {archive}")
 
 
 def find_console_problems(config: Config) -> Iterator[Finding]:
@@ -237,11 +225,10 @@ def find_console_problems(config: Config) -> Iterator[Finding]:
         return
     subject = f"console {console.address}"
     if not console.is_reachable:
-        yield Finding(subject, Level.OK, "only this machine reaches it")
+        yield fine(subject, "only this machine reaches it")
     elif not (config.console_user or console.is_encrypted):
-        yield Finding(
+        yield problem(
             subject,
-            Level.PROBLEM,
             "other machines reach it, so its pages are closed: there is neither a user nor TLS",
             "add a [[console_user]] (and a certificate_file, or an https url), or listen on 127.0.0.1",
             mail_goes=True,
@@ -249,12 +236,11 @@ def find_console_problems(config: Config) -> Iterator[Finding]:
     elif not console.is_encrypted:
         text = "other machines reach it, and its passwords cross the network in plain text"
         remedy = "set [console] certificate_file, or url to the https URL of a proxy before it"
-        yield Finding(subject, Level.WARNING, text, remedy)
+        yield warning(subject, text, remedy)
     elif not config.console_user:
-        text = "other machines reach it, and whoever does may look"
-        yield Finding(subject, Level.WARNING, text, "add a [[console_user]]")
+        yield warning(subject, "other machines reach it, and whoever does may look", "add a [[console_user]]")
     else:
-        yield Finding(subject, Level.OK, f"https, {len(config.console_user)} users")
+        yield fine(subject, f"https, {len(config.console_user)} users")
 
 
 class _Spool(NamedTuple):
@@ -274,9 +260,9 @@ async def _spool(config: Config) -> _Spool:
             return _Spool([await _own_spool(config)], runs=False)
         return _Spool(*await check_database(config), runs=False)
     except calling.Refused as error:
-        used = Finding("spool", Level.PROBLEM, str(error))
+        used = problem("spool", str(error))
     else:
-        used = Finding("spool", Level.OK, f"in use by the running relay; {_tell(answer['counts'])}")
+        used = fine("spool", f"in use by the running relay; {_tell(answer['counts'])}")
     if embedded:
         return _Spool([used], runs=True)
     found, answers = await check_database(config)
@@ -287,20 +273,18 @@ async def _spool(config: Config) -> _Spool:
 async def _own_spool(config: Config) -> Finding:
     spool = open_spool(config)
     if not spool.exists():
-        return Finding("spool", Level.OK, "there is none yet; `relay serve` makes it")
+        return fine("spool", "there is none yet; `relay serve` makes it")
     try:
         await spool.open(stands=False)
     except SpoolLocked as error:
-        remedy = f"it does not listen at {config.control_socket}: restart it"
-        return Finding("spool", Level.PROBLEM, str(error), remedy)
+        return problem("spool", str(error), f"it does not listen at {config.control_socket}: restart it")
     except SpoolError as error:
-        remedy = find_remedy(error) or "relay help durability"
-        return Finding("spool", Level.PROBLEM, f"cannot be opened: {error}", remedy)
+        return problem("spool", f"cannot be opened: {error}", find_remedy(error) or "relay help durability")
     try:
         counts = await spool.counts()
     finally:
         await spool.close()
-    return Finding("spool", Level.OK, _tell({state.value: n for state, n in counts.items()}))
+    return fine("spool", _tell({state.value: n for state, n in counts.items()}))
 
 
 def _tell(counts: dict[str, int]) -> str:
@@ -311,25 +295,24 @@ def _app(config: Config) -> Finding:
     works = config.works
     if not works.client_id or not works.client_secret.get_secret_value():
         missing = "client_id" if not works.client_id else "client_secret"
-        return Finding(
+        return problem(
             "app",
-            Level.PROBLEM,
             f"works.{missing} is missing",
             "copy it from the app's page in the Works Developer Console: relay help start",
         )
     for path in map(Path, (works.client_secret_file, works.proxy_file)):
         # A secret in the environment goes before the file, which then may be missing.
         if path.is_file() and path.stat().st_mode & 0o077:
-            return Finding("app", Level.WARNING, f"{path} can be read by other users", f"chmod 600 {path}")
-    return Finding("app", Level.OK, f"client_id {works.client_id}, secret present")
+            return warning("app", f"{path} can be read by other users", f"chmod 600 {path}")
+    return fine("app", f"client_id {works.client_id}, secret present")
 
 
 async def _reach(name: str, url: str, proxy: Proxy | None) -> Finding:
     place = reach.name_place(url) + (f" through the proxy {proxy.place}" if proxy else "")
     wrong = await reach.find_trouble(url, proxy)
     if wrong is None:
-        return Finding(name, Level.OK, f"{place} can be reached")
-    return Finding(name, Level.PROBLEM, f"{place}: {wrong.problem}", wrong.remedy)
+        return fine(name, f"{place} can be reached")
+    return problem(name, f"{place}: {wrong.problem}", wrong.remedy)
 
 
 async def _account(config: Config, account: Account, held: Finding | None, grants: Keeping) -> Finding:
@@ -338,12 +321,12 @@ async def _account(config: Config, account: Account, held: Finding | None, grant
         grant = (await grants.load(account.name)).grant
     except GrantError as error:
         if isinstance(error.__cause__, SpoolError):
-            return Finding(subject, Level.PROBLEM, f"not known: {error}", "see the database above")
+            return problem(subject, f"not known: {error}", "see the database above")
         forbidden = isinstance(error.__context__, PermissionError)
         remedy = "run this as the relay's own user or as root" if forbidden else login
-        return Finding(subject, Level.PROBLEM, str(error), remedy)
+        return problem(subject, str(error), remedy)
     if grant is None:
-        return Finding(subject, Level.PROBLEM, f"nobody has consented for {account.address} yet", login)
+        return problem(subject, f"nobody has consented for {account.address} yet", login)
     level, text, remedy = await _try_grant(config, account, grants)
     if not level and held is not None:
         return held
@@ -374,12 +357,12 @@ def _age(subject: str, account: Account, grant: Grant, login: str) -> Finding:
     left = grant.refresh_expires_at - time.time()
     days = int(left / _DAY)
     if left <= 0:
-        return Finding(subject, Level.PROBLEM, "its grant is dead: its time is over", login)
+        return problem(subject, "its grant is dead: its time is over", login)
     if not grant.is_verified:
-        return Finding(subject, Level.WARNING, "may send", explain_unverified(account.name, account.address))
+        return warning(subject, "may send", explain_unverified(account.name, account.address))
     text = f"may send as {account.address}"
     if grant.rotation:
-        return Finding(subject, Level.OK, f"{text}; its grant renews itself")
+        return fine(subject, f"{text}; its grant renews itself")
     level = Level.WARNING if days <= _WARN_DAYS else Level.OK
     remedy = login if level is Level.WARNING else ""
     return Finding(subject, level, f"{text}; consent is needed again in {days} days", remedy)

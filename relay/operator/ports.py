@@ -7,7 +7,7 @@ from dataclasses import replace
 from relay.config.fields import split_address
 from relay.config.model import Config
 from relay.host import systemd
-from relay.operator.findings import Finding, Level
+from relay.operator.findings import Finding, Level, problem
 from relay.smtp.server import ListenError, bind
 
 
@@ -33,4 +33,4 @@ def _try(address: str, held: frozenset[int]) -> Finding | None:
         with closing(bind(address)):
             return None
     except ListenError as error:
-        return Finding("", Level.PROBLEM, error.problem, error.remedy)
+        return problem("", error.problem, error.remedy)

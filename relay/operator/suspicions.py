@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from relay.config.model import Config
 from relay.config.networks import names_loopback, read_address
 from relay.config.reading import read
-from relay.operator.findings import Finding, Level
+from relay.operator.findings import Finding, problem, warning
 
 _PLACEHOLDERS = frozenset({"your-client-id", "…", "..."})  # of relay.toml and of the README
 # Nobody has a mailbox in these (RFC 2606 §3, RFC 6761 §6.5).
@@ -28,9 +28,8 @@ def find_suspicions(config: Config, files: list[Path]) -> Iterator[Finding]:
     yield from _find_placeholders(config)
     if "," in config.works.scope:
         words = config.works.scope.replace(",", " ").split()
-        yield Finding(
+        yield warning(
             "works.scope",
-            Level.WARNING,
             f"{config.works.scope!r} has commas, and scopes are separated by spaces",
             f'scope = "{" ".join(words)}"',
         )
@@ -41,9 +40,8 @@ def find_suspicions(config: Config, files: list[Path]) -> Iterator[Finding]:
 
 def _find_placeholders(config: Config) -> Iterator[Finding]:
     if config.works.client_id in _PLACEHOLDERS:
-        yield Finding(
+        yield problem(
             "works.client_id",
-            Level.PROBLEM,
             f"{config.works.client_id!r} is the example's",
             "copy it from the app's page in the Works Developer Console: relay help start",
         )
@@ -52,9 +50,8 @@ def _find_placeholders(config: Config) -> Iterator[Finding]:
     for account in config.account:
         domain = account.address.rpartition("@")[2].lower()
         if domain.endswith(_EXAMPLES):
-            yield Finding(
+            yield warning(
                 f"account {account.name}",
-                Level.WARNING,
                 f"{account.address} is an example: nobody has a mailbox there",
                 "write the address of the mailbox that consents",
                 account.name,
@@ -72,9 +69,8 @@ def _find_host_bits(path: Path) -> Iterator[Finding]:
             network = ip_network(text, strict=False)
             address = text.partition("/")[0]
             if str(network.network_address) != str(read_address(address) or address):
-                yield Finding(
+                yield warning(
                     f"listener {row.get('address', '')}".rstrip(),
-                    Level.WARNING,
                     f"{text} lets in all of {network}",
                     f'for one device write "{address}", for all of them "{network}"',
                 )
@@ -91,5 +87,4 @@ def _find_open_files(config: Config, files: list[Path]) -> Iterator[Finding]:
         except OSError:
             continue
         if mode & stat.S_IROTH:
-            text = f"{path} can be read by every user of this machine"
-            yield Finding("secrets", Level.WARNING, text, f"chmod o-r {path}")
+            yield warning("secrets", f"{path} can be read by every user of this machine", f"chmod o-r {path}")
