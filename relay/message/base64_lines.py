@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from relay.envelope import Buffer
 from relay.mail import Leaf
-from relay.message.transfer import ALPHABET, BLANKS, read_blocks
+from relay.message.magic import find_magic
+from relay.message.transfer import ALPHABET, BLANKS, decode_base64, read_blocks
 
 Range = tuple[int, int]  # offsets of the first octet and behind the last one
 
@@ -29,6 +30,7 @@ _CONTROLS = bytes({*range(0x20)} - {*b"\t\n\v\f\r\x0e\x0f\x1a\x1b"})
 _MARKS = bytes(range(0x21, 0x30)) + b":;<=>?@[]_"
 _GLANCE = 1024  # octets; as a rule the first line of Base64 is among them
 _HEAD = 16 * 1024  # octets within which the first line of Base64 is looked for
+_BEGINNING = 64  # characters that hold the first octets of a file
 _LONGEST_LINE = 64 * 1024  # a line that is longer is taken in pieces
 _MOST_RANGES = 1000
 _MOST_WORDS = 3  # that stand amid Base64 or behind it, and leave all of it valid
@@ -91,12 +93,29 @@ def find_base64(content: Buffer, leaf: Leaf, found: Found, clean_end: int) -> No
     is_uneven = judged > scan.words or max(scan.words, scan.short) > _MOST_WORDS
     if not (judged and is_uneven) and not found.before:
         return
-    start = next((at for at in (found.start, leaf.start) if _is_whole(content, at, leaf.end)), -1)
+    starts = (found.start, leaf.start)
+    if _begins_format(content, leaf.start) or not (
+        _begins_format(content, found.start) or _has_name(content, found)
+    ):
+        starts = (leaf.start, found.start)
+    start = next((at for at in starts if _is_whole(content, at, leaf.end)), -1)
     if start < 0 or (start == found.start and not (judged and is_uneven)):
         return
     # Lines may end anywhere (RFC 2045 §6.8): a gateway has wrapped it anew.
     found.before = found.before if start == found.start else []
     found.start, found.data, found.between, found.behind, found.lines = start, [(start, leaf.end)], 0, None, 0
+
+
+def _begins_format(content: Buffer, start: int) -> bool:
+    """Whether the Base64 there is that of a file whose format can be told."""
+    signs = bytes(content[start : start + _BEGINNING]).translate(None, BLANKS)
+    return bool(find_magic(decode_base64(signs[: len(signs) // 4 * 4])))
+
+
+def _has_name(content: Buffer, found: Found) -> bool:
+    """Whether a line in front is one word, or the name of something: `image001`."""
+    lines = [_strip(bytes(content[start:end])).rstrip(b"0123456789") for start, end in found.before]
+    return any(_is_word(line) or (line.isalpha() and line.isupper()) for line in lines)
 
 
 def _is_whole(content: Buffer, start: int, end: int) -> bool:
@@ -233,13 +252,13 @@ def _has_words(text: bytes) -> bool:
     """Whether it is a field, or blanks part words; Base64 may have blanks in it, but no words."""
     if _FIELD.match(text):
         return True
-    words = text.split()
+    words = [word for word in text.split() if word.strip(_MARKS)]  # what quotes a line is none
     return len(words) > 1 and 2 * sum(map(_is_plain_word, words)) >= len(words)
 
 
 def _is_plain_word(word: bytes) -> bool:
     bare = word.strip(_MARKS)
-    if not bare or bare.isdigit():
+    if bare.isdigit():
         return True
     return bare.isalpha() and (bare[1:].islower() or len(bare) == 1 or bare.isupper())
 

@@ -10,20 +10,12 @@ from relay.message.formats import html
 from relay.message.formats.enriched import read_enriched, read_richtext
 from relay.message.formats.flowed import unfold
 from relay.message.formats.uuencode import TextFile, extract_files
+from relay.message.magic import find_magic
 from relay.message.structure import Part
 from relay.message.text import budget, charsets
 
 _META = re.compile(rb"""(?i)<meta[^<>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
 _XML = re.compile(rb"""(?i)\A\s*<\?xml[^<>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})""")
-_MAGIC = {
-    b"%PDF-": "application/pdf",
-    b"\x89PNG\r\n": "image/png",
-    b"GIF8": "image/gif",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"PK\x03\x04": "application/zip",
-    b"II*\0": "image/tiff",
-    b"MM\0*": "image/tiff",
-}
 _HEAD = 4096  # octets of a file that are looked at
 _FIELD = re.compile(rb"[A-Za-z][A-Za-z-]*:")  # what a blank line too early left in front of the text
 # Controls that no text has; ESC, SO and SI belong to charsets.
@@ -63,7 +55,7 @@ def find_type(content: Buffer, part: Part, *, named: bool) -> str:
     if "utf-16" in label or "utf16" in label or "ucs" in label or "unicode" in label or "utf-32" in label:
         return ""
     head = decode_leaf(content, part.leaf, most=_HEAD)
-    if known := _find_magic(head):
+    if known := find_magic(head):
         return known
     is_binary = named and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and _BINARY.search(head)
     return "application/octet-stream" if is_binary else ""
@@ -71,11 +63,7 @@ def find_type(content: Buffer, part: Part, *, named: bool) -> str:
 
 def find_format(content: Buffer, part: Part) -> str:
     """The media type of a format that a file's first octets tell; "" for any other."""
-    return _find_magic(decode_leaf(content, part.leaf, most=_HEAD))
-
-
-def _find_magic(head: bytes) -> str:
-    return next((media_type for magic, media_type in _MAGIC.items() if head.startswith(magic)), "")
+    return find_magic(decode_leaf(content, part.leaf, most=_HEAD))
 
 
 def read_text(content: Buffer, part: Part) -> TextRead:

@@ -98,12 +98,35 @@ def test_base64_that_was_wrapped_anew(width, size):
     assert (files == [octets_of(size)], damages) == (True, [])
 
 
+@at_once
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("octets", [PDF, TEXT.encode() * 20], ids=["format", "other"])
+@pytest.mark.parametrize("first", [*range(4, 40, 4), 50, 75])
+def test_a_short_first_line_of_base64_is_data(first, octets, size):
+    """What follows it is whole without it too, and it was taken for a line of text."""
+    encoded = base64.b64encode((octets * 7)[:size])
+    lines = [encoded[:first], *(encoded[at : at + 76] for at in range(first, len(encoded), 76))]
+    files, _, _, damages = send(b"\r\n".join(lines), "base64")
+    assert (files == [(octets * 7)[:size]], damages) == (True, [])
+
+
+@at_once
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mark", [b">", b"> ", b"> > ", b"| ", b"\t: "])
+def test_base64_that_was_quoted_is_read_without_the_marks(mark, size):
+    """A decoder ignores what is not of the alphabet (RFC 2045 §6.8), and that is named."""
+    lines = encode(octets_of(size), "base64").splitlines(keepends=True)
+    files, _, _, damages = send(b"".join(mark + line for line in lines), "base64")
+    assert (files == [octets_of(size)], len(damages)) == (True, 1)
+
+
 LEADS = [
     b"This is a scan, pages=1",
     b"Scanned document",
     b"attachment",
     b"scan",
     b"SCAN",
+    b"image001",
     b"page 1",
     b"x=1",
     b"charset=utf-8",
