@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -49,29 +50,15 @@ def submit(spool: Spool, octets: bytes, to: str, now: float) -> Submission:
         writer.discard()
 
 
+@dataclass(frozen=True, slots=True)
 class Senders:
     """Writes notices about failures; the courier puts them into the spool."""
 
-    def __init__(
-        self,
-        current: Current,
-        spool: Spool,
-        standing: Standing,
-        now: Callable[[], float],
-        on_silence: OnSilence,
-    ) -> None:
-        """Args:
-        current: who may be told, and how.
-        spool: where notices go.
-        standing: which accounts can send.
-        now: seconds since the epoch.
-        on_silence: told of a failure that its sender is not told of.
-        """
-        self._current = current
-        self._spool = spool
-        self._standing = standing
-        self._now = now
-        self._on_silence = on_silence
+    _current: Current
+    _spool: Spool
+    _standing: Standing  # which accounts can send
+    _now: Callable[[], float]  # seconds since the epoch
+    _on_silence: OnSilence  # told of a failure that its sender is not told of
 
     async def write(self, failure: FailedMessage) -> Notice | None:
         """The notice for whoever may be told.

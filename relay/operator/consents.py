@@ -5,6 +5,7 @@ The flow is imported when it is asked for: the HTTP library comes with it, witho
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from relay.config.model import Account, Config, Works
@@ -16,23 +17,14 @@ from relay.works.auth.oauth import AuthServer
 Answer = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
 class ConsentVerbs:
     """Verbs that begin and end the consent of an account, by the configuration of the moment."""
 
-    def __init__(
-        self,
-        config: Callable[[], Config],
-        keeping: Keeping,
-        notice: Callable[[str], Awaitable[None]] | None = None,
-    ) -> None:
-        """Args:
-        config: gives the configuration.
-        keeping: the grants.
-        notice: has the service know an account's new grant before the person is told that it is there.
-        """
-        self._config = config
-        self._keeping = keeping
-        self._notice = notice
+    _config: Callable[[], Config]
+    _keeping: Keeping  # the grants
+    # Has the service know an account's new grant before the person is told that it is there.
+    _notice: Callable[[str], Awaitable[None]] | None = None
 
     async def login_begin(self, account: str, redirect_url: str = "") -> Answer:
         """What a person has to open, and the two secrets that the answer to it belongs to.

@@ -1,6 +1,7 @@
 """The doctor's verbs for the control socket: what `relay doctor` asks the running service."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from relay.config.model import Config
@@ -14,26 +15,14 @@ Look = Callable[[str], Awaitable[dict[str, Any]]]
 _LONGEST_PATIENCE = 25.0  # seconds that `--live` may wait for the next line
 
 
+@dataclass(frozen=True, slots=True)
 class DoctorVerbs:
     """Verbs that read the recorder, by the configuration of the moment."""
 
-    def __init__(
-        self,
-        config: Callable[[], Config],
-        recorder: Recorder,
-        look: Look,
-        others: Callable[[], Sequence[str]] = tuple,
-    ) -> None:
-        """Args:
-        config: gives that of the moment.
-        recorder: what was heard.
-        look: how a message stands, by its id.
-        others: the names of the other nodes, where a device may have been as well.
-        """
-        self._config = config
-        self._recorder = recorder
-        self._look = look
-        self._others = others
+    _config: Callable[[], Config]
+    _recorder: Recorder  # what was heard
+    _look: Look  # how a message stands, by its id
+    _others: Callable[[], Sequence[str]]  # the names of the other nodes, where a device may have been as well
 
     async def doctor(self, address: str = "", most: int = 0) -> dict[str, Any]:
         """The last sessions of one address, or of all, with advice.

@@ -5,6 +5,7 @@ every node, and releases the mail that was held for it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,20 +24,14 @@ log = structlog.get_logger("learn")
 _MOST_HELD = 10_000
 
 
+@dataclass(frozen=True, slots=True)
 class LearningVerbs:
     """The operator's verbs, for the control socket."""
 
-    def __init__(
-        self,
-        config: Callable[[], Config],
-        learning: Learning,
-        spool: Spool,
-        adopted: Adopted,
-    ) -> None:
-        self._config = config
-        self._learning = learning
-        self._spool = spool
-        self._adopted = adopted
+    _config: Callable[[], Config]
+    _learning: Learning
+    _spool: Spool
+    _adopted: Adopted
 
     async def learn(self, network: str, seconds: float, listener: str = "") -> dict[str, Any]:
         """Open a window."""

@@ -5,7 +5,7 @@ import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -87,32 +87,16 @@ class _Meant:
     unknown: bool  # also those that may have been taken already
 
 
+@dataclass(frozen=True, slots=True)
 class Verbs:
     """What can be asked: each public coroutine method is a verb of its name."""
 
-    def __init__(
-        self,
-        spool: Spool,
-        standing: "Standing | None" = None,
-        intake: "Intake | None" = None,
-        more: Mapping[str, Verb] = MappingProxyType({}),
-        journal: Audit | None = None,
-        node: str = "",
-    ) -> None:
-        """Args:
-        spool: the messages.
-        standing: how the accounts stand; None where nothing is sent.
-        intake: takes what a command sends; None where nothing is taken.
-        more: what other parts of the service can be asked, by the name of the verb.
-        journal: the record of who asked for what; None where nothing is recorded.
-        node: at which node it is asked for; "": there are no others.
-        """
-        self.spool = spool
-        self._standing = standing
-        self._intake = intake
-        self._more = more
-        self.journal = journal
-        self.node = node
+    spool: Spool
+    _standing: "Standing | None" = None  # how the accounts stand; None where nothing is sent
+    _intake: "Intake | None" = None  # takes what a command sends; None where nothing is taken
+    _more: Mapping[str, Verb] = field(default_factory=dict)  # of other parts of the service, by name
+    journal: Audit | None = None  # the record of who asked for what; None where nothing is recorded
+    node: str = ""  # at which node it is asked for; "": there are no others
 
     def find(self, name: str) -> Verb | None:
         """The verb of that name, here or in another part of the service."""

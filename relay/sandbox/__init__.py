@@ -73,9 +73,7 @@ class Sandbox:
         self._api = Api(
             self.settings, self.clock, self.grants, self.faults, self._kept, directory=self._directory
         )
-        self.control = Control(
-            messages=self._kept, faults=self.faults, grants=self.grants, clock=self.clock, counts=self.counts
-        )
+        self.control = Control(self._kept, self.faults, self.grants, self.clock, self.counts)
         self.bots = Bots(self.settings, self.clock)
         self._way = self._build(teller)
         # The faulty way is the outermost piece; a Starlette application may hold it beside others.

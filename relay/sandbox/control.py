@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -21,23 +22,15 @@ _FARTHEST = 100 * 366 * 86400.0  # seconds
 _AT_A_TIME = 500  # items
 
 
+@dataclass(frozen=True, slots=True)
 class Control:
     """The routes under /sandbox."""
 
-    def __init__(
-        self,
-        *,
-        messages: Messages,
-        faults: Faults,
-        grants: Grants,
-        clock: Clock,
-        counts: Callable[[], dict[str, Any]],
-    ) -> None:
-        self._messages = messages
-        self._faults = faults
-        self._grants = grants
-        self._clock = clock
-        self._counts = counts
+    _messages: Messages
+    _faults: Faults
+    _grants: Grants
+    _clock: Clock
+    _counts: Callable[[], dict[str, Any]]
 
     def routes(self) -> list[Route]:
         """What is served."""

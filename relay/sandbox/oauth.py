@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
@@ -27,14 +28,14 @@ SCOPE_MEANINGS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class Auth:
     """The routes under /oauth2/v2.0."""
 
-    def __init__(self, settings: Settings, grants: Grants, faults: Faults, bots: Bots) -> None:
-        self._settings = settings
-        self._grants = grants
-        self._faults = faults
-        self._bots = bots
+    _settings: Settings
+    _grants: Grants
+    _faults: Faults
+    _bots: Bots
 
     def routes(self) -> list[Route]:
         """What is served."""

@@ -4,8 +4,8 @@ It goes by the app's service account and no mailbox's grant: it works when all o
 """
 
 import asyncio
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from relay.config.model import Alert, Works
@@ -22,18 +22,13 @@ class BotError(Exception):
     """Nothing was said, and why."""
 
 
+@dataclass(frozen=True, slots=True)
 class Bot:
     """Says things in one room."""
 
-    def __init__(self, works: Works, alert: Alert, now: Callable[[], float] = time.time) -> None:
-        """Args:
-        works: the app, and where the API is.
-        alert: the Bot, its room and its service account.
-        now: seconds since the epoch.
-        """
-        self._works = works
-        self._alert = alert
-        self._now = now
+    _works: Works  # the app, and where the API is
+    _alert: Alert  # the Bot, its room and its service account
+    _now: Callable[[], float]  # seconds since the epoch
 
     async def say(self, text: str) -> None:
         """Say this.

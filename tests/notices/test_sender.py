@@ -7,7 +7,7 @@ import pytest
 
 from relay.envelope import Content
 from relay.host.content import ContentWriter
-from relay.notices.sender import submit
+from relay.notices.sender import Senders, submit
 from relay.spool import State
 from tests.support.notices import QUICK, refusing, text_of, told
 from tests.support.relay import relaying, until
@@ -147,14 +147,14 @@ async def test_an_original_that_cannot_be_opened_keeps_no_notice_back(tmp_path, 
     def fail(_):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    def draft_without_files(*facts, **more):
+    def draft_without_files(_, *facts, **more):
         with monkeypatch.context() as short:
             short.setattr(Content, "map", fail)
             return draft(*facts, **more)
 
     async with refusing(tmp_path) as relay:
         draft = relay.service.sending.senders._draft
-        monkeypatch.setattr(relay.service.sending.senders, "_draft", draft_without_files)
+        monkeypatch.setattr(Senders, "_draft", draft_without_files)
         queue_id = await relay.put("a@example.net", body="line\r\n" * 40_000)
         notice = await told(relay)
     assert notice["to"] == "scanner@example.com"
