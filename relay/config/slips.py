@@ -11,8 +11,21 @@ from dataclasses import dataclass
 # What an editor, a chat program or an input method puts in place of ASCII, outside of quotes.
 _QUOTES = {ord(c): '"' for c in "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u300c\u300d\uff02"}
 _QUOTES |= {ord(c): "'" for c in "\u2018\u2019\u201a\u201b\u2032\uff07"}
-_BLANKS = dict.fromkeys([0x3000, 0xA0, *range(0x2000, 0x200B), 0x202F], " ")
-_UNSEEN = {0x00: "", 0x1A: "", 0x200B: "", 0x200C: "", 0x200D: "", 0xFEFF: "", 0xAD: ""}
+_BLANKS = dict.fromkeys([0x3000, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3164], " ")
+# Among them the marks of direction and the ends of lines and paragraphs that come from pages and PDF.
+_UNSEEN = dict.fromkeys(
+    [
+        0x00,
+        0x1A,
+        0xAD,
+        0x180E,
+        *range(0x200B, 0x2010),
+        *range(0x2028, 0x202F),
+        *range(0x2060, 0x2070),
+        0xFEFF,
+    ],
+    "",
+)
 _WIDE = {code + 0xFEE0: chr(code) for code in range(0x21, 0x7F) if code + 0xFEE0 not in _QUOTES}
 _NAMES = {0x3000: "a full-width space (U+3000)", 0xA0: "a no-break space (U+00A0)"}
 _PIECES = re.compile(r"""("(?:[^"\\]|\\.)*"|'[^']*'|\#.*)""")

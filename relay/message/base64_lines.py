@@ -34,6 +34,7 @@ _BEGINNING = 64  # characters that hold the first octets of a file
 _LONGEST_LINE = 64 * 1024  # a line that is longer is taken in pieces
 _MOST_RANGES = 1000
 _MOST_WORDS = 3  # that stand amid Base64 or behind it, and leave all of it valid
+_MOST_LETTERS = 4  # different ones that octets which repeat come to
 _NARROW = 20  # characters; lines of a file with so few are as short as words
 _DENSE = 8  # octets for each line; where there are fewer, they are not looked at one by one
 _END_OF_FILE = b"\0\x1a"  # DOS programs end files with these
@@ -174,7 +175,8 @@ class _Scan:
         if self._gap is not None:  # what follows text must show that it is data
             is_last = len(text) % 4 == 0 and (text.endswith(b"=") or self._width < _NARROW)
             return len(text) < min(60, self._width) and (not is_last or _is_word(text))
-        return self._ended and (_is_word(text) or (len(text) % 4 > 0 and len(text) < min(60, self._width)))
+        is_odd = len(text) % 4 > 0 and len(text) < min(60, self._width)
+        return self._ended and (_is_word(text) or _is_shouted(text) or is_odd)
 
     def _take(self, start: int, end: int, text: bytes) -> None:
         data = self._found.data
@@ -270,4 +272,5 @@ def _is_word(text: bytes) -> bool:
 
 def _is_shouted(text: bytes) -> bool:
     """Whether a line is one word in capitals: `DISCLAIMER`."""
-    return 4 < len(text) < 40 and text.isalpha() and text.isupper()
+    # Octets that are all one, as padding is, are capitals too.
+    return 4 < len(text) < 40 and text.isalpha() and text.isupper() and len(set(text)) > _MOST_LETTERS

@@ -151,6 +151,8 @@ def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
             chosen.files = [replace(chosen.files[0], source=find_visible(part.fields, part.end))]
         if loss := _NAMED_LOSSES.get(part.media_type):
             chosen.losses.append(loss)
+            # What html refers to by its Content-ID is not here.
+            chosen.files = [replace(chosen.files[0], content_id="", location="")]
         return chosen
     read = read_text(content, part)
     return Chosen([read.piece], [from_text(file, read.piece.codec) for file in read.files], read.losses)
@@ -257,7 +259,7 @@ def _choose_related(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     for child in part.children:
         if child is root:
             chosen.add(choose(content, child, expected=expected))
-        elif child.is_multipart or not _may_be_referred_to(child):
+        elif child.is_multipart or not _may_be_referred_to(child) or child.media_type in _NAMED_LOSSES:
             chosen.add(choose(content, child, expected=False))
         else:
             chosen.files.append(from_part(child))

@@ -11,7 +11,7 @@ from relay.message.base64_lines import Found, Range, find_base64, find_start
 from relay.message.transfer import Damage, decode_blocks, find_clean
 
 Leaves = Leaf | tuple[Leaf, ...]
-_LONGEST_CHECKED = 1024 * 1024  # octets whose CRC-24 is computed, a quarter of a second at the most
+LONGEST_CHECKED = 1024 * 1024  # octets whose CRC-24 is computed, a quarter of a second at the most
 _CRC24 = 0x1864CFB  # RFC 9580 §6.1.1
 _CRC24_START = 0xB704CE
 
@@ -60,7 +60,7 @@ def read_octets(content: Buffer, leaf: Leaf) -> Octets:
     found = located.found or Found(leaf.start)
     before = b"\r\n".join(_take(content, found.before))
     behind = b"".join(_take(content, [found.behind] if found.behind else []))
-    if found.checksum and not _is_checked(octets, found.checksum):
+    if found.checksum and not is_checked(octets, found.checksum):
         located.notes.append("its checksum is that of other octets")
     return Octets(octets, before, behind, _say(located.notes, damage))
 
@@ -79,9 +79,9 @@ def measure(content: Buffer, leaf: Leaf) -> Measured:
             sum(map(len, decode_blocks(content, dirty, damage))) if _is_coded(one) else one.end - one.start
         )
     checksum = located.found.checksum if located.found else b""
-    if checksum and size <= _LONGEST_CHECKED:
+    if checksum and size <= LONGEST_CHECKED:
         octets = b"".join(block for one in located.leaves for block in decode_blocks(content, one))
-        if not _is_checked(octets, checksum):
+        if not is_checked(octets, checksum):
             located.notes.append("its checksum is that of other octets")
     source = located.leaves[0] if len(located.leaves) == 1 else located.leaves
     return Measured(source, size, _say(located.notes, damage))
@@ -126,9 +126,9 @@ def _take(content: Buffer, ranges: Iterable[Range]) -> list[bytes]:
     return [bytes(content[start:end]) for start, end in ranges]
 
 
-def _is_checked(octets: bytes, checksum: bytes) -> bool:
+def is_checked(octets: bytes, checksum: bytes) -> bool:
     """Whether a CRC-24 of OpenPGP's armour is that of the octets (RFC 9580 §6.1); a long one is believed."""
-    if len(octets) > _LONGEST_CHECKED:
+    if len(octets) > LONGEST_CHECKED:
         return True
     crc, table = _CRC24_START, _crc24_table()
     for octet in octets:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from relay.envelope import Buffer
 from relay.mail import Attachment, Leaf, Loss, make_loss
+from relay.message import armor
 from relay.message.decoding import decode_leaf, measure
 from relay.message.formats.uuencode import TextFile, decode_uuencoded, decode_yencoded
 from relay.message.names import complete_filename, keep_apart, make_filename, make_one_line
@@ -206,7 +207,7 @@ def _measure(
     if not isinstance(source, Leaf):
         return source, sum(leaf.end - leaf.start for leaf in source), ""
     measured = measure(content, source)
-    return measured.source, measured.size, measured.damage
+    return measured.source, measured.size, measured.damage or armor.find_damage_of_file(content, source)
 
 
 def _type_of(file: File) -> str:

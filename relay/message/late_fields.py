@@ -47,7 +47,12 @@ class Late:
 
 
 def find_late_fields(
-    content: Buffer, fields: Fields, body: int, end: int, delimiters: Collection[bytes]
+    content: Buffer,
+    fields: Fields,
+    body: int,
+    end: int,
+    delimiters: Collection[bytes],
+    default: str = "text/plain",
 ) -> Late | None:
     """The fields of a section whose empty line came too early; None where it did not.
 
@@ -57,7 +62,10 @@ def find_late_fields(
         body: where the body begins, as the section says.
         end: where the part ends at the latest.
         delimiters: lines that end the part; none for the message itself.
+        default: the media type of a section that declares none.
     """
+    if _holds_fields(fields, default):
+        return None
     if _is_open(fields) and (fold := _FOLD.match(bytes(content[body : min(end, body + _LOOK)]))):
         return _go_on(content, fields, body, end, delimiters, fold)
     if not _may_begin(bytes(content[body : min(end, body + 100)]), is_part=bool(delimiters)):
@@ -76,6 +84,13 @@ def find_late_fields(
         return Late(both, body + (empty.end() if empty else after))
     names = {field.name for field in late}
     return Late(fields, body, taken=False) if names >= _SAID and not _has_mime(fields) else None
+
+
+def _holds_fields(fields: Fields, default: str) -> bool:
+    """Whether the body is a message, and so begins with fields of its own (RFC 2046 §5.2)."""
+    declared = fields.first("content-type")
+    kind = read_structured(declared).value if declared is not None else default
+    return kind.startswith("message/")
 
 
 def _go_on(

@@ -117,7 +117,7 @@ class _Reader:
         if self._parts > limits.PARTS:
             raise limits.refuse("parts", limits.PARTS)
         fields, body = read_fields(self._content, start, end, delimiters)
-        late = find_late_fields(self._content, fields, body, end, delimiters)
+        late = find_late_fields(self._content, fields, body, end, delimiters, default)
         if late is None:
             part = make_part(fields, body, end, default)
             part.damage = _MENDED if fields.mended else ""

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from relay.envelope import Buffer
+from relay.message import armor
 from relay.message.decoding import Octets, decode_leaf, read_octets
 from relay.message.formats import html
 from relay.message.formats.enriched import read_enriched, read_richtext
@@ -17,7 +18,8 @@ from relay.message.text import budget, charsets
 _META = re.compile(rb"""(?i)<meta[^<>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""")
 _XML = re.compile(rb"""(?i)\A\s*<\?xml[^<>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})""")
 _HEAD = 4096  # octets of a file that are looked at
-_FIELD = re.compile(rb"[A-Za-z][A-Za-z-]*:")  # what a blank line too early left in front of the text
+# What a blank line too early left in front of the text: a banner may begin with a word and a colon, too.
+_FIELD = re.compile(rb"(?:content-[a-z-]+|mime-version|message-id|x-[a-z-]+):", re.IGNORECASE)
 # Controls that no text has; ESC, SO and SI belong to charsets.
 _BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
 
@@ -77,7 +79,8 @@ def read_text(content: Buffer, part: Part) -> TextRead:
         octets, files = extract_files(octets)
     label = find_label(part, octets)
     decoded = charsets.decode(octets, label)
-    losses = [("damaged", f"{part.media_type}: {read.damage}")] if read.damage else []
+    damages = filter(None, (read.damage, armor.find_damage(octets)))
+    losses = [("damaged", f"{part.media_type}: {damage}") for damage in damages]
     losses += [("partial", f"part {file.fragment} of a file") for file in files if file.fragment]
     if "\0" in decoded.text:
         losses.append(("damaged", f"{part.media_type}: NUL, which no text has, was left out"))

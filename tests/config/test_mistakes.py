@@ -59,7 +59,7 @@ def test_no_line_with_a_secret_is_shown(tmp_path, text):
     assert "hunter2" not in "\n".join(problems(tmp_path, text))
 
 
-@pytest.mark.parametrize("character", ["\u3000", "\xa0", "\u200b", "\ufeff", "\x1a"])
+@pytest.mark.parametrize("character", ["\u3000", "\xa0", "\u200b", "\u200e", "\u2028", "\ufeff", "\x1a"])
 @pytest.mark.parametrize("line", ["%s", "  %s%s", "%s [delivery]"])
 def test_a_line_that_looks_empty(tmp_path, character, line):
     """Python counts most of them among the blanks: the line before was blamed, and then all before that."""
@@ -93,10 +93,11 @@ def test_a_secret_file_of_a_windows_program(tmp_path):
     (found,) = problems(tmp_path, (tmp_path / "relay.toml").read_text())
     assert "holds several lines; expected the secret alone" in found
     assert "hunter2" not in found
-    path.write_text("hunter2\u200b\n", encoding="utf-8")
-    (found,) = problems(tmp_path, (tmp_path / "relay.toml").read_text())
-    assert "cannot be seen (U+200B)" in found
-    assert "hunter2" not in found
+    for mark in ("\u200b", "\u200e", "\u2060"):
+        path.write_text(f"hunter2{mark}\n", encoding="utf-8")
+        (found,) = problems(tmp_path, (tmp_path / "relay.toml").read_text())
+        assert f"cannot be seen (U+{ord(mark):04X})" in found
+        assert "hunter2" not in found
 
 
 def test_the_secret_beside_relay_toml_is_found(tmp_path):

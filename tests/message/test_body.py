@@ -66,3 +66,13 @@ def test_what_is_no_text_for_people_stays_a_file(octets):
     """What is not known to be a text is looked at, and a log of many megabytes need not be held as one."""
     body, files = read(b"Content-Type: text/x-data\r\n\r\n" + octets)
     assert (body, len(files)) == ("", 1)
+
+
+def test_html_refers_to_nothing_that_lies_elsewhere():
+    """The stub of an image that was left elsewhere became the image, and the loss was not named."""
+    html = b'Content-Type: text/html\r\n\r\n<img src="cid:one">\r\n'
+    image = b"Content-Type: message/external-body; access-type=x\r\nContent-ID: <one>\r\n\r\n"
+    image += b"Content-Type: image/png\r\n"
+    mail = parse(multipart(b"related", html, image)).mail
+    assert mail.body == '<img src="cid:one">'
+    assert "external-body" in [loss.loss for loss in mail.losses]

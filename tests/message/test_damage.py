@@ -142,6 +142,7 @@ TAILS = [
     b"Regards",
     b"Bob",
     b"DISCLAIMER",
+    b"CONFIDENTIAL",
     b"This will work",
     b"_____\r\nlist mailing list\r\nlist@example.com\r\nhttps://example.com/mailman/listinfo/list",
     b"https://example.com/unsubscribe/" + b"a" * 44,
@@ -192,6 +193,7 @@ def test_a_banner_before_base64_is_shown_and_fields_are_not():
         send(b"[EXTERNAL MAIL] be careful\r\n" + encoded, "base64", kind)[2]
         == "[EXTERNAL MAIL] be careful\n" + TEXT
     )
+    assert send(b"CAUTION: from outside\r\n" + encoded, "base64", kind)[2] == "CAUTION: from outside\n" + TEXT
     assert send(b"Content-Disposition: inline\r\n\r\n" + encoded, "base64", kind)[2] == TEXT
 
 
@@ -253,6 +255,39 @@ def test_the_checksum_of_openpgps_armour():
     assert "checksum" in damages[0]
     files, _, _, damages = send(b"aGVsbG8=\r\n=R7RI\r\n", "base64")  # RFC 9580 §6.1
     assert files == [b"hello"]
+
+
+def armor(octets: bytes, checksum: bytes, kind: bytes = b"MESSAGE") -> bytes:
+    begin, end = (b"-----%s PGP %s-----\r\n" % (word, kind) for word in (b"BEGIN", b"END"))
+    return begin + b"Version: x\r\n\r\n" + encode(octets, "base64") + checksum + b"\r\n" + end
+
+
+WHOLE = armor(b"hello" * 20, b"=zKGt")
+
+
+@at_once
+@pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream", "application/pgp-keys"])
+@pytest.mark.parametrize("encoding", ["7bit", "base64"])
+@pytest.mark.parametrize(
+    ("octets", "is_damaged"),
+    [
+        (WHOLE, False),
+        (WHOLE.replace(b"=zKGt\r\n", b""), False),  # RFC 9580 §6.1: it need not be there
+        (b"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nhello\r\n" + WHOLE, False),
+        (b"Write -----BEGIN PGP MESSAGE----- first.\r\n", False),
+        (WHOLE.replace(b"=zKGt", b"=zKGu"), True),
+        (WHOLE.replace(b"aGVs", b"aGVt", 1), True),
+        (WHOLE.partition(b"-----END")[0], True),
+        (WHOLE.partition(b"\r\n=zKGt")[0][:-1] + b"\r\n", True),
+        (WHOLE.replace(b"\r\n=zKGt", b"\r\n[cut by a gateway]"), True),
+    ],
+)
+def test_armour_is_held_to_what_it_says(octets, is_damaged, encoding, kind):
+    """It goes along as it is; that it was damaged before it came is told."""
+    body = encode(octets, "base64") if encoding == "base64" else octets
+    files, _, shown, damages = send(body, encoding, kind)
+    assert bool(damages) is is_damaged
+    assert (files or [shown.replace("\n", "\r\n").encode()]) == [octets]
 
 
 @pytest.mark.parametrize("octets", [b"=", b"=ZZ", b"a=b c=d", b"=E"])
@@ -360,6 +395,8 @@ def yenc(octets: bytes, head: str, tail: str) -> bytes:
         ("line=128 size=100", "size=100 crc32={crc}", ""),
         ("line=128 size=100", "size=100", ""),
         ("line=128 size=101", "size=101", "101 were announced"),
+        ("line=128 size=101", "size=100 crc32={crc}", "101 were announced"),
+        ("line=128 size=100", "size=99 crc32={crc}", "99 were announced"),
         ("line=128 size=100", "size=100 crc32=deadbeef", "CRC"),
         ("line=128 size=100", "size=100 crc32=00000000", "CRC"),
         ("line=128 size=100", "size=100 crc32=ffffffff{crc}", ""),

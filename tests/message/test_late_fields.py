@@ -206,6 +206,28 @@ def test_a_late_from_is_nobodys():
     assert parse(content).mail.originator is None
 
 
+@pytest.mark.parametrize("kind", ["message/rfc822", 'message/partial; id="x"; number=1; total=2'])
+@pytest.mark.parametrize("mime", [MIXED, TEXT], ids=["mixed", "base64"])
+def test_a_message_within_begins_with_fields_of_its_own(mime, kind):
+    """They were taken for those of the part: the forwarded mail and the fragment were gone."""
+    inner = ["MIME-Version: 1.0", *mime]
+    parts = [
+        "Content-Type: multipart/mixed; boundary=o",
+        "",
+        "--o",
+        f"Content-Type: {kind}",
+        "",
+        *inner,
+        "--o--",
+    ]
+    for lines in (parts, [f"Content-Type: {kind}", "", *inner]):
+        mail = read([*OWN, *lines])
+        assert [one.filename for one in mail.attachments] == ["message.eml"]
+        assert (mail.body, damages(mail)) == ("", [])
+    digest = ["Content-Type: multipart/digest; boundary=o", "", "--o", "", *inner, "--o--"]
+    assert [one.media_type for one in read([*OWN, *digest]).attachments] == ["message/rfc822"]
+
+
 @pytest.mark.parametrize("blanks", [1, 2])
 def test_a_part_whose_fields_stand_behind_an_empty_line(blanks):
     part = [

@@ -43,6 +43,7 @@ def test_a_name_under_a_type_that_means_nothing_is_a_file(content_type):
         b"attachment; filename*=UTF-8''%E8%A6%8B%E7%A9%8D%",
         b"attachment; filename*0*=UTF-8''%E8%A6%8B; filename*1*=%E7%A9%8D%E6%9",
         b"attachment; filename*=Shift_JIS''%8C%A9%90%CF%8",
+        b"attachment; filename*=ISO-2022-JP''%1B%24B8+%40Q%3D",
         'attachment; filename="見積書"'.encode()[:-2] + b'"',
         'attachment; filename="見積書'.encode()[:-1],
     ],
@@ -52,6 +53,24 @@ def test_a_name_cut_within_an_escape_or_a_character(field):
     fields = b"Content-Type: application/pdf\r\nContent-Disposition: " + field
     mail = parse(fields + b"\r\n\r\nx").mail
     assert [one.filename for one in mail.attachments] == ["見積.pdf"]
+    assert "attachment-name" in [loss.loss for loss in mail.losses]
+
+
+@pytest.mark.parametrize("codec", ["cp932", "euc-jp", "cp949", "gb18030", "big5", "utf-8"])
+def test_a_raw_name_that_is_cut_before_its_extension(codec):
+    """The octet that is left over made the text's charset one that the name could not be of."""
+    text = {"cp949": "교체용카트리지", "gb18030": "请准备墨盒", "big5": "請準備碳粉"}.get(
+        codec, "交換用カート"
+    )
+    octets = text.encode(codec)[:-1]
+    label = {"cp932": "shift_jis", "cp949": "euc-kr", "gb18030": "gb2312"}.get(codec, codec)
+    mail = parse(
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset="
+        + label.encode()
+        + b"\r\n\r\nx\r\n--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename="
+        + b'"%s.pdf"\r\n\r\nx\r\n--b--\r\n' % octets
+    ).mail
+    assert [one.filename for one in mail.attachments] == [text[:-1] + "\ufffd.pdf"]
     assert "attachment-name" in [loss.loss for loss in mail.losses]
 
 

@@ -220,29 +220,29 @@ def _read_yenc(text: bytes, header: bytes, start: int, *, is_ended: bool) -> _Re
         begin = _line_end(data, 0)
         data, part = data[begin:], data[:begin]
     octets = decode_yenc(data)
-    said = dict(_YENC_VALUE.findall(header.partition(b"name=")[0]))
-    said |= (
-        {b"pcrc32": b""} | dict(_YENC_VALUE.findall(part)) | dict(_YENC_VALUE.findall(text[end + 1 : behind]))
+    before, parts, after = (
+        dict(_YENC_VALUE.findall(line))
+        for line in (header.partition(b"name=")[0], part, text[end + 1 : behind])
     )
+    said = {b"pcrc32": b""} | before | parts | after
     number, total = said.get(b"part", b""), said.get(b"total", b"?")
     is_fragment = bool(number) and total != b"1"
     fragment = f"{number.decode()} of {total.decode()}" if is_fragment else ""
-    said_wrong = (_check_yenc(octets, said, is_fragment=is_fragment), "" if is_ended else _NO_END)
+    sizes = [after.get(b"size", b""), b"" if is_fragment else before.get(b"size", b"")]
+    said_wrong = (_check_yenc(octets, said, sizes, is_fragment=is_fragment), "" if is_ended else _NO_END)
     return _Read(octets, behind, "; ".join(filter(None, said_wrong)), fragment)
 
 
-def _check_yenc(octets: bytes, said: dict[bytes, bytes], *, is_fragment: bool) -> str:
-    """What is wrong by the size and the CRC-32 that the lines around the data give (yEnc 1.3)."""
-    size = said.get(b"size", b"")
+def _check_yenc(octets: bytes, said: dict[bytes, bytes], sizes: list[bytes], *, is_fragment: bool) -> str:
+    """What is wrong by the sizes and the CRC-32 that the lines around the data give (yEnc 1.3)."""
     if is_fragment and said.get(b"begin", b"").isdigit() and said.get(b"end", b"").isdigit():
-        size = b"%d" % (int(said[b"end"]) - int(said[b"begin"]) + 1)
+        sizes = [b"%d" % (int(said[b"end"]) - int(said[b"begin"]) + 1), *sizes]
+    size = next((one for one in sizes if one.isdigit() and int(one) != len(octets)), b"")
     crc = said[b"pcrc32"] or (b"" if is_fragment else said.get(b"crc32", b""))
     # Some write a negative number, in 64 bits.
     is_other = bool(crc) and int(crc[-8:], 16) != zlib.crc32(octets)
     wrong = (
-        f"it has {len(octets)} octets, {size.decode()} were announced"
-        if size.isdigit() and int(size) != len(octets)
-        else "",
+        f"it has {len(octets)} octets, {size.decode()} were announced" if size else "",
         "its CRC is that of other octets" if is_other else "",
     )
     return "; ".join(filter(None, wrong))

@@ -68,7 +68,7 @@ _LONG_PAIR = re.compile(rb"(?:[\xe1-\xef][\x80-\xbf]{2}){2}")
 _TWO, _LONG = re.compile("[\u0080-\u07ff]"), re.compile("[\u0800-\U0010ffff]")
 # Signs whose octets are no text in any charset of single octets: â€™, в‚¬, β†’.
 _SIGN = re.compile("[\u2010-\u2027\u2030-\u205e\u20a0-\u22ff\u25a0-\u27bf]")
-_EMOJI = re.compile("[\U0001f000-\U0001faff]")
+_EMOJI = re.compile("[\u2300-\u23ff\u2b00-\u2bff\U0001f000-\U0001faff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ODD = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd-\uffff]")
 _KANA = re.compile("[\u3041-\u30fa]")
@@ -229,7 +229,8 @@ def _read_declared(octets: bytes, codec: str) -> Decoded | None:
         return _read_utf_8(octets)
     if codec in _STATES and codec != "iso-2022-jp":
         return _read_states(octets, codec)
-    return None if _is_long_utf_8(octets, codec) else _read_local(octets, codec)
+    is_utf_8 = octets.startswith(codecs.BOM_UTF8) or _is_long_utf_8(octets, codec)
+    return None if is_utf_8 else _read_local(octets, codec)
 
 
 def _read_local(octets: bytes, codec: str) -> Decoded | None:
@@ -263,14 +264,13 @@ def _read_utf_16(octets: bytes, codec: str) -> Decoded | None:
     """UTF-16 only where it can be: with a mark or NUL, or where people write such text that is no UTF-8."""
     if octets.startswith(tuple(bom for bom, name in BOMS if name != "utf-8")):
         return _make(read(octets, codec), guessed=False)
-    found = read(octets, codec)
+    found = max(
+        (read(octets, one) for one in dict.fromkeys((codec, "utf-16-le", "utf-16-be"))),
+        key=lambda one: _count_written(one.text),
+    )
     if b"\0" not in octets:
         if (is_whole(octets, "utf-8") and not _ODD.search(octets.decode("utf-8"))) or find_east_asian(octets):
             return None
-        found = max(
-            (found, read(octets, "utf-16-le"), read(octets, "utf-16-be")),
-            key=lambda one: _count_written(one.text),
-        )
         if not _is_written(found.text):
             return None
     is_small = len(found.text.replace(REPLACEMENT, "")) > 8 * found.text.count(REPLACEMENT)
@@ -471,6 +471,13 @@ def _read_mixed(octets: bytes) -> Decoded | None:
     rest = b"".join(others)
     codec = budget.current().guess(rest, guess_codec)
     codec = codec if read(rest, codec).is_likely and codec != "cp1252" else "utf-8"
+    # A short line that is by chance UTF-8 for the half.
+    others += [line for line in foreign if _is_chance_utf_8(line) and read(line, codec).whole]
     chosen = set(others)
     text = "".join(read(line, codec if line in chosen else "utf-8").text for line in lines)
     return Decoded(_clean(text), "utf-8", guessed=True, damaged=REPLACEMENT in text)
+
+
+def _is_chance_utf_8(line: bytes) -> bool:
+    found = read(line, "utf-8")
+    return found.fits and found.good < _MOST_OF_ONE * found.wrong

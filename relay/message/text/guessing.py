@@ -31,6 +31,15 @@ _NO_LETTERS = re.compile("[\uff66-\uff7f]")
 _HIGH_OCTETS = re.compile(rb"[\x80-\xff]+")
 _LETTER = re.compile("[A-Za-z]")
 _ENOUGH_OCTETS = 12
+# The signs of measures and prices, of quotation and of law in Western text, each by itself: 25 °C, 5 µm, § 3.
+_SIGN = re.compile(
+    rb"(?<![A-Za-z\x80-\xff])(?:[\xa3\xa7\xa9\xab\xae\xb0\xb1\xb5\xbc-\xbe](?![\x80-\xff])"
+    rb"|[\x80\x85\x96\x97\x99\xa5](?=[\s0-9.,)]|\Z))|(?<![\x80-\xff])[\xb0\xb2\xb3\xba\xbb](?![A-Za-z\x80-\xff])"
+)
+# High octets within a word, as accents are.
+_ACCENT = re.compile(
+    rb"(?<=[A-Za-z])[\x80-\xff]{1,2}(?![\x80-\xff])|(?<![\x80-\xff])[\x80-\xff]{1,2}(?=[A-Za-z])"
+)
 _LOW = bytes(range(0x80))
 _NO_LEADS = bytes(
     octet for octet in range(256) if not 0x81 <= octet <= 0x9F
@@ -45,7 +54,12 @@ _USUAL = (
     ("big5", "big5", (0xA4, 0xC6)),
 )
 _FEW = 8  # one of so many may be wrong
+_MOST_LEADS = 3  # different ones that a few signs of Western text come to, however often they stand there
 _EAST_ASIAN = {"gb18030", "cp949", "big5", "johab"}
+_OTHER_ALPHABETS = (
+    *("cp1251", "cp1253", "cp1255", "cp1256", "cp855", "cp866", "cp874", "koi8"),
+    *("iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8", "mac-cyrillic"),
+)
 LATIN = {
     "cp1252",
     "cp1250",
@@ -79,9 +93,17 @@ def guess_codec(octets: bytes) -> str:
     codec = find_codec(_ask_library(_pair_up(_drop_cut(sample))))
     if codec in _IMPROBABLE or codec in {"", "us-ascii", "utf-8"}:
         codec = "cp1252"
+    return "cp1252" if _is_western(sample, codec) else _weigh(sample, codec)
+
+
+def _weigh(sample: bytes, codec: str) -> str:
+    """The library's guess, or what is likelier than that in an office of Japan, Korea or Europe."""
     if codec not in {"cp932", "euc-jp", "cp874"} and _is_half_width(sample):
         return "cp932"
-    if codec not in _EAST_ASIAN | LATIN | {"cp932", "euc-jp"} and (usual := _find_plain_east_asian(sample)):
+    is_open = codec not in _EAST_ASIAN | {"cp932", "euc-jp"} and not (
+        codec in LATIN and looks_western(sample)
+    )
+    if is_open and (usual := _find_plain_east_asian(sample)):
         codec = usual
     if codec == "gb18030" and _is_no_chinese(sample):
         codec = "cp874"  # Thai: short, it passes for Chinese that nobody writes
@@ -90,6 +112,26 @@ def guess_codec(octets: bytes) -> str:
     if codec not in LATIN and codec not in {"cp932", "euc-jp"} and looks_western(sample):
         return "cp1252"
     return codec
+
+
+def _is_western(sample: bytes, codec: str) -> bool:
+    """Whether what the library takes for another script is a few signs or accents of Western text."""
+    runs = len(_HIGH_OCTETS.findall(sample))
+    if len(_SIGN.findall(sample)) == runs:
+        return True
+    is_accented = 2 * len(_ACCENT.findall(sample)) > runs
+    if codec in _EAST_ASIAN:
+        return (is_accented or looks_western(sample)) and _is_rare(sample, codec)
+    return is_accented and codec.startswith(_OTHER_ALPHABETS)
+
+
+def _is_rare(sample: bytes, codec: str) -> bool:
+    """Whether much of it is of the characters of an East Asian charset that hardly anybody writes."""
+    strict, span = next(((strict, span) for name, strict, span in _USUAL if name == codec), ("", (0, 0)))
+    text, wrong = _read_sample(sample, codec)
+    beyond = [character for character in text if character >= "\x80"]
+    rare = sum(not (strict and _is_within(character, strict, *span)) for character in beyond)
+    return 4 * (wrong + rare) > len(beyond)
 
 
 def _is_no_chinese(sample: bytes) -> bool:
@@ -207,7 +249,8 @@ def _find_plain_east_asian(sample: bytes) -> str:
         text, wrong = _read_sample(sample, codec)
         beyond = [character for character in text if character >= "\x80"]
         odd = wrong + sum(not _is_within(character, strict, first, last) for character in beyond)
-        if len(beyond) >= _ENOUGH_CHARACTERS and odd * _FEW <= len(beyond):
+        leads = {character.encode(strict, "ignore")[:1] for character in set(beyond)}
+        if len(beyond) >= _ENOUGH_CHARACTERS and odd * _FEW <= len(beyond) and len(leads) > _MOST_LEADS:
             found.append((odd, codec))
     return min(found, key=lambda one: one[0])[1] if found else ""
 

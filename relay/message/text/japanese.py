@@ -86,7 +86,9 @@ def _decode_double(segment: bytes) -> str:
     for found in _PAIRS.finditer(segment):
         pieces += [segment[at : found.start()].decode("ascii", "replace"), decode_pairs(found[0])]
         at = found.end()
-    pieces.append(segment[at:].decode("ascii", "replace"))
+    rest = segment[at:]
+    is_half = len(rest) == 1 and b" " < rest < b"\x7f"  # of a character that is cut off
+    pieces.append("�" if is_half else rest.decode("ascii", "replace"))
     return "".join(pieces)
 
 

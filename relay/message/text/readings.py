@@ -18,6 +18,8 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _NO_SHIFT_JIS = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 _BEYOND = re.compile("[^\x00-\x7f]+")
 _BEHIND = ' \t\r\n";'  # what may stand behind the last character of a text, or of a field's value
+_EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}\Z")  # of a file's name: devices cut before they put it there
+_LONGEST_END = 64  # octets in which the last character is looked for
 _SAMPLE = 4096  # octets that are enough to see the order of octets by
 
 
@@ -67,7 +69,7 @@ def read(octets: bytes, codec: str) -> Reading:
     if not replaced and not private:
         return Reading(codec, text, whole, beyond, 0)
     good = beyond - replaced - private
-    if codec in _MULTIPLE and text.rstrip(_BEHIND).endswith(REPLACEMENT) and _ends_within(octets):
+    if codec in _MULTIPLE and _drop_behind(text).endswith(REPLACEMENT) and _ends_within(octets):
         replaced -= 1
     runs = _BEYOND.findall(text)
     broken = sum(1 for run in runs if REPLACEMENT in run or (private and _PRIVATE.search(run)))
@@ -76,7 +78,12 @@ def read(octets: bytes, codec: str) -> Reading:
 
 def _ends_within(octets: bytes) -> bool:
     """Whether the last octets may be the beginning of a character; devices cut by octets."""
-    return any(octet >= 0x80 for octet in octets.rstrip(_BEHIND.encode())[-1:])
+    end = octets[-_LONGEST_END:].decode("latin-1")
+    return _drop_behind(end)[-1:] >= "\x80"
+
+
+def _drop_behind(text: str) -> str:
+    return _EXTENSION.sub("", text[-_LONGEST_END:].rstrip(_BEHIND))
 
 
 def decode_by(octets: bytes, codec: str) -> tuple[str, bool]:

@@ -91,6 +91,12 @@ def test_one_stray_octet(codec, text, own, stray):
         ("euc-jp", JAPANESE, "/share/見積書の控え.xls\n".encode()),
         ("cp949", KOREAN, "/share/견적서사본.xls\n".encode()),
         ("cp932", JAPANESE, "/share/Größe.xls\n".encode("cp1252")),
+        ("big5", TAIWAN, "/share/Müller/café.xls\n".encode("cp1252")),
+        (
+            "gb18030",
+            "墨粉不足。\n请准备更换用的墨盒。\n谢谢您的合作。\n",
+            "/share/見積書の控え.xls\n".encode(),
+        ),
     ],
 )
 @pytest.mark.parametrize("own", [False, True])
@@ -108,6 +114,7 @@ SINGLE += ["iso-8859-7", "windows-1254", "windows-1255", "tis-620", "cp850"]
 UTF_8 = ["請求書 2026年", "お世話になっております。", "견적서", "Dzień dobry, łączna kwota", "Привет, мир"]
 UTF_8 += ["Größe", "être allé", "Łódź"]
 UTF_8 += ["Siparişiniz gönderildi, teşekkürler", "Η παραγγελία σας", "ההזמנה נשלחה", "แจ้งเตือน", "Done 👍"]
+UTF_8 += ["Done ✅ 🎉", "⏰ 10:00"]
 
 
 @at_once
@@ -117,6 +124,13 @@ def test_utf_8_under_a_label_that_takes_anything(text, label):
     """Scripts say iso-8859-1 by habit, and nobody can choose another charset in what Works shows."""
     found = decode(text.encode(), label)
     assert (found.text, found.guessed) == (text, True)
+
+
+@at_once
+@pytest.mark.parametrize("label", [*SINGLE, "shift_jis", "euc-kr", ""])
+def test_a_byte_order_mark_says_that_it_is_utf_8(label):
+    """Notepad puts it there; with one accent behind it the label was believed: ï»¿GrÃ¶ÃŸe."""
+    assert decode("\ufeffGrößer".encode(), label).text == "Größer"
 
 
 @at_once
@@ -176,6 +190,9 @@ def test_a_line_of_utf_8_in_another_charset(codec, text, label, foreign):
         ("iso-8859-1", "«\xa0été\xa0» et «\xa0marché\xa0»"),
         ("iso-8859-1", "„Ä“ und „Ö“"),
         ("iso-8859-1", "Müller & Söhne GmbH – Größe"),
+        ("iso-8859-1", "12,5 °C\n" * 20),
+        ("iso-8859-1", "100 °F\n5 µA\n" * 20),
+        ("iso-8859-1", "°" * 20),
         ("windows-1251", "Отчёт за сентябрь"),
         ("koi8-r", "Отчёт за сентябрь"),
         ("iso-8859-2", "Žluťoučký kůň"),
@@ -272,10 +289,25 @@ def test_utf_16_is_believed_where_it_can_be(text, label):
     assert decode(b"\xff\xfe" + text.encode("utf-16-le"), label).text == text
 
 
+@at_once
+@pytest.mark.parametrize("label", ["utf-16", "ucs-2", "iso-10646-ucs-2"])
 @pytest.mark.parametrize("codec", ["utf-16-be", "utf-16-le"])
-@pytest.mark.parametrize("text", ["日本語", "バックアップ完了", "안녕하세요", "会议通知", "Привет", "สวัสดี"])
-def test_utf_16_without_a_mark_or_ascii_shows_its_order(text, codec):
-    assert decode(text.encode(codec), "utf-16").text == text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "日本語",
+        "バックアップ完了",
+        "안녕하세요",
+        "会议通知",
+        "Привет",
+        "สวัสดี",
+        "完了\u3000しました",
+        "Done: 5",
+    ],
+)
+def test_utf_16_without_a_mark_shows_its_order(text, codec, label):
+    """By ASCII, or by what people write: a wide blank has a NUL on the other side."""
+    assert decode(text.encode(codec), label).text == text
 
 
 @at_once

@@ -8,6 +8,7 @@ from relay.message.text import charsets
 from relay.message.text.charsets import decode
 from relay.message.text.encoded_words import decode_unstructured, is_guessed
 from relay.message.text.guessing import guess_codec
+from tests.support.at_once import at_once
 
 
 @pytest.mark.parametrize(
@@ -124,3 +125,26 @@ def test_half_width_katakana_are_japanese(text):
 )
 def test_no_other_text_is_taken_for_half_width_katakana(text, codec):
     assert guess_codec(text.encode(codec)) not in {"cp932", "euc-jp"}
+
+
+@at_once
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("T1: 25 °C\nT2: 26 °C", "100 °F\n" * 12, "5 °C ±0.5", "10 £", "1 € = 2 ¥", "10 µm ± 5 °C", "¼ ½ ¾"),
+        *(
+            "© ® ™",
+            "«oui»",
+            "§ 5 Abs. 2",
+            "Nº 5",
+            "5 m²",
+            "45°C",
+            "Größe überschritten: 5 °C",
+            "Lüfter: 45°C",
+        ),
+        *("Größe: 5 µm²", "¿Qué? ¡Sí!", "Ærø Ø", "ñandú", "El niño comió piñas", "Übergröße"),
+    ],
+)
+def test_a_few_signs_and_accents_are_western(text):
+    """A sensor's or a German device's line without a label was Chinese, Korean, Thai or Cyrillic."""
+    assert charsets.decode(text.encode("cp1252")).text == text
