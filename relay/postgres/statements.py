@@ -252,8 +252,9 @@ def change(state: State, event: str) -> str:
             "new AS (DELETE FROM relay.unheard WHERE queue_id IN (SELECT queue_id FROM done))",
         ]
     if event == "retried":
-        # A person has decided: attempts, unknowns and the time until giving up begin anew.
-        sets += [f"since = {NOW}", "attempts = 0", "unknowns = 0", "ended = 0"]
+        # A person has decided: attempts and the time until giving up begin anew. What may have been taken
+        # stays so, whatever comes after it.
+        sets += [f"since = {NOW}", "attempts = 0", "ended = 0"]
     done = (
         f"done AS (UPDATE relay.message SET {', '.join(sets)} WHERE queue_id = %(queue_id)s"
         " AND state = ANY(%(states)s) RETURNING queue_id)"

@@ -138,9 +138,19 @@ async def test_what_may_have_been_taken_is_sent_again_only_when_a_person_says_so
         told = json.loads((await command(config, "queue", "retry", queue_id, "--json")).stdout)
         assert (told["done"], told["left_unknown"]) == ([], [queue_id])
         relay.sandbox.add_fault("500", times=1)
-        done = await command(config, "queue", "retry", queue_id, queue_id, "--unknown")
-        assert done.stdout == f"{queue_id} queued again\n"
-        await relay.reach(queue_id, State.HELD)
         done = await command(config, "queue", "release", "--all", "--unknown")
         assert done.stdout == f"{queue_id} queued again\n"
+        await until(lambda: has_unknowns(relay, queue_id, 2))
+        relay.sandbox.add_fault("400", times=1)
+        done = await command(config, "queue", "retry", queue_id, queue_id, "--unknown")
+        assert done.stdout == f"{queue_id} queued again\n"
+        await relay.reach(queue_id, State.FAILED)  # which says nothing of the first two
+        asked = await command(config, "queue", "retry", "--all", "--state", "failed", "--json")
+        assert json.loads(asked.stdout)["left_unknown"] == [queue_id]
+        await command(config, "queue", "retry", queue_id, "--unknown")
         await relay.reach(queue_id, State.RELAYED)
+
+
+async def has_unknowns(relay, queue_id, number):
+    entry = await relay.entry(queue_id)
+    return entry.unknowns == number and entry.state is State.HELD

@@ -129,8 +129,9 @@ def change(
         c.execute("DELETE FROM content WHERE queue_id = ?", (queue_id,))
         c.execute("DELETE FROM unheard WHERE queue_id = ?", (queue_id,))
     if event == "retried":
-        # A person has decided: attempts, unknowns and the time until giving up begin anew.
-        query = "UPDATE message SET since = ?, attempts = 0, unknowns = 0, ended = 0 WHERE queue_id = ?"
+        # A person has decided: attempts and the time until giving up begin anew. What may have been taken
+        # stays so, whatever comes after it.
+        query = "UPDATE message SET since = ?, attempts = 0, ended = 0 WHERE queue_id = ?"
         c.execute(query, (now, queue_id))
     note(c, queue_id, event, {})
 
