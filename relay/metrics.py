@@ -18,11 +18,23 @@ from relay.outcome import Action, Blame
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 
-MESSAGES = Counter(
+_TEMPORARY = ("421", "450", "451", "452", "454")
+_PERMANENT = ("500", "501", "502", "503", "504", "530", "535", "538", "550", "552", "553", "554", "555")
+
+
+def _count(name: str, documentation: str, label: str = "", values: Iterable[str] = ()) -> Counter:
+    """A counter; its series of these values of its label are born at zero."""
+    made = Counter(name, documentation, [label] if label else [], registry=REGISTRY)
+    for value in values:
+        made.labels(value)
+    return made
+
+
+MESSAGES = _count(
     "relay_messages",
     "Messages whose content came to its end, by what the client was told",
-    ["reply"],  # relayed | queued | refused (5yz) | deferred (4yz)
-    registry=REGISTRY,
+    "reply",
+    ("relayed", "queued", "refused", "deferred"),  # 5yz: refused, 4yz: deferred
 )
 REPLY_SECONDS = Histogram(
     "relay_reply_seconds",
@@ -30,97 +42,63 @@ REPLY_SECONDS = Histogram(
     buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
     registry=REGISTRY,
 )
-OVER_LIMIT = Counter(
-    "relay_over_limit",
-    "Messages deferred because their source had sent all that it may in an hour",
-    registry=REGISTRY,
+OVER_LIMIT = _count(
+    "relay_over_limit", "Messages deferred because their source had sent all that it may in an hour"
 )
 ACCEPTING = Gauge("relay_accepting", "1 while new mail is taken, 0 while it hears 452", registry=REGISTRY)
 FREE_OCTETS = Gauge("relay_free_octets", "Octets that are free on the spool's disk", registry=REGISTRY)
-REFUSALS = Counter(
+REFUSALS = _count(
     "relay_refusals",
     "Refusals that sessions gave to any command, by reply code",
-    ["code"],  # 4yz and 5yz (RFC 5321 §4.2.1)
-    registry=REGISTRY,
+    "code",
+    (*_TEMPORARY, *_PERMANENT),
 )
 ATTEMPTS = Counter(
     "relay_attempts",
     "Attempts to send that ended, by action and whose trouble it was; each unknown one may be a duplicate",
-    ["action", "blame"],  # outcome.Action, outcome.Blame
+    ["action", "blame"],
     registry=REGISTRY,
 )
-LOSSES = Counter(
-    "relay_losses",
-    "Losses of messages that were relayed, by name",
-    ["loss"],  # the closed list of message.losses
-    registry=REGISTRY,
-)
-NOTICES = Counter(
+for _action, _blame in product(Action, Blame):
+    ATTEMPTS.labels(_action.value, _blame.value)
+# Its values are the closed list of message.losses.
+LOSSES = _count("relay_losses", "Losses of messages that were relayed, by name", "loss")
+NOTICES = _count(
     "relay_notices",
     "Persons told of a failed message or of an account's trouble, by who was told",
-    ["told"],  # sender | operator | nobody
-    registry=REGISTRY,
+    "told",
+    ("sender", "operator", "nobody"),
 )
-ALERTS = Counter(
+ALERTS = _count(
     "relay_alerts",
     "Alerts by the ways of [alert], by whether somebody was told",
-    ["result"],  # told | failed
-    registry=REGISTRY,
+    "result",
+    ("told", "failed"),
 )
-KEPT_TWICE = Counter(
+KEPT_TWICE = _count(
     "relay_kept_twice",
     "Messages of which another node kept an equal one at the same time; each may be a duplicate",
-    registry=REGISTRY,
 )
-DAMAGED = Counter(
+DAMAGED = _count(
     "relay_damaged",
     "Messages and files that the spool set aside because something is wrong with their row or content",
-    registry=REGISTRY,
 )
 API_SECONDS = Histogram(
     "relay_api_seconds",
     "Calls of the send-mail API, by the class of their answer",
-    ["answer"],  # 2xx | 4xx | 429 | 5xx | none
+    ["answer"],
     buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300),
     registry=REGISTRY,
 )
-REFRESHES = Counter(
-    "relay_token_refreshes",
-    "Refreshes of access tokens",
-    ["result"],  # granted | refused | unavailable
-    registry=REGISTRY,
+for _answer in ("2xx", "4xx", "429", "5xx", "none"):
+    API_SECONDS.labels(_answer)
+REFRESHES = _count(
+    "relay_token_refreshes", "Refreshes of access tokens", "result", ("granted", "refused", "unavailable")
 )
 SESSIONS = Gauge("relay_sessions", "SMTP sessions that are open", registry=REGISTRY)
-CONNECTIONS = Counter(
-    "relay_connections",
-    "Connections to the listeners",
-    ["result"],  # accepted | refused (network, or too many sessions)
-    registry=REGISTRY,
-)
-LOGINS = Counter(
-    "relay_logins",
-    "Attempts to log in by SMTP AUTH",
-    ["result"],  # accepted | refused
-    registry=REGISTRY,
-)
-
-_TEMPORARY = ("421", "450", "451", "452", "454")
-_PERMANENT = ["500", "501", "502", "503", "504", "530", "535", "538", "550", "552", "553", "554", "555"]
-_CLOSED: tuple[tuple[Counter | Histogram, Iterable[str]], ...] = (
-    (MESSAGES, ("relayed", "queued", "refused", "deferred")),
-    (NOTICES, ("sender", "operator", "nobody")),
-    (ALERTS, ("told", "failed")),
-    (API_SECONDS, ("2xx", "4xx", "429", "5xx", "none")),
-    (REFRESHES, ("granted", "refused", "unavailable")),
-    (CONNECTIONS, ("accepted", "refused")),
-    (LOGINS, ("accepted", "refused")),
-    (REFUSALS, (*_TEMPORARY, *_PERMANENT)),
-)
-for _action, _blame in product(Action, Blame):
-    ATTEMPTS.labels(_action.value, _blame.value)
-for _series, _values in _CLOSED:
-    for _value in _values:
-        _series.labels(_value)
+# Refused: by its network, or because there are too many sessions.
+CONNECTIONS = _count("relay_connections", "Connections to the listeners", "result", ("accepted", "refused"))
+LOGINS = _count("relay_logins", "Attempts to log in by SMTP AUTH", "result", ("accepted", "refused"))
 
 
 def count_reply(code: int, *, relayed: bool, seconds: float) -> None:
