@@ -39,6 +39,7 @@ class Probes:
         self._wake = wake
         self._soon = asyncio.Event()
         self._asking: dict[str, asyncio.Task[None]] = {}  # by account; "": for the API
+        self._last = ""  # the account for which the API was asked last
 
     def look_soon(self) -> None:
         """Something changed, or the clock was set."""
@@ -64,10 +65,16 @@ class Probes:
         for name in self._standing.probes_due():
             if name in names:
                 self._begin(name, name)
-        if self._standing.api_probe_is_due and names:
-            # Of an account that is well: another's grant says nothing about the API.
-            held = self._standing.holds
-            self._begin("", next((name for name in names if name not in held), names[0]))
+        if self._standing.api_probe_is_due and names and "" not in self._asking:
+            self._last = self._choose(names)
+            self._begin("", self._last)
+
+    def _choose(self, names: list[str]) -> str:
+        """For whom the API is asked: each account in its turn, as one whose calls hang says nothing of it."""
+        after = names.index(self._last) + 1 if self._last in names else 0
+        # Of an account that is well: another's grant says nothing about the API.
+        held = self._standing.holds
+        return next((name for name in names[after:] + names[:after] if name not in held), names[0])
 
     def _begin(self, key: str, account: str) -> None:
         if key not in self._asking:

@@ -1,6 +1,7 @@
 """What each answer of Works does to a message, from SMTP to the simulated Works and back."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -270,6 +271,23 @@ async def test_an_account_in_trouble_is_probed_by_one_message_at_a_time(relay):
         relay.pass_time(3601)
         await until(lambda before=before: refusing.met > before and is_quiet(relay))
         assert refusing.met == before + 1
+
+
+async def test_one_account_without_an_answer_keeps_works_down_for_nobody(tmp_path):
+    """Works was asked for the first account alone: while its calls failed, nobody's mail was sent."""
+    accounts = [{"name": name, "address": f"{name}@example.com"} for name in ("ill", "well")]
+    async with relaying(tmp_path / "state", account=accounts, delivery={"wait": "0s"}) as relay:
+        relay.sandbox.add_fault("503", at="mail", account="ill@example.com", times=0)
+        relay.sandbox.add_fault("503", at="send", account="well@example.com")
+        await relay.reach(await relay.put(sender="ill@example.com"), State.DELAYED)
+        waiting = await relay.put(sender="well@example.com")
+        await until(lambda: relay.service.standing.api_is_down)
+        for _ in range(20):
+            relay.pass_time(60)
+            with contextlib.suppress(AssertionError):
+                await until(relay.subjects, patience=0.2)
+                break
+        await relay.reach(waiting, State.RELAYED)
 
 
 async def test_a_probe_that_says_nothing_makes_room_for_the_next(relay, monkeypatch):
