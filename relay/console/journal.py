@@ -1,7 +1,6 @@
 """Who changed what."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request
@@ -15,41 +14,37 @@ from relay.host.texts import mark, say
 
 _LISTED = 200
 Record = dict[str, Any]
-_VERBS: Mapping[str, str] = MappingProxyType(
-    {
-        "queue_retry": mark("queued messages again"),
-        "queue_release": mark("released messages"),
-        "queue_hold": mark("held messages"),
-        "queue_discard": mark("discarded messages"),
-        "send": mark("handed over a message"),
-        "learn": mark("began to learn devices"),
-        "learn_stop": mark("ended learning"),
-        "learn_adopt": mark("adopted a device"),
-        "learn_refuse": mark("refused a device"),
-        "learn_forget": mark("let a device in no longer"),
-        "device_name": mark("named a device"),
-        "login_begin": mark("asked for a consent"),
-        "login": mark("connected an account"),
-        "confirm": mark("confirmed whose mailbox it is"),
-        "logout": mark("disconnected an account"),
-    }
-)
+_VERBS: Mapping[str, str] = {
+    "queue_retry": mark("queued messages again"),
+    "queue_release": mark("released messages"),
+    "queue_hold": mark("held messages"),
+    "queue_discard": mark("discarded messages"),
+    "send": mark("handed over a message"),
+    "learn": mark("began to learn devices"),
+    "learn_stop": mark("ended learning"),
+    "learn_adopt": mark("adopted a device"),
+    "learn_refuse": mark("refused a device"),
+    "learn_forget": mark("let a device in no longer"),
+    "device_name": mark("named a device"),
+    "login_begin": mark("asked for a consent"),
+    "login": mark("connected an account"),
+    "confirm": mark("confirmed whose mailbox it is"),
+    "logout": mark("disconnected an account"),
+}
 # What a verb was about, by its arguments' names.
-_ABOUT: Mapping[str, str] = MappingProxyType(
-    {
-        "every": mark("all that can be"),
-        "account": mark("account"),
-        "states": mark("states"),
-        "unknown": mark("also what may have been taken"),
-        "unknown_devices": mark("also of unknown devices"),
-        "address": mark("device"),
-        "network": mark("network"),
-        "seconds": mark("for"),
-        "listener": mark("listener"),
-        "note": mark("name"),
-        "more": mark("further messages"),
-    }
-)
+_ABOUT: Mapping[str, str] = {
+    "every": mark("all that can be"),
+    "account": mark("account"),
+    "states": mark("states"),
+    "unknown": mark("also what may have been taken"),
+    "unknown_devices": mark("also of unknown devices"),
+    "address": mark("device"),
+    "network": mark("network"),
+    "seconds": mark("for"),
+    "listener": mark("listener"),
+    "note": mark("name"),
+    "more": mark("further messages"),
+}
 
 
 class JournalPages(Pages):

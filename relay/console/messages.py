@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -25,7 +24,7 @@ _ON_A_PAGE = 50
 _HOUR = 3600.0  # seconds
 _TO_THE_END_OF_THE_SECOND = 0.999999
 _LONGEST_NUMBER, _MOST_SKIPPED = 12, 20_000
-_SPANS = MappingProxyType({"1h": _HOUR, "24h": 24 * _HOUR, "7d": 7 * 24 * _HOUR, "30d": 30 * 24 * _HOUR})
+_SPANS: Mapping[str, float] = {"1h": _HOUR, "24h": 24 * _HOUR, "7d": 7 * 24 * _HOUR, "30d": 30 * 24 * _HOUR}
 Answer = dict[str, Any]
 
 
@@ -40,19 +39,17 @@ class _Act:
     doubles: bool = False  # whether the message may go out once more
 
 
-_ACTS: Mapping[str, _Act] = MappingProxyType(
-    {
-        "retry": _Act("queue_retry", frozenset({State.DELAYED, State.FAILED}), mark("Try now"), doubles=True),
-        "release": _Act("queue_release", frozenset({State.HELD}), mark("Release"), doubles=True),
-        "hold": _Act("queue_hold", frozenset({State.QUEUED, State.DELAYED}), mark("Hold")),
-        "discard": _Act(
-            "queue_discard",
-            frozenset({State.QUEUED, State.DELAYED, State.HELD, State.FAILED}),
-            mark("Discard"),
-            asks=True,
-        ),
-    }
-)
+_ACTS: Mapping[str, _Act] = {
+    "retry": _Act("queue_retry", frozenset({State.DELAYED, State.FAILED}), mark("Try now"), doubles=True),
+    "release": _Act("queue_release", frozenset({State.HELD}), mark("Release"), doubles=True),
+    "hold": _Act("queue_hold", frozenset({State.QUEUED, State.DELAYED}), mark("Hold")),
+    "discard": _Act(
+        "queue_discard",
+        frozenset({State.QUEUED, State.DELAYED, State.HELD, State.FAILED}),
+        mark("Discard"),
+        asks=True,
+    ),
+}
 
 
 class MessagePages(Pages):

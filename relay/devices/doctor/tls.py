@@ -168,54 +168,48 @@ def _explain_tls_needed(case: Case) -> Advice:
 
 
 # The reason of an SSLError, as OpenSSL names it; each set has one remedy.
-_BY_REASON: list[tuple[frozenset[str], Rule]] = [
+_BY_REASON: list[tuple[set[str], Rule]] = [
     (
-        frozenset(
-            {
-                "UNSUPPORTED_PROTOCOL",
-                "VERSION_TOO_LOW",
-                "TLSV1_ALERT_PROTOCOL_VERSION",
-                "WRONG_SSL_VERSION",
-                "NO_SUITABLE_SIGNATURE_ALGORITHM",
-                "UNKNOWN_PROTOCOL",
-                "INAPPROPRIATE_FALLBACK",
-            }
-        ),
+        {
+            "UNSUPPORTED_PROTOCOL",
+            "VERSION_TOO_LOW",
+            "TLSV1_ALERT_PROTOCOL_VERSION",
+            "WRONG_SSL_VERSION",
+            "NO_SUITABLE_SIGNATURE_ALGORITHM",
+            "UNKNOWN_PROTOCOL",
+            "INAPPROPRIATE_FALLBACK",
+        },
         _explain_old_tls,
     ),
     (
-        frozenset(
-            {
-                "NO_SHARED_CIPHER",
-                "SSLV3_ALERT_HANDSHAKE_FAILURE",
-                "TLSV1_ALERT_INSUFFICIENT_SECURITY",
-                "DH_KEY_TOO_SMALL",
-                "NO_SUITABLE_KEY_SHARE",
-                "UNSUPPORTED_ELLIPTIC_CURVE",
-            }
-        ),
+        {
+            "NO_SHARED_CIPHER",
+            "SSLV3_ALERT_HANDSHAKE_FAILURE",
+            "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+            "DH_KEY_TOO_SMALL",
+            "NO_SUITABLE_KEY_SHARE",
+            "UNSUPPORTED_ELLIPTIC_CURVE",
+        },
         _explain_cipher,
     ),
     (
-        frozenset(
-            {
-                "TLSV1_ALERT_UNKNOWN_CA",
-                "SSLV3_ALERT_BAD_CERTIFICATE",
-                "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
-                "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
-                "TLSV1_ALERT_ACCESS_DENIED",
-                "TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE",
-            }
-        ),
+        {
+            "TLSV1_ALERT_UNKNOWN_CA",
+            "SSLV3_ALERT_BAD_CERTIFICATE",
+            "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+            "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+            "TLSV1_ALERT_ACCESS_DENIED",
+            "TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE",
+        },
         _explain_trust,
     ),
-    (frozenset({"SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_REVOKED"}), _explain_expiry),
-    (frozenset({"TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_UNRECOGNIZED_NAME"}), _WRONG_NAME),
+    ({"SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_REVOKED"}, _explain_expiry),
+    ({"TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_UNRECOGNIZED_NAME"}, _WRONG_NAME),
     (
-        frozenset({"PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED"}),
+        {"PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED"},
         _NO_CLIENT_CERTIFICATE,
     ),
-    (frozenset({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"}), _explain_plain_on_tls_port),
+    ({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"}, _explain_plain_on_tls_port),
 ]
 BY_TROUBLE: dict[DeviceFault, Rule] = {
     DeviceFault.TLS_ON_PLAIN_PORT: _explain_tls_on_plain_port,
