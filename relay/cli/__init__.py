@@ -55,10 +55,6 @@ _CALLED = {
 UNWRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 
 
-class _Stub(click.Command):
-    """A line of the help; the module behind it is not imported."""
-
-
 def suggest(name: str, known: Iterable[str]) -> str:
     """What was probably meant, as the end of a sentence; "" if nothing is near."""
     import difflib

@@ -32,7 +32,7 @@ def migrate(url: str, password_file: Path | None, config_path: str | None) -> No
     from relay.spool import SpoolError
     from relay.stores import migrate_spool
 
-    config = _read(config_path)
+    config = _check(load_config(config_path, None))  # nothing in the state directory is touched
     try:
         done = asyncio.run(migrate_spool(config, url, _read_password(password_file)))
     except SpoolError as error:
@@ -63,11 +63,6 @@ def move(config_path: str | None) -> None:
     echo(f"moved {done.moved} messages{again}; the old spool lies in {done.aside} and is not needed any more")
     for queue_id in done.damaged:
         echo(f"{queue_id} is damaged and was not moved; it is in the old spool")
-
-
-def _read(config_path: str | None) -> Config:
-    """The configuration of a relay whose spool is a database; nothing in its state directory is touched."""
-    return _check(load_config(config_path, None))
 
 
 def _check(config: Config) -> Config:

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -36,6 +35,7 @@ from relay.config.fields import (
     Networks,
     PasswordHash,
     Priority,
+    PrivateAddress,
     ProxyUrl,
     Retries,
     SealKey,
@@ -45,7 +45,6 @@ from relay.config.fields import (
     Url,
     Wait,
     Words,
-    _device,
     split_address,
 )
 from relay.config.networks import Network, find_wide, names_loopback
@@ -199,7 +198,7 @@ class User(Section):
 class Device(Section):
     """A device that may connect and send without a login; `relay learn --adopt` writes these."""
 
-    address: Annotated[str, AfterValidator(_device)] = Field(description="its IP address")
+    address: PrivateAddress = Field(description="its IP address")
     listener: str = Field("", description="the listener's address that it may use; empty: every one")
     note: str = Field("", description="whose it is, for people")
     account: str = Field("", description="the account that sends; empty: the listener's, or by address")

@@ -80,7 +80,7 @@ class Sources:
             problem: what is wrong.
             tree: the whole configuration as it was written.
         """
-        said = f"{self._name(problem.path, tree)}: {problem.text}"
+        said = f"{name_key(problem.path, tree, self._find_line(problem.path[:2]))}: {problem.text}"
         for length in range(len(problem.path), 0, -1):
             path = problem.path[:length]
             whole = length == len(problem.path)
@@ -91,9 +91,6 @@ class Sources:
                 if offset is not None:
                     return _tell_at(file, offset, said, secret=is_secret(problem.path))
         return said
-
-    def _name(self, path: KeyPath, tree: Mapping[str, Any]) -> str:
-        return name_key(path, tree, self._find_line(path[:2]))
 
     def _find_line(self, table: KeyPath) -> int:
         """The line where a table of an array begins; 0: in no file."""

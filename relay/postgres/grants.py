@@ -195,7 +195,8 @@ class PostgresGrants(GrantStore):
     async def _look(self) -> None:
         # While the database does not answer, what was known last holds: nothing is sent then anyway.
         with suppress(SpoolError):
-            self._versions = dict(map(_pair, await self._database.read(_VERSIONS)))
+            found = await self._database.read(_VERSIONS)
+            self._versions = {row[0]: row[1] for row in found}
             self._looked = time.monotonic()
 
     @override
@@ -214,7 +215,3 @@ class PostgresGrants(GrantStore):
 
 def _make_version() -> int:
     return secrets.randbits(63)
-
-
-def _pair(row: Row) -> tuple[str, int]:
-    return row[0], row[1]
