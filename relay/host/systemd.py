@@ -105,12 +105,12 @@ class PassedSockets:
         self._left = []
 
 
-def find_unit_ports(unit: str = "relay.socket") -> frozenset[int]:
-    """The ports that a socket unit has open for a service, whether it runs or not; empty without systemd."""
+def find_unit_ports() -> frozenset[int]:
+    """The ports that systemd has open for the service, whether it runs or not; empty without systemd."""
     program = shutil.which("systemctl")
     if program is None:
         return frozenset()
-    command = [program, "show", unit, "--property=ActiveState", "--property=Listen"]
+    command = [program, "show", "relay.socket", "--property=ActiveState", "--property=Listen"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):

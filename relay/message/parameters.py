@@ -47,9 +47,9 @@ def read_structured(raw: bytes) -> Structured:
     text = open_words(_FOLD.sub("", charsets.decode_field(raw)))
     found = _VALUE.match(text)
     if found is None:  # "Content-Type: charset=utf-8": no value at all
-        return Structured("", *_read_parameters(text, 0))
+        return Structured("", *_read_parameters(text))
     value = f"{found[1]}/{found[2]}" if found[2] else found[1]
-    return Structured(value.lower(), *_read_parameters(_COMMENT.sub(" ", text[found.end() :], count=1), 0))
+    return Structured(value.lower(), *_read_parameters(_COMMENT.sub(" ", text[found.end() :], count=1)))
 
 
 def open_words(text: str) -> str:
@@ -65,9 +65,10 @@ def open_words(text: str) -> str:
     )
 
 
-def _read_parameters(text: str, at: int) -> tuple[dict[str, str], frozenset[str]]:
+def _read_parameters(text: str) -> tuple[dict[str, str], frozenset[str]]:
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
+    at = 0
     for _ in range(_MOST_PARAMETERS):
         found = _PARAMETER.match(text, at)
         if found is None:

@@ -63,10 +63,10 @@ class Told:
     """What the operator was told, and when, and what not yet.
 
     Args:
-        documents: where that is kept; None: nowhere.
+        documents: where that is kept.
     """
 
-    def __init__(self, documents: Documents | None = None) -> None:
+    def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._notes = SharedValue(documents, TOLD, Codec(_read, _write))
 
@@ -80,7 +80,7 @@ class Told:
 
     async def claim(self, key: str, now: float, every: float) -> bool:
         """Whether this node is to tell it now, and no other meanwhile."""
-        if self._documents is None or not self._documents.node:
+        if not self._documents.node:
             return True
         try:
             return await self._notes.decide(lambda notes: notes.claim(key, now, every))

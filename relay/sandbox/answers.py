@@ -38,11 +38,6 @@ def unauthorized(error: str, description: str) -> Refusal:
     return Refusal(401, "UNAUTHORIZED", "Authentication failed", {"www-authenticate": challenge})
 
 
-def too_many_requests(headers: Mapping[str, str] | None = None) -> Refusal:
-    """429 (Works API §3)."""
-    return Refusal(429, "TOO_MANY_REQUESTS", "API rate limit exceeded", headers or {})
-
-
 @dataclass(eq=False)
 class AuthError(Exception):
     """An error answer of the auth server, in one of its two shapes (Works API §2)."""

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict, deque
 
-from relay.sandbox.answers import Refusal, too_many_requests
+from relay.sandbox.answers import Refusal
 from relay.sandbox.settings import Clock, Settings
 
 _MINUTE = 60
@@ -31,7 +31,7 @@ class RequestLimit:
         if not 0 <= now - self._began < _MINUTE:
             self._began, self._used = now, 0
         if self._used >= self._limit:
-            raise too_many_requests(self._headers(now))
+            raise Refusal(429, "TOO_MANY_REQUESTS", "API rate limit exceeded", self._headers(now))
         self._used += 1
         return self._headers(now)
 

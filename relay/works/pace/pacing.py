@@ -276,18 +276,14 @@ class Pacing:
         minute = mailbox.rate.window.used(now), mailbox.rate.allowed(now)
         return minute, (mailbox.day.used(now), mailbox.recipients_per_day)
 
-    def next_free(self, account: str, recipients: int = 1) -> float:
-        """Seconds until a slot could be had, at the earliest.
-
-        Args:
-            account: the account's name.
-            recipients: of the message.
+    def next_free(self, account: str) -> float:
+        """Seconds until a slot could be had for one recipient, at the earliest.
 
         Raises:
             KeyError: there is no such account.
         """
         now, mailbox = self.now(), self._mailboxes[account]
-        day = mailbox.room_in(now, recipients)
+        day = mailbox.room_in(now, 1)
         return max(self.circuit.free_in(), day, self.api.free_in(now), mailbox.rate.free_in(now))
 
     def room(self, account: str) -> float:
