@@ -74,7 +74,9 @@ class Fields:
     """The fields of one section, in their order."""
 
     fields: tuple[Field, ...] = ()
-    mended: bool = False  # whether a line end had cut one of MIME's in two
+    broken: bool = (
+        False  # whether a line end had cut one in two: one of MIME's is mended, another's rest is not
+    )
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
@@ -120,6 +122,7 @@ def read_fields(
     found: list[_Found] = []
     body = start + after
     junk = -1  # offset of the first line that is no field, with no field behind it
+    is_broken = section != raw
     for line in _LINE.finditer(section):
         octets = line[0]
         if not octets:
@@ -130,6 +133,8 @@ def read_fields(
         name = _NAME.match(octets) or (None if found else _INDENTED_NAME.match(octets))
         if name:
             at = line.start()
+            # What is lost of a field that is lost as a whole is said there.
+            is_broken |= junk >= 0 and not found[-1].name.startswith("x-")
             found.append(_Found(name[1].decode("ascii").lower(), at, at + name.end(), line.end()))
             junk = -1
         elif found and junk < 0 and (octets[0] in b" \t" or _is_parameter(section, found[-1], octets)):
@@ -148,7 +153,7 @@ def read_fields(
             _make_field(section, one, start + one.line, start + end)
             for one, end in zip(found, ends, strict=True)
         ),
-        mended=section != raw,
+        broken=is_broken,
     )
     return fields, start + junk if _is_text(section, junk, fields) else body
 

@@ -207,7 +207,7 @@ def _find_senders(understood: Understood, mail: Mail, conversion: Conversion) ->
 
 def _addressed(addresses: Sequence[Address]) -> list[Address]:
     """Those to whom a reply can go: words alone are only the name of somebody."""
-    return [one for one in addresses if "@" in one.addr_spec]
+    return [one for one in addresses if "@" in one.addr_spec.rstrip("@")]
 
 
 def _say(addresses: Sequence[Address], mail: Mail, understood: Understood) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ _USUAL_TYPES = {
     "related": "multipart/related",
 }
 _LONGEST_DELIMITER = 4096
-_MENDED = "a line end stands within a field"
+_BROKEN = "a line end stands within a field"
 _LATE = "fields stand behind an empty line"
 _LOOKS_LATE = "what looks like fields stands in the text"
 _ENCODINGS = {
@@ -40,9 +40,11 @@ _ENCODINGS = {
     "binary": "binary",
     "xuue": "x-uuencode",
     "uue": "x-uuencode",
+    "xbase64": "base64",
     "xyenc": "x-yencode",
     "yenc": "x-yencode",
 }
+_NONE = (["7bit"], ["8bit"], ["binary"])
 _COMMENT = re.compile(r"\([^()]*\)")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 _RAW_BOUNDARY = re.compile(rb"""boundary\s*=\s*["']?([^"';\r\n]+)""", re.IGNORECASE)
@@ -120,7 +122,7 @@ class _Reader:
         late = find_late_fields(self._content, fields, body, end, delimiters, default)
         if late is None:
             part = make_part(fields, body, end, default)
-            part.damage = _MENDED if fields.mended else ""
+            part.damage = _BROKEN if fields.broken else ""
             return part
         part = make_part(late.fields, late.body, end, default)
         part.damage = _LATE if late.taken else _LOOKS_LATE
@@ -226,9 +228,14 @@ def make_part(fields: Fields, start: int, end: int, default: str = "text/plain")
 
 
 def _read_encoding(fields: Fields) -> str:
-    """The content-transfer-encoding, however it is spelled: `7-bit`, `Quoted Printable`, `x-uue`."""
-    raw = open_words((fields.first("content-transfer-encoding") or b"").decode("latin-1"))
-    letters = _NOT_WORD.sub("", _COMMENT.sub("", raw).lower())
+    """The content-transfer-encoding. Of two, Base64 goes before none: whether it is some is seen."""
+    found = [_find_encoding(raw) for raw in fields.every("content-transfer-encoding") if raw.strip()]
+    return "base64" if found[:1] in _NONE and "base64" in found else next(iter(found), "7bit")
+
+
+def _find_encoding(raw: bytes) -> str:
+    """An encoding, however it is spelled: `7-bit`, `Quoted Printable`, `x-uue`."""
+    letters = _NOT_WORD.sub("", _COMMENT.sub("", open_words(raw.decode("latin-1"))).lower())
     return next((encoding for start, encoding in _ENCODINGS.items() if letters.startswith(start)), "7bit")
 
 

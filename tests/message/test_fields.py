@@ -4,6 +4,7 @@ import pytest
 
 from relay.message.addresses import read_addresses
 from relay.message.parameters import read_structured
+from relay.message.parse import parse
 from relay.message.text.encoded_words import decode_unstructured
 
 
@@ -92,3 +93,10 @@ def test_a_fold_is_no_hint_at_the_charset():
     raw = b"This subject that wraps\n onto a new line with a space\n\tand then o"
     raw += b"\xd1\x81\xd0\xb0\xd0\xb9\xd1\x82.\xd1ed by a tab"
     assert decode_unstructured(raw) == decode_unstructured(raw.replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.parametrize(("name", "is_said"), [("Subject", True), ("To", True), ("X-Long", False)])
+def test_a_line_end_within_a_field_is_named(name, is_said):
+    """What stood behind it was left out in silence; an X- field is left out as a whole, which is said."""
+    mail = parse(f"{name}: one\r\ntwo three\r\nMIME-Version: 1.0\r\n\r\nx\r\n".encode()).mail
+    assert ("damaged" in [loss.loss for loss in mail.losses]) is is_said

@@ -256,6 +256,13 @@ def test_a_from_of_words_is_the_senders_name(words):
     assert (losses["originator"].detail, losses["originator"].added) == ("複合機 3F", "")
 
 
+def test_the_reverse_path_stands_for_an_address_without_a_domain():
+    """`printer@` was taken for an address, and nobody could reply."""
+    content = b"From: printer@\r\nTo: a@example.com\r\n\r\nx\r\n"
+    _, losses = run(content, account_address="office@example.com", reverse_path="mfp@example.net")
+    assert "mfp@example.net" in losses["originator"].added
+
+
 @pytest.mark.parametrize("words", ["helpdesk", "=?utf-8?B?6KSH5ZCI5qmf?="])
 def test_a_reply_to_of_words_is_named(words):
     """Nobody can reply to it, so it makes no line; From stands for it, and it is no silent loss."""

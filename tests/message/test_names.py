@@ -88,6 +88,17 @@ def test_apostrophes_around_a_name(given, name):
     assert parse(fields.encode() + b"\r\n\r\nx").mail.attachments[0].filename == name
 
 
-@pytest.mark.parametrize("spelled", ["(x) base64", "base64 (MIME)", "BASE64", '"base64"', "base64;"])
-def test_a_transfer_encoding_with_a_comment(spelled):
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "(x) base64",
+        "base64 (MIME)",
+        "BASE64",
+        '"base64"',
+        "base64;",
+        "x-base64",
+        "7bit\r\nContent-Transfer-Encoding: base64",
+    ],
+)
+def test_a_transfer_encoding_as_it_is_spelled(spelled):
     assert parse(f"Content-Transfer-Encoding: {spelled}\r\n\r\n5pel5pys\r\n".encode()).mail.body == "日本"

@@ -59,6 +59,7 @@ JAPANESE = {"iso-2022-jp", "cp932", "euc-jp"}
 _UTF_16 = {"utf-16", "utf-16-le", "utf-16-be"}
 _UTF_32 = {"utf-32", "utf-32-le", "utf-32-be"}
 _SEVEN_BITS = {"iso-2022-jp", "iso2022_kr", "hz", "utf-7", "gb2312"}
+_ESCAPING = {"iso-2022-jp"} | _UTF_16 | _UTF_32
 _STATES = _SEVEN_BITS | _UTF_16 | _UTF_32
 # Those in which the octets 80 to 9F are hardly ever letters; those of DOS and the Macintosh are others.
 _FEW_LETTERS = ("iso8859", "cp125", "koi8", "cp874")
@@ -221,7 +222,7 @@ def _is_cut_utf_8(found: Reading) -> bool:
 
 def _read_declared(octets: bytes, codec: str) -> Decoded | None:
     """By the declared charset, as far as the octets agree; None if they do not."""
-    if octets.isascii() and not codec.startswith("iso-2022") and any(one in octets for one in ESCAPES[:2]):
+    if codec not in _ESCAPING and any(one in octets for one in ESCAPES[:2]):
         return None  # ISO-2022-JP under the label of a charset that has no escape sequences
     if codec in _UTF_16:
         return _read_utf_16(octets, codec)

@@ -17,6 +17,7 @@ _EUC_RUN = re.compile(
 )
 HALFWIDTH = re.compile("[\uff61-\uff9f]")
 _HIGH = re.compile(rb"[\x80-\xff]+")
+_UTF_8_RUN = re.compile(rb"[\xe1-\xef][\x80-\xbf]{2}")
 _TO_7BIT = bytes(octet & 0x7F for octet in range(256))
 _TO_KANA = bytes(octet | 0x80 if 0x21 <= octet <= 0x5F else octet for octet in range(256))
 
@@ -75,8 +76,16 @@ def _decode_segment(segment: bytes, state: bytes) -> tuple[str, bool]:
         return (state + segment + b"\x1b(B").decode("iso2022_jp_2", "replace"), True
     if segment.isascii():
         return segment.decode("ascii"), True
-    # Half-width katakana or Shift_JIS in eight bits beside escapes.
-    return segment.decode("cp932", "replace"), False
+    return "".join(map(_decode_line, segment.splitlines(keepends=True))), False
+
+
+def _decode_line(line: bytes) -> str:
+    """A line in eight bits beside escapes: a gateway's footer in UTF-8, half-width katakana, Shift_JIS."""
+    if _UTF_8_RUN.search(line) and (text := line.decode("utf-8", "ignore")).encode() == line:
+        return text
+    if has_kana_pairs(line):
+        return decode_euc_jp(line)[0]
+    return line.decode("cp932", "replace")
 
 
 def _decode_double(segment: bytes) -> str:

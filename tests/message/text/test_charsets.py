@@ -181,6 +181,14 @@ def test_a_line_of_utf_8_in_another_charset(codec, text, label, foreign):
     assert decode(octets, OWN[codec] if label == "own" else label).text == text + foreign
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "cp932", "euc-jp"])
+@pytest.mark.parametrize("label", ["iso-2022-jp", "", "utf-8"])
+def test_a_line_in_eight_bits_beside_escapes(codec, label):
+    """A mailing list's footer was read as Shift_JIS, whatever it was."""
+    octets = "日本語です\n".encode("iso2022_jp") + "フッターです\n".encode(codec)
+    assert decode(octets, label).text == "日本語です\nフッターです\n"
+
+
 @pytest.mark.parametrize(
     ("label", "text"),
     [
