@@ -123,15 +123,26 @@ async def test_content_that_is_removed_costs_its_messages_and_they_are_named(tmp
     assert (large, "its content file is missing") in reports
 
 
-@pytest.mark.parametrize("octets", [None, 10])
-async def test_one_file_that_is_removed_or_cut_is_damage_and_no_fault_of_ours(tmp_path, octets):
+def cut_off(file):
+    os.truncate(file, 10)
+
+
+def make_a_pipe(file):
+    """Whoever opens it to read waits for ever: nothing was sent any more."""
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("spoil", [os.unlink, cut_off, make_a_pipe], ids=lambda one: one.__name__)
+async def test_one_file_that_is_removed_or_cut_is_damage_and_no_fault_of_ours(tmp_path, spoil):
     """A file that this process had written was taken for whole, and its message was tried for ever."""
     reports = []
     async with opened(tmp_path, reports) as spool:
         queue_id = await spool.put(submission(spool, 1, b"x" * 300_000), "scanner")
         (file,) = (path for path in (tmp_path / "content").rglob("*") if path.is_file())
-        file.unlink() if octets is None else os.truncate(file, octets)
-        assert await spool.claim(["scanner"], time.time()) is None
+        spoil(file)
+        async with asyncio.timeout(PATIENCE):
+            assert await spool.claim(["scanner"], time.time()) is None
         assert (await spool.show(queue_id)).state is State.HELD
     ((named, reason),) = reports
     assert (named, "its content file" in reason) == (queue_id, True)

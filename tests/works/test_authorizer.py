@@ -327,6 +327,8 @@ SAID = [
     ),
     (400, {"error": "server_error"}, Failure.TOKEN_UNAVAILABLE, "HTTP 400 server_error"),
     (500, {"error": "server_error"}, Failure.TOKEN_UNAVAILABLE, "HTTP 500 server_error"),
+    (503, {"error": "invalid_grant"}, Failure.TOKEN_UNAVAILABLE, "HTTP 503 invalid_grant"),
+    (429, {"error": "invalid_client"}, Failure.TOKEN_UNAVAILABLE, "HTTP 429 invalid_client"),
     (400, {"error": "refresh-token-1"}, Failure.TOKEN_REFUSED, "HTTP 400"),
     (400, {"returnCode": "refresh-token-1"}, Failure.TOKEN_REFUSED, "HTTP 400"),
     (400, {"message": "Bad Request"}, Failure.TOKEN_UNAVAILABLE, "HTTP 400"),

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -196,7 +197,10 @@ def _read(path: Path) -> tuple[str, int]:
 
 
 def _digest(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
+    # Whoever opens or reads a pipe or a device may wait for ever, and all sending with it.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
         return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
 
 

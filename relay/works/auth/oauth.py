@@ -185,15 +185,17 @@ def _refusal(status: int, values: dict[str, object]) -> TokenError:
     name = error if isinstance(error, str) and error in _NAMES else ""
     shown = name or (code if isinstance(code, str) and _RETURN_CODE.fullmatch(code) else "")
     said = f"HTTP {status} {shown}".strip()
-    if name in _ABOUT_THE_APP:
-        return TokenError(Failure.APP_REFUSED, said)
-    if name == "invalid_grant":
-        return TokenError(Failure.TOKEN_REFUSED, said, final=True)
-    # Some servers refuse with 200 and an error. A refusal that is not named is tried again now and then. An
-    # answer in neither shape is not the authorization server's.
-    refused = bool(error or code) and (status in _REFUSALS or status == 200)  # noqa: PLR2004 - HTTP
-    if refused and name not in _PASSING:
-        return TokenError(Failure.TOKEN_REFUSED, said)
+    # Some servers refuse with 200 and an error. With a 5xx, say, the server is not well, or something else
+    # answers: whatever it says is no verdict.
+    if status in _REFUSALS or status == 200:  # noqa: PLR2004 - HTTP
+        if name in _ABOUT_THE_APP:
+            return TokenError(Failure.APP_REFUSED, said)
+        if name == "invalid_grant":
+            return TokenError(Failure.TOKEN_REFUSED, said, final=True)
+        # A refusal that is not named is tried again now and then. An answer in neither shape is not the
+        # authorization server's.
+        if (error or code) and name not in _PASSING:
+            return TokenError(Failure.TOKEN_REFUSED, said)
     return TokenError(Failure.TOKEN_UNAVAILABLE, said)
 
 
