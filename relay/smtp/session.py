@@ -173,8 +173,7 @@ class Session(Conversation):
     async def _conclude(self, answer: Reply) -> None:
         """Reply to a message, and tell the intake if the client acknowledged the reply."""
         with Acknowledgement(self.stream) as hearing:
-            await self.say(answer)
-            await self.stream.flush()
+            await self.say(answer, now=True)  # on record once it is written: who is gone had none
             heard = await hearing.heard()
         if heard:
             self.door.intake.replied(self.id, answer)

@@ -28,7 +28,7 @@ def slow(tmp_path_factory):
         house.call(house.service.courier.stop(0.1))
 
 
-def leave(house, source, *, tls, reset):
+def leave(house, source, *, tls, reset, ahead=b""):
     """Submit a message, and leave while Works is being asked."""
     before = len(house.sandbox.messages)
     with house.connect("starttls-open" if tls else "open", source=source) as client:
@@ -39,7 +39,7 @@ def leave(house, source, *, tls, reset):
             client.ask("EHLO again")
         for line in ("MAIL FROM:<scanner@example.com>", "RCPT TO:<a@example.net>", "DATA"):
             assert client.ask(line)[0] in "23"
-        client.send(MESSAGE)
+        client.send(MESSAGE + ahead)
         until = time.monotonic() + PATIENCE
         while len(house.sandbox.messages) == before:
             assert time.monotonic() < until
@@ -65,12 +65,13 @@ def ask_doctor(house, source):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
-def test_who_leaves_before_the_reply_is_told_what_to_set(slow, tls, reset):
+@pytest.mark.parametrize("ahead", [b"", b"QUIT\r\n"], ids=["waits", "sends ahead"])
+def test_who_leaves_before_the_reply_is_told_what_to_set(slow, tls, reset, ahead):
     """The advice was reached in hand-made records only: the reply was written before the end was seen, and a
     closed connection has no socket, of which each session made two kilobytes of traceback.
     """
-    source = f"127.0.1.{1 + tls + 2 * reset}"
-    leave(slow, source, tls=tls, reset=reset)
+    source = f"127.0.1.{1 + tls + 2 * reset + 4 * bool(ahead)}"
+    leave(slow, source, tls=tls, reset=reset, ahead=ahead)
     last = ask_doctor(slow, source)
     assert [one["problem"] for one in last["advice"]] == ["impatient"]
     assert last["messages"] == 1
