@@ -99,7 +99,7 @@ def find_base64(content: Buffer, leaf: Leaf, found: Found, clean_end: int) -> No
         _begins_format(content, found.start) or _has_name(content, found)
     ):
         starts = (leaf.start, found.start)
-    start = next((at for at in starts if _is_whole(content, at, leaf.end)), -1)
+    start = next((at for at in starts if is_whole(content, at, leaf.end)), -1)
     if start < 0 or (start == found.start and not (judged and is_uneven)):
         return
     # Lines may end anywhere (RFC 2045 §6.8): a gateway has wrapped it anew.
@@ -119,7 +119,7 @@ def _has_name(content: Buffer, found: Found) -> bool:
     return any(_is_word(line) or (line.isalpha() and line.isupper()) for line in lines)
 
 
-def _is_whole(content: Buffer, start: int, end: int) -> bool:
+def is_whole(content: Buffer, start: int, end: int) -> bool:
     """Whether there is nothing but whole quanta of the alphabet, and padding at the end alone."""
     size, padding = 0, b""
     for block in read_blocks(content, start, end):

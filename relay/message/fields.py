@@ -55,6 +55,8 @@ _CUT_VALUE = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _LONGEST_CUT = max(map(len, _PART_NAMES))
+# What shows that fields follow a line that a gateway put before them.
+_MIME_FIELD = re.compile(rb"content-(?:type|transfer-encoding|disposition)[ \t]*:", re.IGNORECASE)
 _FIRST_LOOK = 8 * 1024
 
 
@@ -134,7 +136,7 @@ def read_fields(
         if name:
             at = line.start()
             # What is lost of a field that is lost as a whole is said there.
-            is_broken |= junk >= 0 and not found[-1].name.startswith("x-")
+            is_broken |= junk >= 0 and not (found and found[-1].name.startswith("x-"))
             found.append(_Found(name[1].decode("ascii").lower(), at, at + name.end(), line.end()))
             junk = -1
         elif found and junk < 0 and (octets[0] in b" \t" or _is_parameter(section, found[-1], octets)):
@@ -142,7 +144,7 @@ def read_fields(
         elif junk < 0 and not _MBOX.match(octets):
             if (found or delimiters) and _is_cut_name(content, start + line.start(), end):
                 break
-            if not found:
+            if not found and not (delimiters and _MIME_FIELD.match(section, line.end())):
                 return Fields(), start
             junk = -1 if octets.startswith(b":") else line.start()
     if not delimiters and found and not any(OWN_NAME.match(one.name.encode()) for one in found):

@@ -181,8 +181,9 @@ def _is_plainly_late(own: Fields, late: list[Field], boundary: str, rest: bytes,
     if boundary and "content-type" in names:
         return _has_boundary(rest, boundary)
     encoding = Fields(tuple(late)).first("content-transfer-encoding") or b""
-    if "content-type" not in names and encoding.strip().lower().startswith(b"quoted-printable"):
-        return _MANY_ESCAPES.search(rest) is not None
+    is_coded = "content-type" not in names and encoding.strip().lower().startswith(b"quoted-printable")
+    if is_coded and _MANY_ESCAPES.search(rest):
+        return True
     given = read_structured(Fields(tuple(late)).first("content-disposition") or b"").parameters
     return is_part and own.first("content-disposition") is None and bool(given.get("filename"))
 

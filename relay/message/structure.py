@@ -32,6 +32,9 @@ _USUAL_TYPES = {
 _LONGEST_DELIMITER = 4096
 _BROKEN = "a line end stands within a field"
 _LATE = "fields stand behind an empty line"
+_RENDERINGS = ["text/plain", "text/html"]
+_LOST = "the delimiter before it is broken"
+_UNSAID = "that it is a multipart is not said"
 _LOOKS_LATE = "what looks like fields stands in the text"
 _ENCODINGS = {
     "base64": "base64",
@@ -51,6 +54,13 @@ _RAW_BOUNDARY = re.compile(rb"""boundary\s*=\s*["']?([^"';\r\n]+)""", re.IGNOREC
 _GUESSED_BOUNDARY = re.compile(
     rb"(?:\A|\n)--([^\r\n]{1,200}?)[ \t]*\r?\n(?=(?:content-|mime-)[!-9;-~]+[ \t]*:)", re.IGNORECASE
 )
+
+
+# Fields of a part where no part is: what stands before the first delimiter is shown to nobody.
+_PART_FIELD = re.compile(
+    rb"(?:\A|\n)(?=content-(?:type|transfer-encoding|disposition)[ \t]*:)", re.IGNORECASE
+)
+_HEAD = 8 * 1024  # octets that are looked at for such
 
 
 @dataclass(slots=True)
@@ -111,8 +121,33 @@ class _Reader:
     def read(self, start: int, end: int) -> Part:
         root = self._open(start, end, (), "text/plain")
         root.is_root = True
+        name = self._find_unsaid(root)
+        if name:
+            root.content_type = Structured("multipart/mixed", {"boundary": name})
+            root.damage = _UNSAID
         self._read_children(root, 0)
+        if name and [child.media_type for child in root.children] == _RENDERINGS:
+            root.content_type = replace(root.content_type, value="multipart/alternative")
         return root
+
+    def _find_unsaid(self, root: Part) -> str:
+        """The boundary of a message that begins with a part and ends as a multipart; "" for any other."""
+        if not root.fields.fields or root.fields.first("content-type") is not None:
+            return ""
+        found = _GUESSED_BOUNDARY.match(bytes(self._content[root.start : root.start + _HEAD]).lstrip())
+        tail = bytes(self._content[max(root.start, root.end - _HEAD) : root.end])
+        return found[1].decode("latin-1") if found and b"\n--%s--" % found[1] in tail else ""
+
+    def _find_lost(self, parent: Part, at: int) -> Part | None:
+        """The part before the first delimiter, whose own is broken."""
+        end = min(at, parent.start + _HEAD)
+        found = _PART_FIELD.search(bytes(self._content[parent.start : end])) if at > parent.start else None
+        if found is None:
+            return None
+        part = self._open(parent.start + found.end(), at, (), "text/plain")
+        part.damage, part.end = _LOST, parent.end
+        _end(self._content, part, at)
+        return part if bytes(self._content[part.start : min(part.end, part.start + _HEAD)]).strip() else None
 
     def _open(self, start: int, end: int, delimiters: tuple[bytes, ...], default: str) -> Part:
         self._parts += 1
@@ -167,6 +202,10 @@ class _Reader:
                 raise limits.refuse("levels of nesting", limits.DEPTH)
             default = "message/rfc822" if parent.media_type == "multipart/digest" else "text/plain"
             lines = tuple(b"--" + name + tail for name in boundaries for tail in (b"", b"--"))
+            # Looked for in the one pass alone, so that nothing is read more than twice.
+            if not depth and not parent.children and (lost := self._find_lost(parent, at)):
+                self._read_children(lost, depth + len(stack))
+                parent.children.append(lost)
             child = self._open(behind, end, lines, default)
             parent.children.append(child)
             stack.append(child)
@@ -236,7 +275,10 @@ def _read_encoding(fields: Fields) -> str:
 def _find_encoding(raw: bytes) -> str:
     """An encoding, however it is spelled: `7-bit`, `Quoted Printable`, `x-uue`."""
     letters = _NOT_WORD.sub("", _COMMENT.sub("", open_words(raw.decode("latin-1"))).lower())
-    return next((encoding for start, encoding in _ENCODINGS.items() if letters.startswith(start)), "7bit")
+    for start, encoding in _ENCODINGS.items():
+        if letters.startswith(start) or (len(letters) > 3 and start.startswith(letters)):  # cut off
+            return encoding
+    return "7bit"
 
 
 def _end(content: Buffer, part: Part, at: int) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relay.mail import Conversion
 from relay.message import convert
+from relay.message.parse import parse
 from tests.support.at_once import at_once
 
 TYPES = ["text/csv", "text/calendar", "text/plain", "message/rfc822", "application/octet-stream", "image/png"]
@@ -91,3 +92,12 @@ def test_a_file_that_says_nothing_of_itself_is_named_by_its_first_octets(octets,
     (found,) = json.loads(b"".join(request.payload.blocks(content)))["attachments"]
     assert (found["filename"], found["fileType"]) == (name, media_type)
     assert base64.b64decode(found["data"]) == octets
+
+
+@pytest.mark.parametrize(("name", "size"), [(b"a.pdf", 9), (b"a.b64", 12)])
+def test_base64_of_a_known_format_that_no_field_tells(name, size):
+    """A PDF does not begin with JVBERi0; whoever sends Base64 as a text says so by the name."""
+    fields = b"Content-Type: application/pdf; name=" + name
+    mail = parse(fields + b"\r\n\r\nJVBERi0xLjQK").mail
+    assert [one.size for one in mail.attachments] == [size]
+    assert ("damaged" in [loss.loss for loss in mail.losses]) is (size == 9)

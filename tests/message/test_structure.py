@@ -67,3 +67,59 @@ def test_a_multipart_without_parts_shows_what_it_has(preamble, body):
     content = MIXED + preamble + b"--B--\r\nepilogue\r\n--B--\r\n"
     assert parse(content).mail.body == body
     assert damages(content) == ["a multipart without any part"]
+
+
+LOST = [
+    *(
+        b"From: a@example.com",
+        b"MIME-Version: 1.0",
+        b"Content-Type: multipart/mixed; boundary=----b1",
+        b"",
+        b"------b1",
+    ),
+    *(b"Content-Type: text/plain; charset=utf-8", b"", b"Hello", b"------b1"),
+    *(
+        b"Content-Type: application/pdf; name=a.pdf",
+        b"Content-Transfer-Encoding: base64",
+        b"",
+        b"JVBERi0xLjQK",
+    ),
+    b"------b1--",
+]
+
+
+@pytest.mark.parametrize("broken", [b"------b", b" ------b1", b"------b1x", b"---", b""])
+def test_a_part_before_the_first_delimiter_is_read(broken):
+    """Its own is broken; it was taken for a preamble, which nobody is shown, and no loss said so."""
+    mail = parse(b"\r\n".join([*LOST[:4], broken, *LOST[5:]])).mail
+    assert (mail.body, [one.filename for one in mail.attachments]) == ("Hello", ["a.pdf"])
+    assert "damaged" in [loss.loss for loss in mail.losses]
+
+
+def test_a_preamble_about_parts_is_none():
+    """RFC 2046 §5.1.1; without a text behind them, fields are no part."""
+    mail = parse(b"\r\n".join([*LOST[:4], b"A message in MIME format.", b"Content-Type: x", *LOST[4:]])).mail
+    assert (mail.body, "damaged" in [loss.loss for loss in mail.losses]) == ("Hello", False)
+
+
+@pytest.mark.parametrize("version", [[], [LOST[1]]])
+@pytest.mark.parametrize(
+    ("second", "shown"), [(b"text/html", "<b>Hello</b>"), (b"text/csv; name=a.csv", "Hello")]
+)
+def test_a_multipart_that_does_not_say_that_it_is_one(second, shown, version):
+    """Its Content-Type is lost or folded into the subject: recipients got the raw parts as the text."""
+    parts = [*LOST[4:9], b"Content-Type: " + second, b"", b"<b>Hello</b>", LOST[-1]]
+    mail = parse(b"\r\n".join([LOST[0], *version, b"", *parts])).mail
+    assert mail.body == shown
+    assert "damaged" in [loss.loss for loss in mail.losses]
+    text = b"\r\n".join([LOST[0], b"", *parts[:-1]])
+    assert parse(text).mail.body.startswith("------b1")  # who writes about it does not end it
+
+
+def test_a_line_before_the_fields_of_a_part():
+    """A gateway's; the file's fields were the text of a part without any."""
+    mail = parse(b"\r\n".join([*LOST[:9], b"[EXTERNAL]", *LOST[9:]])).mail
+    assert (mail.body, [one.filename for one in mail.attachments]) == ("Hello", ["a.pdf"])
+    assert "damaged" in [loss.loss for loss in mail.losses]
+    mail = parse(b"\r\n".join([*LOST[:5], b"A text without fields", b"- one", *LOST[8:]])).mail
+    assert mail.body == "A text without fields\n- one"
