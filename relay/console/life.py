@@ -10,7 +10,7 @@ from relay.host.texts import gettext as _
 from relay.host.texts import mark, ngettext, say
 from relay.operator.audit import name_asker
 from relay.operator.trace import write_reply
-from relay.spool import KEPT_TWICE, NOT_HEARD, REPLIED
+from relay.spool import KEPT_TWICE, NOT_HEARD, REPLIED, SUBMITTED_AGAIN
 
 Life = dict[str, Any]
 
@@ -35,7 +35,7 @@ def make_timeline(life: Life) -> list[Step]:
 
 def _leave_out_doubts(events: list[Life]) -> list[Life]:
     """The events without a client's leaving that turned out to be none: it heard its reply all the same."""
-    about = [one for one in events if one["event"] in (NOT_HEARD, REPLIED, "submitted again")]
+    about = [one for one in events if one["event"] in (NOT_HEARD, REPLIED, SUBMITTED_AGAIN)]
     doubts = [one for one, then in pairwise(about) if (one["event"], then["event"]) == (NOT_HEARD, REPLIED)]
     return [one for one in events if one not in doubts]
 
@@ -74,7 +74,7 @@ _EVENTS = {
     "released": mark("It was released"),
     "retried": mark("It was queued again"),
     "discarded": mark("It was thrown away"),
-    "submitted again": mark("The client sent it once more, for it had not heard the reply"),
+    SUBMITTED_AGAIN: mark("The client sent it once more, for it had not heard the reply"),
     REPLIED: mark("The client heard the reply"),
     NOT_HEARD: mark("The client was gone before it could hear the reply"),
     KEPT_TWICE: mark("Another node kept an equal message at the same time: it may have been sent twice"),

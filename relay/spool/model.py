@@ -198,6 +198,8 @@ class Event:
 
 # Two events: the reply, with code, status and text, was written; or the client was gone before it was.
 REPLIED, NOT_HEARD = "replied", "reply not heard"
+# It came again after that, and got the reply of the first time.
+SUBMITTED_AGAIN = "submitted again"
 # Events of a message of which another node kept an equal one at the same time: it may be sent twice.
 KEPT_TWICE = "kept twice"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from relay.envelope import Submission
-from relay.spool import Entry, NoSuchMessage, Spool, SpoolDamaged, SpoolError, State
+from relay.spool import SUBMITTED_AGAIN, Entry, NoSuchMessage, Spool, SpoolDamaged, SpoolError, State
 from relay.spool.rows.codecs import Damaged
 
 
@@ -55,5 +55,5 @@ class MessageVerbs(Spool):
         except SpoolError:
             self.unheard(queue_id)  # nobody answers for it: the next try does
             raise
-        self.note(queue_id, "submitted again")
+        self.note(queue_id, SUBMITTED_AGAIN)
         return entry
