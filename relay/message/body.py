@@ -41,7 +41,7 @@ _DATA = _OTHER_RENDERINGS | {
 # A longer text of no known type passes as the file that it can be.
 _LONGEST_OTHER = 1024 * 1024  # octets
 # The first octets of PDF, PNG, JPEG, ZIP, GIF and TIFF.
-_FORMATS_IN_BASE64 = re.compile(rb"\s*(?:JVBERi0|iVBORw0KGgo|/9j/[24]|UEsDB[BA]|R0lGODlh|SUkqA|TU0AK)")
+_FORMATS_IN_BASE64 = re.compile(rb"\s*(?:JVBERi0|iVBORw0KGgo|/9j/[24]|UEsDB|R0lGODlh|SUkqA|TU0AK)")
 _MEANT_AS_TEXT = (".b64", ".txt", ".asc", ".eml")
 _OPAQUE = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _NAMED_LOSSES = {

@@ -34,6 +34,9 @@ _BROKEN = "a line end stands within a field"
 _LATE = "fields stand behind an empty line"
 _RENDERINGS = ["text/plain", "text/html"]
 _LOST = "the delimiter before it is broken"
+_SWALLOWED = "a part whose delimiter is broken stands in the text"
+_LONGEST_LOOKED_AT = 256 * 1024  # octets of a text
+_ENOUGH = 3  # characters that are a piece of a delimiter
 _UNSAID = "that it is a multipart is not said"
 _LOOKS_LATE = "what looks like fields stands in the text"
 _ENCODINGS = {
@@ -56,7 +59,8 @@ _GUESSED_BOUNDARY = re.compile(
 )
 
 
-# Fields of a part where no part is: what stands before the first delimiter is shown to nobody.
+_PREAMBLE = re.compile(rb"\s*(?:[^\r\n]{0,200}(?:MIME|multi-?part)[^\r\n]{0,200}\s+){0,3}", re.IGNORECASE)
+# Fields of a part where no part is: a preamble or epilogue is shown to nobody (RFC 2046 §5.1.1).
 _PART_FIELD = re.compile(
     rb"(?:\A|\n)(?=content-(?:type|transfer-encoding|disposition)[ \t]*:)", re.IGNORECASE
 )
@@ -77,6 +81,7 @@ class Part:
     children: list["Part"] = field(default_factory=list)
     closed: bool = False  # whether the close-delimiter was seen, with no part behind it
     resumed: bool = False  # whether a part came behind a close-delimiter
+    behind: int = 0  # offset behind the close-delimiter; 0 without one
     is_root: bool = False  # whether it is the message itself
     damage: str = ""  # what is wrong with its fields
 
@@ -134,20 +139,27 @@ class _Reader:
         """The boundary of a message that begins with a part and ends as a multipart; "" for any other."""
         if not root.fields.fields or root.fields.first("content-type") is not None:
             return ""
-        found = _GUESSED_BOUNDARY.match(bytes(self._content[root.start : root.start + _HEAD]).lstrip())
+        head = bytes(self._content[root.start : root.start + _HEAD])
+        found = _GUESSED_BOUNDARY.match(_PREAMBLE.sub(b"", head, count=1))
         tail = bytes(self._content[max(root.start, root.end - _HEAD) : root.end])
         return found[1].decode("latin-1") if found and b"\n--%s--" % found[1] in tail else ""
 
-    def _find_lost(self, parent: Part, at: int) -> Part | None:
-        """The part before the first delimiter, whose own is broken."""
-        end = min(at, parent.start + _HEAD)
-        found = _PART_FIELD.search(bytes(self._content[parent.start : end])) if at > parent.start else None
-        if found is None:
-            return None
-        part = self._open(parent.start + found.end(), at, (), "text/plain")
+    def _add_lost(self, parent: Part, start: int, at: int, depth: int) -> None:
+        """Add the part between two delimiters that hold none, whose own is broken.
+
+        Looked for in the one pass alone, so that nothing is read more than twice.
+        """
+        found = (
+            _PART_FIELD.search(bytes(self._content[start : min(at, start + _HEAD)])) if at > start else None
+        )
+        if depth or found is None:
+            return
+        part = self._open(start + found.end(), at, (), "text/plain")
         part.damage, part.end = _LOST, parent.end
         _end(self._content, part, at)
-        return part if bytes(self._content[part.start : min(part.end, part.start + _HEAD)]).strip() else None
+        if bytes(self._content[part.start : min(part.end, part.start + _HEAD)]).strip():
+            self._read_children(part, depth + 1)
+            parent.children.append(part)
 
     def _open(self, start: int, end: int, delimiters: tuple[bytes, ...], default: str) -> Part:
         self._parts += 1
@@ -172,6 +184,24 @@ class _Reader:
         self._scan(stack, depth)
         for part in _childless(top):
             self._guess(part, depth)
+        for child in top.children:
+            if not child.damage and self._has_swallowed(child, b"--" + _boundary_of(top)):
+                child.damage = _SWALLOWED
+
+    def _has_swallowed(self, part: Part, delimiter: bytes) -> bool:
+        """Whether a text goes on with a part whose delimiter is broken."""
+        if part.children or part.encoding == "base64" or not part.media_type.startswith("text/"):
+            return False
+        text = bytes(self._content[part.start : min(part.end, part.start + _LONGEST_LOOKED_AT)])
+        at = 0
+        while at < len(text) and (found := _find_field(text, at)) >= 0:
+            line = text[text.rfind(b"\n", 0, found) + 1 : found].strip()
+            if delimiter in line or (
+                len(line) > _ENOUGH and (delimiter.startswith(line) or delimiter.endswith(line))
+            ):
+                return True
+            at = found + 1
+        return False
 
     def _scan(self, stack: list[Part], depth: int) -> None:
         """The one pass; `stack` holds the open multiparts, and above them the open leaf, if there is one."""
@@ -184,13 +214,16 @@ class _Reader:
             level, closing = _match(line, boundaries)
             if level < 0:
                 continue
+            closed = stack[level + 1].behind if len(stack) > level + 1 else 0
             self._close(stack, level + 1, at)
             _forget(boundaries, level + 1)
             resume = behind
             parent = stack[level]
+            if closed:
+                self._add_lost(parent, closed, at, depth)
             if closing:
                 _end(self._content, parent, at)
-                parent.closed = True
+                parent.closed, parent.behind = True, behind
                 # A part may follow all the same, and would vanish if it were not read; but one more of that
                 # boundary belongs to the outer multipart that has the same.
                 if len(boundaries[_boundary_of(parent)]) > 1:
@@ -202,10 +235,8 @@ class _Reader:
                 raise limits.refuse("levels of nesting", limits.DEPTH)
             default = "message/rfc822" if parent.media_type == "multipart/digest" else "text/plain"
             lines = tuple(b"--" + name + tail for name in boundaries for tail in (b"", b"--"))
-            # Looked for in the one pass alone, so that nothing is read more than twice.
-            if not depth and not parent.children and (lost := self._find_lost(parent, at)):
-                self._read_children(lost, depth + len(stack))
-                parent.children.append(lost)
+            if not parent.children:
+                self._add_lost(parent, parent.start, at, depth)
             child = self._open(behind, end, lines, default)
             parent.children.append(child)
             stack.append(child)
@@ -313,6 +344,12 @@ def _forget(boundaries: dict[bytes, list[int]], level: int) -> None:
         boundaries[name] = [one for one in boundaries[name] if one < level]
         if not boundaries[name]:
             del boundaries[name]
+
+
+def _find_field(text: bytes, at: int) -> int:
+    """Where the next line ends that a field of a part follows; -1 for none."""
+    places = (text.find(spelled, at) for spelled in (b"\nContent-", b"\ncontent-"))
+    return min((place for place in places if place >= 0), default=-1)
 
 
 def _childless(part: Part) -> Iterator[Part]:

@@ -109,8 +109,9 @@ def test_a_preamble_about_parts_is_none():
 def test_a_multipart_that_does_not_say_that_it_is_one(second, shown, version):
     """Its Content-Type is lost or folded into the subject: recipients got the raw parts as the text."""
     parts = [*LOST[4:9], b"Content-Type: " + second, b"", b"<b>Hello</b>", LOST[-1]]
-    mail = parse(b"\r\n".join([LOST[0], *version, b"", *parts])).mail
-    assert mail.body == shown
+    for preamble in ([], [b"This is a multi-part message in MIME format.", b""]):
+        mail = parse(b"\r\n".join([LOST[0], *version, b"", *preamble, *parts])).mail
+        assert mail.body == shown
     assert "damaged" in [loss.loss for loss in mail.losses]
     text = b"\r\n".join([LOST[0], b"", *parts[:-1]])
     assert parse(text).mail.body.startswith("------b1")  # who writes about it does not end it
@@ -123,3 +124,23 @@ def test_a_line_before_the_fields_of_a_part():
     assert "damaged" in [loss.loss for loss in mail.losses]
     mail = parse(b"\r\n".join([*LOST[:5], b"A text without fields", b"- one", *LOST[8:]])).mail
     assert mail.body == "A text without fields\n- one"
+
+
+@pytest.mark.parametrize("broken", [b"------b", b" ------b1", b"> ------b1", b"-----b1"])
+def test_a_part_that_stands_in_the_text_before_it_is_named(broken):
+    """Its delimiter is broken: the file was letters of the text, and no loss said so."""
+    mail = parse(b"\r\n".join([*LOST[:8], broken, *LOST[9:]])).mail
+    assert ("damaged" in [loss.loss for loss in mail.losses], mail.attachments) == (True, ())
+    written = [*LOST[:8], b"--other", *LOST[9:13], *LOST[8:]]
+    assert "damaged" not in [loss.loss for loss in parse(b"\r\n".join(written)).mail.losses]
+
+
+@pytest.mark.parametrize("broken", [b"------b", b" ------b1", b"---", b""])
+def test_a_part_behind_the_end_of_a_multipart_is_read(broken):
+    """Most mail has its files behind the two renderings of its text: they were an epilogue, and were gone."""
+    inner = [b"Content-Type: multipart/alternative; boundary=i", b"", b"--i", *LOST[5:8], b"--i--"]
+    mail = parse(b"\r\n".join([*LOST[:5], *inner, broken, *LOST[9:]])).mail
+    assert (mail.body, [one.filename for one in mail.attachments]) == ("Hello", ["a.pdf"])
+    assert "damaged" in [loss.loss for loss in mail.losses]
+    mail = parse(b"\r\n".join([*LOST[:5], *inner, b"An epilogue.", *LOST[8:]])).mail
+    assert "damaged" not in [loss.loss for loss in mail.losses]
