@@ -35,6 +35,7 @@ _LATE = "fields stand behind an empty line"
 _RENDERINGS = ["text/plain", "text/html"]
 _LOST = "the delimiter before it is broken"
 _SWALLOWED = "a part whose delimiter is broken stands in the text"
+_NEXT_FIELD = re.compile(rb"\n[Cc]ontent-")  # of a part, behind the line that should be its delimiter
 _LONGEST_LOOKED_AT = 256 * 1024  # octets of a text
 _ENOUGH = 3  # characters that are a piece of a delimiter
 _UNSAID = "that it is a multipart is not said"
@@ -184,23 +185,22 @@ class _Reader:
         self._scan(stack, depth)
         for part in _childless(top):
             self._guess(part, depth)
-        for child in top.children:
-            if not child.damage and self._has_swallowed(child, b"--" + _boundary_of(top)):
-                child.damage = _SWALLOWED
+        for parent in (part for part in _walk(top) if part.children):
+            for child in parent.children:
+                if not child.damage and self._has_swallowed(child, b"--" + _boundary_of(parent)):
+                    child.damage = _SWALLOWED
 
     def _has_swallowed(self, part: Part, delimiter: bytes) -> bool:
         """Whether a text goes on with a part whose delimiter is broken."""
-        if part.children or part.encoding == "base64" or not part.media_type.startswith("text/"):
+        is_text = part.media_type.startswith(("text/", "message/"))
+        if part.children or part.encoding == "base64" or not is_text:
             return False
         text = bytes(self._content[part.start : min(part.end, part.start + _LONGEST_LOOKED_AT)])
-        at = 0
-        while at < len(text) and (found := _find_field(text, at)) >= 0:
-            line = text[text.rfind(b"\n", 0, found) + 1 : found].strip()
-            if delimiter in line or (
-                len(line) > _ENOUGH and (delimiter.startswith(line) or delimiter.endswith(line))
-            ):
+        for found in _NEXT_FIELD.finditer(text):
+            line = text[text.rfind(b"\n", 0, found.start()) + 1 : found.start()].strip()
+            is_piece = len(line) > _ENOUGH and (delimiter.startswith(line) or delimiter.endswith(line))
+            if is_piece or delimiter in line:
                 return True
-            at = found + 1
         return False
 
     def _scan(self, stack: list[Part], depth: int) -> None:
@@ -346,20 +346,18 @@ def _forget(boundaries: dict[bytes, list[int]], level: int) -> None:
             del boundaries[name]
 
 
-def _find_field(text: bytes, at: int) -> int:
-    """Where the next line ends that a field of a part follows; -1 for none."""
-    places = (text.find(spelled, at) for spelled in (b"\nContent-", b"\ncontent-"))
-    return min((place for place in places if place >= 0), default=-1)
+def _walk(part: Part) -> Iterator[Part]:
+    """All parts of the tree."""
+    pending = [part]
+    while pending:
+        one = pending.pop()
+        yield one
+        pending.extend(one.children)
 
 
 def _childless(part: Part) -> Iterator[Part]:
     """All multiparts in the tree that turned out to have no parts."""
-    pending = [part]
-    while pending:
-        one = pending.pop()
-        if one.media_type.startswith("multipart/") and not one.children:
-            yield one
-        pending.extend(one.children)
+    return (one for one in _walk(part) if one.media_type.startswith("multipart/") and not one.children)
 
 
 def _find_candidates(

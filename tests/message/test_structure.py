@@ -131,6 +131,9 @@ def test_a_part_that_stands_in_the_text_before_it_is_named(broken):
     """Its delimiter is broken: the file was letters of the text, and no loss said so."""
     mail = parse(b"\r\n".join([*LOST[:8], broken, *LOST[9:]])).mail
     assert ("damaged" in [loss.loss for loss in mail.losses], mail.attachments) == (True, ())
+    inner = [b"Content-Type: multipart/related; boundary=----b1", b"", *LOST[4:8], broken, *LOST[9:]]
+    nested = [LOST[0], b"Content-Type: multipart/mixed; boundary=o", b"", b"--o", *inner, b"--o--"]
+    assert "damaged" in [loss.loss for loss in parse(b"\r\n".join(nested)).mail.losses]
     written = [*LOST[:8], b"--other", *LOST[9:13], *LOST[8:]]
     assert "damaged" not in [loss.loss for loss in parse(b"\r\n".join(written)).mail.losses]
 
