@@ -249,13 +249,14 @@ def _add_console(front: "Front", service: "Service", sandbox: "Sandbox") -> None
     from relay.console.service import ServiceStatus
 
     # Nobody else's mail is here, and no other machine reaches it: whoever plays with it may act.
-    front.app = build(
+    app = build(
         ServiceStatus(service),
         service.config,
         access=OPEN,
         beside=sandbox.app,
         links={"Inbox": "/inbox"},
     )
+    front.replace(app)
 
 
 @asynccontextmanager

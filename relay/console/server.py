@@ -138,11 +138,15 @@ class Front:
     """An application that can be replaced while it is served: the sandbox is up before the relay is."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        self._app = app
+
+    def replace(self, app: ASGIApp) -> None:
+        """Serve this one from now on."""
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
-        await self.app(scope, receive, send)
+        await self._app(scope, receive, send)
 
 
 @asynccontextmanager

@@ -145,9 +145,8 @@ class PostgresSpool(CourierHalf):
             with contextlib.suppress(SpoolError, OSError):
                 if await self._node.has_copy():
                     await self._node.move(await asyncio.to_thread(self._local.rename))
-                self._words.alone = not any(
-                    one.is_alive and not one.is_self for one in await self._board.nodes()
-                )
+                nodes = await self._board.nodes()
+                self._words.look_around(any(one.is_alive and not one.is_self for one in nodes))
             await asyncio.sleep(self._node.times.beat)
 
     async def _watch_sessions(self) -> None:
@@ -201,13 +200,13 @@ class PostgresSpool(CourierHalf):
             self._database.look_after_all()
         self._words.tell(Word(Topic.SENDER), self._node.token)
         if self._node.is_sender:
-            self._turns.is_new = True
+            self._turns.expect()
             self._words.tell(Word(Topic.NEW), self._node.token)
 
     def _hear(self, word: Word) -> None:
         """Another node's words come here, too."""
         if word.topic is Topic.NEW:
-            self._turns.is_new = True
+            self._turns.expect()
 
     @property
     @override

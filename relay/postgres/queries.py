@@ -223,7 +223,7 @@ class OperatorHalf(MessageVerbs):
 
     def _tell_new(self, word: Word) -> None:
         """Something may be claimed."""
-        self._turns.is_new = True
+        self._turns.expect()
         self._words.tell(word)
 
     async def _refuse(self, queue_id: str, states: Sequence[State]) -> None:

@@ -81,8 +81,12 @@ class Scheduler:
         self._turn = asyncio.Lock()
         self.claimed: dict[str, Claimed] = {}
         self.due: float | None = None  # when the first delayed message is due, seconds since the epoch
-        self.is_new = True  # whether something may wait to be admitted
+        self._is_new = True  # whether something may wait to be admitted
         self._term = 0  # in which the ranks were learned
+
+    def expect(self) -> None:
+        """Something may wait to be admitted."""
+        self._is_new = True
 
     async def _load(self) -> None:
         """Begin where the last sender ended. Raises SpoolError."""
@@ -90,7 +94,7 @@ class Scheduler:
         if self._term == term:
             return
         self._ranks, self._shares = Ranks(), Shares()
-        self.is_new = True
+        self._is_new = True
         for account, tag in await self._database.read(_FIRST_TAGS):
             self._ranks.serve(account, tag)
         await self._look_ahead()
@@ -113,7 +117,7 @@ class Scheduler:
         await self._load()
         if self.due is not None and self.due <= now:
             await self._promote(now)
-        if self.is_new:
+        if self._is_new:
             await self._admit()
         heads = await self._database.read(_HEADS, (list(accounts), list(self.claimed)))
         best = self._shares.choose((tag, queue_id, account, flow) for tag, queue_id, account, flow in heads)
@@ -127,7 +131,7 @@ class Scheduler:
     async def _promote(self, now: float) -> None:
         values = {**self._node.fence, "now": now, "most": _MOST_PROMOTED}
         await self._database.write_soon(_PROMOTE, values)
-        self.is_new = True
+        self._is_new = True
         await self._look_ahead()
 
     async def look(self) -> bool:
@@ -136,16 +140,16 @@ class Scheduler:
         Another node may have put a message, or the server may have lost the asynchronous commit of an
         admission or of a promotion. Raises SpoolError.
         """
-        before, was_new = self.due, self.is_new
+        before, was_new = self.due, self._is_new
         ((is_new, due),) = await self._database.read(_LOOK, (BEYOND_TIME,))
-        if (self.due, self.is_new) != (before, was_new):
+        if (self.due, self._is_new) != (before, was_new):
             return True  # it has changed meanwhile, and this look may be older
-        self.is_new, self.due = is_new, due
+        self._is_new, self.due = is_new, due
         return bool(is_new or due != before)
 
     async def _admit(self) -> None:
         """Give a tag to what was put since."""
-        self.is_new = False
+        self._is_new = False
         try:
             found = await self._database.read(_NEW, (_MOST_ADMITTED,))
             if not found:
@@ -154,9 +158,9 @@ class Scheduler:
             tags = [self._ranks.rank(account, flow, lambda: 0.0) for _, account, flow in found]
             ids = [queue_id for queue_id, _, _ in found]
             await self._database.write_soon(_ADMIT, {**self._node.fence, "ids": ids, "tags": tags})
-            self.is_new = len(found) == _MOST_ADMITTED
+            self._is_new = len(found) == _MOST_ADMITTED
         except BaseException:
-            self.is_new = True
+            self._is_new = True
             raise
 
     async def _learn(self, lanes: set[tuple[str, str]]) -> None:

@@ -41,11 +41,15 @@ class Words:
         self._unsaid: list[str] = []
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self.alone = False  # no other node lives, as far as is known: nobody to say it to
+        self._is_alone = False  # no other node lives, as far as is known: nobody to say it to
 
     def subscribe(self, listener: Callable[[Word], None]) -> None:
         """Have words told to this listener, in the event loop."""
         self._listeners.append(listener)
+
+    def look_around(self, others: bool) -> None:  # noqa: FBT001 - the one thing that it is told
+        """Whether other nodes live: where none does, nothing is said aloud."""
+        self._is_alone = not others
 
     def start(self) -> None:
         """Begin to listen and to say."""
@@ -64,7 +68,7 @@ class Words:
         """Tell the listeners of this node, and the others; `node`: only that one need hear it."""
         if node in (None, self._node):
             self._hear(word)
-        if node != self._node and not self.alone:
+        if node != self._node and not self._is_alone:
             said = [node, word.topic, word.queue_id, word.account, word.flow]
             self._unsaid.append(json.dumps(said))
             self._wake.set()

@@ -220,7 +220,7 @@ async def test_console_and_simulation_live_on_one_port(tmp_path):
             try:
                 from relay.console.app import build
 
-                front.app = build(ServiceStatus(service), beside=sandbox.app, links={"Inbox": "/inbox"})
+                front.replace(build(ServiceStatus(service), beside=sandbox.app, links={"Inbox": "/inbox"}))
                 assert 'href="/inbox"' in (await http.get("/")).text
                 assert "No message yet" in (await http.get("/inbox")).text
                 assert (await http.get("/inbox", headers={"host": "evil.example"})).status_code == 421

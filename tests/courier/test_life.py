@@ -30,7 +30,7 @@ async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, s
         if standstill == "account":
             relay.service.standing.hold("scanner", diagnose_failure(Failure.NO_GRANT))
         else:
-            spool._space.blocked = True
+            spool._space.block(blocked=True)
         rounds, pacing = [], relay.service.pacing
         next_free = pacing.next_free
         pacing.next_free = lambda *one, **more: rounds.append(None) or next_free(*one, **more)
@@ -39,7 +39,7 @@ async def test_what_is_due_and_cannot_go_does_not_keep_the_loop_busy(tmp_path, s
         assert (await relay.entry(queue_id)).state is State.DELAYED
         assert len(rounds) < 20
         relay.service.standing.release("scanner")
-        spool._space.blocked = False
+        spool._space.block(blocked=False)
         await relay.reach(queue_id, State.RELAYED)
 
 

@@ -75,4 +75,4 @@ async def wait_for_each_other(*services):
     for one in services:
         await until(lambda one=one: len(one.sharing.nodes) == len(services))
         await until(lambda one=one: one.spool.term or one.sharing.sent is not None)
-        await until(lambda one=one: not one.spool._words.alone or len(services) == 1)
+        await until(lambda one=one: not one.spool._words._is_alone or len(services) == 1)

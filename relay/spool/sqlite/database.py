@@ -116,9 +116,9 @@ class Database:
         if finding is Finding.REMOVED:
             try:
                 connection = self._put_back(connection)
-                self._ownership.trouble = ""
+                self._ownership.was_put_back()
             except (OSError, sqlite3.Error) as error:
-                self._ownership.trouble += f"; it cannot be written again: {error}"
+                self._ownership.was_put_back(error)
         while self._ownership.news:
             self._tell(self._ownership.news.pop(0))
         self._note_trouble(self._ownership.trouble)
@@ -137,7 +137,7 @@ class Database:
             connection.execute(f"PRAGMA busy_timeout = {int(_LOCK_PATIENCE * 1000)}")
 
     def _note_trouble(self, trouble: str) -> None:
-        before, self._space.trouble = self._space.trouble, trouble
+        before = self._space.refuse_for(trouble)
         if trouble and not before:
             log.error("the spool's folder cannot be used: new mail is refused", reason=trouble)
             self._tell(f"new mail is refused: {trouble}")

@@ -40,12 +40,21 @@ class DiskSpace:
         self._keep_free = keep_free
         self._size = reserve
         self.reserved = False  # the reserve file is in its place
-        self.blocked = False  # something that must be written cannot be
-        self.trouble = ""  # what else is wrong with the spool's folder: nothing new is kept
+        self._is_blocked = False  # something that must be written cannot be
+        self._trouble = ""  # what else is wrong with the spool's folder: nothing new is kept
         self._free = 0
         self._inodes = True
         self._looked = float("-inf")
         self._tried = float("-inf")
+
+    def block(self, *, blocked: bool) -> None:
+        """Whether something that must be written cannot be: nothing is sent then."""
+        self._is_blocked = blocked
+
+    def refuse_for(self, trouble: str) -> str:
+        """Keep nothing new for this reason ("": keep it); the reason until now."""
+        before, self._trouble = self._trouble, trouble
+        return before
 
     def look(self) -> Room:
         """What is left, as of a moment ago."""
@@ -53,9 +62,9 @@ class DiskSpace:
         if now - self._looked > _FRESH:
             self._looked = now
             self._measure()
-        sending = self.reserved and not self.blocked
-        accepting = sending and not self.trouble and self._inodes and self._free >= self._keep_free
-        return Room(self._free, accepting, sending, self.trouble)
+        sending = self.reserved and not self._is_blocked
+        accepting = sending and not self._trouble and self._inodes and self._free >= self._keep_free
+        return Room(self._free, accepting, sending, self._trouble)
 
     def check(self) -> None:
         """Refuse what is new when nobody knows whether it would be there after a restart.
@@ -63,8 +72,8 @@ class DiskSpace:
         Raises:
             SpoolError: the spool's folder cannot be used now.
         """
-        if self.trouble:
-            raise SpoolError(self.trouble)
+        if self._trouble:
+            raise SpoolError(self._trouble)
 
     def fits(self, size: int) -> bool:
         """Whether so many octets may be written now, without leaving less than `keep_free`."""

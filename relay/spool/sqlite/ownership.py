@@ -112,6 +112,10 @@ class Ownership:
         found = _stat(self._folder / name, follow=follow)
         return None if found is None else (found.st_dev, found.st_ino)
 
+    def was_put_back(self, error: Exception | None = None) -> None:
+        """What was removed is written again; or could not be."""
+        self.trouble = "" if error is None else f"{self.trouble}; it cannot be written again: {error}"
+
     def look(self) -> Finding:
         """Compare the folder with what is open, and set right what can be: folders, the lock, permissions."""
         now = time.monotonic()

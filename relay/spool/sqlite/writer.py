@@ -277,13 +277,13 @@ class Writer:
         if must and not self._backlog:
             log.error("the spool cannot be written; sending stops", reason=str(error), operations=len(must))
         self._backlog = must
-        self._space.blocked = bool(must)
+        self._space.block(blocked=bool(must))
 
     def _report_recovery(self) -> None:
         if self._backlog:
             log.info("the spool can be written again", operations=len(self._backlog))
             self._backlog = []
-        self._space.blocked = False
+        self._space.block(blocked=False)
 
     def _tell(self, items: list[_Item]) -> None:
         if items:
