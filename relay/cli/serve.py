@@ -37,7 +37,7 @@ def command(config_path: str | None) -> None:
     from relay.smtp.server import ListenError
     from relay.spool import SpoolError, SpoolLocked
 
-    logs.set_up(config.log)
+    logs.set_up(config.log, for_good=True)
     try:
         service.run(service.serve(config, [_open_console], lambda: load(config_path)))
     except SpoolLocked as error:

@@ -50,8 +50,14 @@ class _Unfailing:
             self._stream.flush()
 
 
-def set_up(log: Log) -> None:
-    """Send structlog's and the foreign libraries' lines to standard error."""
+def set_up(log: Log, *, for_good: bool = False) -> None:
+    """Send structlog's and the foreign libraries' lines to standard error.
+
+    Args:
+        log: how.
+        for_good: nothing else is set up in this process, so that each logger is made once and not for each
+            line, which is a fiftieth of what a small message costs.
+    """
     render: structlog.typing.Processor = _render
     people = log.format == "console" or (log.format == "auto" and sys.stderr.isatty())
     if people:
@@ -66,7 +72,7 @@ def set_up(log: Log) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log.level]),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
     for name in _FOREIGN:
         foreign = logging.getLogger(name)
