@@ -56,7 +56,7 @@ def set_up(log: Log, *, for_good: bool = False) -> None:
     Args:
         log: how.
         for_good: nothing else is set up in this process, so that each logger is made once and not for each
-            line, which is a fiftieth of what a small message costs.
+            line, which is a hundredth of what a small message costs.
     """
     render: structlog.typing.Processor = _render
     people = log.format == "console" or (log.format == "auto" and sys.stderr.isatty())
