@@ -1,6 +1,7 @@
 """From the octets of a message to the API's requests; pure: no sockets, no clock, no logging.
 
 structure    the tree of parts, as ranges of the content
+swallowed    a part that stands in the one before it
 late_fields  fields behind an empty line that came too early
 decoding     a part's octets and what is wrong with them; base64_lines: which lines are Base64
 hints        raw fields read by the charsets that the message declares elsewhere

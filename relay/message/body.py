@@ -42,6 +42,7 @@ _DATA = _OTHER_RENDERINGS | {
 _LONGEST_OTHER = 1024 * 1024  # octets
 # The first octets of PDF, PNG, JPEG, ZIP, GIF and TIFF.
 _FORMATS_IN_BASE64 = re.compile(rb"\s*(?:JVBERi0|iVBORw0KGgo|/9j/[24]|UEsDB|R0lGODlh|SUkqA|TU0AK)")
+_UNSAID = "its transfer encoding is not said"
 _MEANT_AS_TEXT = (".b64", ".txt", ".asc", ".eml")
 _OPAQUE = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
 _NAMED_LOSSES = {
@@ -86,9 +87,12 @@ def choose(content: Buffer, part: Part, *, expected: bool = True) -> Chosen:
         expected: whether a text is still looked for here; a named text part is then the body.
     """
     chosen = _choose(content, part, expected=expected)
-    if part.damage:
-        chosen.losses.append(("damaged", part.damage))
+    chosen.losses += _find_damage(part)
     return chosen
+
+
+def _find_damage(part: Part) -> list[tuple[str, str]]:
+    return [("damaged", part.damage)] if part.damage else []
 
 
 def _choose(content: Buffer, part: Part, *, expected: bool) -> Chosen:
@@ -138,7 +142,7 @@ def _detach(content: Buffer, file: File) -> File:
 def _choose_leaf(content: Buffer, part: Part, *, expected: bool) -> Chosen:
     is_text = _is_text(part, expected=expected)
     if not is_text and _is_unsaid_base64(content, part):
-        part = replace(part, encoding="base64", damage="its transfer encoding is not said")
+        part = replace(part, encoding="base64", damage=_UNSAID)
         chosen = _choose_leaf(content, part, expected=expected)
         chosen.losses.append(("damaged", part.damage))
         return chosen
@@ -241,6 +245,7 @@ def _choose_alternative(content: Buffer, part: Part) -> Chosen:
         kept = [file for file in option.files if file.media_type not in _OTHER_RENDERINGS]
         if option.has_text or option.has_html or len(kept) < len(option.files):
             result.losses.append(("text-alternative", child.media_type))
+        result.losses += _find_damage(child)  # another part may stand in it
         result.files += kept
     return result
 
@@ -281,8 +286,15 @@ def _choose_related(content: Buffer, part: Part, *, expected: bool) -> Chosen:
         elif child.is_multipart or not _may_be_referred_to(child) or child.media_type in _NAMED_LOSSES:
             chosen.add(choose(content, child, expected=False))
         else:
-            chosen.files.append(from_part(child))
+            chosen.add(_choose_file(content, child))
     return chosen
+
+
+def _choose_file(content: Buffer, part: Part) -> Chosen:
+    """The part as a file, whatever its type."""
+    if _is_unsaid_base64(content, part):
+        part = replace(part, encoding="base64", damage=_UNSAID)
+    return Chosen(files=[from_part(part)], losses=_find_damage(part))
 
 
 def _may_be_referred_to(part: Part) -> bool:
@@ -311,5 +323,5 @@ def _choose_appledouble(content: Buffer, part: Part, *, expected: bool) -> Chose
         elif child.is_multipart:
             chosen.add(choose(content, child, expected=expected))
         else:
-            chosen.files.append(from_part(child))
+            chosen.add(_choose_file(content, child))
     return chosen

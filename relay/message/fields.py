@@ -4,6 +4,7 @@ Read on octets, with what devices really send: no separator line, a fold without
 mbox `From ` line, a section that never ends.
 """
 
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -39,6 +40,12 @@ _LATE_START = re.compile(
     rb"(?=[ \t]*(?:" + _USUAL + rb"|status)[ \t]*:|>?From )",
     re.IGNORECASE,
 )
+# A line that a gateway put before the header, and fields behind it that no text has.
+_JUNK_START = re.compile(
+    rb"(?![!-9;-~]+[ \t]*:)[^\r\n]{1,998}\r?\n(?=(?P<fields>(?:[!-9;-~]+:[^\n]*\n(?:[ \t]+\S[^\n]*\n)*){3,}))"
+)
+_NAMES = re.compile(rb"^([!-9;-~]+):", re.MULTILINE)
+_OF_MAIL = {b"mime-version", b"subject"}
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}[ \t]*\r?(?:\n|\Z)")
 _PART_NAMES = (
     b"content-type",
@@ -49,12 +56,27 @@ _PART_NAMES = (
     b"content-location",
     b"mime-version",
 )
+# Of names of MIME's that have lost their first letters.
+_ENDS_OF_NAMES = {
+    name[cut:].decode() for name in _PART_NAMES for cut in range(1, 8) if name.startswith(b"content-")
+}
 _CUT_FIELD = re.compile(rb"^([A-Za-z][A-Za-z-]{0,30})(\r?\n)([A-Za-z-]{1,30})([ \t]*:[^\r\n]*)", re.MULTILINE)
 _CUT_VALUE = re.compile(
-    rb"^(content-transfer-encoding[ \t]*:)([ \t]*\r?\n)(?=(?:base64|quoted-printable)[ \t]*\r?$)",
+    rb"^(content-(?:transfer-encoding|type|disposition)[ \t]*:)([ \t]*\r?\n)"
+    rb"(?=(?:base64|quoted-printable)[ \t]*\r?$"
+    rb"|(?:[a-z]+/[a-z0-9.+-]+|attachment|inline)[ \t]*(?:;|\r?$))",
     re.MULTILINE | re.IGNORECASE,
 )
 _LONGEST_CUT = max(map(len, _PART_NAMES))
+# A line end that went, or white space that came, made these go on with the field before them.
+_JOINED = re.compile(
+    rb"(content-(?:type|transfer-encoding|disposition|id)|mime-version|subject)[ \t]*:", re.IGNORECASE
+)
+_MAY_HOLD_ANOTHER = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
+_MAY_HOLD_ANOTHER |= {"mime-version", "from", "to", "cc", "date", "message-id"}
+_QUOTED_NAME = re.compile(
+    rb"[ \t]*>[> \t]*(content-(?:type|transfer-encoding|disposition|id))[ \t]*:", re.IGNORECASE
+)
 # What shows that fields follow a line that a gateway put before them.
 _MIME_FIELD = re.compile(rb"content-(?:type|transfer-encoding|disposition)[ \t]*:", re.IGNORECASE)
 _FIRST_LOOK = 8 * 1024
@@ -132,12 +154,15 @@ def read_fields(
         if octets.startswith(b"--") and octets.rstrip() in delimiters:
             body = start + line.start()
             break
-        name = _NAME.match(octets) or (None if found else _INDENTED_NAME.match(octets))
+        quoted = _QUOTED_NAME.match(octets) if octets[0] in b"> \t" else None
+        name = quoted or _NAME.match(octets) or (None if found else _INDENTED_NAME.match(octets))
         if name:
             at = line.start()
             # What is lost of a field that is lost as a whole is said there.
             is_broken |= junk >= 0 and not (found and found[-1].name.startswith("x-"))
-            found.append(_Found(name[1].decode("ascii").lower(), at, at + name.end(), line.end()))
+            lower = name[1].decode("ascii").lower()
+            is_broken |= quoted is not None or lower in _ENDS_OF_NAMES
+            found.append(_Found(lower, at, at + name.end(), line.end()))
             junk = -1
         elif found and junk < 0 and (octets[0] in b" \t" or _is_parameter(section, found[-1], octets)):
             found[-1].end = line.end()
@@ -149,6 +174,9 @@ def read_fields(
             junk = -1 if octets.startswith(b":") else line.start()
     if not delimiters and found and not any(OWN_NAME.match(one.name.encode()) for one in found):
         return Fields(), start
+    apart = [piece for one in found for piece in _separate(section, one)]
+    is_broken |= len(apart) > len(found) or (bool(delimiters) and junk >= 0) or _has_strayed(section, found)
+    found = apart
     ends = [*(one.line for one in found[1:]), *(one.end for one in found[-1:])]
     fields = Fields(
         tuple(
@@ -158,6 +186,29 @@ def read_fields(
         broken=is_broken,
     )
     return fields, start + junk if _is_text(section, junk, fields) else body
+
+
+def _has_strayed(section: bytes, found: list[_Found]) -> bool:
+    """Whether the parameter that a field announces goes on with the encoding behind it."""
+    return b"name=" in section and any(
+        second.name == "content-transfer-encoding"
+        and b"name=" in section[second.begin : second.end]
+        and section[first.begin : first.end].rstrip().endswith(b";")
+        for first, second in itertools.pairwise(found)
+    )
+
+
+def _separate(section: bytes, field: _Found) -> Iterator[_Found]:
+    """The field, and those of MIME and the subject that go on its line or its fold."""
+    if field.name in _MAY_HOLD_ANOTHER and section.find(b":", field.begin, field.end) >= 0:
+        quotes, at = 0, field.begin
+        for joined in _JOINED.finditer(section, field.begin, field.end):
+            quotes += section.count(b'"', at, joined.start())
+            at = joined.start()
+            if quotes % 2 == 0:
+                yield _Found(field.name, field.line, field.begin, at)
+                field = _Found(joined[1].decode("ascii").lower(), at, joined.end(), field.end)
+    yield field
 
 
 def _mend(section: bytes) -> bytes:
@@ -236,5 +287,7 @@ def _has_delimiter(octets: bytes, delimiters: Collection[bytes]) -> bool:
 def find_start(content: Buffer) -> int:
     """Where the message's own field section begins: behind empty lines that a script put before it."""
     head = bytes(content[:_FIRST_LOOK])
-    late = _LATE_START.match(head)
+    late = _LATE_START.match(head) or _JUNK_START.match(head)
+    if late and late.re is _JUNK_START and not _OF_MAIL.issubset(_NAMES.findall(late["fields"].lower())):
+        return 0
     return late.end() if late else 0

@@ -67,7 +67,7 @@ def from_part(part: Part) -> File:
         location=location,
         method=part.content_type.parameters.get("method", ""),
         charset=part.content_type.parameters.get("charset", ""),
-        is_cut="filename" in part.disposition.cut or "name" in part.content_type.cut,
+        is_cut=_is_cut(part),
     )
 
 
@@ -78,10 +78,10 @@ def from_text(file: TextFile, codec: str) -> File:
 
 def filename_of(part: Part) -> str:
     """The name that the part gives itself, decoded, not yet safe; "" without one."""
-    given = (
-        part.disposition.parameters.get("filename", "").strip()
-        or part.content_type.parameters.get("name", "").strip()
-    )
+    given = part.disposition.parameters.get("filename", "").strip()
+    name = part.content_type.parameters.get("name", "").strip()
+    if not given or (name.startswith(given) and _is_open(part.fields.first("content-disposition") or b"")):
+        given = name
     if quoted := _APOSTROPHES.fullmatch(given):
         given = quoted[1]
     if given or part.media_type.startswith(("text/", "message/")):
@@ -89,6 +89,23 @@ def filename_of(part: Part) -> str:
     # Some programs put it here; other descriptions are no names.
     description = decode_unstructured(part.fields.first("content-description") or b"")
     return description if _TYPES.guess_type(description)[0] and " " not in description else ""
+
+
+def _is_cut(part: Part) -> bool:
+    """Whether the name was cut off: within an escape or word, or within its quotes and its extension."""
+    is_open = any(
+        _is_open(part.fields.first(name) or b"") for name in ("content-disposition", "content-type")
+    )
+    return (
+        "filename" in part.disposition.cut
+        or "name" in part.content_type.cut
+        or (is_open and _TYPES.guess_type(filename_of(part))[0] is None)
+    )
+
+
+def _is_open(raw: bytes) -> bool:
+    """Whether the field was cut off within quotes."""
+    return raw.count(b'"') % 2 == 1
 
 
 def content_id_of(part: Part) -> str:

@@ -26,14 +26,16 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}[ \t]*\r?(?:\n|\Z)")
 _ESCAPES = re.compile(rb"=[0-9A-F]{2}|=\r?\n")
 _MANY_ESCAPES = re.compile(rb"(?:(?:=[0-9A-F]{2})[^=]{0,200}){3}")
 _TAGS = re.compile(rb"</[a-z][a-z0-9]{0,15}>|<br ?/?>", re.IGNORECASE)
-# What goes on with a field that ends in a semicolon, behind an empty line.
+# What goes on with a field that ends in a semicolon, behind an empty line; without white space, in quotes.
 _FOLD = re.compile(
-    rb"(?:(?:[ \t]*\r?\n)*[ \t]+(?:(?:file)?name|charset|boundary)[*0-9]*=[^\n]*\n)+(?=[ \t]*\r?\n|[a-z-]+:)",
+    rb"(?:(?:[ \t]*\r?\n)*(?:[ \t]+(?:(?:file)?name|charset|boundary)[*0-9]*=|(?:(?:file)?name|boundary)=\")"
+    rb"[^\n]*\n)+(?=[ \t]*\r?\n|[a-z-]+:)",
     re.IGNORECASE,
 )
 _EMPTY_LINE = re.compile(rb"[ \t]*\r?\n")
 # Who sends is looked up where a message's fields are, and nowhere else.
 _NEVER = {"from", "sender", "bcc", "received", "return-path"}
+_OF_PART_ALONE = {"content-disposition", "content-description", "content-id", "content-transfer-encoding"}
 _SAID = {"mime-version", "content-type", "content-transfer-encoding"}
 
 
@@ -65,7 +67,7 @@ def find_late_fields(
         default: the media type of a section that declares none.
     """
     if _holds_fields(fields, default):
-        return None
+        return _find_before_message(content, fields, body, end) if delimiters else None
     if _is_open(fields) and (fold := _FOLD.match(bytes(content[body : min(end, body + _LOOK)]))):
         return _go_on(content, fields, body, end, delimiters, fold)
     if not _may_begin(bytes(content[body : min(end, body + 100)]), is_part=bool(delimiters)):
@@ -73,7 +75,8 @@ def find_late_fields(
     head = bytes(content[body : min(end, body + _LOOK)])
     late, after = _read(head, body, is_part=bool(delimiters))
     if not any(field.name.startswith("content-") for field in late):
-        return None
+        has_strayed = bool(delimiters) and (not fields.fields or _begins_with_field(fields, head))
+        return Late(fields, body, taken=False) if has_strayed else None
     # Of two that say what the content is, the late one was written for it.
     mime = [field for field in late if field.name.startswith("content-")]
     others = (field for field in late if field not in mime and field.name not in _NEVER)
@@ -83,7 +86,20 @@ def find_late_fields(
         empty = _EMPTY_LINE.match(head, after)
         return Late(both, body + (empty.end() if empty else after))
     names = {field.name for field in late}
-    return Late(fields, body, taken=False) if names >= _SAID and not _has_mime(fields) else None
+    is_parts = bool(delimiters) and names <= _OF_PART_ALONE  # a file may be a message, and begin with others
+    looks_late = is_parts or (names >= _SAID and not _has_mime(fields))
+    return Late(fields, body, taken=False) if looks_late else None
+
+
+def _find_before_message(content: Buffer, fields: Fields, body: int, end: int) -> Late | None:
+    """The part's disposition and its like, where they and an empty line stand before a message within."""
+    head = bytes(content[body : min(end, body + _LOOK)])
+    late, after = _read(head, body, is_part=True)
+    empty = _EMPTY_LINE.match(head, after)
+    names = {field.name for field in late}
+    if not names or not names <= _OF_PART_ALONE or empty is None or not _FIELD.match(head, empty.end()):
+        return None
+    return Late(Fields((*fields, *late)), body + empty.end())
 
 
 def _holds_fields(fields: Fields, default: str) -> bool:
@@ -116,6 +132,14 @@ def _is_open(fields: Fields) -> bool:
     )
 
 
+def _begins_with_field(fields: Fields, head: bytes) -> bool:
+    """Whether what is no text begins with a field that parts alone have."""
+    name = _FIELD.match(head.lstrip(b"\r\n \t"))
+    declared = fields.first("content-type")
+    is_text = declared is None or read_structured(declared).value.startswith("text/")
+    return name is not None and name[1].decode().lower() in _OF_PART_ALONE and not is_text
+
+
 def _may_begin(head: bytes, *, is_part: bool) -> bool:
     name = _FIELD.match(head.lstrip(b"\r\n \t"))
     return name is not None and (not is_part or _MIME.fullmatch(name[1]) is not None)
@@ -133,8 +157,12 @@ def _read(head: bytes, offset: int, *, is_part: bool) -> tuple[list[Field], int]
         name = field[1].decode().lower()
         found.append(Field(name, value, start=offset + field.start(), end=offset + field.end()))
         at = end = field.end()
-    # What follows the last one is empty, or a boundary.
-    return (found, end) if _END.match(head, end) else ([], 0)
+    # What follows the last one is empty, or a boundary, or what it says.
+    encoding = Fields(tuple(found)).first("content-transfer-encoding") or b""
+    is_coded = (encoding.strip().lower() == b"base64" and _BASE64.match(head, end)) or (
+        encoding.strip().lower() == b"quoted-printable" and _MANY_ESCAPES.search(head, end)
+    )
+    return (found, end) if is_coded or _END.match(head, end) else ([], 0)
 
 
 def _may_follow(name: bytes, *, apart: bool, is_part: bool) -> bool:
@@ -160,7 +188,6 @@ def _is_borne_out(own: Fields, late: list[Field], both: Fields, rest: bytes, *, 
         kind = read_structured(declared).value
         if kind.startswith("text/"):
             return _is_plainly_late(own, late, boundary, rest, is_part=is_part)
-        # What is no text does not begin with fields.
         return is_part and not kind.startswith(("message/", "multipart/"))
     if boundary or (is_part and not own.fields):
         return _has_boundary(rest, boundary) if boundary else "/" in content_type.value

@@ -19,6 +19,7 @@ _PARAMETER = re.compile(
     r"""[;,\s]*([^=;,\s"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?([^;]*)|((?:=\?[^?]*\?[BbQq]\?[^?]*\?=|[^;])*))""",
     re.DOTALL,
 )
+_UNPARTED = re.compile(r"\s+(?:file)?name\*?=")  # a parameter without the semicolon before it
 _SKIP = re.compile(r"[;\s]*[^;]*")
 _SECTION = re.compile(r"(.+?)\*(?:(\d{1,4})(\*?))?\Z")
 _QUOTED_PAIR = re.compile(r'\\(["\\])')
@@ -79,7 +80,10 @@ def _read_parameters(text: str) -> tuple[dict[str, str], frozenset[str]]:
             continue
         at = found.end()
         name = found[1].lower()
-        value = _unquote(found[2], found[3]) if found[2] is not None else found[4].strip().strip('"')
+        rest = found[3] or ""
+        if _UNPARTED.match(rest):
+            at, rest = found.start(3), ""
+        value = _unquote(found[2], rest) if found[2] is not None else found[4].strip().strip('"')
         if numbered := _SECTION.match(name):
             extended = numbered[2] is None or bool(numbered[3])
             sections.setdefault(numbered[1], {}).setdefault(int(numbered[2] or 0), (value, extended))

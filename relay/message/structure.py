@@ -16,6 +16,7 @@ from relay.message import limits
 from relay.message.fields import Fields, find_start, read_fields
 from relay.message.late_fields import find_late_fields
 from relay.message.parameters import Structured, open_words, read_structured
+from relay.message.swallowed import has_part
 
 _BLOCK = 1024 * 1024
 _DENSE = 4096  # candidates in one block, behind which the regular expression goes on, as it is faster then
@@ -30,14 +31,12 @@ _USUAL_TYPES = {
     "related": "multipart/related",
 }
 _LONGEST_DELIMITER = 4096
-_BROKEN = "a line end stands within a field"
+_BROKEN = "its fields are broken"
 _LATE = "fields stand behind an empty line"
 _RENDERINGS = ["text/plain", "text/html"]
 _LOST = "the delimiter before it is broken"
 _SWALLOWED = "a part whose delimiter is broken stands in the text"
-_NEXT_FIELD = re.compile(rb"\n[Cc]ontent-")  # of a part, behind the line that should be its delimiter
 _LONGEST_LOOKED_AT = 256 * 1024  # octets of a text
-_ENOUGH = 3  # characters that are a piece of a delimiter
 _UNSAID = "that it is a multipart is not said"
 _LOOKS_LATE = "what looks like fields stands in the text"
 _ENCODINGS = {
@@ -60,10 +59,12 @@ _GUESSED_BOUNDARY = re.compile(
 )
 
 
-_PREAMBLE = re.compile(rb"\s*(?:[^\r\n]{0,200}(?:MIME|multi-?part)[^\r\n]{0,200}\s+){0,3}", re.IGNORECASE)
+_PREAMBLE = re.compile(
+    rb"\s*(?:[^\r\n]{0,200}(?:MIME|multi-?part|boundary=)[^\r\n]{0,200}\s+){0,3}", re.IGNORECASE
+)
 # Fields of a part where no part is: a preamble or epilogue is shown to nobody (RFC 2046 §5.1.1).
 _PART_FIELD = re.compile(
-    rb"(?:\A|\n)(?=content-(?:type|transfer-encoding|disposition)[ \t]*:)", re.IGNORECASE
+    rb"(?:\A|\n)(?:--[!-~]{1,200}?)?(?=content-(?:type|transfer-encoding|disposition)[ \t]*:)", re.IGNORECASE
 )
 _HEAD = 8 * 1024  # octets that are looked at for such
 
@@ -131,9 +132,13 @@ class _Reader:
         if name:
             root.content_type = Structured("multipart/mixed", {"boundary": name})
             root.damage = _UNSAID
+        before = bytes(self._content[:start]).removeprefix(b"\xef\xbb\xbf").strip()
+        if before and not before.startswith((b"From ", b">From ")):
+            root.damage = root.damage or _BROKEN
         self._read_children(root, 0)
-        if name and [child.media_type for child in root.children] == _RENDERINGS:
-            root.content_type = replace(root.content_type, value="multipart/alternative")
+        for part in _walk(root):
+            if part.damage == _UNSAID and [child.media_type for child in part.children] == _RENDERINGS:
+                part.content_type = replace(part.content_type, value="multipart/alternative")
         return root
 
     def _find_unsaid(self, root: Part) -> str:
@@ -144,6 +149,13 @@ class _Reader:
         found = _GUESSED_BOUNDARY.match(_PREAMBLE.sub(b"", head, count=1))
         tail = bytes(self._content[max(root.start, root.end - _HEAD) : root.end])
         return found[1].decode("latin-1") if found and b"\n--%s--" % found[1] in tail else ""
+
+    def _find_inner(self, part: Part, delimiters: tuple[bytes, ...]) -> str:
+        """The boundary of a part that begins with a part of its own; "" for any other."""
+        head = bytes(self._content[part.start : min(part.end, part.start + _HEAD)])
+        found = _GUESSED_BOUNDARY.match(_PREAMBLE.sub(b"", head, count=1))
+        is_own = found is not None and b"--" + found[1] not in delimiters
+        return found[1].decode("latin-1") if found and is_own else ""
 
     def _add_lost(self, parent: Part, start: int, at: int, depth: int) -> None:
         """Add the part between two delimiters that hold none, whose own is broken.
@@ -161,6 +173,9 @@ class _Reader:
         if bytes(self._content[part.start : min(part.end, part.start + _HEAD)]).strip():
             self._read_children(part, depth + 1)
             parent.children.append(part)
+        elif start > parent.start and not bytes(self._content[start : start + found.start()]).strip():
+            # A field has changed places with the delimiter behind it.
+            parent.damage = parent.damage or _BROKEN
 
     def _open(self, start: int, end: int, delimiters: tuple[bytes, ...], default: str) -> Part:
         self._parts += 1
@@ -171,6 +186,10 @@ class _Reader:
         if late is None:
             part = make_part(fields, body, end, default)
             part.damage = _BROKEN if fields.broken else ""
+            is_unsaid = delimiters and not part.declared and default == "text/plain"
+            if is_unsaid and (name := self._find_inner(part, delimiters)):
+                part.content_type = Structured("multipart/mixed", {"boundary": name})
+                part.damage = _UNSAID
             return part
         part = make_part(late.fields, late.body, end, default)
         part.damage = _LATE if late.taken else _LOOKS_LATE
@@ -192,16 +211,10 @@ class _Reader:
 
     def _has_swallowed(self, part: Part, delimiter: bytes) -> bool:
         """Whether a text goes on with a part whose delimiter is broken."""
-        is_text = part.media_type.startswith(("text/", "message/"))
-        if part.children or part.encoding == "base64" or not is_text:
+        if part.children or part.encoding == "base64":  # whose decoder names what is none
             return False
         text = bytes(self._content[part.start : min(part.end, part.start + _LONGEST_LOOKED_AT)])
-        for found in _NEXT_FIELD.finditer(text):
-            line = text[text.rfind(b"\n", 0, found.start()) + 1 : found.start()].strip()
-            is_piece = len(line) > _ENOUGH and (delimiter.startswith(line) or delimiter.endswith(line))
-            if is_piece or delimiter in line:
-                return True
-        return False
+        return has_part(text, part.media_type, delimiter)
 
     def _scan(self, stack: list[Part], depth: int) -> None:
         """The one pass; `stack` holds the open multiparts, and above them the open leaf, if there is one."""
@@ -288,13 +301,18 @@ class _Reader:
 
 def make_part(fields: Fields, start: int, end: int, default: str = "text/plain") -> Part:
     """A part, from its fields and the range of its body."""
-    raw = fields.first("content-type")
-    content_type = read_structured(raw or b"")
+    content_type = read_structured(_find_longest(fields, "content-type"))
     media_type = _USUAL_TYPES.get(content_type.value, content_type.value)
     declared = media_type.count("/") == 1 and not media_type.endswith("/")
     content_type = Structured(media_type if declared else default, content_type.parameters, content_type.cut)
-    disposition = read_structured(fields.first("content-disposition") or b"")
+    disposition = read_structured(_find_longest(fields, "content-disposition"))
     return Part(fields, start, end, content_type, disposition, _read_encoding(fields), declared)
+
+
+def _find_longest(fields: Fields, name: str) -> bytes:
+    """The field's value; of one that was sent again with more, the longer."""
+    first, *others = [value for value in fields.every(name) if value.strip()] or [b""]
+    return max((one for one in (first, *others) if one.startswith(first)), key=len) if others else first
 
 
 def _read_encoding(fields: Fields) -> str:
@@ -307,7 +325,7 @@ def _find_encoding(raw: bytes) -> str:
     """An encoding, however it is spelled: `7-bit`, `Quoted Printable`, `x-uue`."""
     letters = _NOT_WORD.sub("", _COMMENT.sub("", open_words(raw.decode("latin-1"))).lower())
     for start, encoding in _ENCODINGS.items():
-        if letters.startswith(start) or (len(letters) > 3 and start.startswith(letters)):  # cut off
+        if letters.startswith(start) or (len(letters) > 2 and start.startswith(letters)):  # cut off
             return encoding
     return "7bit"
 

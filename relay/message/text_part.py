@@ -1,5 +1,6 @@
 """A text part's octets → the text that it shows, and the files that stood in it."""
 
+import binascii
 import codecs
 import re
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,13 @@ _HEAD = 4096  # octets of a file that are looked at
 _FIELD = re.compile(rb"(?:content-[a-z-]+|mime-version|message-id|x-[a-z-]+):", re.IGNORECASE)
 # Controls that no text has; ESC, SO and SI belong to charsets.
 _BINARY = re.compile(rb"[\x00-\x08\x10-\x1a\x1c-\x1f]")
+
+
+_PLAIN = {"7bit", "8bit", "binary"}
+_BASE64 = re.compile(rb"\s*[A-Za-z0-9+/]{60}[A-Za-z0-9+/\r\n]*={0,2}\s*")
+_HIGH_ESCAPES = re.compile(rb"=[89A-F][0-9A-F]=[89A-F][0-9A-F]=[89A-F][0-9A-F]")
+_NO_ESCAPE = re.compile(rb"=(?![0-9A-F]{2}|[ \t]*\r?(?:\n|\Z))")
+_FEWEST_ESCAPES = 3
 
 
 @dataclass(slots=True)
@@ -82,6 +90,8 @@ def read_text(content: Buffer, part: Part) -> TextRead:
     damages = filter(None, (read.damage, armor.find_damage(octets)))
     losses = [("damaged", f"{part.media_type}: {damage}") for damage in damages]
     losses += [("partial", f"part {file.fragment} of a file") for file in files if file.fragment]
+    if part.encoding in _PLAIN and (named := _find_unsaid_encoding(octets, label)):
+        losses.append(("damaged", f"{part.media_type}: it looks like {named}, which no field says"))
     if "\0" in decoded.text:
         losses.append(("damaged", f"{part.media_type}: NUL, which no text has, was left out"))
     losses += name_charset(part.media_type, decoded)
@@ -94,6 +104,21 @@ def read_text(content: Buffer, part: Part) -> TextRead:
     return TextRead(
         Piece(is_html, _shape(part, text), decoded.codec, "".join(location.split())), files, losses
     )
+
+
+def _find_unsaid_encoding(octets: bytes, label: str) -> str:
+    """The transfer encoding that all of a text is in though no field says so; "" for none.
+
+    It stays as it came, as it may have been meant.
+    """
+    if not _HIGH_ESCAPES.search(octets):
+        if not _BASE64.match(octets, 0, _HEAD) or not _BASE64.fullmatch(octets):
+            return ""
+        signs = b"".join(octets.split())
+        found = charsets.decode(b"" if len(signs) % 4 else binascii.a2b_base64(signs), label)
+        return "" if found.guessed or found.damaged or found.text.isascii() else "Base64"
+    is_coded = octets.isascii() and len(_HIGH_ESCAPES.findall(octets)) >= _FEWEST_ESCAPES
+    return "quoted-printable" if is_coded and not _NO_ESCAPE.search(octets) else ""
 
 
 def _put_around(text: str, read: Octets) -> str:

@@ -364,6 +364,25 @@ def test_begin_base64_without_its_end(size):
     assert "end is missing" in damages[0]
 
 
+@at_once
+@pytest.mark.parametrize("kind", ["text/plain; charset=utf-8", "text/html; charset=utf-8"])
+@pytest.mark.parametrize(
+    ("body", "is_named"),
+    [
+        (base64.encodebytes(TEXT.encode() * 2), True),
+        (quopri.encodestring(TEXT.encode()), True),
+        (base64.encodebytes(b"a licence key that stands in a text, and nothing else does " * 2), False),
+        (base64.encodebytes(TEXT.encode() * 2) + b"is what I got", False),
+        (base64.encodebytes(TEXT.encode() * 2)[:-3], False),
+        (b"the letter =E3=81=82 is one, and x=1", False),
+    ],
+)
+def test_an_encoding_that_no_field_says_is_named(body, is_named, kind):
+    """The field is gone: people got letters that they cannot read. They may be meant, and stay."""
+    _, _, shown, damages = send(body.replace(b"\n", b"\r\n"), "7bit", kind)
+    assert (shown, bool(damages)) == (body.decode(), is_named)
+
+
 @pytest.mark.parametrize(
     "text", ["begin-base64 644 times a day\r\nand end", "begin 644 times\r\nthe day\r\nend"]
 )

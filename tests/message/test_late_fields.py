@@ -262,3 +262,34 @@ def test_a_field_of_mime_that_a_line_end_cuts_in_two(field, cut):
     assert (file.filename, file.size) == ("a.pdf", 9)
     assert mail.body == "hi"
     assert damages(mail)
+
+
+@at_once
+@pytest.mark.parametrize(
+    ("before", "is_header"),
+    [
+        ("inserted by a gateway", True),
+        ("> Received: from a", True),
+        ("Hello,", True),
+        ("Hello,\r\n", False),  # behind an empty line it is what somebody shows
+    ],
+)
+def test_a_line_before_the_header(before, is_header):
+    """All of the message was a text, its files and subject with it, and no loss was named."""
+    mail = read([before, *OWN[1:], "MIME-Version: 1.0", *MIXED])
+    found = (mail.subject, mail.body, len(mail.attachments), bool(damages(mail)))
+    assert (found == ("scan", "hi", 1, True)) is is_header
+    assert read(["Hello,", *OWN[1:], "", "is my header"]).body.startswith("Hello,")
+
+
+@at_once
+@pytest.mark.parametrize("space", [" ", "\t", ""])
+@pytest.mark.parametrize("field", PART)
+def test_a_field_that_goes_on_with_another(field, space):
+    """Its line end went, or white space came: the file had no name, or its encoding was not known."""
+    both = ["Content-Disposition: attachment" + (f"\r\n{space}" if space else "") + field]
+    part = [*both, *(one for one in PART if one != field)]
+    (file,) = read([*OWN, MIXED[0], "", *MIXED[2:6], "--b", *part, "", "JVBERi0xLjQK", "--b--"]).attachments
+    assert (file.filename, file.size) == ("a.pdf", 9)
+    text = 'Content-Type: text/plain; charset=utf-8\r\n X: "Content-Transfer-Encoding: base64"'
+    assert read([*OWN, text, "", "aGkgdGhlcmUs"]).body == "aGkgdGhlcmUs\n"

@@ -3,6 +3,7 @@
 import pytest
 
 from relay.message.parse import parse
+from tests.support.at_once import at_once
 
 MIXED = b"Content-Type: multipart/mixed; boundary=B\r\n\r\n"
 TEXT = b"\r\n\r\nhi"
@@ -146,4 +147,99 @@ def test_a_part_behind_the_end_of_a_multipart_is_read(broken):
     assert (mail.body, [one.filename for one in mail.attachments]) == ("Hello", ["a.pdf"])
     assert "damaged" in [loss.loss for loss in mail.losses]
     mail = parse(b"\r\n".join([*LOST[:5], *inner, b"An epilogue.", *LOST[8:]])).mail
+    assert "damaged" not in [loss.loss for loss in mail.losses]
+
+
+RELATED = [
+    *(b"From: a@example.com", b"MIME-Version: 1.0", b"Subject: scan"),
+    *(b'Content-Type: multipart/mixed; boundary="--=_m1"', b"", b"----=_m1"),
+    *(b'Content-Type: multipart/related; boundary="--=_r2"', b"", b"----=_r2"),
+    *(b"Content-Type: text/html", b"Content-Transfer-Encoding: 8bit", b"", b"<p>Hello</p>", b"----=_r2"),
+    *(b'Content-Type: image/png; name="one.png"', b"Content-ID: <one>"),
+    *(b"Content-Transfer-Encoding: base64", b"", b"iVBORw0KGgoAAQID", b"----=_r2--", b"----=_m1"),
+    *(
+        b"Content-Type: application/json; name=a.json",
+        b"",
+        b"{}",
+        b"----=_m1",
+        b"Content-Type: message/rfc822",
+    ),
+    *(b'Content-Disposition: attachment; filename="f.eml"', b"", b"Subject: inner", b"", b"text"),
+    *(b"----=_m1", b"Content-Type: application/pdf;", b'\tname="a.pdf"'),
+    *(b"Content-Transfer-Encoding: base64", b"", b"JVBERi0xLjQK", b"----=_m1--", b""),
+]
+MUTATIONS = {
+    "blank": lambda line, behind: [b"", line, behind],
+    "junk": lambda line, behind: [b"inserted by a gateway", line, behind],
+    "white": lambda line, behind: [b" ", line, behind],
+    "split": lambda line, behind: [line[: len(line) // 2], line[len(line) // 2 :], behind],
+    "wrap": lambda line, behind: [*line.rsplit(b" ", 1), behind],
+    "no end": lambda line, behind: [line[:-3], behind],
+    "no beginning": lambda line, behind: [line[3:], behind],
+    "indent": lambda line, behind: [b" " + line, behind],
+    "quote": lambda line, behind: [b"> " + line, behind],
+    "join": lambda line, behind: [line + behind],
+    "swap": lambda line, behind: [behind, line],
+    "gone": lambda _line, behind: [behind],
+    "twice": lambda line, behind: [line, line, behind],
+}
+# Nothing is to be seen of it: a line is gone as a whole, or the text and its octets are others.
+UNSEEN = {
+    "no end": [2, 21],  # the subject; a name without quotes
+    "no beginning": [2, 33],
+    "gone": [2, 12, 14, 21, 26, 33],
+    "split": [12],
+    "twice": [18, 36],  # Base64
+    "swap": [26],  # a message within may begin so
+}
+
+
+def find_missing(content):
+    """What of the whole message neither arrives nor is named."""
+    mail = parse(content).mail
+    if any(loss.loss in {"damaged", "attachment-name", "empty-attachment"} for loss in mail.losses):
+        return set()
+    found = {one.filename for one in mail.attachments} | {one.size for one in mail.attachments}
+    found |= {mail.subject} | ({"Hello"} if "Hello" in mail.body else set())
+    return {"scan", "Hello", "one.png", "a.json", "f.eml", "a.pdf", 12, 9} - found
+
+
+@at_once
+@pytest.mark.parametrize("kind", MUTATIONS)
+@pytest.mark.parametrize("number", range(len(RELATED) - 1))
+def test_a_broken_line_loses_nothing_in_silence(number, kind):
+    """Files were letters of a text or of another file, encodings and subjects ends of other fields."""
+    line, behind = RELATED[number : number + 2]
+    lines = [*RELATED[:number], *MUTATIONS[kind](line, behind), *RELATED[number + 2 :]]
+    missing = find_missing(b"\r\n".join(lines))
+    assert bool(missing) is (number in UNSEEN.get(kind, []))
+
+
+STATUS = [
+    b"Reporting-MTA: dns; a.example",
+    b"Content-Type: text/plain; charset=us-ascii",
+    b"Content-Transfer-Encoding: 7bit",
+    b"",
+    b"Action: failed",
+]
+INTRODUCED = [b"This is what it sends:", b"Subject: x", *LOST[9:12]]
+
+
+@at_once
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (b"message/delivery-status", STATUS),  # some programs make messages of its fields
+        (b"text/plain", INTRODUCED),
+        (b"text/plain", INTRODUCED[:-1]),
+        (b"text/plain", [b"This is what it sends:", b"--x", *LOST[9:12]]),
+        (b"text/plain", [b"Content-Type says what it is.", b"", b"x"]),
+        (b"message/rfc822", [*LOST[9:12], b"JVBERi0xLjQK"]),
+        (b"application/json", [b"{}"]),
+        (b"text/plain; name=a.eml", [LOST[5], LOST[1], b"", b"x"]),
+        (b"application/octet-stream; name=a.eml", [LOST[2], b"Subject: x", b"", b"x"]),
+    ],
+)
+def test_a_part_about_fields_is_whole(text, kind):
+    mail = parse(b"\r\n".join([*LOST[:9], b"Content-Type: " + kind, b"", *text, LOST[-1]])).mail
     assert "damaged" not in [loss.loss for loss in mail.losses]
