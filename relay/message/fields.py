@@ -74,6 +74,10 @@ _JOINED = re.compile(
 )
 _MAY_HOLD_ANOTHER = {"content-type", "content-transfer-encoding", "content-disposition", "content-id"}
 _MAY_HOLD_ANOTHER |= {"mime-version", "from", "to", "cc", "date", "message-id"}
+_ADDRESSES = {"from", "to", "cc", "message-id"}
+_BARE_NAME = re.compile(rb"name[*0-9]*=[^\";]*\Z", re.IGNORECASE)  # of a file, without quotes
+_LOOK_BACK = 998  # octets (RFC 5322 §2.1.1)
+_MOST_JOINED = 16  # fields in one
 _QUOTED_NAME = re.compile(
     rb"[ \t]*>[> \t]*(content-(?:type|transfer-encoding|disposition|id))[ \t]*:", re.IGNORECASE
 )
@@ -202,13 +206,27 @@ def _separate(section: bytes, field: _Found) -> Iterator[_Found]:
     """The field, and those of MIME and the subject that go on its line or its fold."""
     if field.name in _MAY_HOLD_ANOTHER and section.find(b":", field.begin, field.end) >= 0:
         quotes, at = 0, field.begin
-        for joined in _JOINED.finditer(section, field.begin, field.end):
+        for joined in itertools.islice(_JOINED.finditer(section, field.begin, field.end), _MOST_JOINED):
             quotes += section.count(b'"', at, joined.start())
             at = joined.start()
-            if quotes % 2 == 0:
+            if quotes % 2 == 0 and _may_end(
+                field, section[max(field.begin, at - _LOOK_BACK) : at], joined[1]
+            ):
                 yield _Found(field.name, field.line, field.begin, at)
                 field = _Found(joined[1].decode("ascii").lower(), at, joined.end(), field.end)
     yield field
+
+
+def _may_end(field: _Found, value: bytes, name: bytes) -> bool:
+    """Whether the field may be over behind this end of its value, where `name` and a colon stand.
+
+    They may also stand in a display name, an encoded-word, a group's name or a file's name.
+    """
+    is_begun = b"@" in value if field.name in _ADDRESSES else bool(value.strip())
+    word = b"" if value[-1:].isspace() else value[value.rfind(b" ") + 1 :]
+    in_word = b"=?" in word and not word.endswith(b"?=")
+    in_name = not name.lower().startswith(b"content-") and _BARE_NAME.search(value)
+    return is_begun and not in_word and not in_name
 
 
 def _mend(section: bytes) -> bytes:

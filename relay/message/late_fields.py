@@ -73,7 +73,7 @@ def find_late_fields(
     if not _may_begin(bytes(content[body : min(end, body + 100)]), is_part=bool(delimiters)):
         return None
     head = bytes(content[body : min(end, body + _LOOK)])
-    late, after = _read(head, body, is_part=bool(delimiters))
+    late, after = _read(head, body, fields, is_part=bool(delimiters))
     if not any(field.name.startswith("content-") for field in late):
         has_strayed = bool(delimiters) and (not fields.fields or _begins_with_field(fields, head))
         return Late(fields, body, taken=False) if has_strayed else None
@@ -94,7 +94,7 @@ def find_late_fields(
 def _find_before_message(content: Buffer, fields: Fields, body: int, end: int) -> Late | None:
     """The part's disposition and its like, where they and an empty line stand before a message within."""
     head = bytes(content[body : min(end, body + _LOOK)])
-    late, after = _read(head, body, is_part=True)
+    late, after = _read(head, body, fields, is_part=True)
     empty = _EMPTY_LINE.match(head, after)
     names = {field.name for field in late}
     if not names or not names <= _OF_PART_ALONE or empty is None or not _FIELD.match(head, empty.end()):
@@ -145,8 +145,11 @@ def _may_begin(head: bytes, *, is_part: bool) -> bool:
     return name is not None and (not is_part or _MIME.fullmatch(name[1]) is not None)
 
 
-def _read(head: bytes, offset: int, *, is_part: bool) -> tuple[list[Field], int]:
-    """The fields at the beginning, empty lines between them passed over, and where they end."""
+def _read(head: bytes, offset: int, own: Fields, *, is_part: bool) -> tuple[list[Field], int]:
+    """The fields at the beginning, empty lines between them passed over, and where they end.
+
+    What is coded may follow at once, if the fields before the empty line say no encoding.
+    """
     found: list[Field] = []
     at = end = 0
     while blanks := _BLANKS.match(head, at):
@@ -159,8 +162,9 @@ def _read(head: bytes, offset: int, *, is_part: bool) -> tuple[list[Field], int]
         at = end = field.end()
     # What follows the last one is empty, or a boundary, or what it says.
     encoding = Fields(tuple(found)).first("content-transfer-encoding") or b""
-    is_coded = (encoding.strip().lower() == b"base64" and _BASE64.match(head, end)) or (
-        encoding.strip().lower() == b"quoted-printable" and _MANY_ESCAPES.search(head, end)
+    is_coded = own.first("content-transfer-encoding") is None and (
+        (encoding.strip().lower() == b"base64" and _BASE64.match(head, end))
+        or (encoding.strip().lower() == b"quoted-printable" and _MANY_ESCAPES.search(head, end))
     )
     return (found, end) if is_coded or _END.match(head, end) else ([], 0)
 

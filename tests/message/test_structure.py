@@ -243,3 +243,33 @@ INTRODUCED = [b"This is what it sends:", b"Subject: x", *LOST[9:12]]
 def test_a_part_about_fields_is_whole(text, kind):
     mail = parse(b"\r\n".join([*LOST[:9], b"Content-Type: " + kind, b"", *text, LOST[-1]])).mail
     assert "damaged" not in [loss.loss for loss in mail.losses]
+
+
+@at_once
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"From: =?utf-8?Q?Subject:_a?= <a@example.com>",
+        b"From: A Subject: B <a@example.com>",
+        b"To: Subject: b@example.com, c@example.com;",
+        b"To: =?utf-8?Q?Re:_Subject:_a?= <b@example.com>",
+        b"Content-Type: application/pdf; name=Re Subject: a.pdf",
+        b"Content-Disposition: attachment; filename=subject: a.pdf",
+        b"Content-Type: application/pdf; name==?utf-8?Q?Content-Type:_a?=.pdf",
+    ],
+)
+def test_the_name_of_a_field_within_a_name_begins_no_field(field):
+    """They lost the From's address, the recipients or a file's name, as if a line end had gone."""
+    own = [b"From: a@example.com", b"Content-Type: application/pdf", b"Subject: scan"]
+    own = [field, *(one for one in own if one.split(b":")[0] != field.split(b":")[0])]
+    mail = parse(b"\r\n".join([*own, b"", b"hi", b""])).mail
+    assert "damaged" not in [loss.loss for loss in mail.losses]
+    assert (mail.originator.addr_spec, mail.subject) == ("a@example.com", "scan")
+
+
+@at_once
+@pytest.mark.parametrize("begun", [b"From: a@example.com", b"From: A <a@example.com>", b"Date: Mon, 3 Mar"])
+def test_a_field_goes_on_the_line_of_the_one_before(begun):
+    mail = parse(b"\r\n".join([b"From: a@example.com", begun + b"Subject: scan", b"", b"hi", b""])).mail
+    assert mail.subject == "scan"
+    assert "damaged" in [loss.loss for loss in mail.losses]
