@@ -95,8 +95,8 @@ def find_base64(content: Buffer, leaf: Leaf, found: Found, clean_end: int) -> No
     if not (judged and is_uneven) and not found.before:
         return
     starts = (found.start, leaf.start)
-    if _begins_format(content, leaf.start) or not (
-        _begins_format(content, found.start) or _has_name(content, found)
+    if begins_format(content, leaf.start) or not (
+        begins_format(content, found.start) or _has_name(content, found)
     ):
         starts = (leaf.start, found.start)
     start = next((at for at in starts if is_whole(content, at, leaf.end)), -1)
@@ -107,7 +107,7 @@ def find_base64(content: Buffer, leaf: Leaf, found: Found, clean_end: int) -> No
     found.start, found.data, found.between, found.behind, found.lines = start, [(start, leaf.end)], 0, None, 0
 
 
-def _begins_format(content: Buffer, start: int) -> bool:
+def begins_format(content: Buffer, start: int) -> bool:
     """Whether the Base64 there is that of a file whose format can be told."""
     signs = bytes(content[start : start + _BEGINNING]).translate(None, BLANKS)
     return bool(find_magic(decode_base64(signs[: len(signs) // 4 * 4])))

@@ -4,11 +4,10 @@ A Content-ID does not make a part inline, a file name does not make it an attach
 where a text is expected is the body; all else goes along as files.
 """
 
-import re
 from dataclasses import dataclass, field, replace
 
 from relay.envelope import Buffer
-from relay.message.base64_lines import is_whole
+from relay.message.base64_lines import begins_format, is_whole
 from relay.message.decoding import decode_leaf
 from relay.message.files import File, filename_of, from_part, from_text, octets_of
 from relay.message.header import find_visible
@@ -40,8 +39,6 @@ _DATA = _OTHER_RENDERINGS | {
 }
 # A longer text of no known type passes as the file that it can be.
 _LONGEST_OTHER = 1024 * 1024  # octets
-# The first octets of PDF, PNG, JPEG, ZIP, GIF and TIFF.
-_FORMATS_IN_BASE64 = re.compile(rb"\s*(?:JVBERi0|iVBORw0KGgo|/9j/[24]|UEsDB|R0lGODlh|SUkqA|TU0AK)")
 _UNSAID = "its transfer encoding is not said"
 _MEANT_AS_TEXT = (".b64", ".txt", ".asc", ".eml")
 _OPAQUE = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
@@ -176,9 +173,8 @@ def _is_unsaid_base64(content: Buffer, part: Part) -> bool:
     """Whether a file is Base64 of a format that begins otherwise, and no field says so."""
     if part.encoding not in {"7bit", "8bit", "binary"} or filename_of(part).lower().endswith(_MEANT_AS_TEXT):
         return False
-    head = bytes(content[part.start : min(part.end, part.start + 100)])
-    is_format = _FORMATS_IN_BASE64.match(head) and not part.media_type.startswith(("text/", "message/"))
-    return bool(is_format) and is_whole(content, part.start, part.end)
+    is_file = not part.media_type.startswith(("text/", "message/"))
+    return is_file and begins_format(content, part.start) and is_whole(content, part.start, part.end)
 
 
 def _is_named_opaque(part: Part) -> bool:

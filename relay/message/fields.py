@@ -102,9 +102,7 @@ class Fields:
     """The fields of one section, in their order."""
 
     fields: tuple[Field, ...] = ()
-    broken: bool = (
-        False  # whether a line end had cut one in two: one of MIME's is mended, another's rest is not
-    )
+    broken: bool = False  # whether something is wrong with them that may have cost a piece of one
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)

@@ -146,7 +146,7 @@ class PostgresSpool(CourierHalf):
                 if await self._node.has_copy():
                     await self._node.move(await asyncio.to_thread(self._local.rename))
                 nodes = await self._board.nodes()
-                self._words.look_around(any(one.is_alive and not one.is_self for one in nodes))
+                self._words.note_others(alive=any(one.is_alive and not one.is_self for one in nodes))
             await asyncio.sleep(self._node.times.beat)
 
     async def _watch_sessions(self) -> None:

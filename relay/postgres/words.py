@@ -47,9 +47,9 @@ class Words:
         """Have words told to this listener, in the event loop."""
         self._listeners.append(listener)
 
-    def look_around(self, others: bool) -> None:  # noqa: FBT001 - the one thing that it is told
-        """Whether other nodes live: where none does, nothing is said aloud."""
-        self._is_alone = not others
+    def note_others(self, *, alive: bool) -> None:
+        """Whether other nodes live: where none does, nothing is said to them."""
+        self._is_alone = not alive
 
     def start(self) -> None:
         """Begin to listen and to say."""

@@ -38,7 +38,7 @@ async def join(database):
             node = Node(pools, name, Clock(), Times())
             node.home = home
             words = Words(pools, address(database), node.token)
-            words.look_around(True)
+            words.note_others(alive=True)
             words.start()
             stack.push_async_callback(words.stop)
             documents = PostgresDocuments(pools, node, words)
